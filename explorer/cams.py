@@ -1,0 +1,250 @@
+"""Published class activation maps, on the feature maps that one forward pass left.
+
+Maps are signed and not normalised: no ReLU at the end, no scaling to 0..1; both are the business of `render`. All
+but Score-CAM run only what stands above the feature maps (pooling and head), which costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from explorer.errors import MethodError, ParameterError, StoppedError
+from explorer.networks.head import head_kind, hold
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(eq=False)
+class Tail:
+    """What stands above the feature maps, at one image: all that a CAM method may read.
+
+    Attributes:
+        x: (1, 3, h, w), the network's input; backbone: only Score-CAM runs it.
+        feature_maps: (C, H, W); pool: (..., C, H, W) to (..., C); head: (B, C) to (B, classes).
+        pooled: (C,); logits: (classes,).
+    """
+
+    x: Tensor
+    backbone: nn.Module
+    feature_maps: Tensor
+    pool: Callable[[Tensor], Tensor]
+    head: nn.Module
+    pooled: Tensor
+    logits: Tensor
+    _gradients: dict[int, Tensor] = field(default_factory=dict)
+    _graph: tuple[Tensor, Tensor] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def gradient(self, index: int) -> Tensor:
+        """(C, H, W): of the class's logit at the feature maps; remembered."""
+        with self._lock:
+            if index not in self._gradients:
+                feature_maps, logits = self._differentiable()
+                self._gradients[index] = torch.autograd.grad(logits[index], feature_maps, retain_graph=True)[0]
+            return self._gradients[index]
+
+    def _differentiable(self) -> tuple[Tensor, Tensor]:
+        if self._graph is None:
+            with torch.enable_grad():
+                feature_maps = self.feature_maps.detach().clone().requires_grad_()
+                self._graph = feature_maps, self.head(self.pool(feature_maps)[None])[0]
+        return self._graph
+
+
+def _weighted(channel_weights: Tensor, feature_maps: Tensor) -> Tensor:
+    """(H, W): the sum of the maps, each times its channel's number."""
+    return (channel_weights @ feature_maps.flatten(1)).unflatten(0, feature_maps.shape[1:])
+
+
+def _slopes(tail: Tail, index: int, method: str) -> Tensor:
+    if head_kind(tail.head) != "affine":
+        raise MethodError(f"{method} needs a head that is affine, and this network's is not; Grad-CAM is its "
+                          "generalisation.")
+    return hold(tail.head, tail.pooled, [index])[0][0]
+
+
+def _cam(tail: Tail, index: int) -> Tensor:
+    return _weighted(_slopes(tail, index, "CAM"), tail.feature_maps)
+
+
+def _grad_cam(tail: Tail, index: int) -> Tensor:
+    return _weighted(tail.gradient(index).mean((1, 2)), tail.feature_maps)
+
+
+def _grad_cam_plus_plus(tail: Tail, index: int) -> Tensor:
+    gradient = tail.gradient(index)
+    total = tail.feature_maps.sum((1, 2), keepdim=True)
+    denominator = 2 * gradient.square() + gradient.pow(3) * total
+    alpha = torch.where(denominator != 0, gradient.square() / denominator, torch.zeros_like(gradient))
+    return _weighted((alpha * gradient.relu()).sum((1, 2)), tail.feature_maps)
+
+
+def _xgrad_cam(tail: Tail, index: int) -> Tensor:
+    total = tail.feature_maps.sum((1, 2))
+    weighted = (tail.gradient(index) * tail.feature_maps).sum((1, 2))
+    return _weighted(torch.where(total != 0, weighted / total, torch.zeros_like(total)), tail.feature_maps)
+
+
+def _hires_cam(tail: Tail, index: int) -> Tensor:
+    return (tail.gradient(index) * tail.feature_maps).sum(0)
+
+
+def _layer_cam(tail: Tail, index: int) -> Tensor:
+    return (tail.gradient(index).relu() * tail.feature_maps).sum(0)
+
+
+def _eigen_cam(tail: Tail, index: int) -> Tensor:
+    """The projection on the first right singular vector, from the small (H W, H W) product of the maps."""
+    maps = tail.feature_maps.flatten(1)
+    values, vectors = torch.linalg.eigh(maps.T @ maps)
+    projection = vectors[:, -1] * values[-1].clamp_min(0).sqrt()
+    # A singular vector's sign is arbitrary: choose the one under which active positions are positive.
+    sign = 1.0 if projection @ maps.sum(0) >= 0 else -1.0
+    return (sign * projection).unflatten(0, tail.feature_maps.shape[1:])
+
+
+def _ablation_cam(tail: Tail, index: int) -> Tensor:
+    if head_kind(tail.head) == "affine":
+        drops = hold(tail.head, tail.pooled, [index])[0][0] * tail.pooled
+    else:
+        drops = tail.logits[index] - _ablated_logits(tail, index)
+    return _weighted(drops, tail.feature_maps)
+
+
+@torch.no_grad()
+def _ablated_logits(tail: Tail, index: int, batch: int = 256) -> Tensor:
+    """(C,): the logit with each channel's pooled value set to 0 in turn."""
+    channels = torch.arange(len(tail.pooled))
+    answers = []
+    for chosen in channels.split(batch):
+        ablated = tail.pooled.repeat(len(chosen), 1)
+        ablated[torch.arange(len(chosen)), chosen] = 0
+        answers.append(tail.head(ablated)[:, index])
+    return torch.cat(answers)
+
+
+@torch.no_grad()
+def _score_cam(
+    tail: Tail, index: int, progress: Progress | None = None, stop: Callable[[], bool] | None = None, batch: int = 16
+) -> Tensor:
+    """The paper's Algorithm 1: a softmax over channels of the logits that the masked photos get."""
+    maps = tail.feature_maps[:, None]
+    answers = []
+    for begin in range(0, len(maps), batch):
+        if stop is not None and stop():
+            raise StoppedError(f"Score-CAM was stopped after {begin} of {len(maps)} channels.")
+        upsampled = functional.interpolate(
+            maps[begin : begin + batch], tail.x.shape[-2:], mode="bilinear", align_corners=False
+        )
+        low, high = upsampled.amin((2, 3), keepdim=True), upsampled.amax((2, 3), keepdim=True)
+        ranged = (upsampled - low) / torch.where(high > low, high - low, torch.ones_like(high))
+        answers.append(tail.head(tail.pool(tail.backbone(tail.x * ranged)))[:, index])
+        if progress is not None:
+            progress(min(begin + batch, len(maps)), len(maps))
+    return _weighted(torch.softmax(torch.cat(answers), 0), tail.feature_maps)
+
+
+def _finer_cam(
+    tail: Tail, index: int, rivals: Sequence[int] | None = None, gamma: float = 0.6, references: int = 3
+) -> Tensor:
+    """Grad-CAM of the logit less gamma times the mean logit of some rivals (the closest logits, unless named)."""
+    if rivals is None:
+        distance = (tail.logits - tail.logits[index]).abs()
+        distance[index] = torch.inf
+        rivals = distance.topk(min(references, len(distance) - 1), largest=False).indices.tolist()
+    if not rivals:
+        raise MethodError("Finer-CAM compares a class with others, and this network has only one.")
+    against = torch.stack([tail.gradient(int(rival)) for rival in rivals]).mean(0)
+    return _weighted((tail.gradient(index) - gamma * against).mean((1, 2)), tail.feature_maps)
+
+
+@dataclass(frozen=True)
+class CamMethod:
+    """A CAM method: its key, name, one sentence, formula in LaTeX, paper, and `compute(tail, class, ...)`."""
+
+    key: str
+    name: str
+    explanation: str
+    formula: str
+    source: str
+    compute: Callable[..., Tensor]
+
+
+_G = r"\frac{\partial s_c}{\partial F_{kij}}"
+
+CAM_METHODS = MappingProxyType({method.key: method for method in (
+    CamMethod(
+        "cam", "CAM", "The head's weights for the class times the feature maps.",
+        r"\sum_k A_{ck} F_{kij}",
+        "Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016, arXiv:1512.04150",
+        _cam,
+    ),
+    CamMethod(
+        "grad_cam", "Grad-CAM", "Each channel weighs as much as its mean gradient.",
+        rf"\sum_k \Big(\tfrac{{1}}{{HW}}\sum_{{ab}} {_G.replace('ij', 'ab')}\Big) F_{{kij}}",
+        "Selvaraju et al., Grad-CAM, ICCV 2017, arXiv:1610.02391",
+        _grad_cam,
+    ),
+    CamMethod(
+        "grad_cam_plus_plus", "Grad-CAM++", "Positive gradients, shared out by their second and third powers.",
+        r"\sum_k \Big(\sum_{ab} \frac{g_{kab}^2}{2 g_{kab}^2 + g_{kab}^3 \sum F_k}\,[g_{kab}]_+\Big) F_{kij}",
+        "Chattopadhyay et al., Grad-CAM++, WACV 2018, arXiv:1710.11063 (without its constant factor exp(s_c))",
+        _grad_cam_plus_plus,
+    ),
+    CamMethod(
+        "xgrad_cam", "XGrad-CAM", "Gradients averaged with the activations as weights.",
+        r"\sum_k \frac{\sum_{ab} g_{kab} F_{kab}}{\sum_{ab} F_{kab}} F_{kij}",
+        "Fu et al., Axiom-based Grad-CAM, BMVC 2020, arXiv:2008.02312",
+        _xgrad_cam,
+    ),
+    CamMethod(
+        "hires_cam", "HiResCAM", "Gradient times activation at each position, without averaging first.",
+        r"\sum_k g_{kij} F_{kij}",
+        "Draelos and Carin, Use HiResCAM instead of Grad-CAM for faithful explanations, 2021, arXiv:2011.08891",
+        _hires_cam,
+    ),
+    CamMethod(
+        "layer_cam", "Layer-CAM", "Positive gradient times activation at each position.",
+        r"\sum_k [g_{kij}]_+ F_{kij}",
+        "Jiang et al., LayerCAM, IEEE Transactions on Image Processing 30, 2021, doi:10.1109/TIP.2021.3089943",
+        _layer_cam,
+    ),
+    CamMethod(
+        "eigen_cam", "Eigen-CAM", "The feature maps' first principal direction; it knows no class.",
+        r"F^{\top} v_1,\quad F = U \Sigma V^{\top}",
+        "Muhammad and Yeasin, Eigen-CAM, IJCNN 2020, arXiv:2008.00299 (not centred; sign: active is positive)",
+        _eigen_cam,
+    ),
+    CamMethod(
+        "ablation_cam", "Ablation-CAM", "Each channel weighs as much as the logit drops without it.",
+        r"\sum_k (s_c - s_c^{\setminus k}) F_{kij}",
+        "Desai and Ramaswamy, Ablation-CAM, WACV 2020 (not divided by s_c, which would flip it where s_c < 0)",
+        _ablation_cam,
+    ),
+    CamMethod(
+        "score_cam", "Score-CAM", "Each channel weighs as much as the logit of the photo seen through it.",
+        r"\sum_k \mathrm{softmax}_k\big(s_c(x \circ \hat F_k)\big) F_{kij}",
+        "Wang et al., Score-CAM, CVPR Workshops 2020, arXiv:1910.01279 (Algorithm 1)",
+        _score_cam,
+    ),
+    CamMethod(
+        "finer_cam", "Finer-CAM", "Grad-CAM of the class less its closest rivals.",
+        r"\sum_k \Big(\tfrac{1}{HW}\sum_{ab} \big(g^{c}_{kab} - \gamma\,\overline{g^{d}_{kab}}\big)\Big) F_{kij}",
+        "Zhang et al., Finer-CAM, CVPR 2025, arXiv:2501.11309 (three references, gamma 0.6)",
+        _finer_cam,
+    ),
+)})
+
+
+def cam_method_of(key: str) -> CamMethod:
+    """The CAM method of that key. Raises ParameterError naming the keys that exist."""
+    if key not in CAM_METHODS:
+        raise ParameterError(f"There is no CAM method {key!r}; expected one of {', '.join(CAM_METHODS)}.")
+    return CAM_METHODS[key]

@@ -1,0 +1,95 @@
+"""A logit taken apart, exactly, over positions and channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from explorer.networks.head import head_kind, hold
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What speaks for (positive) and against (negative) a class, in logits.
+
+    logit = baseline + cells.sum() + residual, and logit = baseline + channels.sum() up to the same order.
+
+    Attributes:
+        class_index: the class.
+        cells: (H, W), evidence of each position.
+        channels: (C,), contribution of each channel.
+        slopes: (C,), the class's weight of each channel: channels = slopes * pooled vector.
+        baseline: the logit of an empty pooled vector (a Linear's bias).
+        logit: as the head gave it.
+        residual: what the parts leave over, computed and not assumed.
+        exact: True when the decomposition is an identity and the residual rounding alone.
+    """
+
+    class_index: int
+    cells: Tensor
+    channels: Tensor
+    slopes: Tensor
+    baseline: float
+    logit: float
+    residual: float
+    exact: bool
+
+
+def take_apart(
+    kept: Tensor, pooled: Tensor, logits: Tensor, head: nn.Module, classes: Sequence[int], exact_pooling: bool
+) -> list[Evidence]:
+    """Evidence for each of some classes.
+
+    The published form is E = sum_k r_k (w_k F_k) / y_k; with r_k = slope_k * y_k the division cancels, which is
+    what is computed: no 0 / 0 at silent channels, no noise at nearly silent ones (docs/decisions/0002).
+
+    Args:
+        kept: (C, H, W), pooling weights times feature maps.
+        pooled: (C,).
+        logits: (classes,), the head's answer to `pooled`.
+        head: of any kind; an affine one is exact, any other is integrated (Sundararajan et al., Axiomatic
+            Attribution for Deep Networks, 2017, arXiv:1703.01365).
+        classes: class indices.
+        exact_pooling: whether `kept` sums to `pooled` by identity.
+    """
+    affine = head_kind(head) == "affine"
+    slopes, baselines = (hold if affine else integrate)(head, pooled, classes)
+    cells = (slopes @ kept.flatten(1)).unflatten(1, kept.shape[1:])
+    channels = slopes * pooled
+    sums = cells.sum((1, 2), dtype=torch.float64).tolist()
+    wanted = logits[list(classes)].tolist()
+    return [
+        Evidence(
+            class_index=index,
+            cells=cells[n],
+            channels=channels[n],
+            slopes=slopes[n],
+            baseline=baseline,
+            logit=wanted[n],
+            residual=wanted[n] - baseline - sums[n],
+            exact=affine and exact_pooling,
+        )
+        for n, (index, baseline) in enumerate(zip(classes, baselines.tolist(), strict=True))
+    ]
+
+
+def integrate(head: nn.Module, pooled: Tensor, classes: Sequence[int], nodes: int = 64) -> tuple[Tensor, Tensor]:
+    """Slopes (n, C) and baselines (n,) of any head: its gradient averaged along the ray from zero to `pooled`.
+
+    Gauss-Legendre quadrature with that many nodes; the head alone is run, not the backbone.
+    """
+    points, weights = (torch.tensor(a, dtype=pooled.dtype) for a in np.polynomial.legendre.leggauss(nodes))
+    along = ((points[:, None] + 1) / 2 * pooled).requires_grad_()
+    with torch.enable_grad():
+        answers = head(along)
+        slopes = [
+            (torch.autograd.grad(answers[:, index].sum(), along, retain_graph=True)[0] * weights[:, None] / 2).sum(0)
+            for index in classes
+        ]
+    with torch.no_grad():
+        baselines = head(torch.zeros_like(pooled)[None])[0, list(classes)]
+    return torch.stack(slopes), baselines

@@ -1,0 +1,147 @@
+"""A photo to a network's input, and back: where on the photo each position of the feature maps lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from explorer.errors import FramingError, ParameterError
+
+FRAMINGS = MappingProxyType({
+    "crop": "the centre, as the network was trained",
+    "whole": "the entire photo at its own aspect",
+    "squash": "the entire photo pressed into a square",
+})
+SMALLEST_SIDE, LARGEST_SIDE = 96, 640
+LARGEST_INPUT = 2_500_000  # pixels: a panorama of 6:1 at 640 px; more would take seconds and gigabytes
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network wants of its input.
+
+    Attributes:
+        size: side of the square it was trained on, in px.
+        crop_ratio: that side as a share of the resized photo's short side (224 of 256: 0.875).
+        mean, std: of each of the three channels, for pixel values from 0 to 1.
+        interpolation: "bicubic" or "bilinear".
+    """
+
+    size: int = 224
+    crop_ratio: float = 0.875
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: str = "bicubic"
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a photo became an input, all in pixels.
+
+    Attributes:
+        kind: "crop", "whole" or "squash".
+        photo_size: (width, height) of the photo.
+        input_size: (width, height) of the network's input.
+        seen: (left, top, right, bottom) of the part of the photo that the network saw.
+        grid: (H, W) positions of the feature maps; None until they are known.
+    """
+
+    kind: str
+    photo_size: tuple[int, int]
+    input_size: tuple[int, int]
+    seen: tuple[float, float, float, float]
+    grid: tuple[int, int] | None = None
+
+    def on_grid(self, rows: int, columns: int) -> Framing:
+        """The same framing for feature maps of `rows` x `columns` positions."""
+        return replace(self, grid=(rows, columns))
+
+    @property
+    def rectangles(self) -> np.ndarray:
+        """(H, W, 4) float64: left, top, right, bottom of each position, in photo pixels.
+
+        The positions divide what the network saw evenly. docs/decisions/0001 gives the measurement behind this.
+        """
+        if self.grid is None:
+            raise FramingError("The rectangles are known once the feature maps' grid is: call on_grid first.")
+        rows, columns = self.grid
+        left, top, right, bottom = self.seen
+        x = np.linspace(left, right, columns + 1)
+        y = np.linspace(top, bottom, rows + 1)
+        boxes = np.empty((rows, columns, 4))
+        boxes[..., 0], boxes[..., 2] = x[:-1], x[1:]
+        boxes[..., 1], boxes[..., 3] = y[:-1, None], y[1:, None]
+        return boxes
+
+
+def frame(
+    image: Image.Image, preprocessing: Preprocessing, kind: str = "crop", short_side: int | None = None
+) -> tuple[Tensor, Framing]:
+    """Turn an RGB photo of any size into a network's input.
+
+    Args:
+        image: RGB PIL image.
+        preprocessing: what the network wants.
+        kind: "crop" (resize, then the central square, as in training), "whole" (the entire photo at its own
+            aspect) or "squash" (the entire photo as a square).
+        short_side: of the input, 96 to 640 px; None is the size that the network was trained on.
+
+    Returns:
+        Tensor (1, 3, h, w) float32, normalised, and its Framing.
+
+    Raises:
+        ParameterError: unknown kind, or short_side outside 96..640.
+        FramingError: under "whole" the photo is so long that its input would exceed 2.5 megapixels.
+    """
+    if kind not in FRAMINGS:
+        raise ParameterError(f"There is no framing {kind!r}; expected one of {', '.join(FRAMINGS)}.")
+    side = preprocessing.size if short_side is None else short_side
+    if not isinstance(side, int) or isinstance(side, bool) or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+        raise ParameterError(f"The short side is {side!r} px; expected a whole number from {SMALLEST_SIDE} "
+                             f"to {LARGEST_SIDE}.")
+    if kind == "crop":
+        size, seen = (side, side), _central_square(image.size, side, preprocessing.crop_ratio)
+    else:
+        size = (side, side) if kind == "squash" else _own_aspect(image.size, side)
+        seen = (0.0, 0.0, float(image.width), float(image.height))
+    # Resizing from a box equals resizing everything and cropping (Pillow's filters look past the box's edge), at the
+    # cost of the crop alone: a photo of 20,000 x 1 px stays cheap.
+    resized = image.resize(size, _FILTERS[preprocessing.interpolation], box=seen)
+    framing = Framing(kind, image.size, size, seen)
+    return _normalise(resized, preprocessing), framing
+
+
+def _central_square(photo: tuple[int, int], side: int, crop_ratio: float) -> tuple[float, float, float, float]:
+    """The part of the photo that torchvision's Resize and CenterCrop would keep, to the same rounded pixels."""
+    width, height = photo
+    short = int(side / crop_ratio)
+    scaled = (
+        (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
+    )
+    left, top = (round((length - side) / 2) for length in scaled)
+    x, y = width / scaled[0], height / scaled[1]
+    return left * x, top * y, min((left + side) * x, width), min((top + side) * y, height)
+
+
+def _own_aspect(photo: tuple[int, int], side: int) -> tuple[int, int]:
+    width, height = photo
+    scale = side / min(width, height)
+    size = (max(side, round(width * scale)), max(side, round(height * scale)))
+    if size[0] * size[1] > LARGEST_INPUT:
+        raise FramingError(f"The whole photo of {width} x {height} px at a short side of {side} px would be "
+                           f"{size[0]} x {size[1]} px; expected at most 2.5 megapixels: choose crop or squash.")
+    return size
+
+
+def _normalise(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format)
+    mean = torch.tensor(preprocessing.mean).view(3, 1, 1) * 255
+    std = torch.tensor(preprocessing.std).view(3, 1, 1) * 255
+    return pixels.sub_(mean).div_(std).unsqueeze(0)

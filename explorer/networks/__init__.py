@@ -1,0 +1,6 @@
+"""Networks: where they come from, and the parts they are cut into."""
+
+from explorer.networks.network import Network
+from explorer.networks.sources import BUNDLED, load_network
+
+__all__ = ["BUNDLED", "Network", "load_network"]

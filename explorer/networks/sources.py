@@ -1,0 +1,106 @@
+"""Where networks come from. Today: the bundled one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+import timm
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from explorer.errors import NetworkError
+from explorer.framing import Preprocessing
+from explorer.networks.calibration import Calibration
+from explorer.networks.network import Network
+from explorer.pooling import POOLINGS
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+def load_network(name: str = "efficientnet_lite0") -> Network:
+    """Load a network by name, cut into its parts.
+
+    Args:
+        name: one of `BUNDLED`.
+
+    Returns:
+        A Network; each call reads the file anew.
+
+    Raises:
+        NetworkError: there is no such network, or its file is missing, damaged or not the one that was bundled.
+    """
+    if name not in BUNDLED:
+        raise NetworkError(f"There is no network {name!r}; expected one of {', '.join(BUNDLED)}.")
+    return BUNDLED[name]()
+
+
+class FeatureMaps(nn.Module):
+    """A timm network up to its global pooling: (B, 3, h, w) to (B, C, H, W)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model.forward_features(x)
+
+
+def _efficientnet_lite0() -> Network:
+    card = json.loads((ASSETS / "efficientnet_lite0.json").read_text(encoding="utf-8"))
+    model = timm.create_model(card["architecture"])
+    model.load_state_dict(_checked_state(ASSETS / "efficientnet_lite0.safetensors", card["sha256"]))
+    head = model.classifier
+    model.reset_classifier(0)
+    return Network(
+        name="efficientnet_lite0",
+        title="EfficientNet-Lite0",
+        backbone=FeatureMaps(model),
+        pooling=POOLINGS["gap"],
+        head=head,
+        class_names=imagenet_class_names(),
+        preprocessing=Preprocessing(
+            size=224, crop_ratio=0.875, mean=(127 / 255,) * 3, std=(128 / 255,) * 3, interpolation="bicubic"
+        ),
+        digest=card["sha256"],
+        origin="ImageNet, bundled",
+        calibration=_calibration("efficientnet_lite0"),
+    )
+
+
+BUNDLED: MappingProxyType[str, Callable[[], Network]] = MappingProxyType({"efficientnet_lite0": _efficientnet_lite0})
+
+
+@cache
+def imagenet_class_names() -> tuple[str, ...]:
+    """The 1000 names, in the order of the sorted synsets."""
+    return tuple((ASSETS / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines())
+
+
+def _checked_state(file: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file whose bytes have this hash, in fp32."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise NetworkError(f"The network's file {file.name} cannot be read: {error.strerror or error}.") from None
+    got = hashlib.sha256(data).hexdigest()
+    if got != sha256:
+        raise NetworkError(f"The network's file {file.name} has sha256 {got[:12]}..., expected {sha256[:12]}...: "
+                           "it is damaged or was exchanged.")
+    try:
+        return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(data).items()}
+    except SafetensorError as error:
+        raise NetworkError(f"The network's file {file.name} is not safetensors: {error}.") from None
+
+
+def _calibration(network: str) -> Calibration:
+    fitted = json.loads((ASSETS / "calibration.json").read_text(encoding="utf-8")).get(network, {})
+    return Calibration({
+        key: tuple((point["parameter"], point["multiplier"]) for point in points)
+        for key, points in fitted.get("poolings", {}).items()
+    })
