@@ -87,7 +87,7 @@ class Analysis:
         self.input = x
         self.feature_maps = feature_maps
         self.seconds = seconds
-        self._remember = _Memory()
+        self.remember = _Memory()
 
     def under(self, pooling: str | None = None, **parameters: float) -> Outcome:
         """What the network says under a pooling: `under("gem", p=4)`; without a name, under its own.
@@ -98,7 +98,7 @@ class Analysis:
             pooling, parameters = self.network.pooling.key, dict(self.network.pooling_parameters)
         resolved = pooling_of(pooling).resolve(parameters)
         key = ("under", pooling, *resolved.values())
-        return self._remember(key, lambda: Outcome(self, pooling, resolved))
+        return self.remember(key, lambda: Outcome(self, pooling, resolved))
 
     def cam(self, method: str, class_index: int, pooling: str | None = None, **options: Any) -> Tensor:
         """(H, W): a published CAM, signed and not normalised, under the native pooling unless one is named.
@@ -116,13 +116,13 @@ class Analysis:
                                  f"expected {', '.join(allowed) or 'none'}.")
         heard = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}
         key = ("cam", method, class_index, pooling or self.network.pooling.key, repr(sorted(heard.items())))
-        return self._remember(key, lambda: compute(tail, class_index, **options))
+        return self.remember(key, lambda: compute(tail, class_index, **options))
 
     def votes(self, class_index: int | None = None) -> Tensor:
         """What each position says by itself, softmax(head(F_ij)): (H, W) for a class, (classes, H, W) for all."""
         if class_index is not None:
             self.network.check_class(class_index)
-        everything = self._remember(("votes",), self._votes)
+        everything = self.remember(("votes",), self._votes)
         return everything if class_index is None else everything[class_index]
 
     @torch.no_grad()
@@ -151,7 +151,7 @@ class Analysis:
         """The photo shrunk for the screen, and the part of it that the network saw, in its pixels; remembered."""
         if long_side is None:
             return self.image, self.framing.seen
-        return self._remember(("preview", long_side), lambda: render.shrink(self.image, self.framing.seen, long_side))
+        return self.remember(("preview", long_side), lambda: render.shrink(self.image, self.framing.seen, long_side))
 
 
 class Outcome:
@@ -167,7 +167,7 @@ class Outcome:
         self.pooling = pooling
         self.parameters = parameters
         self._pooling = pooling_of(pooling)
-        self._remember = _Memory()
+        self.remember = _Memory()
         native = analysis.network.is_native(pooling, parameters)
         self.label = "native" if native else "what-if"
 
@@ -179,19 +179,19 @@ class Outcome:
     @property
     def pooled(self) -> Tensor:
         """(C,): the pooled vector."""
-        return self._remember("pooled", lambda: self._pool(self.analysis.feature_maps))
+        return self.remember("pooled", lambda: self._pool(self.analysis.feature_maps))
 
     @property
     def weights(self) -> Tensor:
         """(C, H, W): pooling weights; times the feature maps, summed over positions, they give `pooled`."""
-        return self._remember(
+        return self.remember(
             "weights", lambda: self._pooling.weights(self.analysis.feature_maps, **self.parameters)
         )
 
     @property
     def logits(self) -> Tensor:
         """(classes,)"""
-        return self._remember("logits", self._logits)
+        return self.remember("logits", self._logits)
 
     @torch.no_grad()
     def _logits(self) -> Tensor:
@@ -207,7 +207,7 @@ class Outcome:
     def probabilities(self, calibrated: bool = False) -> Tensor:
         """(classes,): softmax of the logits, times the fitted number if asked for and fitted."""
         factor = (self.multiplier or 1.0) if calibrated else 1.0
-        return self._remember(("probabilities", factor), lambda: torch.softmax(self.logits * factor, 0))
+        return self.remember(("probabilities", factor), lambda: torch.softmax(self.logits * factor, 0))
 
     def top(self, count: int = 5, calibrated: bool = False) -> list[Answer]:
         """The most probable classes, best first."""
@@ -228,10 +228,10 @@ class Outcome:
 
     def evidences(self, classes: Sequence[int]) -> list[Evidence]:
         """Evidence for several classes, together at the price of little more than one."""
-        known = self._remember("evidence", dict)
+        known = self.remember("evidence", dict)
         missing = [self.analysis.network.check_class(index) for index in classes if index not in known]
         if missing:
-            kept = self._remember("kept", lambda: self.weights * self.analysis.feature_maps)
+            kept = self.remember("kept", lambda: self.weights * self.analysis.feature_maps)
             head, exact = self.analysis.network.head, self._pooling.exact
             for found in take_apart(kept, self.pooled, self.logits, head, missing, exact):
                 known.setdefault(found.class_index, found)
@@ -240,7 +240,7 @@ class Outcome:
     @property
     def tail(self) -> Tail:
         """What a CAM method may read."""
-        return self._remember("tail", self._tail)
+        return self.remember("tail", self._tail)
 
     def _tail(self) -> Tail:
         analysis = self.analysis

@@ -14,11 +14,11 @@ from explorer.errors import ParameterError
 
 Box = tuple[float, float, float, float]
 
-# ColorBrewer's RdBu (reversed: blue is negative) and Blues, both colour-blind safe and even in lightness.
+# ColorBrewer's RdBu (reversed: blue is negative) and Blues, both colour-blind safe and even in lightness. Their darkest
+# ends are left out: laid over a photo they would be black.
 _STOPS = {
-    "signed": ("053061", "2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7",
-               "fddbc7", "f4a582", "d6604d", "b2182b", "67001f"),
-    "positive": ("f7fbff", "deebf7", "c6dbef", "9ecae1", "6baed6", "4292c6", "2171b5", "08519c", "08306b"),
+    "signed": ("2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b"),
+    "positive": ("f7fbff", "deebf7", "c6dbef", "9ecae1", "6baed6", "4292c6", "2171b5", "08519c"),
 }
 _UNSEEN_GREY, _UNSEEN_COVER = 176, 0.62
 
@@ -190,3 +190,10 @@ def png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def tile(photo: Image.Image, cells: np.ndarray, seen: Box, scale: Scale, side: int) -> Image.Image:
+    """A small grey picture of what the network saw, at most `side` px long, with a map laid over it."""
+    grey = photo.crop(_pixels(seen, photo.size)).convert("L").convert("RGB")
+    grey, box = shrink(grey, (0, 0, grey.width, grey.height), side)
+    return overlay(grey, cells, box, scale, opacity=0.92)

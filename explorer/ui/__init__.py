@@ -1,0 +1,1 @@
+"""What pages share. The only part of the package that knows Streamlit."""

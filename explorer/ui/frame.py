@@ -1,0 +1,140 @@
+"""The frame around every page: the sidebar with photo, network and framing, and the analysis that follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from explorer import Analysis, render
+from explorer.errors import ExplorerError, FramingError
+from explorer.framing import FRAMINGS
+from explorer.ui.board import Node, board, el, picture
+from explorer.ui.cache import analysis_of, send_without_delay
+from explorer.ui.state import EXAMPLES, SIZES, Session, as_query, example_photo, session, write_url
+
+PAGES = {"app.py": "Explore", "pages/7_Method.py": "Method"}
+_HERE = Path(__file__).parent
+
+
+def frame(title: str) -> tuple[Session, Analysis]:
+    """Set the page up, draw the sidebar, and analyse the photo on the table; call it first on every page.
+
+    A framing that the photo does not allow is answered with a sentence and the crop instead.
+    """
+    st.set_page_config(page_title=f"{title} · PoolScope", layout="wide", initial_sidebar_state="auto")
+    st.html(_HERE / "page.css")
+    send_without_delay()
+    current = session()
+    analysis = _analyse(current)
+    class_index = shown_class(current, analysis)
+    write_url(current, class_index)
+    with st.sidebar:
+        _navigation(current, class_index)
+        _photo(current)
+        _examples_and_network(current, analysis)
+        _settings(current)
+    if notices := current.take_notices():
+        board(el("div", *(el("p", notice) for notice in notices), class_="notice", role="alert"), key="notices")
+    return current, analysis
+
+
+def shown_class(current: Session, analysis: Analysis) -> int:
+    """The class whose evidence is shown: the one asked for, else the answer."""
+    asked = current.choices.class_index
+    if asked is not None:
+        try:
+            return analysis.network.check_class(asked)
+        except ExplorerError as error:
+            current.notices.append(f"{error} The answer is shown.")
+            current.choose(class_index=None)
+    return analysis.under().top(1)[0].class_index
+
+
+def _analyse(current: Session) -> Analysis:
+    chosen, photo = current.choices, current.photo
+    try:
+        return analysis_of(chosen.network, photo.image, photo.digest, chosen.framing, chosen.size)
+    except FramingError as error:
+        current.notices.append(str(error))
+        current.choose(framing="crop")
+        return analysis_of(chosen.network, photo.image, photo.digest, "crop", chosen.size)
+
+
+def _navigation(current: Session, class_index: int) -> None:
+    st.markdown("### Pool:primary[Scope]")
+    for page, title in PAGES.items():
+        st.page_link(page, label=title, query_params=as_query(current.choices, class_index), width="stretch")
+
+
+def _photo(current: Session) -> None:
+    def uploaded() -> None:
+        if (file := st.session_state["upload"]) is not None:
+            current.show_upload(file.getvalue())
+
+    st.file_uploader(
+        "Photo", key="upload", on_change=uploaded, type=["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
+    )
+    if st.button("Use the camera", key="camera_button", type="tertiary", icon=":material/photo_camera:"):
+        _camera(current)
+
+
+@st.dialog("Take a photo")
+def _camera(current: Session) -> None:
+    taken = st.camera_input("Take a photo", label_visibility="collapsed")
+    if taken is not None:
+        current.show_upload(taken.getvalue())
+        st.rerun()
+
+
+def _examples_and_network(current: Session, analysis: Analysis) -> None:
+    thumbnails = [
+        el(
+            "button", _thumbnail(name), pick=name, title=words, type="button", aria_label=f"Example: {words}",
+            aria_pressed=str(name == current.choices.example).lower(), data_key=name,
+        )
+        for name, words in EXAMPLES.items()
+    ]
+    tree = el("div", el("div", *thumbnails, class_="examples"), _network_card(analysis), class_="sidebar")
+    board(tree, key="examples", on_pick=current.show_example)
+
+
+@st.cache_data(show_spinner=False)
+def _thumbnail(name: str) -> Node:
+    image = example_photo(name).image
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return picture(render.jpeg(image.crop((left, top, left + side, top + side)).resize((128, 128))), alt="")
+
+
+def _network_card(analysis: Analysis) -> Node:
+    network = analysis.network
+    channels, rows, columns = analysis.feature_maps.shape
+    head = "Linear" if network.head_kind == "affine" else "nonlinear head"
+    return el(
+        "div",
+        el("h2", "Network"),
+        el("strong", network.title),
+        el("p", f"{channels:,} × {rows} × {columns} → {network.pooling.name} → {head}"),
+        el("p", f"{len(network.class_names):,} classes, {network.origin}"),
+        el("p", f"one forward pass, {analysis.seconds * 1000:.0f} ms"),
+        class_="card",
+    )
+
+
+def _settings(current: Session) -> None:
+    def framed() -> None:
+        # A click on the chosen one takes the choice away; the framing stays then.
+        current.choose(framing=st.session_state["framing"] or current.choices.framing)
+
+    def sized() -> None:
+        current.choose(size=st.session_state["size"])
+
+    def switched() -> None:
+        current.choose(calibrated=st.session_state["calibrated"])
+
+    for name in ("framing", "size", "calibrated"):
+        st.session_state[name] = getattr(current.choices, name)
+    st.segmented_control("What the network sees", list(FRAMINGS), key="framing", on_change=framed, width="stretch")
+    st.select_slider("Short side of its input, px", SIZES, key="size", on_change=sized)
+    st.toggle("Calibrated what-ifs", key="calibrated", on_change=switched)

@@ -1,0 +1,187 @@
+"""What a person has chosen: kept for the session, written to the page's URL and read back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+import streamlit as st
+from PIL import Image
+
+from explorer.errors import ExplorerError
+from explorer.framing import FRAMINGS, LARGEST_SIDE, SMALLEST_SIDE
+from explorer.images import digest, read_image
+from explorer.networks import BUNDLED
+from explorer.networks.sources import ASSETS
+from explorer.pooling import POOLINGS
+
+EXAMPLES = MappingProxyType({
+    "astronaut": "An astronaut, taken for a football helmet",
+    "cat_and_coffee": "A cat beside a coffee: two objects in one photo",
+    "cat": "A cat",
+    "coffee": "A cup of coffee",
+    "photographer": "A photographer behind his tripod",
+    "rocket": "A rocket at its launch",
+})
+SIZES = tuple(range(SMALLEST_SIDE, LARGEST_SIDE + 1, 32))
+NATIVE_SIZE = 224
+
+
+@dataclass(frozen=True)
+class Photo:
+    """The photo on the table: its pixels, their digest, and the example's name ("" for a person's own photo)."""
+
+    image: Image.Image
+    digest: str
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """All that a link carries. `class_index` None means: the answer itself, whatever it is."""
+
+    network: str = "efficientnet_lite0"
+    example: str = "astronaut"
+    photo: str = ""
+    class_index: int | None = None
+    pooling: str = "gap"
+    framing: str = "crop"
+    size: int = NATIVE_SIZE
+    calibrated: bool = True
+
+
+@dataclass
+class Session:
+    """One person's table. Streamlit keeps it between runs and across pages."""
+
+    choices: Choices = field(default_factory=Choices)
+    photo: Photo | None = None
+    url: dict[str, str] | None = None
+    notices: list[str] = field(default_factory=list)
+
+    def choose(self, **changes: object) -> None:
+        """Change some choices; a new photo or network forgets the class that was asked for."""
+        self.choices = replace(self.choices, **changes)
+
+    def show_example(self, name: str) -> None:
+        """Put an example on the table."""
+        self.photo = example_photo(name)
+        self.choose(example=name, photo="", class_index=None)
+
+    def show_upload(self, data: bytes) -> None:
+        """Put a person's own photo on the table; a bad one leaves the last good one there and says why."""
+        try:
+            image = read_image(data)
+        except ExplorerError as error:
+            self.notices.append(f"{error} The last photo stays.")
+            return
+        self.photo = Photo(image, digest(image))
+        self.choose(example="", photo=self.photo.digest[:12], class_index=None)
+
+    def take_notices(self) -> list[str]:
+        """The sentences to show once."""
+        notices, self.notices = self.notices, []
+        return notices
+
+
+def session() -> Session:
+    """This person's session, in step with the page's URL."""
+    if "poolscope" not in st.session_state:
+        st.session_state["poolscope"] = Session()
+    current: Session = st.session_state["poolscope"]
+    asked = {name: st.query_params[name] for name in st.query_params}
+    # A URL that this session did not write itself was typed, followed or gone back to: it is obeyed.
+    if asked and asked != current.url:
+        _obey(current, asked)
+    if current.photo is None:
+        current.show_example(current.choices.example or Choices.example)
+    return current
+
+
+def as_query(choices: Choices, class_index: int) -> dict[str, str]:
+    """The link to what is shown."""
+    return {
+        "network": choices.network,
+        **({"example": choices.example} if choices.example else {"photo": choices.photo}),
+        "class": str(class_index),
+        "pooling": choices.pooling,
+        "framing": choices.framing,
+        "size": str(choices.size),
+        "calibrated": str(int(choices.calibrated)),
+    }
+
+
+def write_url(current: Session, class_index: int) -> None:
+    """Make the URL say what is shown."""
+    query = as_query(current.choices, class_index)
+    if query != {name: st.query_params[name] for name in st.query_params}:
+        st.query_params.from_dict(query)
+    current.url = query
+
+
+def _obey(current: Session, asked: dict[str, str]) -> None:
+    readers: dict[str, tuple[str, Callable[[str], object]]] = {
+        "network": ("network", _one_of(tuple(BUNDLED))),
+        "pooling": ("pooling", _one_of(tuple(POOLINGS))),
+        "framing": ("framing", _one_of(tuple(FRAMINGS))),
+        "size": ("size", lambda text: _one_of(tuple(str(size) for size in SIZES))(text) and int(text)),
+        "calibrated": ("calibrated", lambda text: _one_of(("0", "1"))(text) == "1"),
+    }
+    for name, (attribute, read) in readers.items():
+        if name in asked:
+            try:
+                current.choose(**{attribute: read(asked[name])})
+            except ValueError:
+                current.notices.append(f"The link asks for {name} “{asked[name][:40]}”, which does not exist; "
+                                       f"{getattr(current.choices, attribute)} is shown.")
+    _obey_photo(current, asked)
+    if current.photo is None:
+        current.show_example(Choices.example)
+    _obey_class(current, asked.get("class"))
+
+
+def _obey_photo(current: Session, asked: dict[str, str]) -> None:
+    example, photo = asked.get("example"), asked.get("photo")
+    if example in EXAMPLES:
+        if current.choices.example != example or current.photo is None:
+            current.show_example(example)
+    elif example is not None:
+        current.notices.append(f"The link asks for the example “{example[:40]}”, which does not exist.")
+    elif photo and (current.photo is None or not current.photo.digest.startswith(photo)):
+        current.notices.append("The link is of a photo that was uploaded elsewhere and never leaves its session: "
+                               "drop it in again to see the same page.")
+
+
+def _obey_class(current: Session, text: str | None) -> None:
+    if text is None:
+        return
+    if text.isascii() and text.isdigit() and len(text) < 9:
+        current.choose(class_index=int(text))
+    else:
+        current.notices.append(f"The link asks for class “{text[:40]}”, which is not a number; the answer is shown.")
+
+
+def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+@cache
+def example_photo(name: str) -> Photo:
+    """One of the bundled photos; `name` is a key of EXAMPLES and nothing else."""
+    image = read_image(example_file(name))
+    return Photo(image, digest(image), name)
+
+
+def example_file(name: str) -> Path:
+    """Where a bundled photo lies."""
+    if name not in EXAMPLES:
+        raise KeyError(name)
+    return ASSETS / "examples" / f"{name}.jpg"

@@ -1,0 +1,98 @@
+"""Sentences made from numbers, and from nothing else."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_SPREAD = 0.34  # of positions that carry the evidence, as a share of the map's side; a uniform map has 0.41
+
+
+class Carriers(NamedTuple):
+    """The fewest positions that carry half of what speaks for a class."""
+
+    count: int
+    total: int
+    share: float
+    place: str
+
+
+def carriers(cells: np.ndarray) -> Carriers | None:
+    """Which positions carry at least half of the positive evidence (H, W); None when nothing is positive."""
+    values = np.nan_to_num(np.asarray(cells, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    positive = np.maximum(values, 0)
+    total = positive.sum()
+    if total <= 0:
+        return None
+    order = np.argsort(-positive, axis=None, kind="stable")
+    running = np.cumsum(positive.ravel()[order]) / total
+    count = int(np.searchsorted(running, 0.5 - 1e-9)) + 1
+    return Carriers(count, values.size, float(running[count - 1]), _place(positive, order[:count]))
+
+
+def _place(positive: np.ndarray, chosen: np.ndarray) -> str:
+    """Where on the map the chosen positions lie, by thirds."""
+    rows, columns = np.unravel_index(chosen, positive.shape)
+    share = positive.ravel()[chosen] / positive.ravel()[chosen].sum()
+    y = (rows + 0.5) / positive.shape[0]
+    x = (columns + 0.5) / positive.shape[1]
+    middle_y, middle_x = float((share * y).sum()), float((share * x).sum())
+    spread = np.sqrt((share * ((y - middle_y) ** 2 + (x - middle_x) ** 2)).sum())
+    if spread > _SPREAD:
+        return "spread over the photo"
+    vertical = ("upper", "", "lower")[min(2, int(middle_y * 3))]
+    horizontal = ("left", "", "right")[min(2, int(middle_x * 3))]
+    if not vertical and not horizontal:
+        return "in the middle"
+    if vertical and horizontal:
+        return f"at the {vertical} {horizontal}"
+    return f"at the {'top' if vertical == 'upper' else 'bottom'}" if vertical else f"on the {horizontal}"
+
+
+def carriers_sentence(cells: np.ndarray, speaks_for: str = "it") -> str:
+    """For example "Six of 49 positions, at the lower right, carry 53% of what speaks for it."."""
+    found = carriers(cells)
+    if found is None:
+        return f"Nothing on the photo speaks for {speaks_for}: all evidence for this class is negative or zero."
+    if found.total == 1:
+        return f"There is one position alone, and it carries all that speaks for {speaks_for}."
+    verb = "carries" if found.count == 1 else "carry"
+    place = found.place if found.count > 1 or found.place != "spread over the photo" else "in the middle"
+    return (f"{number_word(found.count).capitalize()} of {found.total} positions, {place}, {verb} "
+            f"{percent(found.share)} of what speaks for {speaks_for}.")
+
+
+def number_word(number: int) -> str:
+    """Up to twelve in words, then in digits."""
+    return _WORDS[number] if 0 <= number < len(_WORDS) else str(number)
+
+
+def percent(share: float) -> str:
+    """"16%", "0.4%", "<0.1%"; never "100%" for what is not certain."""
+    if not np.isfinite(share):
+        return "not a number"
+    if share >= 0.995:
+        return "100%" if share == 1 else ">99%"
+    if share >= 0.0095:
+        return f"{share * 100:.0f}%"
+    return f"{share * 100:.1f}%" if share >= 0.0005 else ("0%" if share == 0 else "<0.1%")
+
+
+def signed(value: float) -> str:
+    """"+0.41", "−0.03": two decimals and a true minus sign."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def plain(value: float) -> str:
+    """"4.04", "−0.03"."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def exactness(exact: bool, residual: float) -> str:
+    """"exact, residual 2e-6" or "integrated, residual 0.003"."""
+    size = abs(residual)
+    mantissa, _, exponent = f"{size:.0e}".partition("e")
+    text = f"{size:.1g}" if size >= 1e-3 or size == 0 else f"{mantissa}e{int(exponent)}"
+    return f"{'exact' if exact else 'integrated'}, residual {text}"

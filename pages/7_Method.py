@@ -1,0 +1,33 @@
+"""Method: how every number on the other pages is computed, and where methods and photos come from."""
+
+import streamlit as st
+
+from explorer import CAM_METHODS, POOLINGS
+from explorer.ui.board import board, el
+from explorer.ui.frame import frame
+from explorer.ui.method import method_table
+
+frame("Method")
+board(
+    el(
+        "div",
+        el("h1", "How a logit is taken apart"),
+        el("p", "The network is one chain: frame the photo, run the backbone, pool its feature maps, ask the head.",
+           class_="lead"),
+        class_="headline",
+    ),
+    key="method_title",
+)
+st.latex(r"\mathrm{logits} = \mathrm{head}(\mathrm{pooling}(\mathrm{backbone}(\mathrm{frame}(\mathrm{photo}))))")
+st.markdown(
+    "Every pooling also gives weights $w$ with $\\sum_{ij} w_{kij} F_{kij} = y_k$, and an affine head a slope "
+    "$A_{ck}$ for each channel. So the evidence of position $(i, j)$ for class $c$ is"
+)
+st.latex(r"E_{ij} = \sum_k A_{ck}\, w_{kij} F_{kij}, \qquad \mathrm{logit}_c = \mathrm{baseline}_c + \sum_{ij} E_{ij}")
+st.markdown(
+    "in logits, signed, from one forward pass. What the two sides differ by is computed and shown as the residual: "
+    "rounding alone where the parts are an identity (*exact*), the error of a quadrature for LSE and for heads that "
+    "are not affine (*integrated*)."
+)
+method_table("Poolings", POOLINGS.values())
+method_table("Class activation maps", CAM_METHODS.values())
