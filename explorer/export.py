@@ -1,0 +1,157 @@
+"""What was computed, as files to keep: an overlay (PNG), the arrays (.npz) and a record of the numbers (JSON)."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import platform
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+
+import explorer
+from explorer.analysis import Analysis, Answer, Outcome
+from explorer.images import digest
+from explorer.pooling import POOLINGS
+from explorer.render import png
+
+
+def overlay_png(outcome: Outcome, class_index: int) -> bytes:
+    """The photo, at its own size, with the evidence for a class laid over it on a signed scale of that evidence."""
+    return png(outcome.analysis.overlay(outcome.evidence(class_index).cells))
+
+
+def arrays_npz(outcome: Outcome, class_index: int) -> bytes:
+    """The arrays behind one class under one pooling, to be read with `numpy.load`; no pickle in it.
+
+    Real numbers are float32, counts and indices int64:
+
+        feature_maps      (C, H, W)      what the backbone gave
+        pooling_weights   (C, H, W)      (pooling_weights * feature_maps).sum((1, 2)) == pooled
+        pooled            (C,)           the pooled vector
+        logits            (classes,)     the head's answer to it
+        cells             (H, W)         evidence: baseline + cells.sum() == logits[class_index], up to the residual
+        channels          (C,)           baseline + channels.sum() is the same logit
+        baseline          ()
+        class_index       ()
+        rectangles        (H, W, 4)      left, top, right, bottom of each position, in photo pixels
+        seen              (4,)           the part of the photo that the network saw, likewise
+        photo_size        (2,)           width, height
+        input_shape       (4,)           1, 3, h, w
+    """
+    analysis, evidence = outcome.analysis, outcome.evidence(class_index)
+    real = {
+        "feature_maps": analysis.feature_maps, "pooling_weights": outcome.weights, "pooled": outcome.pooled,
+        "logits": outcome.logits, "cells": evidence.cells, "channels": evidence.channels,
+        "baseline": evidence.baseline, "rectangles": analysis.framing.rectangles, "seen": analysis.framing.seen,
+    }
+    whole = {
+        "class_index": class_index, "photo_size": analysis.framing.photo_size, "input_shape": analysis.input.shape,
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        **{name: np.asarray(_detached(values), np.float32) for name, values in real.items()},
+        **{name: np.asarray(values, np.int64) for name, values in whole.items()},
+    )
+    return buffer.getvalue()
+
+
+def _detached(values: Any) -> Any:
+    return values.detach().numpy() if isinstance(values, torch.Tensor) else values
+
+
+def under_each_pooling(outcome: Outcome) -> list[Outcome]:
+    """The photo under every pooling there is, in the registry's order.
+
+    The outcome's own pooling has the outcome's parameters, the native one the network's, the others their defaults.
+    """
+    analysis = outcome.analysis
+    known = {analysis.network.pooling.key: analysis.under(), outcome.pooling: outcome}
+    return [known.get(key) or analysis.under(key) for key in POOLINGS]
+
+
+def numbers(outcome: Outcome, class_index: int, calibrated: bool = False) -> dict[str, Any]:
+    """A record of what was computed, from plain dicts, lists, strings and numbers; one that is not finite is None.
+
+    Args:
+        outcome: from `analysis.under(...)`.
+        class_index: whose evidence is recorded.
+        calibrated: multiply the logits of what-ifs by their fitted number before the probabilities are taken. The
+            logits themselves are always the head's own; `calibrated` under each pooling says where it was done.
+    """
+    analysis, evidence = outcome.analysis, outcome.evidence(class_index)
+    return _finite({
+        "network": _network(analysis),
+        "image": {"sha256": digest(analysis.image), "width": analysis.image.width, "height": analysis.image.height},
+        "framing": _framing(analysis),
+        "pooling": _pooling(outcome, calibrated),
+        "class": {
+            **_answer(outcome.answer(class_index, calibrated)),
+            "baseline": evidence.baseline,
+            "evidence": float(evidence.cells.sum(dtype=torch.float64)),
+            "residual": evidence.residual,
+            "exact": evidence.exact,
+            "cells": evidence.cells.tolist(),
+        },
+        "top": [
+            {**_pooling(each, calibrated), "classes": [_answer(answer) for answer in each.top(5, calibrated)]}
+            for each in under_each_pooling(outcome)
+        ],
+        "versions": {
+            "poolscope": explorer.__version__, "torch": str(torch.__version__), "timm": timm.__version__,
+            "python": platform.python_version(),
+        },
+    })
+
+
+def numbers_json(outcome: Outcome, class_index: int, calibrated: bool = False) -> str:
+    """`numbers` as strict JSON text: no NaN and no Infinity, ASCII throughout."""
+    return json.dumps(numbers(outcome, class_index, calibrated), indent=1, allow_nan=False) + "\n"
+
+
+def is_calibrated(outcome: Outcome, calibrated: bool) -> bool:
+    """Whether asking for calibrated probabilities changes anything here: never under the native pooling."""
+    return calibrated and outcome.multiplier is not None
+
+
+def _network(analysis: Analysis) -> dict[str, Any]:
+    network = analysis.network
+    return {
+        "name": network.name, "title": network.title, "sha256": network.digest, "head": network.head_kind,
+        "pooling": network.pooling.key, "classes": len(network.class_names),
+    }
+
+
+def _framing(analysis: Analysis) -> dict[str, Any]:
+    framing = analysis.framing
+    return {
+        "kind": framing.kind, "input_size": list(framing.input_size), "seen": [float(edge) for edge in framing.seen],
+        "grid": list(framing.grid), "channels": len(analysis.feature_maps),
+    }
+
+
+def _pooling(outcome: Outcome, calibrated: bool) -> dict[str, Any]:
+    return {
+        "key": outcome.pooling, "name": outcome.name, "parameters": dict(outcome.parameters),
+        "label": outcome.label, "multiplier": outcome.multiplier, "calibrated": is_calibrated(outcome, calibrated),
+    }
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    return {
+        "index": answer.class_index, "name": answer.name, "probability": answer.probability, "logit": answer.logit,
+        "rank": answer.rank,
+    }
+
+
+def _finite(value: Any) -> Any:
+    """The same record with None for every number that JSON has no word for."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,64 @@
+"""What all tests share: the bundled network and the example photos, each loaded once a session, and tiny networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from explorer import POOLINGS, load_network, read_image
+from explorer.framing import Preprocessing
+from explorer.networks import Network
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
+
+
+@pytest.fixture(scope="session")
+def network() -> Network:
+    """The bundled network. It is shared: a test that wants to change something makes a copy."""
+    return load_network("efficientnet_lite0")
+
+
+@pytest.fixture(scope="session")
+def examples() -> dict[str, Image.Image]:
+    """The example photos by name ("astronaut", "cat", ...), RGB."""
+    return {path.stem: read_image(path) for path in sorted(EXAMPLES.glob("*.jpg"))}
+
+
+class Patches(nn.Module):
+    """A backbone of one convolution: (B, 3, h, w) to (B, channels, h / 24, w / 24). It counts its calls."""
+
+    def __init__(self, channels: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, channels, 24, stride=24)
+        self.activation = activation
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.activation(self.convolution(x))
+
+
+@pytest.fixture(scope="session")
+def make_network() -> Callable[..., Network]:
+    """`make_network(head, classes, pooling="gap", ...)`: an untrained network, 5 channels, input 96 px, grid 4 x 4."""
+
+    def make(
+        head: nn.Module | None = None, classes: int = 4, pooling: str = "gap", channels: int = 5,
+        activation: nn.Module | None = None, seed: int = 0, **pooling_parameters: float,
+    ) -> Network:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            backbone = Patches(channels, activation or nn.ReLU())
+            head = nn.Linear(channels, classes) if head is None else head
+        return Network(
+            name="tiny", title="Tiny", backbone=backbone, pooling=POOLINGS[pooling], head=head,
+            class_names=tuple(f"class {n}" for n in range(classes)), preprocessing=Preprocessing(size=96),
+            digest="0" * 64, origin="untrained", pooling_parameters=pooling_parameters,
+        )
+
+    return make

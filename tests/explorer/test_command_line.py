@@ -1,0 +1,299 @@
+"""`python -m explorer`: a table to read, files to keep, and one sentence for everything that cannot be done."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from explorer import POOLINGS, __main__
+from explorer.framing import Preprocessing
+from explorer.networks import Network
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ASTRONAUT = REPOSITORY / "assets" / "examples" / "astronaut.jpg"
+GOLDEN_RETRIEVER, FOOTBALL_HELMET = 207, 560
+QUICK = ("--size", "96")  # where the numbers do not matter
+
+
+@pytest.fixture
+def run(network, monkeypatch, tmp_path, capsys):
+    """Run the command in a fresh folder, on the network that is already loaded: (exit code, stdout, stderr)."""
+    monkeypatch.setattr(__main__, "load_network", lambda name: network)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = __main__.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def refusal(outcome: tuple[int, str, str]) -> str:
+    """The one sentence on stderr, after checking that it is all there is."""
+    code, out, err = outcome
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"[^\n]+\.\n", err), err
+    assert "Traceback" not in err
+    return err.strip()
+
+
+def cells_of(out: str) -> list[list[str]]:
+    """The table's lines as cells: whatever two or more spaces divide."""
+    lines = out.split("\n\n")[1:3]
+    return [re.split(r"\s{2,}", line.strip()) for band in lines for line in band.splitlines()]
+
+
+def test_the_table_shows_the_top_five_under_each_pooling_as_the_record_has_them(run, tmp_path):
+    code, out, err = run(ASTRONAUT)
+    assert (code, err) == (0, "")
+    top = json.loads((tmp_path / "astronaut.json").read_text())["top"]
+    assert [each["key"] for each in top] == list(POOLINGS)
+    table = cells_of(out)
+    for band, poolings in ((table[:7], top[:4]), (table[7:], top[4:])):
+        assert band[0] == [each["name"] for each in poolings]
+        assert band[1] == [each["label"] for each in poolings]
+        for n in range(5):
+            answers = [each["classes"][n] for each in poolings]
+            wanted = [cell for answer in answers for cell in (answer["name"], f"{answer['probability']:.2f}")]
+            assert band[2 + n] == [str(n + 1), *wanted]
+    assert len(table) == 14
+
+
+def test_the_table_is_aligned_and_fits_a_terminal(run):
+    out = run(ASTRONAUT)[1]
+    table = out.split("\n\n")[1:3]
+    ends = [tuple(match.end() for match in re.finditer(r"\d\.\d\d", line)) for band in table
+            for line in band.splitlines()[2:]]
+    assert all(len(places) == 4 for places in ends)
+    for band in (ends[:5], ends[5:]):
+        assert len(set(band)) == 1
+    assert max(map(len, out.splitlines()[1:])) <= 120
+
+
+def test_the_native_pooling_and_the_what_ifs_are_marked(run):
+    table = cells_of(run(ASTRONAUT, *QUICK)[1])
+    assert table[1] == ["native", "what-if", "what-if", "what-if"]
+    assert table[8] == ["what-if"] * 4
+    table = cells_of(run(ASTRONAUT, *QUICK, "--calibrated")[1])
+    assert table[1] == ["native", *["what-if, calibrated"] * 3]
+
+
+def test_three_files_are_written_and_named_on_the_last_lines(run, tmp_path):
+    out = run(ASTRONAUT)[1]
+    names = {"astronaut_overlay.png", "astronaut_arrays.npz", "astronaut.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert {line.removeprefix("Wrote ") for line in out.splitlines() if line.startswith("Wrote ")} == names
+    assert Image.open(tmp_path / "astronaut_overlay.png").size == (512, 512)
+    with np.load(tmp_path / "astronaut_arrays.npz", allow_pickle=False) as arrays:
+        assert arrays["feature_maps"].shape == (1280, 7, 7)
+        assert arrays["class_index"] == FOOTBALL_HELMET
+
+
+def test_the_options_reach_the_computation(run, tmp_path):
+    code, out, _ = run(ASTRONAUT, "--pooling", "gem:p=4", "--class", GOLDEN_RETRIEVER, "--framing", "whole",
+                       "--size", 160, "--calibrated", "--out", tmp_path / "new" / "folder")
+    assert code == 0
+    record = json.loads((tmp_path / "new" / "folder" / "astronaut.json").read_text())
+    assert record["pooling"]["key"] == "gem"
+    assert record["pooling"]["parameters"] == {"p": 4}
+    assert record["pooling"]["calibrated"] is True
+    assert record["class"]["index"] == GOLDEN_RETRIEVER
+    assert record["framing"]["kind"] == "whole"
+    assert record["framing"]["input_size"] == [160, 160]
+    assert "GeM, p = 4" in out
+    assert "GeM, p = 3" not in out
+
+
+def test_the_account_of_the_class_adds_up(run, tmp_path):
+    out = run(ASTRONAUT, "--pooling", "gmp", "--class", GOLDEN_RETRIEVER)[1]
+    account = out.split("\n\n")[3]
+    assert account.startswith("golden retriever (207) under GMP (what-if): probability ")
+    logit, baseline, sign, evidence, kind, residual = re.search(
+        r"logit (\S+) = baseline (\S+) ([+-]) evidence (\S+) \((exact|integrated), residual (\S+)\)", account
+    ).groups()
+    assert float(baseline) + float(sign + evidence) == pytest.approx(float(logit), abs=0.0016)
+    assert kind == "exact"
+    assert abs(float(residual)) < 1e-4
+    recorded = json.loads((tmp_path / "astronaut.json").read_text())["class"]
+    assert float(logit) == pytest.approx(recorded["logit"], abs=6e-4)
+
+
+def test_lse_is_said_to_be_integrated(run):
+    assert "(integrated, residual " in run(ASTRONAUT, *QUICK, "--pooling", "lse:r=2")[1]
+
+
+@pytest.mark.parametrize("name", ["golden retriever", "Golden Retriever", "GOLDEN RETRIEVER", "207"])
+def test_a_class_is_found_by_index_by_name_and_in_other_capitals(run, name):
+    assert "golden retriever (207) under GAP (native)" in run(ASTRONAUT, *QUICK, "--class", name)[1]
+
+
+def test_an_exact_name_wins_over_one_in_other_capitals(run):
+    assert "\ncardigan (474) under" in run(ASTRONAUT, *QUICK, "--class", "cardigan")[1]
+    assert "\nCardigan (264) under" in run(ASTRONAUT, *QUICK, "--class", "Cardigan")[1]
+
+
+def test_a_name_that_means_two_classes_is_answered_with_both(run):
+    sentence = refusal(run(ASTRONAUT, "--class", "CARDIGAN"))
+    assert "Cardigan (264)" in sentence
+    assert "cardigan (474)" in sentence
+
+
+@pytest.mark.parametrize(("wrong", "near"), [
+    ("cat", "tiger cat (282)"), ("goldn retriver", "golden retriever (207)"), ("espreso", "espresso (967)"),
+])
+def test_a_class_that_does_not_exist_is_answered_with_up_to_five_near_ones(run, wrong, near):
+    sentence = refusal(run(ASTRONAUT, "--class", wrong))
+    assert near in sentence
+    assert 1 <= len(re.findall(r"\(\d+\)", sentence)) <= 5
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--class", "qqqqqqqq"], "no class called 'qqqqqqqq'"),
+    (["--class", ""], "no class called ''"),
+    (["--class", "1000"], "0 to 999"),
+    (["--class", "-1"], "0 to 999"),
+    (["--class", "9" * 5000], "no class called '999"),
+    (["--pooling", "max"], "no pooling 'max'"),
+    (["--pooling", ""], "no pooling ''"),
+    (["--pooling", "gem:p=0.5"], "from 1 to 100"),
+    (["--pooling", "gem:p=nan"], "from 1 to 100"),
+    (["--pooling", "gem:r=2"], "expected p"),
+    (["--pooling", "gem:4"], "gem:p=4"),
+    (["--pooling", "gem:"], "gem:p=4"),
+    (["--pooling", "gmp:p=2"], "no parameter"),
+    (["--framing", "wide"], "crop, whole, squash"),
+    (["--size", "20"], "96 to 640"),
+    (["--size", "big"], "whole number"),
+    (["--size", "1e3"], "whole number"),
+    (["--colour"], "--colour"),
+    (["--out"], "--out"),
+    (["second.jpg"], "second.jpg"),
+])
+def test_a_wrong_option_is_answered_with_one_sentence(run, tmp_path, arguments, words):
+    assert words in refusal(run(ASTRONAUT, *arguments))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_photo_is_answered_with_one_sentence(run):
+    assert "photo" in refusal(run())
+    assert "nowhere.jpg" in refusal(run("nowhere.jpg"))
+
+
+def test_a_network_that_is_not_bundled_is_answered_with_those_that_are(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = __main__.main([str(ASTRONAUT), "--network", "resnet50"])
+    out, err = capsys.readouterr()
+    assert "efficientnet_lite0" in refusal((code, out, err))
+
+
+def test_a_file_that_is_no_photo_is_answered_with_one_sentence(run, tmp_path):
+    (tmp_path / "note.jpg").write_text("not a photo")
+    (tmp_path / "cut.jpg").write_bytes(ASTRONAUT.read_bytes()[:5000])
+    assert "photo" in refusal(run("note.jpg"))
+    assert "photo" in refusal(run("cut.jpg"))
+    assert "photo" in refusal(run(tmp_path))
+
+
+def test_a_folder_that_cannot_be_written_is_answered_with_one_sentence(run, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    assert "taken" in refusal(run(ASTRONAUT, *QUICK, "--out", tmp_path / "taken"))
+    assert "taken" in refusal(run(ASTRONAUT, *QUICK, "--out", tmp_path / "taken" / "below"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_answered_with_one_sentence(run, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    assert "closed" in refusal(run(ASTRONAUT, *QUICK, "--out", tmp_path / "closed"))
+
+
+def test_the_photo_itself_is_never_replaced(run, tmp_path):
+    photo = tmp_path / "astronaut.json"
+    photo.write_bytes(ASTRONAUT.read_bytes())
+    assert "replace" in refusal(run(photo, *QUICK))
+    assert photo.read_bytes() == ASTRONAUT.read_bytes()
+
+
+@pytest.mark.parametrize("name", [
+    "two words.jpg", "<b>bold & 100%s{0}<b>.jpg", "naïve 猫.jpg", "no ending", "a.b.c.jpg", ".hidden",
+    "line\nbreak\x1b[31m.jpg",
+])
+def test_a_photo_with_an_odd_name_is_written_beside_it_under_its_stem(run, tmp_path, name):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / name).write_bytes(ASTRONAUT.read_bytes())
+    code, out, _ = run(folder / name, *QUICK, "--out", folder)
+    assert code == 0
+    stem = Path(name).stem
+    assert {path.name for path in folder.iterdir()} == {
+        name, f"{stem}_overlay.png", f"{stem}_arrays.npz", f"{stem}.json",
+    }
+    assert "\x1b" not in out
+    assert len(out.splitlines()) == 25
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(run, tmp_path, monkeypatch):
+    (tmp_path / "猫.jpg").write_bytes(ASTRONAUT.read_bytes())
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert run("猫.jpg", *QUICK)[0] == 0
+    assert b"\\u732b.jpg: 512 x 512 px" in terminal.buffer.getvalue()
+
+
+class TinyBackbone(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.avg_pool2d(x.abs(), 32)
+
+
+def test_long_wide_and_odd_class_names_break_neither_lines_nor_columns(run, monkeypatch):
+    torch.manual_seed(0)
+    names = ("a" * 200, "猫" * 30, "line\nbreak\x1b[31m")
+    tiny = Network(
+        name="tiny", title="Tiny", backbone=TinyBackbone(), pooling=POOLINGS["gap"], class_names=names,
+        head=nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3)), preprocessing=Preprocessing(),
+        digest="0" * 64, origin="a test",
+    )
+    monkeypatch.setattr(__main__, "load_network", lambda name: tiny)
+    code, out, _ = run(ASTRONAUT, "--class", "2")
+    assert code == 0
+    assert "\x1b" not in out
+    rows = [line for line in out.splitlines() if re.match(r" \d    ", line)]
+    ends = {tuple(match.end() + line[: match.end()].count("猫") for match in re.finditer(r"\d\.\d\d", line))
+            for line in rows}
+    assert len(ends) <= 4
+    assert max(max(places) for places in ends) <= 120
+    assert "integrated" in out
+
+
+def test_the_help_names_every_pooling_and_option(capsys):
+    with pytest.raises(SystemExit) as end:
+        __main__.main(["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for word in (*POOLINGS, "--pooling", "--class", "--framing", "--size", "--network", "--calibrated", "--out",
+                 "gem:p=4", "crop", "whole", "squash"):
+        assert word in text
+
+
+def test_it_runs_as_a_command_from_another_folder(tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "-m", "explorer", str(ASTRONAUT), "--pooling", "gmp", "--class", "207", "--out", "results"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "golden retriever (207) under GMP (what-if)" in finished.stdout
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {
+        "astronaut_overlay.png", "astronaut_arrays.npz", "astronaut.json",
+    }
