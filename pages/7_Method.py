@@ -5,7 +5,7 @@ import streamlit as st
 from explorer import CAM_METHODS, POOLINGS
 from explorer.ui.board import board, el
 from explorer.ui.frame import frame
-from explorer.ui.method import method_table
+from explorer.ui.method import licences, method_table
 
 frame("Method")
 board(
@@ -31,3 +31,5 @@ st.markdown(
 )
 method_table("Poolings", POOLINGS.values())
 method_table("Class activation maps", CAM_METHODS.values())
+with st.expander("Where the network and the example photos come from"):
+    st.markdown(licences())

@@ -52,7 +52,7 @@ def test_every_licence_that_asks_for_its_text_ships_it():
     bsd = (ASSETS / "licenses/torchvision-BSD-3-Clause.txt").read_text(encoding="utf-8")
     assert "BSD 3-Clause License" in bsd
     assert {row[1] for row in ROWS.values()} == {
-        "Apache-2.0", "BSD-3-Clause", "CC0", "public domain", "the licence itself",
+        "Apache-2.0", "BSD-3-Clause", "CC0", "public domain", "the licence itself", "the project's own",
     }
 
 

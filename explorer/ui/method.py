@@ -7,8 +7,14 @@ from collections.abc import Iterable
 import streamlit as st
 
 from explorer.cams import CamMethod
+from explorer.networks.sources import ASSETS
 from explorer.pooling import Pooling
 from explorer.ui.board import board, el
+
+
+def licences() -> str:
+    """The bundled licences page, in markdown; its own file, so safe to render."""
+    return (ASSETS / "LICENSES.md").read_text(encoding="utf-8").split("\n", 1)[1]
 
 
 def method_table(title: str, methods: Iterable[Pooling | CamMethod]) -> None:

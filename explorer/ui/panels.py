@@ -92,9 +92,9 @@ def answers_and_channels(
     """
     native = outcomes[0].analysis.under()
     columns = [_answers_of(outcome, native, (shown.pooling, class_index), calibrated) for outcome in outcomes]
-    note = (f"The head was trained for {native.name}. Under another pooling the answer is a what-if"
-            + (", its logits multiplied by one fitted number: no rank changes." if calibrated
-               else " and far too sure of itself: calibrate it in the sidebar."))
+    note = f"The head was trained for {native.name}. Under another pooling the answer is a what-if"
+    note += (", its logits multiplied by one number fitted on central crops of 224 px: no rank changes."
+             if calibrated else " and far too sure of itself: calibrate it in the sidebar.")
     board(
         el(
             "div",

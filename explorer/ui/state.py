@@ -38,6 +38,11 @@ class Photo:
     digest: str
     example: str = ""
 
+    @property
+    def name(self) -> str:
+        """What a link calls it."""
+        return self.example or self.digest[:12]
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -55,21 +60,32 @@ class Choices:
 
 @dataclass
 class Session:
-    """One person's table. Streamlit keeps it between runs and across pages."""
+    """One person's table. Streamlit keeps it between runs and across pages.
+
+    Attributes:
+        choices, photo: what is shown.
+        upload: the last photo of their own; a link or the Back button may return to it.
+        awaited: the photo that a link asked for and that is not here; its class is kept for when it is dropped in.
+        url: the page's URL as this session wrote it last.
+        changed: something was chosen since then.
+        notices: sentences to show once.
+    """
 
     choices: Choices = field(default_factory=Choices)
     photo: Photo | None = None
+    upload: Photo | None = None
+    awaited: str = ""
     url: dict[str, str] | None = None
+    changed: bool = False
     notices: list[str] = field(default_factory=list)
 
     def choose(self, **changes: object) -> None:
-        """Change some choices; a new photo or network forgets the class that was asked for."""
-        self.choices = replace(self.choices, **changes)
+        """Change some choices."""
+        self.choices, self.changed = replace(self.choices, **changes), True
 
     def show_example(self, name: str) -> None:
-        """Put an example on the table."""
-        self.photo = example_photo(name)
-        self.choose(example=name, photo="", class_index=None)
+        """Put an example on the table, and forget the class that was asked for."""
+        self._show(example_photo(name))
 
     def show_upload(self, data: bytes) -> None:
         """Put a person's own photo on the table; a bad one leaves the last good one there and says why."""
@@ -78,8 +94,16 @@ class Session:
         except ExplorerError as error:
             self.notices.append(f"{error} The last photo stays.")
             return
-        self.photo = Photo(image, digest(image))
-        self.choose(example="", photo=self.photo.digest[:12], class_index=None)
+        self.upload = Photo(image, digest(image))
+        self._show(self.upload, self.choices.class_index if self.upload.name == self.awaited else None)
+
+    def show_upload_again(self) -> None:
+        """Put the last photo of their own back on the table."""
+        self._show(self.upload)
+
+    def _show(self, photo: Photo, class_index: int | None = None) -> None:
+        self.photo = photo
+        self.choose(example=photo.example, photo="" if photo.example else photo.name, class_index=class_index)
 
     def take_notices(self) -> list[str]:
         """The sentences to show once."""
@@ -93,8 +117,9 @@ def session() -> Session:
         st.session_state["poolscope"] = Session()
     current: Session = st.session_state["poolscope"]
     asked = {name: st.query_params[name] for name in st.query_params}
-    # A URL that this session did not write itself was typed, followed or gone back to: it is obeyed.
-    if asked and asked != current.url:
+    # A URL that this session did not write last was typed, followed or gone back to: it is obeyed. But where something
+    # was chosen just now, the browser may only not have heard of the last URL yet, and what was chosen counts.
+    if asked and asked != current.url and not current.changed:
         _obey(current, asked)
     if current.photo is None:
         current.show_example(current.choices.example or Choices.example)
@@ -119,7 +144,7 @@ def write_url(current: Session, class_index: int) -> None:
     query = as_query(current.choices, class_index)
     if query != {name: st.query_params[name] for name in st.query_params}:
         st.query_params.from_dict(query)
-    current.url = query
+    current.url, current.changed = query, False
 
 
 def _obey(current: Session, asked: dict[str, str]) -> None:
@@ -136,7 +161,7 @@ def _obey(current: Session, asked: dict[str, str]) -> None:
                 current.choose(**{attribute: read(asked[name])})
             except ValueError:
                 current.notices.append(f"The link asks for {name} “{asked[name][:40]}”, which does not exist; "
-                                       f"{getattr(current.choices, attribute)} is shown.")
+                                       f"{as_query(current.choices, 0)[name]} is shown.")
     _obey_photo(current, asked)
     if current.photo is None:
         current.show_example(Choices.example)
@@ -150,7 +175,11 @@ def _obey_photo(current: Session, asked: dict[str, str]) -> None:
             current.show_example(example)
     elif example is not None:
         current.notices.append(f"The link asks for the example “{example[:40]}”, which does not exist.")
-    elif photo and (current.photo is None or not current.photo.digest.startswith(photo)):
+    elif photo and current.upload and photo == current.upload.name:
+        if current.photo is not current.upload:
+            current.show_upload_again()
+    elif photo:
+        current.awaited = photo
         current.notices.append("The link is of a photo that was uploaded elsewhere and never leaves its session: "
                                "drop it in again to see the same page.")
 

@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -19,8 +20,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disa
 
 def find() -> str | None:
     """The path of a browser that starts, or None. CHROMIUM in the environment comes first."""
-    candidates = [os.environ.get("CHROMIUM"), *(shutil.which(name) for name in NAMES), str(MAC), _of_playwright()]
-    return next((path for path in candidates if path and _starts(path)), None)
+    return next((path for path in _candidates() if path and _starts(path)), None)
 
 
 def ensure() -> str:
@@ -31,6 +31,13 @@ def ensure() -> str:
         if path := find():
             return path
     raise SystemExit("No Chromium was found and none could be installed; install one, or name it in CHROMIUM.")
+
+
+def _candidates() -> Iterator[str | None]:
+    yield os.environ.get("CHROMIUM")
+    yield from (shutil.which(name) for name in NAMES)
+    yield str(MAC)
+    yield _of_playwright()  # last, because it cannot be asked while Playwright runs
 
 
 def _starts(path: str) -> bool:

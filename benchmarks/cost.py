@@ -1,0 +1,100 @@
+"""What an analysis costs, in bare forward passes of the same network.
+
+    python -m benchmarks.cost [--rounds 40] [--photo PHOTO]
+
+Everything is timed in turn within each round, and each round gives ratios to its own bare pass; the median over
+rounds is printed. So a slow or busy machine changes the times and not the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torchcam.methods import GradCAM
+
+from explorer import CAM_METHODS, POOLINGS, Analysis, analyse, load_network, read_image
+from explorer.framing import frame
+
+PHOTO = Path(__file__).resolve().parents[1] / "assets" / "examples" / "astronaut.jpg"
+THREE = ("gap", "gmp", "attention")
+FREE_CAMS = tuple(key for key in CAM_METHODS if key != "score_cam")
+
+
+def top_evidence(analysis: Analysis, poolings: tuple[str, ...]) -> None:
+    """The evidence for the five most probable classes under each pooling."""
+    for key in poolings:
+        outcome = analysis.under(key)
+        outcome.evidences([answer.class_index for answer in outcome.top(5)])
+
+
+def jobs(photo: Path) -> dict[str, Callable[[], object]]:
+    """What is timed, by name; the bare pass comes first."""
+    network, image = load_network("efficientnet_lite0"), read_image(photo)
+    x, framing = frame(image, network.preprocessing)
+    classes = [answer.class_index for answer in analyse(network, image).under().top(5)]
+
+    @torch.no_grad()
+    def from_input() -> Analysis:
+        maps = network.backbone(x)[0]
+        return Analysis(network, image, framing.on_grid(*maps.shape[1:]), x, maps, 0.0)
+
+    def cams() -> None:
+        analysis = from_input()
+        for method in FREE_CAMS:
+            for index in classes:
+                analysis.cam(method, index)
+
+    model = torch.nn.Sequential(network.backbone, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), network.head)
+    extractor = GradCAM(model, model[0])
+
+    def torchcam() -> None:
+        scores = model(x.clone().requires_grad_())
+        for n, index in enumerate(classes):
+            extractor(index, scores, retain_graph=n < len(classes) - 1)
+
+    return {
+        "bare forward pass": lambda: network(x),
+        "the photo framed (not in the rows below, but the last)": lambda: frame(image, network.preprocessing),
+        "analysis, top-5 evidence under gap, gmp, attention": lambda: top_evidence(from_input(), THREE),
+        "analysis, top-5 evidence under all eight poolings": lambda: top_evidence(from_input(), tuple(POOLINGS)),
+        f"analysis, {len(FREE_CAMS)} CAM methods (all but Score-CAM), 5 classes": cams,
+        "torchcam's Grad-CAM, 5 classes": torchcam,
+        "photo framed and analysed, top-5 evidence under gap, gmp, attention":
+            lambda: top_evidence(analyse(network, image), THREE),
+    }
+
+
+def measure(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each job in each round, the jobs in turn."""
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for n in range(rounds + 3):
+        for name, job in work.items():
+            begin = time.perf_counter()
+            job()
+            if n >= 3:  # the first rounds warm up
+                times[name].append(time.perf_counter() - begin)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--photo", type=Path, default=PHOTO)
+    options = parser.parse_args()
+    times = measure(jobs(options.photo), options.rounds)
+    bare, *others = times
+    print(f"{bare}: {statistics.median(times[bare]) * 1000:.1f} ms (median of {options.rounds} rounds)\n")
+    print("forward passes   (quartiles)")
+    for name in others:
+        ratios = [job / pass_ for job, pass_ in zip(times[name], times[bare], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(f"{middle:14.2f}   ({low:.2f} to {high:.2f})   {name}")
+
+
+if __name__ == "__main__":
+    main()
