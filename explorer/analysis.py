@@ -95,7 +95,8 @@ class Analysis:
         Raises ParameterError for an unknown pooling or a parameter outside its range.
         """
         if pooling is None:
-            pooling, parameters = self.network.pooling.key, dict(self.network.pooling_parameters)
+            pooling = self.network.pooling.key
+            parameters = parameters or dict(self.network.pooling_parameters)
         resolved = pooling_of(pooling).resolve(parameters)
         key = ("under", pooling, *resolved.values())
         return self.remember(key, lambda: Outcome(self, pooling, resolved))
@@ -108,15 +109,7 @@ class Analysis:
 
         Raises ParameterError (unknown method, class, pooling or option), MethodError, StoppedError.
         """
-        self.network.check_class(class_index)
-        compute, tail = cam_method_of(method).compute, self.under(pooling).tail
-        allowed = compute.__code__.co_varnames[2 : compute.__code__.co_argcount]
-        if unknown := set(options) - set(allowed):
-            raise ParameterError(f"{method} has no option {', '.join(sorted(unknown))}; "
-                                 f"expected {', '.join(allowed) or 'none'}.")
-        heard = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}
-        key = ("cam", method, class_index, pooling or self.network.pooling.key, repr(sorted(heard.items())))
-        return self.remember(key, lambda: compute(tail, class_index, **options))
+        return self.under(pooling).cam(method, class_index, **options)
 
     def votes(self, class_index: int | None = None) -> Tensor:
         """What each position says by itself, softmax(head(F_ij)): (H, W) for a class, (classes, H, W) for all."""
@@ -229,13 +222,24 @@ class Outcome:
     def evidences(self, classes: Sequence[int]) -> list[Evidence]:
         """Evidence for several classes, together at the price of little more than one."""
         known = self.remember("evidence", dict)
-        missing = [self.analysis.network.check_class(index) for index in classes if index not in known]
+        missing = [index for index in map(self.analysis.network.check_class, classes) if index not in known]
         if missing:
             kept = self.remember("kept", lambda: self.weights * self.analysis.feature_maps)
             head, exact = self.analysis.network.head, self._pooling.exact
             for found in take_apart(kept, self.pooled, self.logits, head, missing, exact):
                 known.setdefault(found.class_index, found)
         return [known[index] for index in classes]
+
+    def cam(self, method: str, class_index: int, **options: Any) -> Tensor:
+        """(H, W): a published CAM under this pooling, signed and not normalised; see `Analysis.cam`."""
+        self.analysis.network.check_class(class_index)
+        chosen = cam_method_of(method)
+        if unknown := set(options) - set(chosen.options):
+            raise ParameterError(f"{method} has no option {', '.join(sorted(unknown))}; "
+                                 f"expected {', '.join(chosen.options) or 'none'}.")
+        heard = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}
+        key = ("cam", method, class_index, repr(sorted(heard.items())))
+        return self.remember(key, lambda: chosen.compute(self.tail, class_index, **options))
 
     @property
     def tail(self) -> Tail:

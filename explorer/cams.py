@@ -6,6 +6,8 @@ but Score-CAM run only what stands above the feature maps (pooling and head), wh
 
 from __future__ import annotations
 
+import inspect
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -80,10 +82,10 @@ def _grad_cam(tail: Tail, index: int) -> Tensor:
 
 def _grad_cam_plus_plus(tail: Tail, index: int) -> Tensor:
     gradient = tail.gradient(index)
-    total = tail.feature_maps.sum((1, 2), keepdim=True)
-    denominator = 2 * gradient.square() + gradient.pow(3) * total
-    alpha = torch.where(denominator != 0, gradient.square() / denominator, torch.zeros_like(gradient))
-    return _weighted((alpha * gradient.relu()).sum((1, 2)), tail.feature_maps)
+    # g^2 cancels from alpha = g^2 / (2 g^2 + g^3 total): squares of small gradients would underflow.
+    below = 2 + gradient * tail.feature_maps.sum((1, 2), keepdim=True)
+    shares = torch.where(below != 0, gradient.relu() / below, torch.zeros_like(gradient))
+    return _weighted(shares.sum((1, 2)), tail.feature_maps)
 
 
 def _xgrad_cam(tail: Tail, index: int) -> Tensor:
@@ -111,7 +113,10 @@ def _eigen_cam(tail: Tail, index: int) -> Tensor:
 
 
 def _ablation_cam(tail: Tail, index: int) -> Tensor:
-    if head_kind(tail.head) == "affine":
+    """A channel goes by its pooled value becoming 0, which is its map becoming 0 (under attention: weights held)."""
+    # Without a channel a LayerNorm has other statistics, so its head has no closed form.
+    normalises = any(isinstance(module, nn.LayerNorm) for module in tail.head.modules())
+    if head_kind(tail.head) == "affine" and not normalises:
         drops = hold(tail.head, tail.pooled, [index])[0][0] * tail.pooled
     else:
         drops = tail.logits[index] - _ablated_logits(tail, index)
@@ -135,6 +140,8 @@ def _score_cam(
     tail: Tail, index: int, progress: Progress | None = None, stop: Callable[[], bool] | None = None, batch: int = 16
 ) -> Tensor:
     """The paper's Algorithm 1: a softmax over channels of the logits that the masked photos get."""
+    if not _is_whole(batch, 1):
+        raise ParameterError(f"Score-CAM's batch is {batch!r}; expected a whole number of at least 1.")
     maps = tail.feature_maps[:, None]
     answers = []
     for begin in range(0, len(maps), batch):
@@ -155,14 +162,26 @@ def _finer_cam(
     tail: Tail, index: int, rivals: Sequence[int] | None = None, gamma: float = 0.6, references: int = 3
 ) -> Tensor:
     """Grad-CAM of the logit less gamma times the mean logit of some rivals (the closest logits, unless named)."""
+    classes = len(tail.logits)
+    if classes == 1:
+        raise MethodError("Finer-CAM compares a class with others, and this network has only one.")
+    if isinstance(gamma, bool) or not isinstance(gamma, (int, float)) or not 0 <= gamma < math.inf:
+        raise ParameterError(f"Finer-CAM's gamma is {gamma!r}; expected a number of at least 0.")
+    if not _is_whole(references, 1):
+        raise ParameterError(f"Finer-CAM's references is {references!r}; expected a whole number of at least 1.")
     if rivals is None:
         distance = (tail.logits - tail.logits[index]).abs()
         distance[index] = torch.inf
-        rivals = distance.topk(min(references, len(distance) - 1), largest=False).indices.tolist()
-    if not rivals:
-        raise MethodError("Finer-CAM compares a class with others, and this network has only one.")
-    against = torch.stack([tail.gradient(int(rival)) for rival in rivals]).mean(0)
+        rivals = distance.topk(min(references, classes - 1), largest=False).indices.tolist()
+    elif not rivals or not all(_is_whole(rival, 0) and rival < classes and rival != index for rival in rivals):
+        raise ParameterError(f"Finer-CAM's rivals of class {index} are {rivals!r}; expected other classes from 0 to "
+                             f"{classes - 1}, at least one.")
+    against = torch.stack([tail.gradient(rival) for rival in rivals]).mean(0)
     return _weighted((tail.gradient(index) - gamma * against).mean((1, 2)), tail.feature_maps)
+
+
+def _is_whole(number: object, least: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
 @dataclass(frozen=True)
@@ -175,6 +194,11 @@ class CamMethod:
     formula: str
     source: str
     compute: Callable[..., Tensor]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of what `compute` takes besides the tail and the class."""
+        return tuple(inspect.signature(self.compute).parameters)[2:]
 
 
 _G = r"\frac{\partial s_c}{\partial F_{kij}}"

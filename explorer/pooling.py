@@ -113,7 +113,8 @@ def _gem_parts(feature_maps: Tensor, p: float) -> tuple[Tensor, Tensor, Tensor]:
 
     Powers are taken of ratios, because F ** p overflows float32 from p of about 50.
     """
-    clamped = feature_maps.clamp_min(0)
+    # Not clamp_min, which has no gradient at 0: p = 1 is the average, inactive positions included.
+    clamped = torch.where(feature_maps < 0, torch.zeros_like(feature_maps), feature_maps)
     peak = clamped.amax(PLACES, keepdim=True)
     ratio = clamped / torch.where(peak > 0, peak, torch.ones_like(peak)).detach()
     # A silent channel has a mean of 0, whose p-th root has no gradient.
@@ -138,7 +139,8 @@ def _topk_count(feature_maps: Tensor, share: float) -> int:
 
 
 def _topk(feature_maps: Tensor, share: float) -> Tensor:
-    return feature_maps.flatten(-2).topk(_topk_count(feature_maps, share)).values.mean(-1)
+    # Not topk().values.mean(), whose gradient goes to some of several tied positions, at the algorithm's whim.
+    return (_topk_weights(feature_maps.detach(), share) * feature_maps).sum(PLACES)
 
 
 def _topk_weights(feature_maps: Tensor, share: float) -> Tensor:
@@ -159,7 +161,9 @@ def _mixed_weights(feature_maps: Tensor, a: float) -> Tensor:
 
 
 def _lse(feature_maps: Tensor, r: float) -> Tensor:
-    return (torch.logsumexp(r * feature_maps, PLACES) - math.log(_positions(feature_maps))) / r
+    # In float64: two logarithms of about equal size are subtracted, and the rest is divided by a small r.
+    total = torch.logsumexp(r * feature_maps.double(), PLACES)
+    return ((total - math.log(_positions(feature_maps))) / r).to(feature_maps.dtype)
 
 
 def _ray_quadrature(span: float, nodes: int = 10) -> list[tuple[float, float]]:

@@ -14,6 +14,9 @@ from explorer import POOLINGS, load_network, read_image
 from explorer.framing import Preprocessing
 from explorer.networks import Network
 
+# Most tests work on small tensors, where waiting for a second thread costs more than it gives.
+torch.set_num_threads(1)
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
 
 

@@ -53,7 +53,8 @@ def hold(head: nn.Module, pooled: Tensor, classes: Sequence[int]) -> tuple[Tenso
 
 
 def _chain(head: nn.Module) -> list[nn.Module]:
-    if isinstance(head, nn.Sequential):
+    # A Sequential with a forward of its own may do anything: it counts as one module.
+    if isinstance(head, nn.Sequential) and type(head).forward is nn.Sequential.forward:
         return [module for child in head for module in _chain(child)]
     return [head]
 
