@@ -234,7 +234,7 @@ class Outcome:
         """(H, W): a published CAM under this pooling, signed and not normalised; see `Analysis.cam`."""
         self.analysis.network.check_class(class_index)
         chosen = cam_method_of(method)
-        if unknown := set(options) - set(chosen.options):
+        if options and (unknown := set(options) - set(chosen.options)):
             raise ParameterError(f"{method} has no option {', '.join(sorted(unknown))}; "
                                  f"expected {', '.join(chosen.options) or 'none'}.")
         heard = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}

@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 
 import torch
@@ -52,6 +53,22 @@ class Tail:
                 self._gradients[index] = torch.autograd.grad(logits[index], feature_maps, retain_graph=True)[0]
             return self._gradients[index]
 
+    @cached_property
+    def total(self) -> Tensor:
+        """(C,): each map's sum."""
+        return self.feature_maps.sum((1, 2))
+
+    @cached_property
+    def principal(self) -> Tensor:
+        """(H, W): the maps' projection on their first right singular vector, active positions positive."""
+        maps = self.feature_maps.flatten(1)
+        # From the small (H W, H W) product: the same vector as the singular value decomposition's, at a tenth.
+        values, vectors = torch.linalg.eigh(maps.T @ maps)
+        projection = vectors[:, -1] * values[-1].clamp_min(0).sqrt()
+        # A singular vector's sign is arbitrary: choose the one under which active positions are positive.
+        sign = 1.0 if projection @ maps.sum(0) >= 0 else -1.0
+        return (sign * projection).unflatten(0, self.feature_maps.shape[1:])
+
     def _differentiable(self) -> tuple[Tensor, Tensor]:
         if self._graph is None:
             with torch.enable_grad():
@@ -83,13 +100,13 @@ def _grad_cam(tail: Tail, index: int) -> Tensor:
 def _grad_cam_plus_plus(tail: Tail, index: int) -> Tensor:
     gradient = tail.gradient(index)
     # g^2 cancels from alpha = g^2 / (2 g^2 + g^3 total): squares of small gradients would underflow.
-    below = 2 + gradient * tail.feature_maps.sum((1, 2), keepdim=True)
+    below = 2 + gradient * tail.total[:, None, None]
     shares = torch.where(below != 0, gradient.relu() / below, torch.zeros_like(gradient))
     return _weighted(shares.sum((1, 2)), tail.feature_maps)
 
 
 def _xgrad_cam(tail: Tail, index: int) -> Tensor:
-    total = tail.feature_maps.sum((1, 2))
+    total = tail.total
     weighted = (tail.gradient(index) * tail.feature_maps).sum((1, 2))
     return _weighted(torch.where(total != 0, weighted / total, torch.zeros_like(total)), tail.feature_maps)
 
@@ -103,13 +120,7 @@ def _layer_cam(tail: Tail, index: int) -> Tensor:
 
 
 def _eigen_cam(tail: Tail, index: int) -> Tensor:
-    """The projection on the first right singular vector, from the small (H W, H W) product of the maps."""
-    maps = tail.feature_maps.flatten(1)
-    values, vectors = torch.linalg.eigh(maps.T @ maps)
-    projection = vectors[:, -1] * values[-1].clamp_min(0).sqrt()
-    # A singular vector's sign is arbitrary: choose the one under which active positions are positive.
-    sign = 1.0 if projection @ maps.sum(0) >= 0 else -1.0
-    return (sign * projection).unflatten(0, tail.feature_maps.shape[1:])
+    return tail.principal
 
 
 def _ablation_cam(tail: Tail, index: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -19,6 +20,7 @@ FRAMINGS = MappingProxyType({
 })
 SMALLEST_SIDE, LARGEST_SIDE = 96, 640
 LARGEST_INPUT = 2_500_000  # pixels: a panorama of 6:1 at 640 px; more would take seconds and gigabytes
+_LARGEST_RESIZED = 10_000_000  # pixels of the resized photo that a crop is cut from: 40 MB
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -32,6 +34,7 @@ class Preprocessing:
         crop_ratio: that side as a share of the resized photo's short side (224 of 256: 0.875).
         mean, std: of each of the three channels, for pixel values from 0 to 1.
         interpolation: "bicubic" or "bilinear".
+        stride: input px from one position of the feature maps to the next.
     """
 
     size: int = 224
@@ -39,6 +42,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interpolation: str = "bicubic"
+    stride: int = 32
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,9 @@ def frame(
         image: RGB PIL image.
         preprocessing: what the network wants.
         kind: "crop" (resize, then the central square, as in training), "whole" (the entire photo at its own
-            aspect) or "squash" (the entire photo as a square).
-        short_side: of the input, 96 to 640 px; None is the size that the network was trained on.
+            aspect, its long side rounded to a multiple of the stride) or "squash" (the entire photo as a square).
+        short_side: of the input, 96 to 640 px; None is the size that the network was trained on. Take a multiple of
+            the stride: at other sizes positions may lie up to one position off (docs/decisions/0001).
 
     Returns:
         Tensor (1, 3, h, w) float32, normalised, and its Framing.
@@ -103,37 +108,49 @@ def frame(
     if kind not in FRAMINGS:
         raise ParameterError(f"There is no framing {kind!r}; expected one of {', '.join(FRAMINGS)}.")
     side = preprocessing.size if short_side is None else short_side
-    if not isinstance(side, int) or isinstance(side, bool) or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+    if not isinstance(side, int) or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
         raise ParameterError(f"The short side is {side!r} px; expected a whole number from {SMALLEST_SIDE} "
                              f"to {LARGEST_SIDE}.")
+    interpolation = _FILTERS[preprocessing.interpolation]
     if kind == "crop":
-        size, seen = (side, side), _central_square(image.size, side, preprocessing.crop_ratio)
+        resized, seen = _central_square(image, side, preprocessing.crop_ratio, interpolation)
     else:
-        size = (side, side) if kind == "squash" else _own_aspect(image.size, side)
+        resized = image.resize((side, side) if kind == "squash" else _own_aspect(image.size, side, preprocessing.stride),
+                               interpolation)
         seen = (0.0, 0.0, float(image.width), float(image.height))
-    # Resizing from a box equals resizing everything and cropping (Pillow's filters look past the box's edge), at the
-    # cost of the crop alone: a photo of 20,000 x 1 px stays cheap.
-    resized = image.resize(size, _FILTERS[preprocessing.interpolation], box=seen)
-    framing = Framing(kind, image.size, size, seen)
-    return _normalise(resized, preprocessing), framing
+    return _normalise(resized, preprocessing), Framing(kind, image.size, resized.size, seen)
 
 
-def _central_square(photo: tuple[int, int], side: int, crop_ratio: float) -> tuple[float, float, float, float]:
-    """The part of the photo that torchvision's Resize and CenterCrop would keep, to the same rounded pixels."""
-    width, height = photo
+def _central_square(
+    image: Image.Image, side: int, crop_ratio: float, interpolation: Image.Resampling
+) -> tuple[Image.Image, tuple[float, float, float, float]]:
+    """What torchvision's Resize and CenterCrop make of the photo, to the pixel, and the part of it that they keep."""
+    width, height = image.size
     short = int(side / crop_ratio)
     scaled = (
         (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
     )
     left, top = (round((length - side) / 2) for length in scaled)
     x, y = width / scaled[0], height / scaled[1]
-    return left * x, top * y, min((left + side) * x, width), min((top + side) * y, height)
+    seen = (left * x, top * y, min((left + side) * x, width), min((top + side) * y, height))
+    if scaled[0] * scaled[1] <= _LARGEST_RESIZED:
+        return image.resize(scaled, interpolation).crop((left, top, left + side, top + side)), seen
+    # So long a photo is resized from the square alone and what the filter sees around it: a few pixels differ by a few
+    # grey levels. Numbers near 0 are needed, because Pillow keeps a box in single precision.
+    margin = 3 * math.ceil(max(1, x, y))
+    near = (max(0, int(seen[0]) - margin), max(0, int(seen[1]) - margin),
+            min(width, int(seen[2]) + margin), min(height, int(seen[3]) + margin))
+    box = tuple(edge - near[n % 2] for n, edge in enumerate(seen))
+    return image.crop(near).resize((side, side), interpolation, box=box), seen
 
 
-def _own_aspect(photo: tuple[int, int], side: int) -> tuple[int, int]:
+def _own_aspect(photo: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
+    """(width, height): the long side is a multiple of the stride, because only then all positions are whole and the
+    backbone pads as it did in training; else its maps shift by up to a position."""
     width, height = photo
     scale = side / min(width, height)
-    size = (max(side, round(width * scale)), max(side, round(height * scale)))
+    size = tuple(side if length == min(photo) else max(side, stride * round(length * scale / stride))
+                 for length in photo)
     if size[0] * size[1] > LARGEST_INPUT:
         raise FramingError(f"The whole photo of {width} x {height} px at a short side of {side} px would be "
                            f"{size[0]} x {size[1]} px; expected at most 2.5 megapixels: choose crop or squash.")

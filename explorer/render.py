@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch.nn import functional
 
 from explorer.errors import ParameterError
@@ -21,6 +21,7 @@ _STOPS = {
     "positive": ("f7fbff", "deebf7", "c6dbef", "9ecae1", "6baed6", "4292c6", "2171b5", "08519c"),
 }
 _UNSEEN_GREY, _UNSEEN_COVER = 176, 0.62
+_FINEST = 1024  # px: a smoothed map is computed at most so large and stretched from there
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Scale:
         """(..., 3) uint8 of values of any shape; NaN becomes the colour of 0."""
         within = np.nan_to_num(np.asarray(values, dtype=np.float64) / self.limit)
         place = (np.clip(within, -1, 1) + 1) / 2 if self.kind == "signed" else np.clip(within, 0, 1)
-        return _TABLES[self.kind][np.rint(place * 255).astype(np.intp)]
+        return _TABLES[self.kind][np.rint(place * 256).astype(np.intp)]
 
     def css_gradient(self) -> str:
         """The scale as a CSS background, for a legend."""
@@ -73,9 +74,10 @@ def _finite(array: np.ndarray) -> np.ndarray:
 
 
 def _table(stops: tuple[str, ...]) -> np.ndarray:
+    """(257, 3) uint8: an odd number, so that 0 has the very middle of a signed scale."""
     colours = np.array([[int(stop[n : n + 2], 16) for n in (0, 2, 4)] for stop in stops], dtype=np.float64)
-    places = np.linspace(0, 1, len(stops))
-    return np.stack([np.interp(np.linspace(0, 1, 256), places, channel) for channel in colours.T], -1).astype(np.uint8)
+    at, places = np.linspace(0, 1, 257), np.linspace(0, 1, len(stops))
+    return np.rint([np.interp(at, places, channel) for channel in colours.T]).T.astype(np.uint8)
 
 
 _TABLES = {kind: _table(stops) for kind, stops in _STOPS.items()}
@@ -127,20 +129,21 @@ def overlay(
         RGB, of the photo's own size.
 
     Raises:
-        ParameterError: opacity outside 0..1, or cells that are not two-dimensional.
+        ParameterError: opacity outside 0..1, cells that are not two-dimensional, or a mark outside them.
     """
     values = np.asarray(cells, dtype=np.float32)
     if values.ndim != 2:
         raise ParameterError(f"The map to lay over the photo has shape {values.shape}; expected (H, W).")
     if not 0 <= opacity <= 1:
         raise ParameterError(f"The opacity is {opacity!r}; expected a number from 0 to 1.")
+    if mark is not None and not all(0 <= place < length for place, length in zip(mark, values.shape, strict=True)):
+        raise ParameterError(f"The position to mark is {mark!r}; expected one inside {values.shape}.")
     left, top, right, bottom = box = _pixels(seen, photo.size)
     size = (right - left, bottom - top)
     spread = _smooth(values, size) if smooth else values
-    colours = Image.fromarray(_stretch(scale.colours(spread), size))
     cover = np.rint(255 * opacity * scale.strength(spread) ** 0.7).astype(np.uint8)
     painted = grey_out(photo, seen)
-    painted.paste(colours, box, Image.fromarray(_stretch(cover, size)))
+    painted.paste(_stretch(scale.colours(spread), size, smooth), box, _stretch(cover, size, smooth))
     if mark is not None:
         _outline(painted, box, values.shape, mark)
     return painted
@@ -152,30 +155,38 @@ def _pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return left, top, min(max(left + 1, round(box[2])), size[0]), min(max(top + 1, round(box[3])), size[1])
 
 
-def _stretch(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Repeat (H, W, ...) to (height, width, ...): each pixel takes the position that its centre lies in."""
-    if cells.shape[:2] == (size[1], size[0]):
-        return cells
-    columns = ((np.arange(size[0]) + 0.5) / size[0] * cells.shape[1]).astype(np.intp)
-    rows = ((np.arange(size[1]) + 0.5) / size[1] * cells.shape[0]).astype(np.intp)
-    return cells[rows][:, columns]
+def _position_of(length: int, count: int) -> np.ndarray:
+    """(length,): which of `count` positions in a row each pixel's centre lies in."""
+    return (2 * np.arange(length) + 1) * count // (2 * length)
+
+
+def _stretch(cells: np.ndarray, size: tuple[int, int], smooth: bool) -> Image.Image:
+    """(H, W) or (H, W, 3) uint8 as a picture of width x height."""
+    if smooth:
+        return Image.fromarray(cells).resize(size, Image.Resampling.BILINEAR)
+    rows, columns = _position_of(size[1], cells.shape[0]), _position_of(size[0], cells.shape[1])
+    return Image.fromarray(cells[rows][:, columns])
 
 
 def _smooth(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear between positions, at (height, width) of the picture but no finer than anyone sees."""
+    size = (min(size[1], _FINEST), min(size[0], _FINEST))
     tensor = torch.from_numpy(np.nan_to_num(values))[None, None]
-    return functional.interpolate(tensor, (size[1], size[0]), mode="bilinear", align_corners=False)[0, 0].numpy()
+    return functional.interpolate(tensor, size, mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
 def _outline(picture: Image.Image, box: tuple[int, int, int, int], grid: tuple[int, int], at: tuple[int, int]) -> None:
-    left, top, right, bottom = box
-    height, width = (bottom - top) / grid[0], (right - left) / grid[1]
-    corners = (
-        round(left + at[1] * width), round(top + at[0] * height),
-        max(round(left + (at[1] + 1) * width) - 1, round(left + at[1] * width)),
-        max(round(top + (at[0] + 1) * height) - 1, round(top + at[0] * height)),
-    )
-    thickness = max(1, round(max(picture.size) / 400))
-    ImageDraw.Draw(picture).rectangle(corners, outline=(20, 20, 20), width=thickness)
+    """Draw inside the pixels of one position, or at its place when no pixel's centre lies in it."""
+    edges = []
+    for place, count, low, high in zip(at, grid, (box[1], box[0]), (box[3], box[2]), strict=True):
+        inside = np.flatnonzero(_position_of(high - low, count) == place)
+        first, last = (inside[0], inside[-1]) if inside.size else (place * (high - low) // count,) * 2
+        edges.append((low + int(first), low + int(last) + 1))
+    (top, bottom), (left, right) = edges
+    width = max(1, min(round(max(picture.size) / 400), (right - left) // 2, (bottom - top) // 2))
+    for side in ((left, top, right, top + width), (left, bottom - width, right, bottom),
+                 (left, top, left + width, bottom), (right - width, top, right, bottom)):
+        picture.paste((20, 20, 20), side)
 
 
 def jpeg(picture: Image.Image, quality: int = 88) -> bytes:

@@ -82,12 +82,12 @@ def percent(share: float) -> str:
 
 def signed(value: float) -> str:
     """"+0.41", "−0.03": two decimals and a true minus sign."""
-    return f"{value:+.2f}".replace("-", "−")
+    return f"{value:+z.2f}".replace("-", "−")
 
 
 def plain(value: float) -> str:
     """"4.04", "−0.03"."""
-    return f"{value:.2f}".replace("-", "−")
+    return f"{value:z.2f}".replace("-", "−")
 
 
 def exactness(exact: bool, residual: float) -> str:

@@ -1,0 +1,224 @@
+"""Sentences made from made-up maps; every number here was worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from explorer.wording import carriers, carriers_sentence, exactness, number_word, percent, plain, signed
+
+
+def one_position(row: int, column: int, side: int = 9) -> np.ndarray:
+    cells = np.zeros((side, side))
+    cells[row, column] = 2.0
+    return cells
+
+
+# Who carries half.
+
+
+def test_the_fewest_positions_that_carry_half_are_counted():
+    # 10 in all: 4 alone is under half, 4 + 3 is 70%.
+    cells = np.array([[4.0, 3.0], [2.0, 1.0]])
+    found = carriers(cells)
+    assert (found.count, found.total) == (2, 4)
+    assert found.share == pytest.approx(0.7)
+
+
+def test_exactly_half_is_enough():
+    found = carriers(np.array([[5.0, 3.0, 2.0]]))
+    assert found.count == 1
+    assert found.share == pytest.approx(0.5)
+
+
+def test_half_is_enough_whatever_rounding_does_to_it():
+    # In binary, three of six 0.3 are a hair less than half of their sum; so are six of twelve 0.1.
+    assert carriers(np.full((2, 3), 0.3)).count == 3
+    assert carriers(np.full((3, 4), 0.1)).count == 6
+
+
+def test_what_speaks_against_the_class_counts_for_nothing():
+    # Of what speaks for it, 3 of 4 lies in one place; the -100 is not part of that.
+    cells = np.array([[3.0, -100.0], [1.0, 0.0]])
+    found = carriers(cells)
+    assert (found.count, found.total, found.share) == (1, 4, 0.75)
+
+
+def test_a_tie_counts_as_many_as_it_takes():
+    # Four equal ones: two of them are half.
+    found = carriers(np.array([[1.0, 1.0], [1.0, 1.0]]))
+    assert (found.count, found.share) == (2, 0.5)
+
+
+def test_a_tie_is_broken_the_same_way_each_time():
+    cells = np.zeros((4, 4))
+    cells[0, 0] = cells[3, 3] = 1.0
+    # One of the two is half; the first in reading order is taken.
+    assert carriers(cells) == carriers(cells.copy())
+    assert carriers(cells).place == "at the upper left"
+
+
+@pytest.mark.parametrize("cells", [
+    np.zeros((7, 7)), np.full((7, 7), -1.0), np.full((2, 2), np.nan), np.full((1, 1), -np.inf), np.zeros((0, 0)),
+])
+def test_a_map_with_nothing_positive_has_no_carriers(cells):
+    assert carriers(cells) is None
+    assert carriers_sentence(cells, "tench") == (
+        "Nothing on the photo speaks for tench: all evidence for this class is negative or zero.")
+
+
+def test_what_is_not_a_finite_number_counts_for_nothing():
+    cells = np.array([[np.nan, 6.0], [np.inf, 2.0]])
+    found = carriers(cells)
+    assert (found.count, found.total, found.share) == (1, 4, 0.75)
+    assert carriers_sentence(cells) == "One of 4 positions, at the upper right, carries 75% of what speaks for it."
+
+
+def test_a_map_of_one_position_is_said_to_be_one():
+    assert carriers_sentence(np.array([[0.3]]), "espresso") == (
+        "There is one position alone, and it carries all that speaks for espresso.")
+
+
+def test_the_map_itself_is_left_as_it_was():
+    cells = np.array([[np.nan, -1.0], [2.0, 1.0]])
+    before = cells.copy()
+    carriers_sentence(cells)
+    np.testing.assert_array_equal(cells, before)
+
+
+# Where they lie.
+
+NINTHS = {
+    (0, 0): "at the upper left", (0, 1): "at the top", (0, 2): "at the upper right",
+    (1, 0): "on the left", (1, 1): "in the middle", (1, 2): "on the right",
+    (2, 0): "at the lower left", (2, 1): "at the bottom", (2, 2): "at the lower right",
+}
+
+
+@pytest.mark.parametrize(("ninth", "place"), NINTHS.items())
+def test_each_ninth_of_the_map_has_its_words(ninth, place):
+    for row in range(3 * ninth[0], 3 * ninth[0] + 3):
+        for column in range(3 * ninth[1], 3 * ninth[1] + 3):
+            assert carriers(one_position(row, column)).place == place
+    cells = np.zeros((9, 9))
+    cells[3 * ninth[0] : 3 * ninth[0] + 3, 3 * ninth[1] : 3 * ninth[1] + 3] = 1.0
+    # Five of the nine equal positions are the fewest that carry half: 5/9 = 56%.
+    assert carriers_sentence(cells, "it").startswith("Five of 81 positions, ")
+    assert carriers_sentence(cells, "it").endswith(" carry 56% of what speaks for it.")
+
+
+@pytest.mark.parametrize(("shape", "at", "place"), [
+    ((1, 2), (0, 0), "on the left"), ((1, 2), (0, 1), "on the right"), ((2, 1), (0, 0), "at the top"),
+    ((2, 1), (1, 0), "at the bottom"), ((7, 7), (0, 0), "at the upper left"), ((7, 7), (6, 4), "at the bottom"),
+    ((7, 7), (3, 3), "in the middle"), ((7, 11), (6, 10), "at the lower right"), ((7, 7), (2, 2), "in the middle"),
+    ((7, 7), (2, 1), "on the left"), ((7, 7), (1, 2), "at the top"),
+])
+def test_the_place_is_that_of_the_positions_middle_by_thirds(shape, at, place):
+    cells = np.zeros(shape)
+    cells[at] = 1.0
+    assert carriers(cells).place == place
+
+
+def test_heavier_positions_pull_the_place_towards_them():
+    # Two together: 4 and 3.9 of 15.6 are the half, in columns 0 and 2: the middle of them at about 1.5 of 7.
+    cells = np.zeros((7, 7))
+    cells[3, 0], cells[3, 2], cells[3, 6], cells[0, 3] = 4.0, 3.9, 3.85, 3.85
+    assert carriers(cells).count == 2
+    assert carriers(cells).place == "on the left"
+
+
+def test_two_far_corners_are_spread_over_the_photo():
+    cells = np.zeros((7, 7))
+    cells[0, 0], cells[6, 6], cells[3, 3] = 1.0, 0.9, 1.8
+    # Half of 3.7 takes the middle and one corner; without the middle, both corners.
+    assert carriers(cells).count == 2
+    cells[3, 3] = 0.8
+    # 1 + 0.9 of 2.7: their middle is the map's, and each lies 0.61 from it.
+    assert carriers(cells).place == "spread over the photo"
+    assert carriers_sentence(cells) == "Two of 49 positions, spread over the photo, carry 70% of what speaks for it."
+
+
+def test_a_rim_is_spread_over_the_photo():
+    cells = np.zeros((8, 8))
+    cells[0], cells[7], cells[:, 0], cells[:, 7] = 1.0, 1.0, 1.0, 1.0  # the rim: 28 equal positions
+    cells[1:7, 1:7] = 0.01  # 0.36 in all: the half, 14.18, takes 15 of the rim
+    assert carriers(cells).count == 15
+    assert carriers(cells).place == "spread over the photo"
+
+
+def test_one_position_is_never_spread():
+    for shape in ((1, 2), (2, 2), (3, 1), (7, 7)):
+        for at in np.ndindex(shape):
+            cells = np.zeros(shape)
+            cells[at] = 1.0
+            assert "spread" not in carriers_sentence(cells)
+
+
+def test_the_sentence_is_whole():
+    cells = np.zeros((7, 7))
+    cells[5:, 5:] = [[2.0, 2.0], [2.0, 2.0]]
+    cells[0, 0] = 4.0  # 12 in all: the 4, and one of the 2s, are half
+    assert carriers(cells).count == 2
+    cells[0, 0] = 0.5  # 8.5 in all: three of the 2s are 71%
+    assert carriers_sentence(cells, "football helmet under GMP") == (
+        "Three of 49 positions, at the lower right, carry 71% of what speaks for football helmet under GMP.")
+
+
+# Numbers.
+
+
+@pytest.mark.parametrize(("share", "text"), [
+    (0.0, "0%"), (1.0, "100%"), (0.5, "50%"), (0.164, "16%"), (0.166, "17%"), (0.0095, "1%"), (0.0094, "0.9%"),
+    (0.004, "0.4%"), (0.0005, "0.1%"), (0.0004, "<0.1%"), (1e-12, "<0.1%"), (0.994, "99%"), (0.9949, "99%"),
+    (0.995, ">99%"), (0.9999999, ">99%"), (math.nextafter(1, 0), ">99%"), (math.nextafter(0, 1), "<0.1%"),
+    (float("nan"), "not a number"), (float("inf"), "not a number"), (float("-inf"), "not a number"),
+])
+def test_a_share_in_percent(share, text):
+    assert percent(share) == text
+
+
+def test_percent_never_says_100_of_what_is_not_nor_0_of_what_is():
+    for share in np.concatenate([np.linspace(0, 1, 20_001)[1:-1], np.logspace(-300, -1, 500),
+                                 1 - np.logspace(-16, -1, 500)[1:]]):
+        if 0 < share < 1:
+            assert percent(share) not in {"100%", "0%", "0.0%"}, share
+
+
+def test_percent_never_falls_where_the_share_rises():
+    def read(text: str) -> float:
+        return {"<0.1%": 0.05, ">99%": 99.5}.get(text) or float(text.rstrip("%"))
+
+    read_back = [read(percent(share)) for share in np.linspace(0, 1, 5001)]
+    assert read_back == sorted(read_back)
+
+
+@pytest.mark.parametrize(("value", "with_sign", "without"), [
+    (0.414, "+0.41", "0.41"), (-0.026, "−0.03", "−0.03"), (12.0, "+12.00", "12.00"), (-7.125, "−7.12", "−7.12"),
+    (0.0, "+0.00", "0.00"),
+])
+def test_numbers_have_two_decimals_and_a_true_minus(value, with_sign, without):
+    assert signed(value) == with_sign
+    assert plain(value) == without
+
+
+@pytest.mark.parametrize("value", [-0.0, -0.001, -0.0049])
+def test_what_rounds_to_nothing_has_no_minus(value):
+    assert signed(value) == "+0.00"
+    assert plain(value) == "0.00"
+
+
+@pytest.mark.parametrize(("number", "word"), [(0, "no"), (1, "one"), (12, "twelve"), (13, "13"), (-1, "-1")])
+def test_small_numbers_are_words(number, word):
+    assert number_word(number) == word
+
+
+@pytest.mark.parametrize(("exact", "residual", "text"), [
+    (True, 2.1e-6, "exact, residual 2e-6"), (True, -2.1e-6, "exact, residual 2e-6"), (True, 0.0, "exact, residual 0"),
+    (False, 0.0031, "integrated, residual 0.003"), (False, 0.001, "integrated, residual 0.001"),
+    (True, 9.6e-4, "exact, residual 1e-3"), (False, 1.4, "integrated, residual 1"),
+    (True, 1e-12, "exact, residual 1e-12"),
+])
+def test_the_residual_is_said_in_one_digit(exact, residual, text):
+    assert exactness(exact, residual) == text
