@@ -204,14 +204,21 @@ class Outcome:
 
     def top(self, count: int = 5, calibrated: bool = False) -> list[Answer]:
         """The most probable classes, best first."""
-        order = self.logits.topk(min(count, len(self.logits))).indices.tolist()
-        return [self.answer(index, calibrated, rank) for rank, index in enumerate(order, 1)]
+        best = self.logits.topk(min(count, len(self.logits)))
+        classes = best.indices.tolist()
+        probabilities = self.probabilities(calibrated)[best.indices].tolist()
+        names = self.analysis.network.class_names
+        return [
+            Answer(index, names[index], probability, logit, rank)
+            for rank, (index, probability, logit) in enumerate(
+                zip(classes, probabilities, best.values.tolist(), strict=True), 1)
+        ]
 
-    def answer(self, class_index: int, calibrated: bool = False, rank: int | None = None) -> Answer:
+    def answer(self, class_index: int, calibrated: bool = False) -> Answer:
         """What it says of one class; rank 1 is the most probable."""
         network = self.analysis.network
         logit = self.logits[network.check_class(class_index)]
-        rank = rank or 1 + int((self.logits > logit).sum())
+        rank = 1 + int((self.logits > logit).sum())
         probability = float(self.probabilities(calibrated)[class_index])
         return Answer(class_index, network.class_names[class_index], probability, float(logit), rank)
 

@@ -115,8 +115,8 @@ def frame(
     if kind == "crop":
         resized, seen = _central_square(image, side, preprocessing.crop_ratio, interpolation)
     else:
-        resized = image.resize((side, side) if kind == "squash" else _own_aspect(image.size, side, preprocessing.stride),
-                               interpolation)
+        size = (side, side) if kind == "squash" else _own_aspect(image.size, side, preprocessing.stride)
+        resized = image.resize(size, interpolation)
         seen = (0.0, 0.0, float(image.width), float(image.height))
     return _normalise(resized, preprocessing), Framing(kind, image.size, resized.size, seen)
 

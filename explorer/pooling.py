@@ -209,7 +209,10 @@ def _attention_over_positions(feature_maps: Tensor, t: float) -> Tensor:
     """(..., H * W): softmax of each position's cosine to the mean vector, over the temperature."""
     vectors = feature_maps.flatten(-2)
     query = vectors.mean(-1, keepdim=True)
-    return torch.softmax(torch.cosine_similarity(vectors, query, dim=-2) / t, -1)
+    lengths = torch.linalg.vector_norm(vectors, dim=-2) * torch.linalg.vector_norm(query, dim=-2)
+    # torch.cosine_similarity would do, but makes four copies of the feature maps on the way.
+    cosine = (query.mT @ vectors).squeeze(-2) / lengths.clamp_min(torch.finfo(vectors.dtype).tiny)
+    return torch.softmax(cosine / t, -1)
 
 
 def _attention(feature_maps: Tensor, t: float) -> Tensor:
