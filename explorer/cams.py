@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from explorer.errors import MethodError, ParameterError, StoppedError
-from explorer.networks.head import head_kind, hold
+from explorer.networks.head import has_slopes_of_its_own, head_kind, hold
 
 Progress = Callable[[int, int], None]
 
@@ -49,9 +49,26 @@ class Tail:
         """(C, H, W): of the class's logit at the feature maps; remembered."""
         with self._lock:
             if index not in self._gradients:
-                feature_maps, logits = self._differentiable()
-                self._gradients[index] = torch.autograd.grad(logits[index], feature_maps, retain_graph=True)[0]
+                feature_maps, pooled = self._pooled_graph()
+                self._gradients[index] = torch.autograd.grad(
+                    pooled, feature_maps, self._gradient_at_pooled(index), retain_graph=True
+                )[0]
             return self._gradients[index]
+
+    def _gradient_at_pooled(self, index: int) -> Tensor:
+        """(C,): of the class's logit at the pooled vector."""
+        if has_slopes_of_its_own(self.head):  # reads one row of a Linear; going back through it reads all
+            return hold(self.head, self.pooled, [index])[0][0]
+        with torch.enable_grad():
+            pooled = self.pooled.detach().clone().requires_grad_()
+            return torch.autograd.grad(self.head(pooled[None])[0, index], pooled)[0]
+
+    def _pooled_graph(self) -> tuple[Tensor, Tensor]:
+        if self._graph is None:
+            with torch.enable_grad():
+                feature_maps = self.feature_maps.detach().clone().requires_grad_()
+                self._graph = feature_maps, self.pool(feature_maps)
+        return self._graph
 
     @cached_property
     def total(self) -> Tensor:
@@ -68,13 +85,6 @@ class Tail:
         # A singular vector's sign is arbitrary: choose the one under which active positions are positive.
         sign = 1.0 if projection @ maps.sum(0) >= 0 else -1.0
         return (sign * projection).unflatten(0, self.feature_maps.shape[1:])
-
-    def _differentiable(self) -> tuple[Tensor, Tensor]:
-        if self._graph is None:
-            with torch.enable_grad():
-                feature_maps = self.feature_maps.detach().clone().requires_grad_()
-                self._graph = feature_maps, self.head(self.pool(feature_maps)[None])[0]
-        return self._graph
 
 
 def _weighted(channel_weights: Tensor, feature_maps: Tensor) -> Tensor:
@@ -126,8 +136,7 @@ def _eigen_cam(tail: Tail, index: int) -> Tensor:
 def _ablation_cam(tail: Tail, index: int) -> Tensor:
     """A channel goes by its pooled value becoming 0, which is its map becoming 0 (under attention: weights held)."""
     # Without a channel a LayerNorm has other statistics, so its head has no closed form.
-    normalises = any(isinstance(module, nn.LayerNorm) for module in tail.head.modules())
-    if head_kind(tail.head) == "affine" and not normalises:
+    if has_slopes_of_its_own(tail.head):
         drops = hold(tail.head, tail.pooled, [index])[0][0] * tail.pooled
     else:
         drops = tail.logits[index] - _ablated_logits(tail, index)

@@ -20,6 +20,11 @@ def head_kind(head: nn.Module) -> str:
     return "affine" if all(isinstance(module, affine) for module in _chain(head)) else "nonlinear"
 
 
+def has_slopes_of_its_own(head: nn.Module) -> bool:
+    """Whether the head is affine with slopes that are the same for every vector: of kind "affine", no LayerNorm."""
+    return head_kind(head) == "affine" and not any(isinstance(module, nn.LayerNorm) for module in _chain(head))
+
+
 def hold(head: nn.Module, pooled: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """An affine head at a pooled vector: logit(c) = slopes[c] @ pooled + baselines[c].
 
@@ -31,17 +36,17 @@ def hold(head: nn.Module, pooled: Tensor, classes: Sequence[int]) -> tuple[Tenso
     Returns:
         slopes (n, C) and baselines (n,): what the held head gives for the zero vector.
     """
+    modules = [module for module in _chain(head) if not isinstance(module, _TRANSPARENT)]
+    statistics = max((n for n, module in enumerate(modules) if isinstance(module, nn.LayerNorm)), default=-1)
     steps, vector = [], pooled
-    for module in _chain(head):
-        if isinstance(module, nn.Linear):
-            steps.append((module.weight, module.bias))
-            vector = module(vector)
-        elif isinstance(module, (nn.LayerNorm, nn.BatchNorm1d)):
-            steps.append(_held_normalisation(module, vector))
-            scale, shift = steps[-1]
-            vector = vector * scale + shift
-    slopes = torch.eye(len(vector), dtype=vector.dtype)[list(classes)] if not _ends_linear(steps) else None
-    baselines = torch.zeros(len(classes), dtype=vector.dtype)
+    for n, module in enumerate(modules):
+        steps.append((module.weight, module.bias) if isinstance(module, nn.Linear) else
+                     _held_normalisation(module, vector))
+        if n < statistics:  # what comes after the last LayerNorm need not be run
+            vector = module(vector) if isinstance(module, nn.Linear) else vector * steps[-1][0] + steps[-1][1]
+    width = len(steps[-1][0]) if steps else len(pooled)
+    slopes = None if _ends_linear(steps) else torch.eye(width, dtype=pooled.dtype)[list(classes)]
+    baselines = torch.zeros(len(classes), dtype=pooled.dtype)
     for weight, shift in reversed(steps):
         if slopes is None:
             slopes = weight[list(classes)]
@@ -66,10 +71,10 @@ def _ends_linear(steps: list[tuple[Tensor, Tensor | None]]) -> bool:
 def _held_normalisation(module: nn.Module, vector: Tensor) -> tuple[Tensor, Tensor]:
     """(scale, shift), each (C,), of a normalisation at this vector."""
     if isinstance(module, nn.BatchNorm1d):
-        mean, variance = module.running_mean, module.running_var
+        like, mean, variance = module.running_mean, module.running_mean, module.running_var
     else:
-        mean, variance = vector.mean(), vector.var(unbiased=False)
-    weight = torch.ones_like(vector) if module.weight is None else module.weight
-    bias = torch.zeros_like(vector) if module.bias is None else module.bias
+        like, mean, variance = vector, vector.mean(), vector.var(unbiased=False)
+    weight = torch.ones_like(like) if module.weight is None else module.weight
+    bias = torch.zeros_like(like) if module.bias is None else module.bias
     scale = weight / torch.sqrt(variance + module.eps)
     return scale, bias - mean * scale
