@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import socket
@@ -43,10 +44,12 @@ def analysis_of(network: str, image: Image.Image, digest: str, framing: str, sho
 def _settle() -> None:
     """Once the heavy imports are done and a network is loaded: leave them out of every later garbage collection.
 
-    Streamlit collects garbage after each run, and walking all that torch made costs 200 ms a click.
+    Streamlit collects garbage after each run, and walking all that torch made costs 200 ms a click. At
+    the end it must be collected after all, or libraries under torch report leaks in the terminal.
     """
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 @st.cache_resource(show_spinner=False)

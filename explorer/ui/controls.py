@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from explorer import Analysis
@@ -11,23 +13,37 @@ from explorer.pooling import POOLINGS
 from explorer.ui.state import Session
 
 
+def in_step(current: Session, name: str, value: object) -> dict[str, Any]:
+    """`key` and `on_change` of a widget that shows `value` and makes the choice of that name.
+
+    Once the value was changed elsewhere it is a new widget, and the old one is not heard any more: the browser sends
+    old values along with the next click until it knows the new ones, and they would be taken for choices.
+    """
+    shown, count = current.shown.get(name, (value, 0))
+    count += shown != value
+    current.shown[name] = value, count
+    key = f"{name}_{count}"
+    st.session_state[key] = value
+
+    def changed() -> None:
+        picked, newest = st.session_state[key], current.shown[name][1]
+        if count == newest:
+            if picked is None:  # a click on the chosen one of a few buttons takes the choice away: it stays
+                picked = current.shown[name][0]
+            current.shown[name] = picked, count
+            current.choose(**{name: picked})
+
+    return {"key": key, "on_change": changed}
+
+
 def class_and_pooling(current: Session, analysis: Analysis, class_index: int) -> None:
     """Which class's evidence, under which pooling: any class by its name, any of the eight poolings."""
-
-    def asked() -> None:
-        current.choose(class_index=st.session_state["class"])
-
-    def pooled() -> None:
-        current.choose(pooling=st.session_state["pooling"])
-
-    st.session_state["class"] = class_index
-    st.session_state["pooling"] = current.choices.pooling
     names = analysis.network.class_names
     left, right = st.columns([3, 2], gap="small")
-    left.selectbox(f"Evidence for (any of {len(names):,} classes)", range(len(names)), key="class", on_change=asked,
-                   format_func=names.__getitem__)
-    right.selectbox("under", list(POOLINGS), key="pooling", on_change=pooled,
-                    format_func=lambda key: POOLINGS[key].label())
+    left.selectbox(f"Evidence for (any of {len(names):,} classes)", range(len(names)),
+                   format_func=names.__getitem__, **in_step(current, "class_index", class_index))
+    right.selectbox("under", list(POOLINGS), format_func=lambda key: POOLINGS[key].label(),
+                    **in_step(current, "pooling", current.choices.pooling))
 
 
 def downloads(analysis: Analysis, outcome: Outcome, class_index: int, calibrated: bool) -> None:

@@ -11,6 +11,7 @@ from explorer.errors import ExplorerError, FramingError
 from explorer.framing import FRAMINGS
 from explorer.ui.board import Node, board, el, picture
 from explorer.ui.cache import analysis_of, send_without_delay
+from explorer.ui.controls import in_step
 from explorer.ui.state import EXAMPLES, SIZES, Session, as_query, example_photo, session, write_url
 
 PAGES = {"app.py": "Explore", "pages/7_Method.py": "Method"}
@@ -69,13 +70,15 @@ def _navigation(current: Session, class_index: int) -> None:
 
 def _photo(current: Session) -> None:
     def uploaded() -> None:
+        current.touch()
         if (file := st.session_state["upload"]) is not None:
             current.show_upload(file.getvalue())
 
     st.file_uploader(
         "Photo", key="upload", on_change=uploaded, type=["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
     )
-    if st.button("Use the camera", key="camera_button", type="tertiary", icon=":material/photo_camera:"):
+    if st.button("Use the camera", key="camera_button", on_click=current.touch, type="tertiary",
+                 icon=":material/photo_camera:"):
         _camera(current)
 
 
@@ -123,18 +126,8 @@ def _network_card(analysis: Analysis) -> Node:
 
 
 def _settings(current: Session) -> None:
-    def framed() -> None:
-        # A click on the chosen one takes the choice away; the framing stays then.
-        current.choose(framing=st.session_state["framing"] or current.choices.framing)
-
-    def sized() -> None:
-        current.choose(size=st.session_state["size"])
-
-    def switched() -> None:
-        current.choose(calibrated=st.session_state["calibrated"])
-
-    for name in ("framing", "size", "calibrated"):
-        st.session_state[name] = getattr(current.choices, name)
-    st.segmented_control("What the network sees", list(FRAMINGS), key="framing", on_change=framed, width="stretch")
-    st.select_slider("Short side of its input, px", SIZES, key="size", on_change=sized)
-    st.toggle("Calibrated what-ifs", key="calibrated", on_change=switched)
+    chosen = current.choices
+    st.segmented_control("What the network sees", list(FRAMINGS), width="stretch",
+                         **in_step(current, "framing", chosen.framing))
+    st.select_slider("Short side of its input, px", SIZES, **in_step(current, "size", chosen.size))
+    st.toggle("Calibrated what-ifs", **in_step(current, "calibrated", chosen.calibrated))

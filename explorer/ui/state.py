@@ -66,8 +66,9 @@ class Session:
         choices, photo: what is shown.
         upload: the last photo of their own; a link or the Back button may return to it.
         awaited: the photo that a link asked for and that is not here; its class is kept for when it is dropped in.
-        url: the page's URL as this session wrote it last.
-        changed: something was chosen since then.
+        url: the page's URL as this session wrote or obeyed it last.
+        touched: something was done on the page since then.
+        shown: for each choice, what its widget shows and how many widgets came before it, see controls.in_step.
         notices: sentences to show once.
     """
 
@@ -76,12 +77,18 @@ class Session:
     upload: Photo | None = None
     awaited: str = ""
     url: dict[str, str] | None = None
-    changed: bool = False
+    touched: bool = False
+    shown: dict[str, tuple[object, int]] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
     def choose(self, **changes: object) -> None:
         """Change some choices."""
-        self.choices, self.changed = replace(self.choices, **changes), True
+        self.choices = replace(self.choices, **changes)
+        self.touch()
+
+    def touch(self) -> None:
+        """Something was done on the page: the URL that came along may be an old one and is not obeyed."""
+        self.touched = True
 
     def show_example(self, name: str) -> None:
         """Put an example on the table, and forget the class that was asked for."""
@@ -89,6 +96,7 @@ class Session:
 
     def show_upload(self, data: bytes) -> None:
         """Put a person's own photo on the table; a bad one leaves the last good one there and says why."""
+        self.touch()
         try:
             image = read_image(data)
         except ExplorerError as error:
@@ -117,9 +125,10 @@ def session() -> Session:
         st.session_state["poolscope"] = Session()
     current: Session = st.session_state["poolscope"]
     asked = {name: st.query_params[name] for name in st.query_params}
-    # A URL that this session did not write last was typed, followed or gone back to: it is obeyed. But where something
-    # was chosen just now, the browser may only not have heard of the last URL yet, and what was chosen counts.
-    if asked and asked != current.url and not current.changed:
+    # A URL that this session did not write last was typed, followed or gone back to: it is obeyed. But one that comes
+    # with a click may only be older than what the browser has heard of by then.
+    if asked and asked != current.url and not current.touched:
+        current.url = asked
         _obey(current, asked)
     if current.photo is None:
         current.show_example(current.choices.example or Choices.example)
@@ -142,9 +151,10 @@ def as_query(choices: Choices, class_index: int) -> dict[str, str]:
 def write_url(current: Session, class_index: int) -> None:
     """Make the URL say what is shown."""
     query = as_query(current.choices, class_index)
-    if query != {name: st.query_params[name] for name in st.query_params}:
+    # The one that came along may be right and old: then the browser will hear of one between them, which is not right.
+    if query != {name: st.query_params[name] for name in st.query_params} or query != current.url:
         st.query_params.from_dict(query)
-    current.url, current.changed = query, False
+    current.url, current.touched = query, False
 
 
 def _obey(current: Session, asked: dict[str, str]) -> None:

@@ -1,0 +1,102 @@
+"""Explore as it is seen and reached: on a laptop, on a telephone, by keyboard, and by those whom axe speaks for."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import expect
+
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+# The element that has the focus, inside shadow roots too.
+FOCUSED = """() => {
+  let element = document.activeElement;
+  while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+  return element?.dataset?.key ?? "";
+}"""
+# Whatever the boards of the page's main part draw beyond the window's left or right edge.
+TOO_WIDE = """() => [...document.querySelectorAll("[data-testid=stMain] *")]
+  .flatMap((host) => [...host.shadowRoot?.querySelectorAll("*") ?? []])
+  .filter((element) => element.getBoundingClientRect().right > window.innerWidth + 1
+    || element.getBoundingClientRect().left < -1)
+  .map((element) => element.outerHTML.slice(0, 120))"""
+SIDEWAYS = """() => ["html", "[data-testid=stApp]", "[data-testid=stMain]"].map((selector) =>
+  document.querySelector(selector)).map((element) => element.scrollWidth - element.clientWidth)"""
+
+
+def test_everything_that_matters_is_seen_at_once_on_1280_by_800(visit):
+    here = visit(1280, 800).go()
+    parts = [here.find(selector) for selector in
+             (".headline", ".photo img", ".legend", ".sum", ".evidence .caption", ".answers", ".channels")]
+    parts += here.find(".answer").all() + here.find(".tile").all() + here.find(".tile img").all()
+    assert len(parts) == 7 + 15 + 6 + 6
+    for part in parts:
+        box = part.bounding_box()
+        assert box["width"] > 20, part
+        assert box["height"] > 8, part
+        assert box["x"] >= 0, part
+        assert box["y"] >= 0, part
+        assert box["x"] + box["width"] <= 1280, part
+        assert box["y"] + box["height"] <= 800, part
+    assert here.page.evaluate(SIDEWAYS) == [0, 0, 0]
+
+
+def test_a_wide_photo_is_seen_whole_beside_answers_and_channels(visit):
+    here = visit(1280, 800)
+    for example in ("rocket", "cat_and_coffee"):
+        here.go(example=example, framing="whole", pooling="topk")
+        for part in [here.find(".photo img"), here.find(".legend"), here.find(".answers"), *here.find(".tile").all()]:
+            box = part.bounding_box()
+            assert box["y"] + box["height"] <= 800, (example, part)
+            assert box["x"] + box["width"] <= 1280, (example, part)
+
+
+def test_nothing_scrolls_sideways_on_a_telephone(visit):
+    here = visit(390, 844)
+    for path, link in (("/", {}), ("/", {"example": "cat_and_coffee", "pooling": "topk"}), ("/Method", {})):
+        here.go(path, **link)
+        assert here.page.evaluate(SIDEWAYS) == [0, 0, 0], path
+        assert here.page.evaluate(TOO_WIDE) == [], path
+
+
+def test_an_answer_is_reached_and_picked_by_keyboard_and_keeps_the_focus(visit):
+    here = visit().go()
+    here.page.get_by_role("combobox", name="under").focus()
+    reached = ""
+    for _ in range(40):
+        here.page.keyboard.press("Tab")
+        reached = here.page.evaluate(FOCUSED)
+        if reached.startswith("gmp-"):
+            break
+    assert reached.startswith("gmp-")
+    style = here.find(f'[data-key="{reached}"]').evaluate("(element) => getComputedStyle(element).outlineStyle")
+    assert style == "solid", "the focus is seen"
+    here.page.keyboard.press("Enter")
+    here.leads_to(pooling="gmp", **{"class": reached.removeprefix("gmp-")})
+    expect(here.find(f'.answer[data-key="{reached}"]')).to_have_attribute("aria-pressed", "true")
+    here.eventually(lambda: here.page.evaluate(FOCUSED), reached)
+    here.page.keyboard.press("Tab")
+    next_one = here.page.evaluate(FOCUSED)
+    assert next_one.startswith("gmp-")
+    here.page.keyboard.press("Space")
+    here.leads_to(**{"class": next_one.removeprefix("gmp-")})
+    here.eventually(lambda: here.page.evaluate(FOCUSED), next_one)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
+    here = visit(theme=theme)
+    found = []
+    for path, link in (("/", {"pooling": "gmp"}), ("/", {"pooling": "median", "calibrated": "0"}), ("/Method", {})):
+        here.go(path, **link)
+        here.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found += here.page.evaluate("""async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
+            .flatMap(({id, impact, nodes}) => nodes.map(({target, html, failureSummary}) =>
+                ({id, impact, ours: Array.isArray(target[0]), html: html.slice(0, 160), why: failureSummary})))""")
+    grave = [each for each in found if each["impact"] in {"serious", "critical"}]
+    for each in grave:
+        if not each["ours"]:  # Streamlit's own elements are not in a shadow root
+            warnings.warn(f"axe, {theme}, in Streamlit's own: {each['id']}: {each['html']}", stacklevel=1)
+    assert [each for each in grave if each["ours"]] == []

@@ -1,0 +1,95 @@
+"""What a person has chosen: each change by itself, without a page around it."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.framing import LARGEST_SIDE, SMALLEST_SIDE
+from explorer.images import digest
+from explorer.ui.state import EXAMPLES, NATIVE_SIZE, SIZES, Choices, Session, as_query, example_file, example_photo
+from tests.browser.uploads import arrow, broken, encode
+
+
+def test_an_example_takes_the_place_of_the_photo_and_forgets_the_class():
+    current = Session(Choices(class_index=3, pooling="gmp", photo="0123456789ab", example=""))
+    current.show_example("cat")
+    assert current.photo.example == "cat"
+    assert current.choices == Choices(example="cat", pooling="gmp")
+
+
+def test_a_good_upload_takes_the_place_of_the_example_and_forgets_the_class():
+    current = Session(Choices(class_index=3, framing="whole"))
+    current.show_upload(encode(arrow()))
+    assert current.photo.image.size == (400, 300)
+    assert current.photo.digest == digest(arrow())
+    assert current.choices == Choices(example="", photo=digest(arrow())[:12], framing="whole")
+    assert current.take_notices() == []
+
+
+def test_the_last_own_photo_can_be_shown_again():
+    current = Session()
+    current.show_upload(encode(arrow()))
+    current.show_example("cat")
+    current.show_upload_again()
+    assert current.photo is current.upload
+    assert current.choices == Choices(example="", photo=digest(arrow())[:12])
+
+
+@pytest.mark.parametrize(("awaited", "kept"), [(digest(arrow())[:12], 3), ("0123456789ab", None), ("", None)])
+def test_the_class_of_a_link_is_kept_for_the_photo_that_the_link_was_of(awaited, kept):
+    current = Session(Choices(class_index=3), awaited=awaited)
+    current.show_upload(encode(arrow()))
+    assert current.choices.class_index == kept
+
+
+def test_the_same_pixels_have_the_same_link_whatever_their_file():
+    one, other = Session(), Session()
+    one.show_upload(encode(arrow(), "PNG"))
+    other.show_upload(encode(arrow(), "BMP"))
+    assert one.choices == other.choices
+
+
+@pytest.mark.parametrize("kind", broken())
+def test_a_broken_upload_changes_nothing_and_leaves_one_sentence(kind):
+    current = Session()
+    current.show_example("rocket")
+    photo, choices = current.photo, current.choices
+    current.show_upload(broken()[kind])
+    assert current.photo is photo
+    assert current.choices == choices
+    (notice,) = current.take_notices()
+    assert notice.endswith(" The last photo stays.")
+
+
+def test_notices_are_taken_once():
+    current = Session(notices=["First.", "Second."])
+    assert current.take_notices() == ["First.", "Second."]
+    assert current.take_notices() == []
+
+
+def test_a_link_names_the_example_or_the_photo_and_never_both():
+    with_example = as_query(Choices(example="cat", calibrated=False), 7)
+    with_photo = as_query(Choices(example="", photo="0123456789ab", size=96), 7)
+    assert with_example == {"network": "efficientnet_lite0", "example": "cat", "class": "7", "pooling": "gap",
+                            "framing": "crop", "size": "224", "calibrated": "0"}
+    assert with_photo == {"network": "efficientnet_lite0", "photo": "0123456789ab", "class": "7", "pooling": "gap",
+                          "framing": "crop", "size": "96", "calibrated": "1"}
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "cat.jpg", "cat/../dog", "", "CAT"])
+def test_a_name_that_is_no_example_is_never_a_path(name):
+    with pytest.raises(KeyError):
+        example_file(name)
+    with pytest.raises(KeyError):
+        example_photo(name)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_there_and_is_read_once(name):
+    assert example_photo(name).image.mode == "RGB"
+    assert example_photo(name) is example_photo(name)
+
+
+def test_the_sizes_span_what_a_framing_takes_and_hold_the_native_one():
+    assert (SIZES[0], SIZES[-1]) == (SMALLEST_SIDE, LARGEST_SIDE)
+    assert NATIVE_SIZE in SIZES
