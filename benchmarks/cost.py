@@ -2,8 +2,8 @@
 
     python -m benchmarks.cost [--rounds 40] [--photo PHOTO]
 
-Everything is timed in turn within each round, and each round gives ratios to its own bare pass; the median over
-rounds is printed. So a slow or busy machine changes the times and not the ratios.
+The jobs are timed in turn, each against a bare pass right before it; the median over rounds is printed. So a slow or
+busy machine changes the times and not the ratios.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def top_evidence(analysis: Analysis, poolings: tuple[str, ...]) -> None:
         outcome.evidences([answer.class_index for answer in outcome.top(5)])
 
 
-def jobs(photo: Path) -> dict[str, Callable[[], object]]:
-    """What is timed, by name; the bare pass comes first."""
+def jobs(photo: Path) -> tuple[Callable[[], object], dict[str, Callable[[], object]]]:
+    """The bare pass, and what is timed against it, by name."""
     network, image = load_network("efficientnet_lite0"), read_image(photo)
     x, framing = frame(image, network.preprocessing)
     classes = [answer.class_index for answer in analyse(network, image).under().top(5)]
@@ -57,8 +57,7 @@ def jobs(photo: Path) -> dict[str, Callable[[], object]]:
         for n, index in enumerate(classes):
             extractor(index, scores, retain_graph=n < len(classes) - 1)
 
-    return {
-        "bare forward pass": lambda: network(x),
+    return lambda: network(x), {
         "the photo framed (in no other row but the third)": lambda: frame(image, network.preprocessing),
         "analysis, top-5 evidence under gap, gmp, attention": lambda: top_evidence(from_input(), THREE),
         "photo framed and analysed, top-5 evidence under gap, gmp, attention":
@@ -69,21 +68,28 @@ def jobs(photo: Path) -> dict[str, Callable[[], object]]:
     }
 
 
-def measure(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each job in each round, the jobs in turn.
+def timed(job: Callable[[], object]) -> float:
+    """Seconds of one run."""
+    begin = time.perf_counter()
+    job()
+    return time.perf_counter() - begin
 
-    A bare pass that is not counted comes before each: torchcam's job, for one, frees so much memory that whatever
-    follows pays for getting it again.
+
+def measure(bare: Callable[[], object], work: dict[str, Callable[[], object]], rounds: int) -> dict[str, list]:
+    """For each job its (seconds, seconds of the bare pass before it) in each round, the jobs in turn.
+
+    Two bare passes come before each job and the second is timed, so that both follow on a bare pass: torchcam's job,
+    for one, frees so much memory that whatever comes next pays for getting it again.
     """
-    times: dict[str, list[float]] = {name: [] for name in work}
-    bare = next(iter(work.values()))
+    times: dict[str, list] = {name: [] for name in work}
     for n in range(rounds + 3):
         for name, job in work.items():
             bare()
-            begin = time.perf_counter()
-            job()
+            before = timed(bare)
             if n >= 3:  # the first rounds warm up
-                times[name].append(time.perf_counter() - begin)
+                times[name].append((timed(job), before))
+            else:
+                job()
     return times
 
 
@@ -92,13 +98,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--photo", type=Path, default=PHOTO)
     options = parser.parse_args()
-    times = measure(jobs(options.photo), options.rounds)
-    bare, *others = times
-    print(f"{bare}: {statistics.median(times[bare]) * 1000:.1f} ms (median of {options.rounds} rounds)\n")
+    bare, work = jobs(options.photo)
+    times = measure(bare, work, options.rounds)
+    passes = [before for pairs in times.values() for _, before in pairs]
+    print(f"bare forward pass: {statistics.median(passes) * 1000:.1f} ms (median of {len(passes)})\n")
     print("forward passes   (quartiles)")
-    for name in others:
-        ratios = [job / pass_ for job, pass_ in zip(times[name], times[bare], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
+    for name, pairs in times.items():
+        low, middle, high = statistics.quantiles([job / before for job, before in pairs], n=4)
         print(f"{middle:14.2f}   ({low:.2f} to {high:.2f})   {name}")
 
 

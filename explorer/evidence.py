@@ -62,18 +62,13 @@ def take_apart(
     channels = slopes * pooled
     sums = cells.sum((1, 2), dtype=torch.float64).tolist()
     wanted = logits[list(classes)].tolist()
+    parts = zip(classes, cells, channels, slopes, baselines.tolist(), wanted, sums, strict=True)
     return [
         Evidence(
-            class_index=index,
-            cells=cells[n],
-            channels=channels[n],
-            slopes=slopes[n],
-            baseline=baseline,
-            logit=wanted[n],
-            residual=wanted[n] - baseline - sums[n],
-            exact=affine and exact_pooling,
+            class_index=index, cells=own_cells, channels=own_channels, slopes=own_slopes, baseline=baseline,
+            logit=logit, residual=logit - baseline - total, exact=affine and exact_pooling,
         )
-        for n, (index, baseline) in enumerate(zip(classes, baselines.tolist(), strict=True))
+        for index, own_cells, own_channels, own_slopes, baseline, logit, total in parts
     ]
 
 
