@@ -4,10 +4,11 @@ import streamlit as st
 
 from explorer import CAM_METHODS, POOLINGS
 from explorer.ui.board import board, el
-from explorer.ui.frame import frame
+from explorer.ui.frame import frame, show_notices
 from explorer.ui.method import licences, method_table
 
-frame("Method")
+current, _ = frame("Method")
+show_notices(current)
 board(
     el(
         "div",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -13,8 +14,10 @@ from explorer.pooling import POOLINGS
 from explorer.ui.state import Session
 
 
-def in_step(current: Session, name: str, value: object) -> dict[str, Any]:
-    """`key` and `on_change` of a widget that shows `value` and makes the choice of that name.
+def in_step(
+    current: Session, name: str, value: object, choose: Callable[[Any], None] | None = None
+) -> dict[str, Any]:
+    """`key` and `on_change` of a widget that shows `value` and makes the choice of that name, or calls `choose`.
 
     Once the value was changed elsewhere it is a new widget, and the old one is not heard any more: the browser sends
     old values along with the next click until it knows the new ones, and they would be taken for choices.
@@ -27,23 +30,38 @@ def in_step(current: Session, name: str, value: object) -> dict[str, Any]:
 
     def changed() -> None:
         picked, newest = st.session_state[key], current.shown[name][1]
-        if count == newest:
-            if picked is None:  # a click on the chosen one of a few buttons takes the choice away: it stays
-                picked = current.shown[name][0]
-            current.shown[name] = picked, count
+        if count != newest:
+            return
+        if picked is None and choose is None:  # a click on the chosen one of a few buttons takes it away: it stays
+            picked = current.shown[name][0]
+        current.shown[name] = picked, count
+        if choose is None:
             current.choose(**{name: picked})
+        else:
+            choose(picked)
 
     return {"key": key, "on_change": changed}
 
 
-def class_and_pooling(current: Session, analysis: Analysis, class_index: int) -> None:
-    """Which class's evidence, under which pooling: any class by its name, any of the eight poolings."""
-    names = analysis.network.class_names
-    left, right = st.columns([3, 2], gap="small")
-    left.selectbox(f"Evidence for (any of {len(names):,} classes)", range(len(names)),
-                   format_func=names.__getitem__, **in_step(current, "class_index", class_index))
-    right.selectbox("under", list(POOLINGS), format_func=lambda key: POOLINGS[key].label(),
-                    **in_step(current, "pooling", current.choices.pooling))
+def class_search(current: Session, names: Sequence[str], class_index: int) -> None:
+    """Ask for any class by its name.
+
+    It shows what was searched for as long as that is what is shown, and else is empty. It stands outside the part of
+    the page that a click runs again: a list of 1000 names costs 10 ms each time.
+    """
+    searched = class_index if class_index == current.searched else None
+    st.selectbox(
+        "Ask for any class", range(len(names)), format_func=names.__getitem__,
+        placeholder=f"{len(names):,} classes", **in_step(current, "searched", searched, current.search),
+    )
+
+
+def pooling_choice(current: Session) -> None:
+    """Choose any of the eight poolings."""
+    st.selectbox(
+        "Evidence under", list(POOLINGS), format_func=lambda key: POOLINGS[key].label(),
+        **in_step(current, "pooling", current.choices.pooling),
+    )
 
 
 def downloads(analysis: Analysis, outcome: Outcome, class_index: int, calibrated: bool) -> None:
@@ -57,4 +75,5 @@ def downloads(analysis: Analysis, outcome: Outcome, class_index: int, calibrated
     )
     columns = st.columns([1, 1, 1, 3], gap="small")
     for column, (label, file, kind, make) in zip(columns, files, strict=False):
-        column.download_button(label, make, file, kind, on_click="ignore", type="tertiary", icon=":material/download:")
+        column.download_button(label, make, file, kind, key=label, on_click="ignore", type="tertiary",
+                               icon=":material/download:")

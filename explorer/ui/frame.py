@@ -11,8 +11,8 @@ from explorer.errors import ExplorerError, FramingError
 from explorer.framing import FRAMINGS
 from explorer.ui.board import Node, board, el, picture
 from explorer.ui.cache import analysis_of, send_without_delay
-from explorer.ui.controls import in_step
-from explorer.ui.state import EXAMPLES, SIZES, Session, as_query, example_photo, session, write_url
+from explorer.ui.controls import class_search, in_step
+from explorer.ui.state import EXAMPLES, SIZES, Session, example_photo, session, write_url
 
 PAGES = {"app.py": "Explore", "pages/7_Method.py": "Method"}
 _HERE = Path(__file__).parent
@@ -31,13 +31,18 @@ def frame(title: str) -> tuple[Session, Analysis]:
     class_index = shown_class(current, analysis)
     write_url(current, class_index)
     with st.sidebar:
-        _navigation(current, class_index)
+        _navigation()
         _photo(current)
         _examples_and_network(current, analysis)
+        class_search(current, analysis.network.class_names, class_index)
         _settings(current)
+    return current, analysis
+
+
+def show_notices(current: Session) -> None:
+    """What there is to say, once: sentences about a bad photo or link."""
     if notices := current.take_notices():
         board(el("div", *(el("p", notice) for notice in notices), class_="notice", role="alert"), key="notices")
-    return current, analysis
 
 
 def shown_class(current: Session, analysis: Analysis) -> int:
@@ -62,10 +67,10 @@ def _analyse(current: Session) -> Analysis:
         return analysis_of(chosen.network, photo.image, photo.digest, "crop", chosen.size)
 
 
-def _navigation(current: Session, class_index: int) -> None:
+def _navigation() -> None:
     st.markdown("### Pool:primary[Scope]")
     for page, title in PAGES.items():
-        st.page_link(page, label=title, query_params=as_query(current.choices, class_index), width="stretch")
+        st.page_link(page, label=title, width="stretch")  # the session remembers, and writes the URL anew
 
 
 def _photo(current: Session) -> None:

@@ -54,6 +54,8 @@ def evidence_panel(analysis: Analysis, outcome: Outcome, class_index: int) -> No
     board(
         el(
             "div",
+            el("div", el("h3", f"{name}, under {outcome.name}"),
+               el("span", f"evidence, {rows} × {columns} positions", class_="aside"), class_="head"),
             el("div", picture(painted, alt), class_="photo"),
             _legend(scale),
             el(

@@ -68,6 +68,7 @@ class Session:
         awaited: the photo that a link asked for and that is not here; its class is kept for when it is dropped in.
         url: the page's URL as this session wrote or obeyed it last.
         touched: something was done on the page since then.
+        searched: the class that was last asked for by its name.
         shown: for each choice, what its widget shows and how many widgets came before it, see controls.in_step.
         notices: sentences to show once.
     """
@@ -78,6 +79,7 @@ class Session:
     awaited: str = ""
     url: dict[str, str] | None = None
     touched: bool = False
+    searched: int | None = None
     shown: dict[str, tuple[object, int]] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
@@ -85,6 +87,13 @@ class Session:
         """Change some choices."""
         self.choices = replace(self.choices, **changes)
         self.touch()
+
+    def search(self, class_index: int | None) -> None:
+        """A class was asked for by its name, or the name was cleared: then what is shown stays."""
+        self.searched = class_index
+        self.touch()
+        if class_index is not None:
+            self.choose(class_index=class_index)
 
     def touch(self) -> None:
         """Something was done on the page: the URL that came along may be an old one and is not obeyed."""

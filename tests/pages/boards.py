@@ -65,7 +65,7 @@ def notices(page: AppTest) -> list[str]:
 
 
 def control(page: AppTest, name: str) -> Any:
-    """The widget that makes a choice, such as "pooling" or "class_index"."""
+    """The widget that makes a choice, such as "pooling" or "searched"."""
     kinds = ("selectbox", "select_slider", "toggle", "button_group")
     (found,) = (each for kind in kinds for each in page.get(kind) if re.fullmatch(rf"{name}_\d+", each.key or ""))
     return found

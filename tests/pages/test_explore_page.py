@@ -140,7 +140,7 @@ def test_a_link_shows_example_class_pooling_framing_size_and_calibration(open_pa
                              for each in (analysis.under("gap"), analysis.under("gmp"), outcome)}
     assert f"logit {plain(evidence.logit)} =" in boards(page)["evidence"].text
     assert carriers_sentence(evidence.cells.numpy(), f"tench under {outcome.name}") in boards(page)["headline"].text
-    assert control(page, "class_index").value == TENCH
+    assert boards(page)["evidence"].one("h3").text == f"tench, under {outcome.name}"
     assert control(page, "pooling").value == "gem"
     assert control(page, "framing").value == "whole"
     assert control(page, "size").value == 256
@@ -238,12 +238,12 @@ def test_a_pooling_of_the_three_columns_leaves_the_columns_as_they_are(open_page
 
 def test_any_class_can_be_asked_for_by_its_name(open_page, network, examples):
     page = open_page(example="cat")
-    chooser = control(page, "class_index")
+    chooser = control(page, "searched")
     assert list(chooser.options) == list(network.class_names)
     chooser.select_index(network.class_names.index("Cardigan")).run()
     wanted = network.class_names.index("Cardigan")
     assert page.query_params["class"] == str(wanted)
-    control(page, "class_index").select_index(network.class_names.index("cardigan")).run()
+    control(page, "searched").select_index(network.class_names.index("cardigan")).run()
     wanted = network.class_names.index("cardigan")
     logit = analyse(network, examples["cat"]).under().evidence(wanted).logit
     assert page.query_params["class"] == str(wanted)
@@ -293,7 +293,7 @@ def test_the_class_follows_the_answer_until_one_is_asked_for(open_page, network,
     page.session_state["poolscope"].show_example("coffee")
     page.run()
     assert page.query_params["class"] == str(ESPRESSO)
-    control(page, "class_index").set_value(TENCH).run()
+    control(page, "searched").set_value(TENCH).run()
     control(page, "framing").set_value("squash").run()
     assert page.query_params["class"] == str(TENCH)
     page.session_state["poolscope"].show_example("cat")
@@ -307,7 +307,7 @@ def test_widgets_show_what_a_pick_elsewhere_chose(open_page):
     page.session_state["poolscope"].choose(pooling="softpool", class_index=TENCH)
     page.run()
     assert control(page, "pooling").value == "softpool"
-    assert control(page, "class_index").value == TENCH
+    assert boards(page)["evidence"].one("h3").text == "tench, under SoftPool"
 
 
 def test_what_is_chosen_before_the_browser_knows_of_the_last_url_is_not_undone(open_page):
@@ -316,7 +316,7 @@ def test_what_is_chosen_before_the_browser_knows_of_the_last_url_is_not_undone(o
     before = dict(page.query_params)
     control(page, "pooling").set_value("gmp").run()
     page.query_params = dict(before)
-    control(page, "class_index").set_value(TENCH).run()
+    control(page, "searched").set_value(TENCH).run()
     assert page.query_params == {**before, "pooling": "gmp", "class": str(TENCH)}
     assert pressed(page) == []
     page.query_params = dict(before)
@@ -328,7 +328,7 @@ def test_a_control_keeps_its_identity_while_it_is_used_and_loses_it_when_changed
     page = open_page()
     key = control(page, "pooling").key
     control(page, "pooling").set_value("gmp").run()
-    control(page, "class_index").set_value(TENCH).run()
+    control(page, "searched").set_value(TENCH).run()
     assert control(page, "pooling").key == key
     page.session_state["poolscope"].choose(pooling="attention")
     page.run()
@@ -357,7 +357,7 @@ def test_photo_class_and_settings_survive_a_page_change(page, open_page, network
         shown.switch_page("app.py").run()
         other = page
     control(shown, "pooling").set_value("gmp").run()
-    control(shown, "class_index").set_value(TENCH).run()
+    control(shown, "searched").set_value(TENCH).run()
     control(shown, "framing").set_value("whole").run()
     control(shown, "size").set_value(160).run()
     control(shown, "calibrated").set_value(False).run()
@@ -404,7 +404,7 @@ def test_a_link_back_to_the_own_photo_returns_to_it(open_page, network, examples
 
 def test_a_photo_that_a_link_asked_for_is_shown_as_the_link_said_once_it_is_dropped_in(open_page, examples):
     there = upload(open_page(), encode(examples["cat"]))
-    control(there, "class_index").set_value(TENCH).run()
+    control(there, "searched").set_value(TENCH).run()
     control(there, "pooling").set_value("gmp").run()
     here = open_page(**there.query_params)
     assert len(notices(here)) == 1
