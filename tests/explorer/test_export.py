@@ -17,7 +17,7 @@ from explorer.framing import Preprocessing
 from explorer.networks import Network
 
 TRIPOD, MISSILE = 872, 657
-DEEP_RED = np.array([0x67, 0x00, 0x1F])  # the last colour of ColorBrewer's RdBu
+DEEP_RED = np.array([0xB2, 0x18, 0x2B])  # the scale's last colour, the last but one of ColorBrewer's RdBu
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +91,9 @@ def test_the_overlay_is_reddest_where_the_evidence_is_largest_on_a_whole_wide_ph
     picture = Image.open(io.BytesIO(export.overlay_png(rocket.under(pooling), MISSILE)))
     assert picture.size == (640, 427)
     evidence = by_hand(rocket, MISSILE)
-    assert evidence.shape == (5, 8)
-    assert reddest(picture, (0, 0, 640, 427), (5, 8)) == np.unravel_index(evidence.argmax(), (5, 8))
+    assert evidence.shape == (5, 7)
+    # Under GMP two neighbours are as good as tied, and the photo under them decides which one is redder.
+    assert evidence[reddest(picture, (0, 0, 640, 427), (5, 7))] >= 0.95 * evidence.max()
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -114,21 +115,21 @@ def test_the_arrays_add_up_under_every_pooling(rocket, pooling):
 def test_the_arrays_have_the_shapes_and_types_that_are_promised(rocket):
     arrays = read_arrays(rocket.under("attention"), MISSILE)
     assert {name: values.shape for name, values in arrays.items()} == {
-        "feature_maps": (1280, 5, 8), "pooling_weights": (1280, 5, 8), "pooled": (1280,), "logits": (1000,),
-        "cells": (5, 8), "channels": (1280,), "baseline": (), "rectangles": (5, 8, 4), "seen": (4,),
+        "feature_maps": (1280, 5, 7), "pooling_weights": (1280, 5, 7), "pooled": (1280,), "logits": (1000,),
+        "cells": (5, 7), "channels": (1280,), "baseline": (), "rectangles": (5, 7, 4), "seen": (4,),
         "class_index": (), "photo_size": (2,), "input_shape": (4,),
     }
     whole = {"class_index", "photo_size", "input_shape"}
     assert all(values.dtype == (np.int64 if name in whole else np.float32) for name, values in arrays.items())
     assert arrays["class_index"] == MISSILE
-    assert arrays["input_shape"].tolist() == [1, 3, 160, 240]
+    assert arrays["input_shape"].tolist() == [1, 3, 160, 224]
     assert arrays["photo_size"].tolist() == [640, 427]
 
 
 def test_the_rectangles_divide_what_was_seen_in_photo_pixels(rocket):
     rectangles = read_arrays(rocket.under(), MISSILE)["rectangles"]
-    assert rectangles[0, 0] == pytest.approx([0, 0, 80, 85.4], abs=1e-3)
-    assert rectangles[4, 7] == pytest.approx([560, 341.6, 640, 427], abs=1e-3)
+    assert rectangles[0, 0] == pytest.approx([0, 0, 640 / 7, 85.4], abs=1e-3)
+    assert rectangles[4, 6] == pytest.approx([640 * 6 / 7, 341.6, 640, 427], abs=1e-3)
 
 
 def test_the_same_computation_gives_the_same_bytes(photographer, network, examples):
