@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
 from explorer import POOLINGS, load_network, read_image
@@ -24,6 +26,15 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
 def network() -> Network:
     """The bundled network. It is shared: a test that wants to change something makes a copy."""
     return load_network("efficientnet_lite0")
+
+
+@pytest.fixture(scope="session")
+def original() -> nn.Module:
+    """timm's own model with the bundled weights, never cut; torchcam may put its hooks on it."""
+    model = timm.create_model("tf_efficientnet_lite0")
+    state = load_file(EXAMPLES.parent / "efficientnet_lite0.safetensors")
+    model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
+    return model.eval()
 
 
 @pytest.fixture(scope="session")

@@ -11,16 +11,13 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-import timm
 import torch
 import torchcam.methods
 from PIL import Image
-from safetensors.torch import load_file
 from torch import nn
 
 from explorer import CAM_METHODS, POOLINGS, analyse
 from explorer.errors import MethodError, ParameterError, StoppedError
-from explorer.networks import sources
 from tests.explorer import second_derivations as again
 
 METHODS = ["cam", "grad_cam", "grad_cam_plus_plus", "xgrad_cam", "hires_cam", "layer_cam", "eigen_cam",
@@ -42,15 +39,6 @@ def coloured(seed=0, size=(130, 100)):
 
 PHOTOS = ["astronaut", "cat", "cat_and_coffee", "rocket"]
 LAYER = "bn2"  # it carries the last activation: what it gives is what enters the global pooling
-
-
-@pytest.fixture(scope="module")
-def original():
-    """timm's own model, for torchcam to put its hooks on."""
-    model = timm.create_model("tf_efficientnet_lite0")
-    state = load_file(sources.ASSETS / "efficientnet_lite0.safetensors")
-    model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
-    return model.eval()
 
 
 @pytest.fixture(scope="module")

@@ -9,24 +9,14 @@ import shutil
 
 import numpy as np
 import pytest
-import timm
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from explorer import CAM_METHODS, POOLINGS, analyse, load_network
 from explorer.errors import NetworkError, ParameterError
 from explorer.framing import FRAMINGS
 from explorer.networks import sources
 from explorer.networks.calibration import Calibration, fit_multiplier
-
-
-@pytest.fixture(scope="module")
-def original():
-    """timm's own model with the bundled weights, never cut."""
-    model = timm.create_model("tf_efficientnet_lite0")
-    state = load_file(sources.ASSETS / "efficientnet_lite0.safetensors")
-    model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
-    return model.eval()
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
