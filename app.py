@@ -21,6 +21,8 @@ def show(picked: list) -> None:
 def story() -> None:
     chosen = current.choices
     class_index = shown_class(current, analysis)
+    if current.searched not in (None, class_index):
+        st.rerun()  # the sidebar must let go of the name that was searched for, or it could not be searched for again
     write_url(current, class_index)
     show_notices(current)
     outcome = analysis.under(chosen.pooling)

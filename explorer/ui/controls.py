@@ -49,10 +49,11 @@ def class_search(current: Session, names: Sequence[str], class_index: int) -> No
     It shows what was searched for as long as that is what is shown, and else is empty. It stands outside the part of
     the page that a click runs again: a list of 1000 names costs 10 ms each time.
     """
-    searched = class_index if class_index == current.searched else None
+    if current.searched != class_index:
+        current.searched = None
     st.selectbox(
         "Ask for any class", range(len(names)), format_func=names.__getitem__,
-        placeholder=f"{len(names):,} classes", **in_step(current, "searched", searched, current.search),
+        placeholder=f"{len(names):,} classes", **in_step(current, "searched", current.searched, current.search),
     )
 
 

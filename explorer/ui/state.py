@@ -167,17 +167,17 @@ def write_url(current: Session, class_index: int) -> None:
 
 
 def _obey(current: Session, asked: dict[str, str]) -> None:
-    readers: dict[str, tuple[str, Callable[[str], object]]] = {
-        "network": ("network", _one_of(tuple(BUNDLED))),
-        "pooling": ("pooling", _one_of(tuple(POOLINGS))),
-        "framing": ("framing", _one_of(tuple(FRAMINGS))),
-        "size": ("size", lambda text: _one_of(tuple(str(size) for size in SIZES))(text) and int(text)),
-        "calibrated": ("calibrated", lambda text: _one_of(("0", "1"))(text) == "1"),
+    readers: dict[str, Callable[[str], object]] = {
+        "network": _one_of(tuple(BUNDLED)),
+        "pooling": _one_of(tuple(POOLINGS)),
+        "framing": _one_of(tuple(FRAMINGS)),
+        "size": lambda text: int(_one_of(tuple(str(size) for size in SIZES))(text)),
+        "calibrated": lambda text: _one_of(("0", "1"))(text) == "1",
     }
-    for name, (attribute, read) in readers.items():
+    for name, read in readers.items():
         if name in asked:
             try:
-                current.choose(**{attribute: read(asked[name])})
+                current.choose(**{name: read(asked[name])})
             except ValueError:
                 current.notices.append(f"The link asks for {name} “{asked[name][:40]}”, which does not exist; "
                                        f"{as_query(current.choices, 0)[name]} is shown.")

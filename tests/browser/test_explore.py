@@ -113,6 +113,18 @@ def test_any_class_is_found_by_typing_its_name(visit, network, examples):
     expect(here.find(".answer[aria-pressed=true]")).to_have_count(0)
 
 
+def test_the_class_searched_for_last_can_be_searched_for_again(visit):
+    here = visit().go(example="coffee")
+    here.choose("Ask for any class", "tench")
+    here.leads_to(**{"class": str(TENCH)})
+    here.settle(here.find(".answers"))
+    here.find(".answer").first.click()
+    here.leads_to(**{"class": str(ESPRESSO)})
+    expect(here.page.get_by_role("combobox", name="Ask for any class")).to_have_value("")
+    here.choose("Ask for any class", "tench")
+    here.leads_to(**{"class": str(TENCH)})
+
+
 def test_another_pooling_takes_the_third_column(visit, network, examples):
     here = visit().go(example="coffee")
     here.choose("under", "LSE, r = 3")
