@@ -17,7 +17,7 @@ from explorer.analysis import Outcome
 from explorer.errors import ParameterError
 from explorer.framing import FRAMINGS, LARGEST_SIDE, SMALLEST_SIDE
 from explorer.networks import BUNDLED
-from explorer.pooling import pooling_of
+from explorer.pooling import parse_pooling
 from explorer.wording import exactness
 
 WIDEST = 116  # columns of a table
@@ -83,7 +83,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    poolings = "\n".join(f"  {_form(key):<18}  {pooling.explanation}" for key, pooling in POOLINGS.items())
+    poolings = "\n".join(f"  {pooling.written():<18}  {pooling.explanation}" for pooling in POOLINGS.values())
     parser = _Parser(
         prog="python -m explorer", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Show what a convolutional network says of a photo under eight global poolings, and where on the\n"
@@ -111,28 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _form(key: str) -> str:
-    """How the pooling is asked for: "gmp", "gem:p=3"."""
-    parameter = POOLINGS[key].parameter
-    return key if parameter is None else f"{key}:{parameter.name}={parameter.default:g}"
-
-
 def _whole_number(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
         raise argparse.ArgumentTypeError(f"expected a whole number of pixels, got {text!r:.60}")
     return int(text)
-
-
-def parse_pooling(text: str) -> tuple[str, dict[str, float]]:
-    """"gmp" or "gem:p=4" to a key and its parameters. Raises ParameterError for anything else."""
-    key, colon, setting = text.partition(":")
-    name, _, value = setting.partition("=")
-    try:
-        parameters = {name: float(value)} if colon else {}
-    except ValueError:
-        raise ParameterError(f"The pooling {text!r:.60} cannot be read; expected a key such as gmp, or a key and its "
-                             "parameter such as gem:p=4.") from None
-    return key, pooling_of(key).resolve(parameters)
 
 
 def find_class(text: str, names: Sequence[str]) -> int:

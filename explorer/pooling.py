@@ -24,13 +24,22 @@ PLACES = (-2, -1)
 
 @dataclass(frozen=True)
 class Parameter:
-    """A pooling's one number: its name, its valid range (both ends included) and what it does."""
+    """A pooling's one number.
+
+    Attributes:
+        name, default, explanation: what it is called, is unless chosen, and does.
+        low, high: its valid range, both ends included.
+        usual: the part of that range in which the answer changes, for sliders and plots.
+        logarithmic: whether equal ratios of it, and not equal steps, change the answer alike.
+    """
 
     name: str
     default: float
     low: float
     high: float
     explanation: str
+    usual: tuple[float, float]
+    logarithmic: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,11 @@ class Pooling:
         """For people: "GMP", "GeM, p = 3"."""
         resolved = self.resolve(parameters)
         return ", ".join([self.name, *(f"{name} = {value:g}" for name, value in resolved.items())])
+
+    def written(self, **parameters: float) -> str:
+        """For links and the command line, as `parse_pooling` reads it: "gmp", "gem:p=3"."""
+        resolved = self.resolve(parameters)
+        return ":".join([self.key, *(f"{name}={value:g}" for name, value in resolved.items())])
 
 
 def _positions(feature_maps: Tensor) -> int:
@@ -242,7 +256,8 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
         r"\left(\frac{1}{HW}\sum_{ij} F_{ij}^{\,p}\right)^{1/p}",
         "Radenović, Tolias and Chum, Fine-tuning CNN Image Retrieval with No Human Annotation, arXiv:1711.02512",
         _gem, _gem_weights,
-        Parameter("p", 3.0, 1.0, 100.0, "power: 1 is the average, large values approach the maximum"),
+        Parameter("p", 3.0, 1.0, 100.0, "power: 1 is the average, large values approach the maximum",
+                  usual=(1.0, 10.0), logarithmic=True),
     ),
     Pooling(
         "lse", "LSE", "A smooth maximum: from the average (r near 0) towards the maximum (large r).",
@@ -250,7 +265,8 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
         "Pinheiro and Collobert, From Image-level to Pixel-level Labeling with Convolutional Networks, "
         "CVPR 2015, arXiv:1411.6228",
         _lse, _lse_weights,
-        Parameter("r", 3.0, 0.05, 100.0, "sharpness: near 0 the average, large values approach the maximum"),
+        Parameter("r", 3.0, 0.05, 100.0, "sharpness: near 0 the average, large values approach the maximum",
+                  usual=(0.1, 20.0), logarithmic=True),
         exact=False,
     ),
     Pooling(
@@ -258,7 +274,8 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
         r"\frac{1}{k}\sum_{ij \in \mathrm{top}_k} F_{ij}",
         "Durand, Thome and Cord, WELDON, CVPR 2016",
         _topk, _topk_weights,
-        Parameter("share", 0.2, 0.001, 1.0, "share of the positions that count, at least one"),
+        Parameter("share", 0.2, 0.001, 1.0, "share of the positions that count, at least one",
+                  usual=(0.02, 1.0), logarithmic=True),
     ),
     Pooling(
         "mixed", "Mixed", "A fixed mix of the maximum and the average.",
@@ -266,7 +283,8 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
         "Lee, Gallagher and Tu, Generalizing Pooling Functions in Convolutional Neural Networks, 2016, "
         "arXiv:1509.08985",
         _mixed, _mixed_weights,
-        Parameter("a", 0.5, 0.0, 1.0, "share of the maximum: 0 is the average, 1 the maximum"),
+        Parameter("a", 0.5, 0.0, 1.0, "share of the maximum: 0 is the average, 1 the maximum",
+                  usual=(0.0, 1.0)),
     ),
     Pooling(
         "softpool", "SoftPool", "An average in which stronger positions of a channel weigh exponentially more.",
@@ -280,7 +298,8 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
         r"\sum_{ij} \mathrm{softmax}_{ij}\!\left(\frac{\cos(q, F_{ij})}{t}\right) F_{ij},\quad q = \mathrm{GAP}(F)",
         "After SimPool (Psomas et al., ICCV 2023, arXiv:2309.06891), without its learned parts",
         _attention, _attention_weights,
-        Parameter("t", 0.1, 0.01, 10.0, "temperature: small looks at few positions, large at all alike"),
+        Parameter("t", 0.1, 0.01, 10.0, "temperature: small looks at few positions, large at all alike",
+                  usual=(0.02, 2.0), logarithmic=True),
     ),
 )})
 
@@ -290,3 +309,15 @@ def pooling_of(key: str) -> Pooling:
     if key not in POOLINGS:
         raise ParameterError(f"There is no pooling {key!r}; expected one of {', '.join(POOLINGS)}.")
     return POOLINGS[key]
+
+
+def parse_pooling(text: str) -> tuple[str, dict[str, float]]:
+    """"gmp" or "gem:p=4" to a key and its parameters. Raises ParameterError for anything else."""
+    key, colon, setting = text.partition(":")
+    name, _, value = setting.partition("=")
+    try:
+        parameters = {name: float(value)} if colon else {}
+    except ValueError:
+        raise ParameterError(f"The pooling {text!r:.60} cannot be read; expected a key such as gmp, or a key and its "
+                             "parameter such as gem:p=4.") from None
+    return key, pooling_of(key).resolve(parameters)

@@ -20,7 +20,8 @@ LAYERS = (
     {"evidence", "cams"},
     {"analysis"},
     {"explorer"},
-    {"export", "why", "heads", "folder"},
+    {"export", "why", "heads", "folder", "channels", "comparison", "localisation", "voting", "soundness"},
+    {"recipe", "svg"},
     {"report"},
     {"ui", "__main__"},
 )
