@@ -1,4 +1,4 @@
-"""PoolScope from a terminal: the top 5 under each pooling as a table; overlay, arrays and numbers as files."""
+"""PoolScope from a terminal: the top 5 under each pooling as a table; overlay, arrays, numbers and report as files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import difflib
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from explorer import POOLINGS, ExplorerError, __version__, analyse, export, load_network, read_image
 from explorer.analysis import Outcome
@@ -18,10 +17,12 @@ from explorer.errors import ParameterError
 from explorer.framing import FRAMINGS, LARGEST_SIDE, SMALLEST_SIDE
 from explorer.networks import BUNDLED
 from explorer.pooling import parse_pooling
-from explorer.wording import exactness
+from explorer.recipe import read_recipe, record_json, repeat
+from explorer.report import report_html
+from explorer.table import LONGEST_NAME, account, describe, printable, table
 
-WIDEST = 116  # columns of a table
-LONGEST_NAME = 40
+NETWORK, FRAMING = "efficientnet_lite0", "crop"
+ROUNDING = 1e-3  # logits: further off than other machines and versions bring it
 
 _EPILOG = """\
 poolings:
@@ -33,10 +34,12 @@ every pooling; the chosen one with the parameter given, the others with their us
 examples:
   python -m explorer photo.jpg
   python -m explorer photo.jpg --pooling gmp --class "golden retriever" --calibrated
-  python -m explorer photo.jpg --pooling gem:p=4 --framing whole --size 288 --out results
+  python -m explorer photo.jpg --pooling gem:p=4 --framing whole --size 288 --report --out results
+  python -m explorer photo.jpg --recipe results/photo.json --out again
 
 Writes <photo>_overlay.png (the evidence for the class, laid over the photo), <photo>_arrays.npz (the arrays behind
-it, for numpy.load) and <photo>.json (what was computed, and the table). Nothing is downloaded.
+it, for numpy.load) and <photo>.json (what was computed, the table, and the recipe that repeats it); with --report
+<photo>_report.html as well, a page to read and to send. Nothing is downloaded.
 """
 
 
@@ -54,25 +57,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Job(NamedTuple):
+    """What was asked for, computed, and what there is to say of it beside the table."""
+
+    outcome: Outcome
+    class_index: int
+    calibrated: bool
+    remarks: list[str]
+
+
 def _run(options: argparse.Namespace) -> list[str]:
-    pooling, parameters = (None, {}) if options.pooling is None else parse_pooling(options.pooling)
-    photo = read_image(options.photo)
-    network = load_network(options.network)
-    chosen = None if options.class_ is None else find_class(options.class_, network.class_names)
-    outcome = analyse(network, photo, options.framing, options.size).under(pooling, **parameters)
-    class_index = outcome.top(1)[0].class_index if chosen is None else chosen
+    job = _asked(options) if options.recipe is None else _repeated(options)
+    outcome, class_index, calibrated, remarks = job
     files = {
         "_overlay.png": export.overlay_png(outcome, class_index),
         "_arrays.npz": export.arrays_npz(outcome, class_index),
-        ".json": export.numbers_json(outcome, class_index, options.calibrated).encode(),
+        ".json": record_json(outcome, class_index, calibrated).encode(),
     }
-    written = write(files, Path(options.photo), Path(options.out))
+    if options.report:
+        files["_report.html"] = report_html(outcome, class_index, calibrated).encode()
+    sources = {"photo": Path(options.photo)} | ({} if options.recipe is None else {"recipe": Path(options.recipe)})
+    written = write(files, sources, Path(options.out))
     return [
         *describe(outcome, options.photo), "",
-        *table(export.under_each_pooling(outcome), options.calibrated), "",
-        *account(outcome, class_index, options.calibrated), "",
+        *table(export.under_each_pooling(outcome), calibrated), "",
+        *account(outcome, class_index, calibrated), *remarks, "",
         *(f"Wrote {printable(file)}" for file in written),
     ]
+
+
+def _asked(options: argparse.Namespace) -> _Job:
+    pooling, parameters = (None, {}) if options.pooling is None else parse_pooling(options.pooling)
+    photo = read_image(options.photo)
+    network = load_network(options.network or NETWORK)
+    chosen = None if options.class_ is None else find_class(options.class_, network.class_names)
+    outcome = analyse(network, photo, options.framing or FRAMING, options.size).under(pooling, **parameters)
+    class_index = outcome.top(1)[0].class_index if chosen is None else chosen
+    return _Job(outcome, class_index, options.calibrated, [])
+
+
+def _repeated(options: argparse.Namespace) -> _Job:
+    fixed = {"--pooling": options.pooling, "--class": options.class_, "--framing": options.framing,
+             "--size": options.size, "--network": options.network, "--calibrated": options.calibrated or None}
+    if given := [name for name, value in fixed.items() if value is not None]:
+        raise ParameterError(f"The recipe says what to compute; leave out {' and '.join(given)}, or --recipe.")
+    recipe = read_recipe(Path(options.recipe))
+    photo = read_image(options.photo)
+    outcome, class_index, calibrated, differences = repeat(recipe, load_network(recipe["network"]["name"]), photo)
+    largest = max(differences)
+    if largest <= ROUNDING:
+        remark = f"Repeats the recipe: largest difference {largest:.1g} logits"
+    else:
+        then, now = ("torch {torch}, timm {timm}, PoolScope {poolscope}".format(**versions)
+                     for versions in (recipe["versions"], export.versions()))
+        remark = f"Differs from the recipe: largest difference {largest:.2g} logits (made with {then}; here {now})"
+    return _Job(outcome, class_index, calibrated, [printable(remark)])
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,16 +134,19 @@ def _parser() -> argparse.ArgumentParser:
                                                          "network's own); see below")
     parser.add_argument("--class", dest="class_", metavar="CLASS",
                         help="an index or a name (default: the most probable class under that pooling)")
-    parser.add_argument("--framing", default="crop", metavar="KIND",
+    parser.add_argument("--framing", metavar="KIND",
                         help="; ".join(f"{kind}: {meaning}" for kind, meaning in FRAMINGS.items())
-                        + " (default: crop)")
+                        + f" (default: {FRAMING})")
     parser.add_argument("--size", type=_whole_number, metavar="PX",
                         help=f"short side of the network's input, {SMALLEST_SIDE} to {LARGEST_SIDE} (default: as the "
                              "network was trained)")
-    parser.add_argument("--network", default="efficientnet_lite0", metavar="NAME",
-                        help=f"one of {', '.join(BUNDLED)} (default: efficientnet_lite0)")
+    parser.add_argument("--network", metavar="NAME", help=f"one of {', '.join(BUNDLED)} (default: {NETWORK})")
     parser.add_argument("--calibrated", action="store_true",
                         help="mend the probabilities of what-ifs with one fitted number per pooling")
+    parser.add_argument("--recipe", metavar="FILE",
+                        help="repeat what a <photo>.json or a report's recipe.json records, and compare; it stands in "
+                             "for the six options above")
+    parser.add_argument("--report", action="store_true", help="write <photo>_report.html as well")
     parser.add_argument("--out", default=".", metavar="FOLDER",
                         help="where the files go; made when missing (default: the current folder)")
     parser.add_argument("--version", action="version", version=f"PoolScope {__version__}")
@@ -151,100 +193,23 @@ def _listed(indices: Sequence[int], names: Sequence[str]) -> str:
     return ", ".join(f"{printable(names[index])} ({index})" for index in indices[:5])
 
 
-def write(files: dict[str, bytes], photo: Path, folder: Path) -> list[Path]:
+def write(files: dict[str, bytes], sources: dict[str, Path], folder: Path) -> list[Path]:
     """Write each file into the folder under the photo's stem and the ending that is its key; the paths written.
 
-    Raises ExplorerError: the folder cannot be made or written to, or the photo itself would be replaced.
+    Raises ExplorerError: the folder cannot be made or written to, or a source (photo, recipe) would be replaced.
     """
-    targets = {folder / f"{photo.stem}{ending}": data for ending, data in files.items()}
+    targets = {folder / f"{sources['photo'].stem}{ending}": data for ending, data in files.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for target in targets:
-            if target.exists() and target.samefile(photo):
-                raise ExplorerError(f"Writing {printable(target)} would replace the photo; choose another --out.")
+        for target in filter(Path.exists, targets):
+            for what, source in sources.items():
+                if target.samefile(source):
+                    raise ExplorerError(f"Writing {printable(target)} would replace the {what}; choose another --out.")
         for target, data in targets.items():
             target.write_bytes(data)
     except OSError as error:
         raise ExplorerError(f"The files cannot be written to {str(folder)!r}: {error.strerror or error}.") from None
     return list(targets)
-
-
-def describe(outcome: Outcome, photo: str) -> list[str]:
-    """Two lines on the photo, how it became an input, and the network."""
-    analysis, framing = outcome.analysis, outcome.analysis.framing
-    width, height = framing.input_size
-    shape = " x ".join(str(length) for length in analysis.feature_maps.shape)
-    return [
-        f"{printable(photo)}: {framing.photo_size[0]} x {framing.photo_size[1]} px, framing {framing.kind}, "
-        f"input {width} x {height} px",
-        f"{printable(analysis.network.title)} ({printable(analysis.network.origin)}): final feature maps {shape}",
-    ]
-
-
-def account(outcome: Outcome, class_index: int, calibrated: bool) -> list[str]:
-    """Two lines: what the chosen pooling says of the chosen class, and its logit taken apart."""
-    evidence, answer = outcome.evidence(class_index), outcome.answer(class_index, calibrated)
-    total = float(evidence.cells.sum())
-    return [
-        f"{printable(answer.name)} ({class_index}) under {outcome.name} ({label(outcome, calibrated)}): "
-        f"probability {answer.probability:.2g}, rank {answer.rank}",
-        f"logit {evidence.logit:.3f} = baseline {evidence.baseline:.3f} {'-' if total < 0 else '+'} evidence "
-        f"{abs(total):.3f} ({exactness(evidence.exact, evidence.residual)})",
-    ]
-
-
-def label(outcome: Outcome, calibrated: bool) -> str:
-    """"native", "what-if" or "what-if, calibrated"."""
-    return f"{outcome.label}, calibrated" if export.is_calibrated(outcome, calibrated) else outcome.label
-
-
-def table(outcomes: Sequence[Outcome], calibrated: bool) -> list[str]:
-    """The top 5 under each pooling, side by side, in as many bands as it takes to stay within `WIDEST` columns."""
-    blocks = [_block(outcome, calibrated) for outcome in outcomes]
-    for across in (4, 3, 2):
-        widths = [max(columns(line) for block in blocks[n::across] for line in block) for n in range(across)]
-        if sum(widths) + 4 * across <= WIDEST:
-            break
-    lines: list[str] = []
-    for start in range(0, len(blocks), across):
-        band = blocks[start : start + across]
-        for n, row in enumerate(zip(*band, strict=True)):
-            rank = f"{n - 1:>2}" if n >= 2 else "  "
-            lines.append("    ".join([rank, *map(pad, row, widths)]).rstrip())
-        lines.append("")
-    return lines[:-1]
-
-
-def _block(outcome: Outcome, calibrated: bool) -> list[str]:
-    """Name, label and top 5, each line as wide as its content wants, probabilities below each other."""
-    answers = outcome.top(5, calibrated)
-    names = [shorten(printable(answer.name)) for answer in answers]
-    width = max(columns(name) for name in names)
-    return [
-        outcome.name, label(outcome, calibrated),
-        *(f"{pad(name, width)}  {answer.probability:.2f}" for name, answer in zip(names, answers, strict=True)),
-    ]
-
-
-def printable(text: object) -> str:
-    """The text on one line, with ? for what a terminal might take for a command."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
-
-
-def shorten(text: str) -> str:
-    """The text, cut where it is too long for a table."""
-    return text if columns(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME // 2 - 3]}..."
-
-
-def columns(text: str) -> int:
-    """How many columns of a terminal the text takes: wide letters two, combining ones none."""
-    return sum(0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF")
-               for letter in text)
-
-
-def pad(text: str, width: int) -> str:
-    """The text with spaces up to that many columns."""
-    return text + " " * (width - columns(text))
 
 
 def _say(text: str, stream: object = None) -> None:

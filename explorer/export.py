@@ -84,7 +84,7 @@ def numbers(outcome: Outcome, class_index: int, calibrated: bool = False) -> dic
             logits themselves are always the head's own; `calibrated` under each pooling says where it was done.
     """
     analysis, evidence = outcome.analysis, outcome.evidence(class_index)
-    return _finite({
+    return finite({
         "network": _network(analysis),
         "image": {"sha256": digest(analysis.image), "width": analysis.image.width, "height": analysis.image.height},
         "framing": _framing(analysis),
@@ -101,10 +101,7 @@ def numbers(outcome: Outcome, class_index: int, calibrated: bool = False) -> dic
             {**_pooling(each, calibrated), "classes": [_answer(answer) for answer in each.top(5, calibrated)]}
             for each in under_each_pooling(outcome)
         ],
-        "versions": {
-            "poolscope": explorer.__version__, "torch": str(torch.__version__), "timm": timm.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
     })
 
 
@@ -116,6 +113,11 @@ def numbers_json(outcome: Outcome, class_index: int, calibrated: bool = False) -
 def is_calibrated(outcome: Outcome, calibrated: bool) -> bool:
     """Whether asking for calibrated probabilities changes anything here: never under the native pooling."""
     return calibrated and outcome.multiplier is not None
+
+
+def label(outcome: Outcome, calibrated: bool) -> str:
+    """"native", "what-if" or "what-if, calibrated"."""
+    return f"{outcome.label}, calibrated" if is_calibrated(outcome, calibrated) else outcome.label
 
 
 def _network(analysis: Analysis) -> dict[str, Any]:
@@ -148,10 +150,18 @@ def _answer(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def versions() -> dict[str, str]:
+    """What computed it: the versions of PoolScope, torch, timm and Python."""
+    return {
+        "poolscope": explorer.__version__, "torch": str(torch.__version__), "timm": timm.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def finite(value: Any) -> Any:
     """The same record with None for every number that JSON has no word for."""
     if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
+        return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -97,9 +97,14 @@ class Pooling:
         return ", ".join([self.name, *(f"{name} = {value:g}" for name, value in resolved.items())])
 
     def written(self, **parameters: float) -> str:
-        """For links and the command line, as `parse_pooling` reads it: "gmp", "gem:p=3"."""
+        """For links, recipes and the command line: "gmp", "gem:p=3"; `parse_pooling` reads the same number back."""
         resolved = self.resolve(parameters)
-        return ":".join([self.key, *(f"{name}={value:g}" for name, value in resolved.items())])
+        return ":".join([self.key, *(f"{name}={_shortest(value)}" for name, value in resolved.items())])
+
+
+def _shortest(value: float) -> str:
+    """"3", "0.1", "2.3456789": as few digits as bring the same number back."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def _positions(feature_maps: Tensor) -> int:

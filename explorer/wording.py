@@ -81,18 +81,26 @@ def percent(share: float) -> str:
 
 
 def signed(value: float) -> str:
-    """"+0.41", "−0.03": two decimals and a true minus sign."""
-    return f"{value:+z.2f}".replace("-", "−")
+    """"+0.41", "−0.03": two decimals and a true minus sign; "not a number" for one that is not finite."""
+    return f"{value:+z.2f}".replace("-", "−") if np.isfinite(value) else "not a number"
 
 
 def plain(value: float) -> str:
-    """"4.04", "−0.03"."""
-    return f"{value:z.2f}".replace("-", "−")
+    """"4.04", "−0.03"; "not a number" for one that is not finite."""
+    return f"{value:z.2f}".replace("-", "−") if np.isfinite(value) else "not a number"
+
+
+def sum_sentence(logit: float, baseline: float, evidence: float) -> str:
+    """"logit 4.04 = baseline 0.01 + evidence 4.03"."""
+    sign = "−" if evidence < 0 else "+"
+    return f"logit {plain(logit)} = baseline {plain(baseline)} {sign} evidence {plain(abs(evidence))}"
 
 
 def exactness(exact: bool, residual: float) -> str:
     """"exact, residual 2e-6" or "integrated, residual 0.003"."""
     size = abs(residual)
+    if not np.isfinite(size):
+        return f"{'exact' if exact else 'integrated'}, residual not a number"
     mantissa, _, exponent = f"{size:.0e}".partition("e")
     text = f"{size:.1g}" if size >= 1e-3 or size == 0 else f"{mantissa}e{int(exponent)}"
     return f"{'exact' if exact else 'integrated'}, residual {text}"

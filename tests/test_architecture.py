@@ -15,13 +15,13 @@ PACKAGE = ROOT / "explorer"
 # package's own front (explorer/__init__.py). A new module belongs on the lowest layer above all that it imports.
 LAYERS = (
     {"errors"},
-    {"images", "framing", "pooling", "render", "figures", "wording"},
+    {"images", "framing", "pooling", "render", "figures", "wording", "markup"},
     {"networks"},
     {"evidence", "cams"},
     {"analysis"},
     {"explorer"},
     {"export", "why", "heads", "folder", "channels", "comparison", "localisation", "voting", "soundness"},
-    {"recipe", "svg"},
+    {"recipe", "svg", "table"},
     {"report"},
     {"ui", "__main__"},
 )

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from explorer import POOLINGS, __main__
+from explorer import POOLINGS, __main__, load_network
 from explorer.framing import Preprocessing
 from explorer.networks import Network
 
@@ -251,6 +252,98 @@ def test_letters_that_the_terminal_lacks_are_escaped(run, tmp_path, monkeypatch)
     assert b"\\u732b.jpg: 512 x 512 px" in terminal.buffer.getvalue()
 
 
+RECIPE = ("--pooling", "gem:p=2.3456789", "--class", GOLDEN_RETRIEVER, "--framing", "whole", "--size", "130",
+          "--calibrated", "--out", "first")
+
+
+def test_a_record_repeats_as_a_recipe_with_the_same_table_and_files(run, tmp_path):
+    _, first, _ = run(ASTRONAUT, *RECIPE)
+    code, again, err = run(ASTRONAUT, "--recipe", "first/astronaut.json", "--out", "again")
+    assert (code, err) == (0, "")
+    lines = again.replace("again/", "first/").splitlines()
+    lines.remove("Repeats the recipe: largest difference 0 logits")
+    assert lines == first.splitlines()
+    for ending in ("_overlay.png", "_arrays.npz", ".json"):
+        name = f"astronaut{ending}"
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_recipe_whose_numbers_differ_says_so_and_with_which_versions(run, tmp_path):
+    run(ASTRONAUT, *QUICK)
+    record = json.loads((tmp_path / "astronaut.json").read_text())
+    record["recipe"]["numbers"]["cells"][0][0] += 0.5
+    record["recipe"]["versions"]["torch"] = "1.0\x1b[31m"
+    (tmp_path / "other.json").write_text(json.dumps(record["recipe"]))
+    code, out, _ = run(ASTRONAUT, "--recipe", "other.json")
+    assert code == 0
+    (line,) = (line for line in out.splitlines() if "recipe" in line)
+    assert line.startswith("Differs from the recipe: largest difference 0.5 logits (made with torch 1.0?[31m, timm ")
+    assert f"; here torch {torch.__version__}, " in line
+
+
+def test_a_recipe_of_another_photo_or_network_is_answered_with_one_sentence(run, tmp_path, monkeypatch, network):
+    run(ASTRONAUT, *QUICK)
+    assert "another photo" in refusal(run(ASTRONAUT.with_name("cat.jpg"), "--recipe", "astronaut.json"))
+    assert not (tmp_path / "cat.json").exists()
+    monkeypatch.setattr(__main__, "load_network", lambda name: replace(network, digest="f" * 64))
+    sentence = refusal(run(ASTRONAUT, "--recipe", "astronaut.json", "--out", "again"))
+    assert "another network" in sentence
+    assert "expected 5647cc94b3e8" in sentence
+
+
+def test_a_recipe_of_an_unknown_network_is_answered_with_those_that_are_known(run, tmp_path, monkeypatch):
+    run(ASTRONAUT, *QUICK)
+    record = json.loads((tmp_path / "astronaut.json").read_text())
+    record["recipe"]["network"]["name"] = "resnet50"
+    (tmp_path / "other.json").write_text(json.dumps(record))
+    monkeypatch.setattr(__main__, "load_network", load_network)
+    assert "efficientnet_lite0" in refusal(run(ASTRONAUT, "--recipe", "other.json"))
+
+
+def test_what_is_no_recipe_is_answered_with_one_sentence(run, tmp_path):
+    (tmp_path / "note.json").write_text("not JSON")
+    assert "not JSON" in refusal(run(ASTRONAUT, "--recipe", "note.json"))
+    assert "no recipe at 'nowhere.json'" in refusal(run(ASTRONAUT, "--recipe", "nowhere.json"))
+    assert "no recipe" in refusal(run(ASTRONAUT, "--recipe", ""))
+    assert "no recipe at '{}'" in refusal(run(ASTRONAUT, "--recipe", "{}"))
+
+
+@pytest.mark.parametrize("option", [
+    ("--pooling", "gmp"), ("--class", "1"), ("--framing", "crop"), ("--size", "224"),
+    ("--network", "efficientnet_lite0"), ("--calibrated",),
+])
+def test_a_recipe_and_what_it_fixes_are_not_given_together(run, option):
+    sentence = refusal(run(ASTRONAUT, "--recipe", "any.json", *option))
+    assert f"leave out {option[0]}, or --recipe" in sentence
+
+
+def test_the_recipe_itself_is_never_replaced(run, tmp_path):
+    run(ASTRONAUT, *QUICK)
+    before = (tmp_path / "astronaut.json").read_bytes()
+    assert "would replace the recipe" in refusal(run(ASTRONAUT, "--recipe", "astronaut.json"))
+    assert (tmp_path / "astronaut.json").read_bytes() == before
+
+
+def test_a_report_is_written_when_it_is_asked_for(run, tmp_path):
+    code, out, _ = run(ASTRONAUT, *QUICK, "--report", "--class", GOLDEN_RETRIEVER)
+    assert code == 0
+    assert out.splitlines()[-1] == "Wrote astronaut_report.html"
+    text = (tmp_path / "astronaut_report.html").read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "golden retriever" in text
+    run(ASTRONAUT, "--recipe", "astronaut.json", "--report", "--out", "again")
+    assert (tmp_path / "again" / "astronaut_report.html").read_text(encoding="utf-8") == text
+
+
+def test_numbers_that_are_not_finite_are_written_and_said(run, monkeypatch, make_network):
+    head = nn.Linear(5, 2)
+    nn.init.constant_(head.weight, float("nan"))
+    monkeypatch.setattr(__main__, "load_network", lambda name: make_network(head, classes=2))
+    code, out, err = run(ASTRONAUT, "--class", "1", "--report")
+    assert (code, err) == (0, "")
+    assert "residual not a number" in out
+
+
 class TinyBackbone(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.avg_pool2d(x.abs(), 32)
@@ -282,7 +375,7 @@ def test_the_help_names_every_pooling_and_option(capsys):
     assert end.value.code == 0
     text = capsys.readouterr().out
     for word in (*POOLINGS, "--pooling", "--class", "--framing", "--size", "--network", "--calibrated", "--out",
-                 "gem:p=4", "crop", "whole", "squash"):
+                 "--recipe", "--report", "gem:p=4", "crop", "whole", "squash"):
         assert word in text
 
 

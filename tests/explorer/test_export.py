@@ -198,6 +198,13 @@ def test_calibration_changes_the_probabilities_of_what_ifs_and_says_where(photog
     assert mended["class"]["probability"] < plain["class"]["probability"]
 
 
+def test_a_label_says_whether_calibration_was_asked_for_and_fitted(photographer, make_network, examples):
+    labels = [export.label(photographer.under(key), calibrated)
+              for key in ("gap", "gmp") for calibrated in (False, True)]
+    assert labels == ["native", "native", "what-if", "what-if, calibrated"]
+    assert export.label(analyse(make_network(), examples["cat"]).under("gmp"), True) == "what-if"  # nothing was fitted
+
+
 class TinyBackbone(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.avg_pool2d(x.abs(), 32)

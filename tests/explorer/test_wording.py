@@ -7,7 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from explorer.wording import carriers, carriers_sentence, exactness, number_word, percent, plain, signed
+from explorer.wording import (
+    carriers,
+    carriers_sentence,
+    exactness,
+    number_word,
+    percent,
+    plain,
+    signed,
+    sum_sentence,
+)
 
 
 def one_position(row: int, column: int, side: int = 9) -> np.ndarray:
@@ -222,3 +231,16 @@ def test_small_numbers_are_words(number, word):
 ])
 def test_the_residual_is_said_in_one_digit(exact, residual, text):
     assert exactness(exact, residual) == text
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_not_a_number(number):
+    assert signed(number) == plain(number) == "not a number"
+    assert exactness(True, number) == "exact, residual not a number"
+    assert sum_sentence(number, 0.5, number) == (
+        f"logit not a number = baseline 0.50 {'−' if number < 0 else '+'} evidence not a number")
+
+
+def test_a_sum_is_said_with_the_sign_of_the_evidence():
+    assert sum_sentence(4.04, 0.01, 4.03) == "logit 4.04 = baseline 0.01 + evidence 4.03"
+    assert sum_sentence(-2.5, -0.5, -2.0) == "logit −2.50 = baseline −0.50 − evidence 2.00"

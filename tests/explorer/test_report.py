@@ -1,0 +1,334 @@
+"""The report is one well-formed file that asks for nothing, and its words, numbers and pictures are the analysis's."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from explorer import POOLINGS, ExplorerError, analyse
+from explorer.recipe import read_recipe, repeat
+from explorer.report import POLICY, report_html
+
+ASTRONAUT_TOP = ["football helmet", "bobsled", "go-kart"]
+HELMET, RETRIEVER = 560, 207
+HOSTILE = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)> & \"'\x00\ud800\n猫"
+VOID = {"meta", "img"}
+
+
+class Tree(HTMLParser):
+    """The elements of a page in order, as (tag, attributes, text inside); fails on what is not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str], list[str]]] = []
+        self._open: list[tuple[str, dict[str, str], list[str]]] = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attributes):
+        element = (tag, dict(attributes), [])
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_startendtag(self, tag, attributes):
+        assert tag in VOID
+        self.handle_starttag(tag, attributes)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop()[0] == tag
+
+    def handle_data(self, data):
+        for element in self._open:
+            element[2].append(data)
+
+    def all(self, tag: str, class_: str | None = None) -> list[tuple[dict[str, str], str]]:
+        return [(attributes, "".join(text)) for name, attributes, text in self.elements
+                if name == tag and class_ in (None, attributes.get("class"))]
+
+    def text(self, tag: str, class_: str | None = None) -> list[str]:
+        return [text for _, text in self.all(tag, class_)]
+
+    def picture(self, alt: str) -> np.ndarray:
+        (source,) = (attributes["src"] for attributes, _ in self.all("img") if attributes["alt"] == alt)
+        kind, _, data = source.partition(",")
+        assert kind == "data:image/jpeg;base64"
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), dtype=np.float64)
+
+
+@pytest.fixture(scope="module")
+def astronaut(network, examples):
+    return analyse(network, examples["astronaut"])
+
+
+@pytest.fixture(scope="module")
+def page(astronaut) -> str:
+    return report_html(astronaut.under(), HELMET)
+
+
+@pytest.fixture(scope="module")
+def tree(page) -> Tree:
+    return Tree(page)
+
+
+def redness(pixels: np.ndarray) -> np.ndarray:
+    return pixels[..., 0] - (pixels[..., 1] + pixels[..., 2]) / 2
+
+
+def test_it_asks_for_nothing_from_outside_and_has_no_script(page, tree):
+    policies = [attributes["content"] for attributes, _ in tree.all("meta")
+                if attributes.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == [POLICY] == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert {tag for tag, _, _ in tree.elements}.isdisjoint({"script", "link", "iframe", "object", "form", "base"})
+    addresses = [value for _, attributes, _ in tree.elements for name, value in attributes.items()
+                 if name in {"src", "href", "srcset", "action", "poster"}]
+    assert len(addresses) > 15
+    assert all(address.startswith("data:") for address in addresses)
+    assert not [name for _, attributes, _ in tree.elements for name in attributes if name.startswith("on")]
+    assert "url(" not in page
+    assert "@import" not in page
+    assert not re.search(r"https?:|//[a-z]", re.sub(r"data:[^\"]*", "", page))
+
+
+def test_it_is_one_small_file_in_both_colours_and_for_paper(page):
+    assert page.startswith("<!DOCTYPE html>\n<html lang=\"en\">")
+    assert len(page.encode()) < 1.5e6
+    for words in ("prefers-color-scheme: dark", "@media print", "max-width: 1100px", "tabular-nums"):
+        assert words in page
+
+
+def test_a_large_photo_makes_no_large_file(network, examples):
+    pixels = np.asarray(examples["cat"].resize((3000, 2000)), dtype=np.int16)
+    noise = np.random.default_rng(0).normal(0, 20, pixels.shape)
+    photo = Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+    text = report_html(analyse(network, photo, short_side=96).under("gem"), RETRIEVER)
+    assert len(text.encode()) < 1.5e6
+    assert max(Tree(text).picture("The photo").shape[:2]) == 1200
+
+
+def test_it_says_what_the_network_says(tree, astronaut):
+    probability = float(torch.softmax(astronaut.network(astronaut.input)[0], 0)[HELMET])
+    assert tree.text("h1") == [f"It says football helmet, with {probability:.0%}."]
+    (lead,) = tree.text("p", "lead")
+    assert re.match(r"Six of 49 positions, at the lower right, carry \d\d% of what speaks for it\. Runner-up: ", lead)
+
+
+def test_a_class_and_a_pooling_that_are_not_the_answer_are_said_to_be_so(astronaut):
+    tree = Tree(report_html(astronaut.under("gmp"), RETRIEVER, calibrated=True))
+    assert tree.text("h1")[0].startswith("It says football helmet")
+    (shown,) = (text for text in tree.text("p") if text.startswith("Shown here"))
+    answer = astronaut.under("gmp").answer(RETRIEVER)
+    assert shown.startswith("Shown here: golden retriever under GMP, with ")
+    assert f"at rank {answer.rank} what-if, calibrated × 0." in shown
+    assert "speaks for golden retriever under GMP" in tree.text("p", "lead")[0]
+
+
+def test_the_top_five_stand_under_each_pooling_with_their_label(astronaut):
+    for calibrated in (False, True):
+        tree = Tree(report_html(astronaut.under(), HELMET, calibrated))
+        captions = tree.text("caption")
+        assert len(captions) == len(POOLINGS) == 8
+        for caption, pooling in zip(captions, POOLINGS.values(), strict=True):
+            label = "native" if pooling.key == "gap" else "what-if, calibrated" if calibrated else "what-if"
+            multiplier = astronaut.under(pooling.key).multiplier
+            by = f" × {multiplier:.2f}" if calibrated and multiplier else ""
+            assert caption == f"{pooling.label()} {label}{by}"
+        tables = [text for attributes, text in tree.all("table") if "class" not in attributes]
+        logits = astronaut.under("gmp").logits.double()
+        shares = torch.softmax(logits * (astronaut.under("gmp").multiplier if calibrated else 1), 0)
+        for index in logits.topk(3).indices.tolist():
+            assert f"{astronaut.network.class_names[index]}{float(shares[index]):.0%}" in tables[1]
+
+
+def test_the_maps_are_classes_by_poolings_and_each_sum_adds_up(tree):
+    (section,) = (text for text in tree.text("section") if text.startswith("Other classes"))
+    assert [name for name in tree.text("h3") if name in section] == ASTRONAUT_TOP
+    sums = re.findall(r"logit (−?[\d.]+) = baseline (−?[\d.]+) ([+−]) evidence ([\d.]+)", section)
+    assert len(sums) == 9
+    for logit, baseline, sign, evidence in sums:
+        numbers = [float(text.replace("−", "-")) for text in (baseline, sign + evidence)]
+        assert float(logit.replace("−", "-")) == pytest.approx(math.fsum(numbers), abs=0.016)
+    assert section.count("exact, residual ") == 9
+
+
+def test_the_legend_of_the_maps_has_the_largest_evidence_of_them_all(tree, astronaut):
+    classes = [astronaut.network.class_names.index(name) for name in ASTRONAUT_TOP]
+    largest = max(float(astronaut.under(key).evidence(index).cells.abs().max())
+                  for key in ("gap", "gmp", "attention") for index in classes)
+    own = float(astronaut.under().evidence(HELMET).cells.abs().max())
+    ends = [text for text in tree.text("span") if re.fullmatch(r"[+−]\d+\.\d\d", text)]
+    assert {f"+{largest:.2f}", f"−{largest:.2f}", f"+{own:.2f}", f"−{own:.2f}"} <= set(ends)
+
+
+def test_classes_and_poolings_can_be_chosen(astronaut):
+    tree = Tree(report_html(astronaut.under("lse"), HELMET, classes=[RETRIEVER], poolings=["gem:p=4", "gmp"]))
+    alts = [attributes["alt"] for attributes, _ in tree.all("img") if attributes["alt"].startswith("Evidence for")]
+    assert alts == ["Evidence for golden retriever under GeM, p = 4", "Evidence for golden retriever under GMP"]
+    usual = Tree(report_html(astronaut.under("lse", r=2), RETRIEVER))
+    alts = {attributes["alt"] for attributes, _ in usual.all("img") if attributes["alt"].startswith("Evidence for")}
+    assert len(alts) == 16
+    assert "Evidence for golden retriever under LSE, r = 2" in alts
+
+
+def test_the_pictures_are_reddest_where_the_evidence_is_largest(tree, astronaut):
+    plain = tree.picture("The photo")
+    assert plain.shape == (512, 512, 3)
+    cells = astronaut.under().evidence(HELMET).cells.numpy()
+    painted = tree.picture("The photo with the evidence for football helmet laid over it")
+    change = redness(painted) - redness(plain)
+    seen = change[32:480, 32:480].reshape(7, 64, 7, 64)[:, 8:56, :, 8:56].mean((1, 3))
+    assert np.unravel_index(seen.argmax(), (7, 7)) == np.unravel_index(cells.argmax(), (7, 7))
+    outside = painted[:24]
+    assert np.ptp(outside, axis=-1).max() < 16  # grey: never seen
+
+
+def test_a_map_of_small_evidence_is_pale_on_the_shared_scale(tree, astronaut):
+    i, j = np.unravel_index(astronaut.under("gmp").evidence(HELMET).cells.numpy().argmax(), (7, 7))
+    found = {}
+    for name in ("GAP", "GMP"):
+        picture = tree.picture(f"Evidence for football helmet under {name}")
+        unit = picture.shape[0] / 512
+        y, x = (round(unit * (32 + 64 * place + 16)) for place in (i, j))
+        side = round(unit * 32)
+        found[name] = redness(picture[y : y + side, x : x + side]).mean()
+    assert found["GMP"] > found["GAP"] + 40
+
+
+def test_the_strongest_position_of_a_map_is_outlined_and_named(tree, astronaut):
+    cells = astronaut.under("gmp").evidence(HELMET).cells.numpy()
+    i, j = np.unravel_index(cells.argmax(), (7, 7))
+    assert any(f"strongest: +{cells[i, j]:.2f} in row {i + 1}, column {j + 1}" in text for text in tree.text("span"))
+    picture = tree.picture("Evidence for football helmet under GMP")
+    unit = picture.shape[0] / 512
+    top, left, right = (round(unit * (32 + 64 * place)) for place in (i, j, j + 1))
+    along = picture[top - 6 : top + 7, left + 8 : right - 8].mean((1, 2))
+    assert along.min() < along[0] - 20
+    assert along.min() < along[-1] - 20
+
+
+def test_a_channel_that_speaks_against_the_class_does_not_pay(make_network, examples):
+    head = nn.Linear(5, 2)
+    with torch.no_grad():
+        head.weight[1] = torch.tensor([-900.0, 1, 2, 3, 4])
+    outcome = analyse(make_network(head, classes=2, activation=nn.Sigmoid()), examples["cat"]).under()
+    rows = [row for row in Tree(report_html(outcome, 1)).text("tr") if re.search(r"\.\d\d[+−]\d+\.\d\d$", row)]
+    assert len(rows) == 5
+    assert rows[-1].startswith("0")
+
+
+def test_the_channels_that_pay_most_are_in_order_and_multiply(tree, astronaut):
+    (rows,) = ([row for row in tree.text("tr") if re.fullmatch(r"\d+\.\d\d−?\d+\.\d\d\+\d+\.\d\d", row[-13:])],)
+    maps, weight = astronaut.feature_maps.double(), astronaut.network.head.weight[HELMET].double()
+    paid = weight * maps.mean((1, 2))
+    best = paid.topk(6).indices.tolist()
+    wanted = [f"{k}{float(maps[k].mean()):.2f}{float(weight[k]):.2f}{float(paid[k]):+.2f}" for k in best]
+    assert rows == wanted
+
+
+def test_the_votes_say_which_position_alone_is_surest(tree, astronaut):
+    maps, head = astronaut.feature_maps, astronaut.network.head
+    votes = torch.stack([
+        torch.softmax(head.weight @ maps[:, i, j] + head.bias, 0)[HELMET] for i in range(7) for j in range(7)
+    ])
+    i, j = divmod(int(votes.argmax()), 7)
+    assert any(f"in row {i + 1}, column {j + 1} of 7 × 7" in text for text in tree.text("p"))
+    tree.picture("What each position by itself gives football helmet")
+
+
+def test_the_facts_are_there(tree, astronaut):
+    facts = dict(zip(tree.text("dt"), tree.text("dd"), strict=True))
+    assert facts["Weights, sha256"] == astronaut.network.digest
+    assert facts["Network"] == "EfficientNet-Lite0 (ImageNet, bundled)"
+    assert facts["Head"].startswith("affine")
+    assert facts["Photo"] == "512 × 512 px"
+    assert facts["Of it"] == "32 to 480 px across, 32 to 480 px down"
+    assert facts["Input"] == "224 × 224 px"
+    assert facts["Positions"] == "7 rows × 7 columns"
+    (versions,) = tree.text("footer")
+    assert f"torch {torch.__version__}" in versions
+
+
+def test_the_recipe_in_it_repeats_it(astronaut, network, examples):
+    outcome = astronaut.under("gem", p=2.3456789)
+    tree = Tree(report_html(outcome, RETRIEVER, calibrated=True))
+    (link,) = (attributes for attributes, _ in tree.all("a"))
+    assert link["download"] == "recipe.json"
+    kind, _, data = link["href"].partition(",")
+    assert kind == "data:application/json;base64"
+    kept = base64.b64decode(data)
+    assert json.loads(kept) == json.loads(tree.text("pre")[0])
+    again = repeat(read_recipe(kept), network, examples["astronaut"])
+    assert again.differences == (0, 0)
+    assert (again.class_index, again.calibrated) == (RETRIEVER, True)
+    assert tree.text("code") == ["python -m explorer photo.jpg --recipe recipe.json --report"]
+
+
+def test_further_sections_are_text(astronaut):
+    tree = Tree(report_html(astronaut.under(), HELMET, extra=[("A <b> title", ["One & two.", "Three."])]))
+    assert "A <b> title" in tree.text("h2")
+    assert {"One & two.", "Three."} <= set(tree.text("p"))
+
+
+def test_names_of_a_user_stay_text(make_network, examples):
+    tiny = replace(make_network(classes=2), title=HOSTILE, origin=HOSTILE, class_names=(HOSTILE, HOSTILE + "2"))
+    outcome = analyse(tiny, examples["cat"]).under("gmp")
+    page = report_html(outcome, 0)
+    page.encode()
+    tree = Tree(page)
+    assert {tag for tag, _, _ in tree.elements}.isdisjoint({"script"})
+    assert not [attributes for _, attributes, _ in tree.elements if "onerror" in attributes]
+    shown = HOSTILE.replace("\x00", "").replace("\ud800", "")
+    assert tree.text("title") == [f"{shown}, under GMP"]
+    assert f"PoolScope · {shown}" in tree.text("p")
+    assert "\x00" not in page
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_numbers_that_are_not_finite_are_said_to_be_none(make_network, examples, number):
+    head = nn.Linear(5, 2)
+    nn.init.constant_(head.weight, number)
+    tree = Tree(report_html(analyse(make_network(head, classes=2), examples["cat"]).under(), 1))
+    assert tree.text("h1")[0].endswith(", with not a number.")
+    assert "not a number at 16 of 16 positions" in tree.text("p", "lead")[0]
+    assert "logit not a number = baseline" in tree.text("figcaption")[1]
+    assert not re.search(r"\bnan\b|\binf\b", " ".join(tree.text("body")))
+
+
+def test_one_class_and_one_position_are_enough(make_network, examples):
+    class One(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3), keepdim=True)
+
+    tiny = replace(make_network(nn.Linear(3, 1), classes=1), backbone=One())
+    tree = Tree(report_html(analyse(tiny, examples["cat"].resize((20, 700)), "squash").under(), 0))
+    assert tree.text("h1") == ["It says class 0, with 100%."]
+    assert len(tree.text("caption")) == 8
+    assert "grey" not in " ".join(tree.text("figcaption"))
+
+
+def test_a_head_that_is_not_affine_is_said_to_be_integrated(make_network, examples):
+    head = nn.Sequential(nn.Linear(5, 8), nn.Hardswish(), nn.Linear(8, 3))
+    tree = Tree(report_html(analyse(make_network(head, classes=3), examples["cat"]).under(), 2))
+    assert "integrated, residual " in tree.text("figcaption")[1]
+    assert "not affine: its evidence is integrated" in tree.text("dd")
+
+
+def test_a_class_or_a_pooling_that_does_not_exist_is_refused(astronaut):
+    with pytest.raises(ExplorerError, match="no class 1000"):
+        report_html(astronaut.under(), 1000)
+    with pytest.raises(ExplorerError, match="no class -1"):
+        report_html(astronaut.under(), HELMET, classes=[-1])
+    with pytest.raises(ExplorerError, match="no pooling 'max'"):
+        report_html(astronaut.under(), HELMET, poolings=["max"])
