@@ -4,7 +4,10 @@ import streamlit as st
 
 from explorer.ui.controls import downloads, pooling_choice
 from explorer.ui.frame import frame, show_notices, shown_class
+from explorer.ui.maps import under
 from explorer.ui.panels import answers_and_channels, evidence_panel, headline
+from explorer.ui.places import place_panel
+from explorer.ui.stage import talk_about_evidence
 from explorer.ui.state import write_url
 
 COMPARED = ("gap", "gmp", "attention")
@@ -21,19 +24,23 @@ def show(picked: list) -> None:
 def story() -> None:
     chosen = current.choices
     class_index = shown_class(current, analysis)
-    if current.searched not in (None, class_index):
-        st.rerun()  # the sidebar must let go of the name that was searched for, or it could not be searched for again
+    if current.left_frame(class_index):
+        st.rerun()
     write_url(current, class_index)
-    show_notices(current)
-    outcome = analysis.under(chosen.pooling)
+    show_notices(current, analysis)
+    outcome = under(analysis, chosen.pooling)
+    if current.presenting:
+        talk_about_evidence(current, analysis, outcome, class_index)
+        return
     compared = COMPARED if chosen.pooling in COMPARED else (*COMPARED[:2], chosen.pooling)
     headline(analysis, outcome, class_index)
     left, right = st.columns([46, 54], gap="medium")
     with left:
-        pooling_choice(current)
-        evidence_panel(analysis, outcome, class_index)
+        evidence_panel(current, analysis, outcome, class_index)
+        place_panel(current, outcome, class_index)
     with right:
-        outcomes = [analysis.under(key) for key in compared]
+        pooling_choice(current)
+        outcomes = [under(analysis, spelling) for spelling in compared]
         answers_and_channels(outcomes, outcome, class_index, chosen.calibrated, show)
     downloads(analysis, outcome, class_index, chosen.calibrated)
 

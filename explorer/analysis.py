@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from explorer.framing import Framing, frame
 from explorer.images import read_image
 from explorer.networks.network import Network
 from explorer.pooling import pooling_of
+
+OUTCOMES = 24  # kept by an analysis: a slider that is dragged along a parameter asks for many
 
 
 class Answer(NamedTuple):
@@ -54,15 +57,28 @@ def analyse(
 
 
 class _Memory:
-    """Remembers what was computed. Two threads may compute the same thing at once; both then see the first result."""
+    """Remembers what was computed, all of it or what was asked for lately.
 
-    def __init__(self) -> None:
+    Two threads may compute the same thing at once; both then see the first result.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
         self._known: dict[Any, Any] = {}
+        self._most = most
+        self._lock = threading.Lock()
 
     def __call__(self, key: Any, compute: Callable[[], Any]) -> Any:
-        if key not in self._known:
-            return self._known.setdefault(key, compute())
-        return self._known[key]
+        known = self._known
+        with self._lock:
+            if key in known:
+                value = known[key] = known.pop(key)  # what was asked for last is the last to be forgotten
+                return value
+        value = compute()
+        with self._lock:
+            value = known.setdefault(key, value)
+            while self._most is not None and len(known) > self._most:
+                del known[next(iter(known))]
+        return value
 
 
 class Analysis:
@@ -88,6 +104,7 @@ class Analysis:
         self.feature_maps = feature_maps
         self.seconds = seconds
         self.remember = _Memory()
+        self._outcomes = _Memory(OUTCOMES)
 
     def under(self, pooling: str | None = None, **parameters: float) -> Outcome:
         """What the network says under a pooling: `under("gem", p=4)`; without a name, under its own.
@@ -98,8 +115,7 @@ class Analysis:
             pooling = self.network.pooling.key
             parameters = parameters or dict(self.network.pooling_parameters)
         resolved = pooling_of(pooling).resolve(parameters)
-        key = ("under", pooling, *resolved.values())
-        return self.remember(key, lambda: Outcome(self, pooling, resolved))
+        return self._outcomes((pooling, *resolved.values()), lambda: Outcome(self, pooling, resolved))
 
     def cam(self, method: str, class_index: int, pooling: str | None = None, **options: Any) -> Tensor:
         """(H, W): a published CAM, signed and not normalised, under the native pooling unless one is named.

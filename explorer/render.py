@@ -20,6 +20,20 @@ _STOPS = {
     "signed": ("2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b"),
     "positive": ("f7fbff", "deebf7", "c6dbef", "9ecae1", "6baed6", "4292c6", "2171b5", "08519c"),
 }
+# What the viewer offers beside them, by a name for people: PuOr is ColorBrewer's, viridis matplotlib's.
+_OTHER_STOPS = {
+    "Orange and purple": {
+        "signed": ("542788", "8073ac", "b2abd2", "d8daeb", "f7f7f7", "fee0b6", "fdb863", "e08214", "b35806"),
+        "positive": ("440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"),
+    },
+    "Greys": {
+        "signed": ("1a1a1a", "4d4d4d", "878787", "bababa", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b"),
+        "positive": ("f7f7f7", "d9d9d9", "bdbdbd", "969696", "737373", "525252", "252525"),
+    },
+}
+SCHEMES = ("Red and blue", *_OTHER_STOPS)
+# Okabe and Ito's colours for what has no order, without black; the last is for "others".
+PALETTE = ("e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7", "9a9a9a")
 _UNSEEN_GREY, _UNSEEN_COVER = 176, 0.62
 _FINEST = 1024  # px: a smoothed map is computed at most so large and stretched from there
 
@@ -60,6 +74,19 @@ class Scale:
     def css_gradient(self) -> str:
         """The scale as a CSS background, for a legend."""
         return f"linear-gradient(90deg, {', '.join('#' + stop for stop in _STOPS[self.kind])})"
+
+
+def schemes() -> dict[str, list[list[str]]]:
+    """Stops of the colour maps, hexadecimal from low to high, in the order of SCHEMES.
+
+    By "signed", "positive", and "for": the upper half of the signed one, for what speaks for a class alone.
+    """
+    each = [_STOPS, *_OTHER_STOPS.values()]
+    return {
+        "signed": [list(stops["signed"]) for stops in each],
+        "positive": [list(stops["positive"]) for stops in each],
+        "for": [list(stops["signed"][len(stops["signed"]) // 2 :]) for stops in each],
+    }
 
 
 def _largest(arrays: list[np.ndarray] | tuple[np.ndarray, ...]) -> float:

@@ -7,8 +7,8 @@ from explorer.ui.board import board, el
 from explorer.ui.frame import frame, show_notices
 from explorer.ui.method import licences, method_table
 
-current, _ = frame("Method")
-show_notices(current)
+current, analysis = frame("Method")
+show_notices(current, analysis)
 board(
     el(
         "div",

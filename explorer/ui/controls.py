@@ -9,8 +9,11 @@ import streamlit as st
 
 from explorer import Analysis
 from explorer.analysis import Outcome
-from explorer.export import arrays_npz, numbers_json, overlay_png
-from explorer.pooling import POOLINGS
+from explorer.export import arrays_npz, overlay_png
+from explorer.pooling import POOLINGS, parse_pooling
+from explorer.recipe import record_json
+from explorer.report import report_html
+from explorer.svg import overlay_svg
 from explorer.ui.state import Session
 
 
@@ -59,22 +62,28 @@ def class_search(current: Session, names: Sequence[str], class_index: int) -> No
 
 def pooling_choice(current: Session) -> None:
     """Choose any of the eight poolings."""
-    st.selectbox(
-        "Evidence under", list(POOLINGS), format_func=lambda key: POOLINGS[key].label(),
-        **in_step(current, "pooling", current.choices.pooling),
-    )
+    chosen = current.choices.pooling
+    options = [chosen if chosen.partition(":")[0] == key else key for key in POOLINGS]
+    st.selectbox("Pooling", options, format_func=pooling_in_words, **in_step(current, "pooling", chosen))
+
+
+def pooling_in_words(spelling: str) -> str:
+    key, parameters = parse_pooling(spelling)
+    return POOLINGS[key].label(**parameters)
 
 
 def downloads(analysis: Analysis, outcome: Outcome, class_index: int, calibrated: bool) -> None:
-    """The overlay at the photo's own size, the arrays and the numbers; each is made when it is asked for."""
+    """Overlay, arrays, numbers and a report of it all; each is made when it is asked for."""
     name = f"poolscope_{outcome.pooling}_{class_index}"
     files = (
         ("Overlay, PNG", f"{name}.png", "image/png", lambda: overlay_png(outcome, class_index)),
+        ("Overlay, SVG", f"{name}.svg", "image/svg+xml", lambda: overlay_svg(outcome, class_index)),
         ("Arrays, npz", f"{name}.npz", "application/octet-stream", lambda: arrays_npz(outcome, class_index)),
         ("Numbers, JSON", f"{name}.json", "application/json",
-         lambda: numbers_json(outcome, class_index, calibrated)),
+         lambda: record_json(outcome, class_index, calibrated)),
+        ("Report, HTML", f"{name}.html", "text/html", lambda: report_html(outcome, class_index, calibrated)),
     )
-    columns = st.columns([1, 1, 1, 3], gap="small")
-    for column, (label, file, kind, make) in zip(columns, files, strict=False):
+    columns = st.columns(len(files), gap="small")
+    for column, (label, file, kind, make) in zip(columns, files, strict=True):
         column.download_button(label, make, file, kind, key=label, on_click="ignore", type="tertiary",
                                icon=":material/download:")

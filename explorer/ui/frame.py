@@ -9,12 +9,19 @@ import streamlit as st
 from explorer import Analysis, render
 from explorer.errors import ExplorerError, FramingError
 from explorer.framing import FRAMINGS
+from explorer.soundness import trouble
 from explorer.ui.board import Node, board, el, picture
 from explorer.ui.cache import analysis_of, send_without_delay
 from explorer.ui.controls import class_search, in_step
-from explorer.ui.state import EXAMPLES, SIZES, Session, example_photo, session, write_url
+from explorer.ui.link import SIZES, STAGES
+from explorer.ui.state import EXAMPLES, Session, example_photo, session, write_url
+from explorer.ui.viewer import put_photo
+from explorer.wording import percent
 
-PAGES = {"app.py": "Explore", "pages/7_Method.py": "Method"}
+PAGES = {
+    "app.py": "Explore", "pages/1_Feature_maps.py": "Feature maps", "pages/2_Poolings.py": "Poolings",
+    "pages/3_Activation_maps.py": "Activation maps", "pages/7_Method.py": "Method",
+}
 _HERE = Path(__file__).parent
 
 
@@ -26,22 +33,32 @@ def frame(title: str) -> tuple[Session, Analysis]:
     st.set_page_config(page_title=f"{title} · PoolScope", layout="wide", initial_sidebar_state="auto")
     st.html(_HERE / "page.css")
     send_without_delay()
-    current = session()
+    current = session(title)
     analysis = _analyse(current)
     class_index = shown_class(current, analysis)
     write_url(current, class_index)
+    current.framed = (current.photo.digest, current.presenting)
+    put_photo(analysis, current.photo.digest)
+    if current.presenting:
+        st.html(_HERE / "present.css")
+        return current, analysis
     with st.sidebar:
         _navigation()
         _photo(current)
         _examples_and_network(current, analysis)
         class_search(current, analysis.network.class_names, class_index)
         _settings(current)
+        _change_with_size(current, analysis)
+        if title in STAGES:
+            st.button("Present", key="present_button", on_click=lambda: current.choose(present=True), type="tertiary",
+                      icon=":material/slideshow:", help="The viewer alone, for a projector; the key p does the same.")
     return current, analysis
 
 
-def show_notices(current: Session) -> None:
-    """What there is to say, once: sentences about a bad photo or link."""
-    if notices := current.take_notices():
+def show_notices(current: Session, analysis: Analysis) -> None:
+    """What there is to say: once about a bad photo or link, and always about numbers that are NaN or infinite."""
+    wrong = trouble(analysis.under())
+    if notices := [*current.take_notices(), *([wrong] if wrong else [])]:
         board(el("div", *(el("p", notice) for notice in notices), class_="notice", role="alert"), key="notices")
 
 
@@ -136,3 +153,16 @@ def _settings(current: Session) -> None:
                          **in_step(current, "framing", chosen.framing))
     st.select_slider("Short side of its input, px", SIZES, **in_step(current, "size", chosen.size))
     st.toggle("Calibrated what-ifs", **in_step(current, "calibrated", chosen.calibrated))
+
+
+def _change_with_size(current: Session, analysis: Analysis) -> None:
+    """What another input size than the network's own does to the answer; global pooling takes any."""
+    chosen, usual = current.choices, analysis.network.preprocessing.size
+    if chosen.size == usual:
+        return
+    other = analysis_of(chosen.network, current.photo.image, current.photo.digest, chosen.framing, usual)
+    lines = []
+    for side, each in ((usual, other), (chosen.size, analysis)):
+        first, (rows, columns) = each.under().top(1)[0], each.framing.grid
+        lines.append(f"{side} px, {rows} × {columns} positions: {first.name}, {percent(first.probability)}")
+    board(el("div", *(el("p", line) for line in lines), class_="card"), key="size_change")

@@ -9,9 +9,13 @@ from explorer import render
 from explorer.analysis import Analysis, Answer, Outcome
 from explorer.evidence import Evidence
 from explorer.ui.board import Node, board, el, picture
-from explorer.wording import carriers_sentence, exactness, percent, plain, signed
+from explorer.ui.maps import all_outcomes, evidence_maps, name_in_links, spelt
+from explorer.ui.places import hears
+from explorer.ui.state import Session
+from explorer.ui.viewer import Look, stack, viewer
+from explorer.wording import carriers_sentence, percent, plain, signed
 
-PHOTO_SIDE = 860  # px: twice what it has on the page, for sharp screens
+PHOTO_SIDE = 860  # px: of the photo that tiles are cut from
 TILE_SIDE = 208
 
 
@@ -37,51 +41,23 @@ def headline(analysis: Analysis, outcome: Outcome, class_index: int) -> None:
     )
 
 
-def evidence_panel(analysis: Analysis, outcome: Outcome, class_index: int) -> None:
-    """The photo with the class's evidence laid over it, its legend in logits, and how it adds up."""
-    evidence = outcome.evidence(class_index)
-    cells = evidence.cells.numpy()
-    scale = render.Scale.signed(cells)
-    row, column = divmod(int(cells.argmax()), cells.shape[1])
-    painted = outcome.remember(
-        ("painted", class_index),
-        lambda: render.jpeg(analysis.overlay(evidence.cells, scale, long_side=PHOTO_SIDE, mark=(row, column))),
+def evidence_panel(current: Session, analysis: Analysis, outcome: Outcome, class_index: int) -> None:
+    """The photo in the viewer, with the evidence of the likeliest classes under every pooling to choose from."""
+    chosen = current.choices
+    classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(5))]))
+    outcomes = all_outcomes(analysis, outcome)
+    maps = analysis.remember(
+        ("explore", *outcomes, *classes, chosen.calibrated),
+        lambda: stack(evidence_maps(outcomes, classes, chosen.calibrated)),
     )
-    name = analysis.network.class_names[class_index]
-    channels, rows, columns = analysis.feature_maps.shape
-    alt = (f"The photo with the evidence for {name} under {outcome.name} laid over it; "
-           f"strongest at row {row + 1}, column {column + 1} of {rows} by {columns}.")
-    board(
-        el(
-            "div",
-            el("div", el("h3", f"{name}, under {outcome.name}"),
-               el("span", f"evidence, {rows} × {columns} positions", class_="aside"), class_="head"),
-            el("div", picture(painted, alt), class_="photo"),
-            _legend(scale),
-            el(
-                "p",
-                "logit ", el("strong", plain(evidence.logit)), f" = {plain(evidence.baseline)} baseline + "
-                f"{plain(evidence.logit - evidence.baseline)} evidence",
-                el("span", exactness(evidence.exact, evidence.residual), class_="badge quiet"),
-                class_="sum",
-            ),
-            el("p", f"Strongest position ({row}, {column}): {signed(float(cells[row, column]))} · "
-                    f"final feature maps, {channels} × {rows} × {columns}", class_="caption"),
-            class_="evidence",
-        ),
-        key="evidence",
-    )
+    def follow(picked: list) -> None:
+        current.choose(pooling=picked[0], class_index=picked[1])
 
-
-def _legend(scale: render.Scale) -> Node:
-    return el(
-        "div",
-        el("span", signed(scale.low)),
-        el("div", class_="bar", style={"background": scale.css_gradient()}, role="img",
-           aria_label="Blue speaks against the class, red for it"),
-        el("span", signed(scale.limit)),
-        el("span", "logits"),
-        class_="legend",
+    viewer(
+        analysis, current.photo.digest, maps, key="evidence", name="Evidence on the photo",
+        chosen=f"{class_index}.{name_in_links(spelt(outcome))}",
+        look=Look(main=True, facets=(("Class", ""), ("Pooling", ", under ")),
+                  region=current.choices.region, heard=hears(current, pick=follow)),
     )
 
 
@@ -92,16 +68,11 @@ def answers_and_channels(
 
     A click on an answer gives `on_pick` its pooling and class.
     """
-    native = outcomes[0].analysis.under()
-    columns = [_answers_of(outcome, native, (shown.pooling, class_index), calibrated) for outcome in outcomes]
-    note = f"The head was trained for {native.name}. Under another pooling the answer is a what-if"
-    note += (", its logits multiplied by one number fitted on central crops of 224 px: no rank changes."
-             if calibrated else " and far too sure of itself: calibrate it in the sidebar.")
     board(
         el(
             "div",
-            el("div", *columns, class_="answers"),
-            el("p", note, class_="note"),
+            answers(outcomes, shown, class_index, calibrated),
+            el("p", what_if_note(shown.analysis, calibrated), class_="note"),
             _channels(shown, class_index),
             class_="stack",
         ),
@@ -110,19 +81,33 @@ def answers_and_channels(
     )
 
 
+def answers(outcomes: Sequence[Outcome], shown: Outcome, class_index: int, calibrated: bool) -> Node:
+    """A column of five answers for each outcome; a click gives its pooling and class."""
+    native = shown.analysis.under()
+    columns = [_answers_of(outcome, native, (spelt(shown), class_index), calibrated) for outcome in outcomes]
+    return el("div", *columns, class_="answers", style={"--columns": str(len(columns))})
+
+
+def what_if_note(analysis: Analysis, calibrated: bool) -> str:
+    """What the badge "what-if" means here."""
+    note = f"The head was trained for {analysis.under().name}. Under another pooling the answer is a what-if"
+    return note + (", its logits multiplied by one number fitted on central crops of 224 px: no rank changes."
+                   if calibrated else " and far too sure of itself: calibrate it in the sidebar.")
+
+
 def _answers_of(outcome: Outcome, native: Outcome, shown: tuple[str, int], calibrated: bool) -> Node:
     rows = [_answer(outcome, answer, native, shown) for answer in outcome.top(5, calibrated)]
     is_native = outcome.label == "native"
     return el(
         "div",
-        el("div", el("h3", outcome.name), el("span", _label(outcome, calibrated),
+        el("div", el("h3", outcome.name), el("span", label(outcome, calibrated),
                                              class_="badge native" if is_native else "badge"), class_="head stacked"),
         *rows,
         class_="column",
     )
 
 
-def _label(outcome: Outcome, calibrated: bool) -> str:
+def label(outcome: Outcome, calibrated: bool) -> str:
     if outcome.label == "native" or not calibrated:
         return outcome.label
     return "what-if, calibrated" if outcome.multiplier else "what-if, no fit"
@@ -136,11 +121,11 @@ def _answer(outcome: Outcome, answer: Answer, native: Outcome, shown: tuple[str,
         change,
         el("span", percent(answer.probability), class_="number"),
         el("div", class_="bar", style={"--share": f"{answer.probability * 100:.2f}%"}),
-        pick=[outcome.pooling, answer.class_index],
+        pick=[spelt(outcome), answer.class_index],
         type="button",
         class_="answer",
-        aria_pressed=str((outcome.pooling, answer.class_index) == shown).lower(),
-        data_key=f"{outcome.pooling}-{answer.class_index}",
+        aria_pressed=str((spelt(outcome), answer.class_index) == shown).lower(),
+        data_key=f"{spelt(outcome)}-{answer.class_index}",
     )
 
 

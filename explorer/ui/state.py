@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -12,11 +11,9 @@ import streamlit as st
 from PIL import Image
 
 from explorer.errors import ExplorerError
-from explorer.framing import FRAMINGS, LARGEST_SIDE, SMALLEST_SIDE
 from explorer.images import digest, read_image
-from explorer.networks import BUNDLED
 from explorer.networks.sources import ASSETS
-from explorer.pooling import POOLINGS
+from explorer.ui.link import STAGES, Choices, as_query, read, read_view
 
 EXAMPLES = MappingProxyType({
     "astronaut": "An astronaut, taken for a football helmet",
@@ -26,8 +23,6 @@ EXAMPLES = MappingProxyType({
     "photographer": "A photographer behind his tripod",
     "rocket": "A rocket at its launch",
 })
-SIZES = tuple(range(SMALLEST_SIDE, LARGEST_SIDE + 1, 32))
-NATIVE_SIZE = 224
 
 
 @dataclass(frozen=True)
@@ -44,20 +39,6 @@ class Photo:
         return self.example or self.digest[:12]
 
 
-@dataclass(frozen=True)
-class Choices:
-    """All that a link carries. `class_index` None means: the answer itself, whatever it is."""
-
-    network: str = "efficientnet_lite0"
-    example: str = "astronaut"
-    photo: str = ""
-    class_index: int | None = None
-    pooling: str = "gap"
-    framing: str = "crop"
-    size: int = NATIVE_SIZE
-    calibrated: bool = True
-
-
 @dataclass
 class Session:
     """One person's table. Streamlit keeps it between runs and across pages.
@@ -71,6 +52,9 @@ class Session:
         searched: the class that was last asked for by its name.
         shown: for each choice, what its widget shows and how many widgets came before it, see controls.in_step.
         notices: sentences to show once.
+        page: the title of the page it is on.
+        framed: the photo's digest and whether it was a talk when the frame around the page was drawn last.
+        view: how the viewer shows its maps, as it wrote into the URL itself.
     """
 
     choices: Choices = field(default_factory=Choices)
@@ -82,6 +66,9 @@ class Session:
     searched: int | None = None
     shown: dict[str, tuple[object, int]] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    page: str = ""
+    framed: tuple[str, bool] | None = None
+    view: str = ""
 
     def choose(self, **changes: object) -> None:
         """Change some choices."""
@@ -94,6 +81,19 @@ class Session:
         self.touch()
         if class_index is not None:
             self.choose(class_index=class_index)
+
+    @property
+    def presenting(self) -> bool:
+        """Whether this is a talk; a page without a viewer has none."""
+        return self.choices.present and self.page in STAGES
+
+    def left_frame(self, class_index: int) -> bool:
+        """Whether the frame around the page shows what is no longer chosen, so that the whole page must run again.
+
+        A name that was searched for must be let go, or it could not be searched for again; a talk has no sidebar; and
+        another photo is another analysis.
+        """
+        return self.searched not in (None, class_index) or self.framed != (self.photo.digest, self.presenting)
 
     def touch(self) -> None:
         """Something was done on the page: the URL that came along may be an old one and is not obeyed."""
@@ -120,7 +120,8 @@ class Session:
 
     def _show(self, photo: Photo, class_index: int | None = None) -> None:
         self.photo = photo
-        self.choose(example=photo.example, photo="" if photo.example else photo.name, class_index=class_index)
+        self.choose(example=photo.example, photo="" if photo.example else photo.name, class_index=class_index,
+                    classes=(), region=None)
 
     def take_notices(self) -> list[str]:
         """The sentences to show once."""
@@ -128,15 +129,17 @@ class Session:
         return notices
 
 
-def session() -> Session:
-    """This person's session, in step with the page's URL."""
+def session(page: str) -> Session:
+    """This person's session on the page of that title, in step with its URL."""
     if "poolscope" not in st.session_state:
         st.session_state["poolscope"] = Session()
     current: Session = st.session_state["poolscope"]
+    current.page = page
     asked = {name: st.query_params[name] for name in st.query_params}
+    _hear_view(current)
     # A URL that this session did not write last was typed, followed or gone back to: it is obeyed. But one that comes
     # with a click may only be older than what the browser has heard of by then.
-    if asked and asked != current.url and not current.touched:
+    if asked and _but_view(asked) != _but_view(current.url) and not current.touched:
         current.url = asked
         _obey(current, asked)
     if current.photo is None:
@@ -144,22 +147,20 @@ def session() -> Session:
     return current
 
 
-def as_query(choices: Choices, class_index: int) -> dict[str, str]:
-    """The link to what is shown."""
-    return {
-        "network": choices.network,
-        **({"example": choices.example} if choices.example else {"photo": choices.photo}),
-        "class": str(class_index),
-        "pooling": choices.pooling,
-        "framing": choices.framing,
-        "size": str(choices.size),
-        "calibrated": str(int(choices.calibrated)),
-    }
+def _but_view(query: dict[str, str] | None) -> dict[str, str] | None:
+    return query and {name: value for name, value in query.items() if name != "view"}
+
+
+def _hear_view(current: Session) -> None:
+    """The viewer writes its part of the URL itself, so what comes along is the newest; a page's own link has none."""
+    if len(st.query_params):
+        current.view = read_view(st.query_params.get("view", ""))
 
 
 def write_url(current: Session, class_index: int) -> None:
-    """Make the URL say what is shown."""
-    query = as_query(current.choices, class_index)
+    """Make the URL say what is shown. It keeps what the viewer wrote into it."""
+    _hear_view(current)
+    query = as_query(current.choices, class_index, current.page, current.view)
     # The one that came along may be right and old: then the browser will hear of one between them, which is not right.
     if query != {name: st.query_params[name] for name in st.query_params} or query != current.url:
         st.query_params.from_dict(query)
@@ -167,23 +168,12 @@ def write_url(current: Session, class_index: int) -> None:
 
 
 def _obey(current: Session, asked: dict[str, str]) -> None:
-    readers: dict[str, Callable[[str], object]] = {
-        "network": _one_of(tuple(BUNDLED)),
-        "pooling": _one_of(tuple(POOLINGS)),
-        "framing": _one_of(tuple(FRAMINGS)),
-        "size": lambda text: int(_one_of(tuple(str(size) for size in SIZES))(text)),
-        "calibrated": lambda text: _one_of(("0", "1"))(text) == "1",
-    }
-    for name, read in readers.items():
-        if name in asked:
-            try:
-                current.choose(**{name: read(asked[name])})
-            except ValueError:
-                current.notices.append(f"The link asks for {name} “{asked[name][:40]}”, which does not exist; "
-                                       f"{as_query(current.choices, 0)[name]} is shown.")
+    found, sentences = read(asked, current.page, current.choices)
+    current.notices += sentences
     _obey_photo(current, asked)
     if current.photo is None:
         current.show_example(Choices.example)
+    current.choose(**found)
     _obey_class(current, asked.get("class"))
 
 
@@ -210,15 +200,6 @@ def _obey_class(current: Session, text: str | None) -> None:
         current.choose(class_index=int(text))
     else:
         current.notices.append(f"The link asks for class “{text[:40]}”, which is not a number; the answer is shown.")
-
-
-def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(text)
-        return text
-
-    return read
 
 
 @cache

@@ -1,0 +1,169 @@
+"""Panels of the page on activation maps: evidence, CAM methods and votes as small multiples on the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from explorer import CAM_METHODS
+from explorer.analysis import Analysis, Outcome
+from explorer.errors import ExplorerError
+from explorer.localisation import locate
+from explorer.ui.board import board, el
+from explorer.ui.controls import in_step
+from explorer.ui.link import LARGEST_BOX, MAP_KINDS, MOST, MOST_CLASSES
+from explorer.ui.maps import cam_map, evidence_map, votes_in_words, votes_map, winners_map
+from explorer.ui.places import hears
+from explorer.ui.stage import talk
+from explorer.ui.state import Session
+from explorer.ui.viewer import Look, Map, stack, viewer
+from explorer.voting import votes_average_to_logit
+from explorer.wording import carriers_sentence, percent, plain
+
+CANDIDATES = 8  # classes to choose from, beside any that is asked for by its name
+TALLEST = 300  # px of a photo in a row of maps
+
+
+def classes_shown(current: Session, analysis: Analysis, class_index: int) -> list[int]:
+    """The classes asked for, else the likeliest three; the page's own class is always one of them."""
+    known = len(analysis.network.class_names)
+    asked = [index for index in current.choices.classes if index < known]
+    if len(asked) < len(current.choices.classes):
+        current.notices.append("The link asks for a class that does not exist; expected numbers from 0 to "
+                               f"{known - 1}.")
+    classes = asked or [answer.class_index for answer in analysis.under().top(3)]
+    return classes if class_index in classes else [class_index, *classes][:MOST_CLASSES]
+
+
+def activation_headline(outcome: Outcome, class_index: int, others: int) -> None:
+    """Where the evidence for the page's class lies."""
+    name = outcome.analysis.network.class_names[class_index]
+    sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), "it")
+    board(el("div", el("h1", "Where the evidence for ", el("span", name, class_="says"), " lies"),
+             el("p", f"{sentence} Beside it: {others} other {'class' if others == 1 else 'classes'}."
+                if others else sentence, class_="lead"), class_="headline"), key="headline")
+
+
+def map_choice(current: Session) -> None:
+    """Evidence, CAM methods or votes."""
+    st.segmented_control("Maps", list(MAP_KINDS), format_func=MAP_KINDS.__getitem__, width="stretch",
+                         **in_step(current, "maps", current.choices.maps))
+
+
+def box_choice(current: Session) -> None:
+    """From which share of the maximum a position is in the box."""
+    st.slider("Box from, % of the maximum", 5, LARGEST_BOX, step=5,
+              help="The smallest box around the largest connected part whose positions have at least this share of "
+                   "the map's maximum. 20% is what the paper on CAM uses.",
+              **in_step(current, "box", current.choices.box))
+
+
+def methods_choice(current: Session) -> None:
+    """One to four CAM methods."""
+    def choose(picked: list[str]) -> None:
+        current.touch()
+        if picked:
+            current.choose(methods=tuple(picked))
+        else:
+            current.notices.append("One to four CAM methods stand side by side; the last ones stay.")
+
+    st.multiselect("Methods", list(CAM_METHODS), format_func=lambda key: CAM_METHODS[key].name, max_selections=MOST,
+                   **in_step(current, "methods", list(current.choices.methods), choose))
+
+
+def class_choice(current: Session, analysis: Analysis, shown: Sequence[int]) -> None:
+    """The likeliest classes to show or to hide; others are asked for by their name in the sidebar."""
+    candidates = dict.fromkeys([*shown, *(answer.class_index for answer in analysis.under().top(CANDIDATES))])
+    names = analysis.network.class_names
+
+    def pick(index: int) -> None:
+        classes = [other for other in shown if other != index] if index in shown else [*shown, index]
+        if not classes or len(classes) > MOST_CLASSES:
+            current.touch()
+            current.notices.append(f"One to {MOST_CLASSES} classes are shown at once.")
+            return
+        current.choose(classes=tuple(classes), class_index=current.choices.class_index
+                       if current.choices.class_index in classes else classes[0])
+
+    chips = [el("button", names[index], pick=index, type="button", class_="chip", data_key=f"class-{index}",
+                aria_pressed=str(index in shown).lower()) for index in list(candidates)[:CANDIDATES + MOST_CLASSES]]
+    board(el("div", el("span", "Classes", class_="caption"), *chips, class_="chips"), key="classes", on_pick=pick)
+
+
+def evidence_grid(current: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
+    """A row for each class, a column for each pooling, one scale in logits, and the box of each map."""
+    rectangles = outcomes[0].analysis.framing.rectangles
+    maps: list[Map] = []
+    for index in classes:
+        for outcome in outcomes:
+            found = locate(outcome.evidence(index).cells.numpy(), rectangles, current.choices.box / 100)
+            box = (found.left, found.top, found.right, found.bottom) if found else None
+            said = (f"box {box[2] - box[0]:.0f} × {box[3] - box[1]:.0f} px at ({box[0]:.0f}, {box[1]:.0f}) holds "
+                    f"{percent(found.share)} of what speaks for it",) if found else ()
+            row = outcomes[0].analysis.network.class_names[index] if outcome is outcomes[0] else ""
+            maps.append(evidence_map(outcome, index, row=row, title=outcome.name, box=box, more=said))
+    _grid(current, outcomes[0].analysis, maps, len(outcomes), "Evidence in logits")
+
+
+def cam_grid(current: Session, outcome: Outcome, classes: list[int]) -> None:
+    """A row for each class, a column for each method; each map on a scale of its own, from 0 to 1 of its largest."""
+    names = outcome.analysis.network.class_names
+    maps = []
+    for index in classes:
+        for method in current.choices.methods:
+            try:
+                maps.append(cam_map(_computed(outcome, method, index), method, index, row=names[index] if
+                                    method == current.choices.methods[0] else "", title=CAM_METHODS[method].name))
+            except ExplorerError as error:
+                current.notices.append(str(error))
+    if maps:
+        _grid(current, outcome.analysis, maps, len(current.choices.methods),
+              "CAM methods, each map from 0 to 1 of its own largest")
+    board(el("p", f"CAM methods have no unit: each map is divided by its own largest magnitude, so colours run from 0 "
+                  f"to 1 and cannot be compared between maps. Red speaks for the class, blue against it, under "
+                  f"{outcome.name}.", class_="note"), key="cam_note")
+
+
+def _computed(outcome: Outcome, method: str, class_index: int) -> Outcome:
+    """Score-CAM runs the network once a channel: it shows how far it is, and a click elsewhere stops it."""
+    if method == "score_cam":
+        bar = st.empty()
+        outcome.cam(method, class_index, progress=lambda done, total: bar.progress(
+            done / total, f"Score-CAM runs the network once for each channel: {done:,} of {total:,}"))
+        bar.empty()
+    return outcome
+
+
+def votes_grid(current: Session, outcome: Outcome, class_index: int) -> None:
+    """What each position says by itself: how sure it is of the class, and which class wins where."""
+    analysis = outcome.analysis
+    notes = votes_in_words(analysis)
+    _grid(current, analysis, [votes_map(analysis, class_index, notes), winners_map(analysis, notes)], 2, "Votes",
+          tallest=400)
+    if votes_average_to_logit(outcome):
+        logit = outcome.evidence(class_index).logit
+        said = (f"Under GAP and a Linear the logit ({plain(logit)}) is the average of what the positions say: of their "
+                "logits, not of these probabilities.")
+    else:
+        said = f"Under {outcome.name} the logit is not the average of what the positions say: strong ones weigh more."
+    board(el("p", said, class_="note"), key="votes_note")
+
+
+def _grid(
+    current: Session, analysis: Analysis, maps: list[Map], across: int, name: str, tallest: int = TALLEST
+) -> None:
+    channels, rows, columns = analysis.feature_maps.shape
+    viewer(analysis, current.photo.digest, stack(maps), key="grid", name=name,
+           look=Look(across=across, main=True, tallest=tallest, region=current.choices.region, heard=hears(current),
+                     heading=name, aside=f"final feature maps, {channels:,} × {rows} × {columns}"))
+
+
+def talk_about_maps(current: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
+    """The evidence of each class, then what the positions say by themselves."""
+    analysis, calibrated = outcomes[0].analysis, current.choices.calibrated
+    notes = votes_in_words(analysis)
+    steps = [evidence_map(outcome, index, scale="all", calibrated=calibrated)
+             for index in classes for outcome in outcomes[:1]]
+    talk(current, analysis, [*steps, winners_map(analysis, notes, "What each position says by itself.")],
+         "Where does the evidence lie?")

@@ -1,0 +1,146 @@
+"""Panels about channels: the wall's controls, what carries a class, one channel's card, two compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from explorer import figures
+from explorer.analysis import Outcome
+from explorer.channels import KINDS, RANKINGS, ChannelCard, ChannelTable, channel_card
+from explorer.ui.board import Node, board, el
+from explorer.ui.controls import in_step
+from explorer.ui.maps import channel_map
+from explorer.ui.places import hears
+from explorer.ui.stage import talk
+from explorer.ui.state import Session
+from explorer.ui.viewer import Look, stack, viewer
+from explorer.wording import percent, plain, signed
+
+STEPS_IN_A_TALK = 8
+
+
+def channel_choice(current: Session, table: ChannelTable, order: np.ndarray) -> tuple[int, int | None]:
+    """The channel on the card (the one asked for, else the first of the wall) and the one beside it."""
+    chosen, count = current.choices, len(table.contribution)
+    for name in ("channel", "beside"):
+        asked = getattr(chosen, name)
+        if asked is not None and asked >= count:
+            current.notices.append(f"There is no channel {asked}; expected a whole number from 0 to {count - 1}.")
+            current.choose(**{name: None})
+    chosen = current.choices
+    first = int(order[0]) if len(order) else int(table.order()[0])
+    return (first if chosen.channel is None else chosen.channel), chosen.beside
+
+
+def channels_headline(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
+    """How many channels carry the class, and how many pay, oppose and are silent."""
+    name = outcome.analysis.network.class_names[class_index]
+    carrying, count = table.carrying(0.8), table.count
+    if carrying is None:
+        title = el("h1", "No channel speaks for ", el("span", name, class_="says"), ".")
+    else:
+        verb = "channel carries" if carrying.count == 1 else "channels carry"
+        carried = f"{carrying.count:,} of {carrying.total:,} {verb} {percent(carrying.share)} of what speaks for "
+        title = el("h1", carried, el("span", name, class_="says"), ".")
+    lead = (f"Under {outcome.name}, {count('paying'):,} channels pay for it, {count('opposing'):,} oppose it and "
+            f"{count('silent'):,} are silent on this photo.")
+    board(el("div", title, el("p", lead, class_="lead"), class_="headline"), key="headline")
+
+
+def wall_choice(current: Session, table: ChannelTable) -> None:
+    """In which order, which ones, and one by its number."""
+    chosen = current.choices
+    ranking, kind, number = st.columns([28, 50, 22], gap="small")
+    ranking.selectbox("Ranked by", list(RANKINGS), format_func=lambda key: RANKINGS[key].name,
+                      help="\n\n".join(f"{each.name}: {each.explanation}." for each in RANKINGS.values()),
+                      **in_step(current, "rank", chosen.rank))
+    kind.segmented_control("Channels", list(KINDS), format_func=str.capitalize, width="stretch",
+                           **in_step(current, "show", chosen.show))
+    number.number_input("Channel", 0, len(table.contribution) - 1, step=1, placeholder="number",
+                        **in_step(current, "channel", chosen.channel))
+
+
+def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
+    """The sum of contributions as channels are added, the largest first."""
+    carrying, running = table.carrying(0.8), table.running()
+    figure = outcome.remember(
+        ("running sum", class_index),
+        lambda: figures.running_sum(running, table.order(), float(running[0]), carrying.count if carrying else None)
+        .update_layout(height=190),
+    )
+    st.plotly_chart(figure, key="running", config={"displayModeBar": False})
+
+
+def channel_viewer(current: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None) -> None:
+    """The channel's map on the photo, and another's beside it; a tile that is pointed at takes their place."""
+    shown = [channel_map(outcome, class_index, each, scale="channels")
+             for each in dict.fromkeys([channel, beside]) if each is not None]
+    rows, columns = outcome.analysis.framing.grid
+    caption = f"final feature maps, {len(outcome.pooled):,} × {rows} × {columns}"
+    viewer(
+        outcome.analysis, current.photo.digest, stack(shown), key="channel_map", name="The channel on the photo",
+        look=Look(across=0 if len(shown) == 1 else 2, main=True, tallest=330, caption=caption,
+                  follow="wall" if len(shown) == 1 else "", region=current.choices.region, heard=hears(current)),
+    )
+
+
+def compare_choice(current: Session, table: ChannelTable) -> None:
+    """Another channel to lay beside the one on the card."""
+    st.number_input("Compare with channel", 0, len(table.contribution) - 1, step=1, placeholder="none: type a number",
+                    **in_step(current, "beside", current.choices.beside))
+
+
+def card_panel(current: Session, outcome: Outcome, class_index: int, channel: int) -> None:
+    """All that is known of a channel, and of the one beside it."""
+    cards = [outcome.remember(("card", class_index, each), lambda each=each: channel_card(outcome, class_index, each))
+             for each in dict.fromkeys([channel, current.choices.beside]) if each is not None]
+    name = outcome.analysis.network.class_names[class_index]
+    board(el("div", *(_card(card, name) for card in cards), class_=f"cards cards{len(cards)}"), key="card",
+          on_pick=lambda index: current.choose(class_index=index))
+
+
+def _card(card: ChannelCard, class_name: str) -> Node:
+    return el(
+        "div",
+        el("div", el("h3", f"Channel {card.channel}"),
+           el("span", f"rank {card.rank:,} of {card.count:,}", class_="badge"), class_="head"),
+        el("p", f"{signed(card.contribution)} logits for {class_name}: its weight {plain(card.weight)} times its "
+                "pooled value."),
+        el("h2", "Pooled value under"),
+        el("dl", *(part for name, label, value in card.pooled_under
+                   for part in (el("dt", name, class_="now" if label == "native" else ""), el("dd", plain(value)))),
+           class_="table"),
+        el("div", el("div", el("h2", f"Speaks for, by its {card.weights_are}"), _classes(card.speaks_for)),
+           el("div", el("h2", "Speaks against"), _classes(card.speaks_against)), class_="sides"),
+        el("h2", f"Its {int(card.histogram[0].sum())} positions, from {plain(card.minimum)} to "
+                 f"{plain(card.maximum)}; {percent(card.zero_share)} are 0"),
+        _histogram(card),
+        class_="channelCard",
+    )
+
+
+def _classes(speaks: list[tuple[int, str, float]]) -> Node:
+    return el("ul", *(el("li", el("button", name, pick=index, type="button", title=f"Show {name}", class_="link"),
+                         el("span", signed(weight))) for index, name, weight in speaks), class_="table")
+
+
+def _histogram(card: ChannelCard) -> Node:
+    counts, edges = card.histogram
+    most = max(int(counts.max()), 1)
+    bars = (el("span", style={"height": f"{100 * count / most:.1f}%"},
+               title=f"{int(count)} positions from {edges[n]:.2f} to {edges[n + 1]:.2f}")
+            for n, count in enumerate(counts))
+    return el("div", *bars, class_="histogram", role="img",
+              aria_label=f"Distribution over positions: {', '.join(str(int(count)) for count in counts)}")
+
+
+def talk_about_channels(current: Session, outcome: Outcome, class_index: int, table: ChannelTable) -> None:
+    """The channels that pay most, one after the other."""
+    analysis, name = outcome.analysis, outcome.analysis.network.class_names[class_index]
+    maps = []
+    for place, channel in enumerate(table.order()[:STEPS_IN_A_TALK], 1):
+        paid = signed(float(table.contribution[channel]))
+        says = f"Channel {channel} pays {paid} logits for {name}: place {place} of {len(table.contribution):,}."
+        maps.append(channel_map(outcome, class_index, int(channel), scale="channels", says=says))
+    talk(current, analysis, maps, f"Which channels pay for {name}?")

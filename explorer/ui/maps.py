@@ -1,0 +1,163 @@
+"""The maps that pages show on the photo: what was computed, with its words, for a viewer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from explorer import CAM_METHODS, POOLINGS, Analysis
+from explorer.analysis import Outcome
+from explorer.channels import channel_table
+from explorer.comparison import entropy, looks, positions_carrying
+from explorer.pooling import parse_pooling
+from explorer.ui.link import written
+from explorer.ui.viewer import Map
+from explorer.voting import winners
+from explorer.wording import carriers_sentence, exactness, percent, plain, signed
+
+SILENT_SENTENCE = "all evidence for this class is negative"
+
+
+def name_in_links(text: str) -> str:
+    """A map's id from a pooling or method: "gem:p=4" is "gem-p4", "grad_cam" "grad-cam"."""
+    return text.replace(":", "-").replace("=", "").replace("_", "-")
+
+
+def under(analysis: Analysis, spelling: str) -> Outcome:
+    """The outcome under a pooling as choices and links spell it, such as "gem:p=4"."""
+    key, parameters = parse_pooling(spelling)
+    return analysis.under(key, **parameters)
+
+
+def spelt(outcome: Outcome) -> str:
+    """The outcome's pooling as choices and links spell it."""
+    return written(outcome.pooling, outcome.parameters)
+
+
+def evidence_map(
+    outcome: Outcome, class_index: int, *, scale: str = "", calibrated: bool = False, row: str = "", title: str = "",
+    says: str = "", box: tuple[float, float, float, float] | None = None, more: tuple[str, ...] = (),
+) -> Map:
+    """What speaks for and against a class under a pooling, in logits."""
+    evidence = outcome.evidence(class_index)
+    cells = evidence.cells.numpy()
+    name = outcome.analysis.network.class_names[class_index]
+    rows, columns = cells.shape
+    total = evidence.logit - evidence.baseline
+    strongest = divmod(int(np.nan_to_num(cells, nan=-np.inf).argmax()), columns)
+    lines = (f"logit {plain(evidence.logit)} = {plain(evidence.baseline)} baseline + {plain(total)} evidence",)
+    if title:
+        lines = (f"logit {plain(evidence.logit)}",)
+    if not (cells > 0).any():
+        lines += (SILENT_SENTENCE,)
+    return Map(
+        id=f"{class_index}.{name_in_links(spelt(outcome))}", values=cells,
+        name=f"Evidence for {name} under {outcome.name}", facets=(name, outcome.name), row=row, title=title,
+        aside=f"evidence, {rows} × {columns} positions", lines=lines + more,
+        badge=exactness(evidence.exact, evidence.residual),
+        says=says or _said(outcome, class_index, cells, calibrated), scale=scale, mark=strongest, box=box,
+        pick=[spelt(outcome), class_index],
+        caption=f"Strongest position {strongest}: {signed(float(cells[strongest]))} logits · final feature maps, "
+                f"{len(outcome.pooled):,} × {rows} × {columns}",
+    )
+
+
+def _said(outcome: Outcome, class_index: int, cells: np.ndarray, calibrated: bool) -> str:
+    answer = outcome.answer(class_index, calibrated)
+    under = "" if outcome.label == "native" else f" under {outcome.name}, a what-if"
+    begin = "It says" if answer.rank == 1 else f"Rank {answer.rank}:"
+    return (f"{begin} {answer.name}, with {percent(answer.probability)}{under}. "
+            f"{carriers_sentence(cells, 'it')}")
+
+
+def photo_map(analysis: Analysis, says: str) -> Map:
+    """The photo alone: where a talk begins."""
+    return Map("photo", np.full(analysis.framing.grid, np.nan), "The photo", kind="photo", unit="", unit_name="",
+               facets=("nothing yet", "no pooling"), says=says)
+
+
+def looks_map(outcome: Outcome, class_index: int, title: str = "", says: str = "") -> Map:
+    """Where a pooling looks: its weights, averaged over channels by how much they contribute to the class."""
+    weights = looks(outcome, class_index)
+    bits, most = entropy(weights), np.log2(weights.size)
+    count = positions_carrying(weights)
+    return Map(
+        id=f"looks.{name_in_links(spelt(outcome))}", values=weights, name=f"Where {outcome.name} looks",
+        kind="positive", unit="share", unit_name="of the weight", title=title, says=says, scale="looks",
+        lines=(f"{count} of {weights.size} positions carry 80%", f"entropy {bits:.1f} of {most:.1f} bits"),
+    )
+
+
+def cam_map(outcome: Outcome, method: str, class_index: int, row: str = "", title: str = "") -> Map:
+    """A published CAM, which has no unit: divided by its own largest magnitude."""
+    values = outcome.cam(method, class_index).numpy()
+    finite = values[np.isfinite(values)]
+    most = float(np.abs(finite).max(initial=0.0)) or 1.0
+    chosen, name = CAM_METHODS[method], outcome.analysis.network.class_names[class_index]
+    lines = () if (values > 0).any() else ("nothing is positive",)
+    return Map(
+        id=f"{class_index}.{name_in_links(method)}", values=values / most, name=f"{chosen.name} of {name}", unit="",
+        unit_name="of its own largest, no unit", facets=(name, chosen.name), row=row, title=title, limit=1.0,
+        lines=lines,
+    )
+
+
+def votes_map(analysis: Analysis, class_index: int, notes: tuple[str, ...]) -> Map:
+    """How sure each position is of a class when it is asked by itself."""
+    name = analysis.network.class_names[class_index]
+    values = analysis.votes(class_index).numpy()
+    row, column = divmod(int(np.nan_to_num(values, nan=-1).argmax()), values.shape[1])
+    return Map(
+        id=f"{class_index}.votes", values=values, name=f"Votes for {name}", kind="positive", unit="probability",
+        unit_name=f"probability of {name}", title=f"Votes for {name}", notes=notes,
+        lines=(f"most at position ({row}, {column}): {percent(float(values[row, column]))}",),
+    )
+
+
+def winners_map(analysis: Analysis, notes: tuple[str, ...], says: str = "") -> Map:
+    """Which class wins at each position."""
+    won = analysis.remember("winners", lambda: winners(analysis))
+    legend = tuple(f"{name} ({count})" for _, name, count in won.classes)
+    labels = np.where(won.labels < 0, len(legend), won.labels)
+    total = sum(count for _, _, count in won.classes) + won.others
+    legend += (f"others ({won.others})",) if won.others else ()
+    return Map("winners", labels, "Which class wins at each position", kind="labels", unit="", unit_name="",
+               title="What each position says", lines=(f"{total} positions, one vote each",), says=says, notes=notes,
+               legend=legend)
+
+
+def votes_in_words(analysis: Analysis) -> tuple[str, ...]:
+    """Each position's own top 3, for people; row by row."""
+    won = analysis.remember("winners", lambda: winners(analysis))
+    return tuple(", ".join(f"{name} {percent(probability)}" for name, probability in three) for three in won.top)
+
+
+def channel_map(outcome: Outcome, class_index: int, channel: int, scale: str = "", says: str = "") -> Map:
+    """Where a channel responds, in units of its activation."""
+    values = outcome.analysis.feature_maps[channel].numpy()
+    table = channel_table(outcome, class_index)
+    name = outcome.analysis.network.class_names[class_index]
+    return Map(
+        id=f"channel.{channel}", values=values, name=f"Where channel {channel} responds",
+        kind="signed" if (values < 0).any() else "positive", unit="activation", unit_name="activation",
+        title=f"Channel {channel}", scale=scale, says=says, aside=f"{values.shape[0]} × {values.shape[1]} positions",
+        lines=(f"pays {signed(float(table.contribution[channel]))} logits for {name}",),
+    )
+
+
+def evidence_maps(spellings: dict[str, Outcome], classes: list[int], calibrated: bool) -> list[Map]:
+    """Evidence of some classes under some poolings; maps under one pooling share a scale."""
+    for outcome in spellings.values():
+        outcome.evidences(classes)
+    return [
+        evidence_map(outcome, index, scale=spelling, calibrated=calibrated)
+        for spelling, outcome in spellings.items() for index in classes
+    ]
+
+
+def all_outcomes(analysis: Analysis, chosen: Outcome) -> dict[str, Outcome]:
+    """Every pooling by its spelling, the native one first; the chosen one with its own parameter."""
+    outcomes = {outcome.pooling: outcome for outcome in (analysis.under(), chosen)}
+    for key in POOLINGS:
+        outcomes.setdefault(key, analysis.under(key))
+    outcomes[chosen.pooling] = chosen
+    return {spelt(outcome): outcome for outcome in outcomes.values()}

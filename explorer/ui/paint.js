@@ -1,0 +1,64 @@
+// Pictures for the viewer: the photo as the network saw it, and maps of one pixel a position.
+
+/** The part of the photo in sight, at the canvas's size, greyed out where the network never saw it. */
+function drawPhoto(image, { width, height }, inSight, size, seen) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height }), context = canvas.getContext("2d");
+  const k = image.naturalWidth / size[0], unseen = new Path2D();
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, inSight.x * k, inSight.y * k, inSight.w * k, inSight.h * k, 0, 0, width, height);
+  unseen.rect(0, 0, width, height);
+  unseen.rect(...seen);
+  context.globalCompositeOperation = "saturation";
+  context.fillStyle = "#808080";
+  context.fill(unseen, "evenodd");
+  context.globalCompositeOperation = "source-over";
+  context.fillStyle = "rgb(176 176 176 / 62%)";
+  context.fill(unseen, "evenodd");
+  return canvas;
+}
+
+/** A map as a picture; cover says how much, like colour: where it is near 0 the photo stays visible. */
+function drawMap(map, { limit, stops, smooth, threshold, positive }) {
+  const fine = smooth ? Math.max(1, Math.min(16, Math.floor(512 / Math.max(map.rows, map.columns)))) : 1;
+  const [width, height] = [map.columns * fine, map.rows * fine], picture = new ImageData(width, height);
+  const colours = table(stops), least = threshold * largest(map.values, map.kind), bothWays = map.kind === "signed" && !positive;
+  for (let y = 0, k = 0; y < height; y++) for (let x = 0; x < width; x++, k += 4) {
+    const value = fine > 1 ? between(map, (x + 0.5) / fine - 0.5, (y + 0.5) / fine - 0.5) : map.values[y * width + x];
+    const part = Number.isFinite(value) ? Math.max(bothWays ? -1 : 0, Math.min(1, value / limit)) : 0;
+    const at = Math.round((bothWays ? (part + 1) / 2 : part) * 256) * 3;
+    for (let n = 0; n < 3; n++) picture.data[k + n] = colours[at + n];
+    picture.data[k + 3] = Math.abs(value) < least ? 0 : Math.round(255 * Math.abs(part) ** 0.7);
+  }
+  return asCanvas(picture);
+}
+
+/** A map of labels as a picture: a colour a label, with the photo shining through. */
+function drawLabels({ values, rows, columns }, colourOf) {
+  const picture = new ImageData(columns, rows);
+  values.forEach((label, k) => {
+    const colour = colourOf(label);
+    picture.data.set([0, 2, 4].map((n) => parseInt(colour.slice(n, n + 2), 16)), 4 * k);
+    picture.data[4 * k + 3] = 190;
+  });
+  return asCanvas(picture);
+}
+function asCanvas(picture) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: picture.width, height: picture.height });
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+  return canvas;
+}
+
+/** Bilinear between the middles of positions, and the outer ones' own values beyond them. */
+function between({ values, rows, columns }, x, y) {
+  const [x0, y0] = [Math.max(0, Math.floor(x)), Math.max(0, Math.floor(y))], [x1, y1] = [Math.min(columns - 1, x0 + 1), Math.min(rows - 1, y0 + 1)];
+  const [fx, fy] = [Math.max(0, x) - x0, Math.max(0, y) - y0], at = (i, j) => values[i * columns + j] || 0;
+  return (at(y0, x0) * (1 - fx) + at(y0, x1) * fx) * (1 - fy) + (at(y1, x0) * (1 - fx) + at(y1, x1) * fx) * fy;
+}
+
+/** The edge of a box, inside it. */
+function drawFrame(context, [x, y, w, h], colour, width, dash = []) {
+  context.setLineDash(dash);
+  Object.assign(context, { strokeStyle: colour, lineWidth: width });
+  context.strokeRect(x + width / 2, y + width / 2, Math.max(1, w - width), Math.max(1, h - width));
+}
+

@@ -1,0 +1,231 @@
+"""Panels of the page on poolings: several side by side, two of them compared, one followed along its parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+from plotly.graph_objects import Figure
+
+from explorer import POOLINGS, figures
+from explorer.analysis import Analysis, Outcome
+from explorer.comparison import Difference, largest_differences, path
+from explorer.ui.board import Node, board, el
+from explorer.ui.controls import in_step, pooling_in_words
+from explorer.ui.link import FEWEST, MOST, written
+from explorer.ui.maps import evidence_map, looks_map, spelt
+from explorer.ui.panels import answers, label, what_if_note
+from explorer.ui.places import hears
+from explorer.ui.slider import slider
+from explorer.ui.stage import talk
+from explorer.ui.state import Session
+from explorer.ui.viewer import Look, stack, viewer
+from explorer.wording import carriers_sentence, percent, plain, signed
+
+TALLEST = 210  # px of a photo in a row of them
+
+
+def poolings_headline(outcomes: Sequence[Outcome], calibrated: bool) -> None:
+    """What each of them answers, in one sentence."""
+    native = outcomes[0].analysis.under()
+    firsts = [(outcome, outcome.top(1, calibrated)[0]) for outcome in outcomes]
+    parting = [(outcome, first) for outcome, first in firsts if first.class_index != native.top(1)[0].class_index]
+    name = native.top(1)[0].name
+    if parting:
+        other, first = parting[0]
+        title = [f"Under {native.name} it says ", el("span", name, class_="says"), f", under {other.name} ",
+                 el("span", first.name, class_="says"), "."]
+    else:
+        title = ["They agree on ", el("span", name, class_="says"), "."]
+    lead = ", ".join(f"{outcome.name} {percent(first.probability)}" for outcome, first in firsts)
+    board(el("div", el("h1", *title), el("p", f"Its probability: {lead}." if not parting else
+                                         f"The most probable class of each: {lead}.", class_="lead"),
+             class_="headline"), key="headline")
+
+
+def poolings_choice(current: Session) -> None:
+    """Two to four of the eight."""
+    chosen = current.choices.poolings
+    options = [*chosen, *(key for key in POOLINGS if key not in {spelling.partition(":")[0] for spelling in chosen})]
+
+    def choose(picked: list[str]) -> None:
+        if FEWEST <= len(picked) <= MOST:
+            current.choose(poolings=tuple(picked), pair=(0, 1))
+        else:
+            current.touch()
+            current.notices.append("Two to four poolings stand side by side; the last ones stay.")
+
+    st.multiselect("Poolings side by side, two to four", options, format_func=pooling_in_words, max_selections=MOST,
+                   **in_step(current, "poolings", list(chosen), choose))
+
+
+def heads(current: Session, outcomes: Sequence[Outcome], calibrated: bool) -> None:
+    """The name of each, whether the head was trained with it, and its parameter as a slider."""
+    for place, (column, outcome) in enumerate(zip(st.columns(len(outcomes), gap="small"), outcomes, strict=True)):
+        with column:
+            badge = "badge native" if outcome.label == "native" else "badge"
+            board(el("div", el("h3", outcome.name), el("span", label(outcome, calibrated), class_=badge),
+                     class_="head"), key=f"head_{place}")
+            _parameter(current, outcome, place)
+
+
+def _parameter(current: Session, outcome: Outcome, place: int) -> None:
+    parameter = POOLINGS[outcome.pooling].parameter
+    if parameter is None:
+        board(el("p", "no parameter", class_="caption"), key=f"no_parameter_{place}")
+        return
+
+    def move(value: float) -> None:
+        spellings = list(current.choices.poolings)
+        spellings[place] = written(outcome.pooling, {parameter.name: value})
+        current.choose(poolings=tuple(dict.fromkeys(spellings)) if len(set(spellings)) > 1 else
+                       current.choices.poolings)
+
+    slider(parameter, outcome.parameters[parameter.name], f"{outcome.name}: {parameter.name}",
+           f"slider_{place}_{outcome.pooling}", move)
+
+
+def rows_of_maps(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
+    """Where each pooling looks, and the evidence that it keeps; each row on one scale."""
+    analysis, name = outcomes[0].analysis, outcomes[0].analysis.network.class_names[class_index]
+    rows, columns = analysis.framing.grid
+    looking = [looks_map(outcome, class_index, outcome.name) for outcome in outcomes]
+    viewer(analysis, current.photo.digest, stack(looking), key="looks", name="Where each pooling looks",
+           look=Look(across=len(outcomes), toolbar=False, tallest=TALLEST, region=current.choices.region,
+                     heading="Where it looks", aside="pooling weights, averaged over channels by how much they "
+                     f"contribute to {name}", heard=hears(current)))
+    speaking = [evidence_map(outcome, class_index, title=outcome.name) for outcome in outcomes]
+    viewer(analysis, current.photo.digest, stack(speaking), key="evidence", name=f"Evidence for {name}",
+           look=Look(across=len(outcomes), main=True, tallest=TALLEST, region=current.choices.region,
+                     heading=f"Evidence for {name}", heard=hears(current),
+                     aside=f"final feature maps, {len(outcomes[0].pooled):,} × {rows} × {columns}"))
+
+
+def answers_panel(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
+    """The top 5 of each with rank changes; a click shows that class under all of them."""
+    calibrated, native = current.choices.calibrated, outcomes[0].analysis.under()
+    board(el("div", answers(outcomes, native, class_index, calibrated),
+             el("p", what_if_note(native.analysis, calibrated), class_="note"), class_="stack"),
+          key="answers", on_pick=lambda picked: current.choose(class_index=picked[1]))
+
+
+def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome, Outcome]:
+    """Which two are compared channel by channel."""
+    places = [place if place < len(outcomes) else n for n, place in enumerate(current.choices.pair)]
+    for n, column in enumerate(st.columns(2, gap="small")):
+        def choose(place: int, n: int = n) -> None:
+            pair = list(places)
+            other = 1 - n
+            if place == pair[other]:
+                pair[other] = pair[n]
+            pair[n] = place
+            current.choose(pair=tuple(pair))
+
+        column.selectbox(("Compare", "with")[n], range(len(outcomes)), format_func=lambda at: outcomes[at].name,
+                         **in_step(current, f"pair{n}", places[n], choose))
+    return outcomes[places[0]], outcomes[places[1]]
+
+
+def scatter_panel(current: Session, one: Outcome, other: Outcome, class_index: int) -> None:
+    """Both pooled vectors, a point a channel; a click opens the channel's card."""
+    chosen = current.choices.channel
+    figure = one.remember(("scatter", spelt(other), class_index, chosen),
+                          lambda: _scatter(one, other, class_index, chosen))
+
+    def clicked() -> None:
+        points = st.session_state["scatter"]["selection"]["points"]
+        if points:
+            channel = points[0]["customdata"]
+            current.choose(channel=int(channel[0] if isinstance(channel, (list, tuple)) else channel))
+
+    st.plotly_chart(figure, key="scatter", on_select=clicked, selection_mode="points", config={"displayModeBar": False})
+
+
+def _scatter(one: Outcome, other: Outcome, class_index: int, chosen: int | None) -> Figure:
+    difference = (one.evidence(class_index).channels - other.evidence(class_index).channels).numpy()
+    figure = figures.scatter(one.pooled.numpy(), other.pooled.numpy(), difference, one.name, other.name, chosen)
+    return figure.update_layout(height=360)
+
+
+def differences_panel(current: Session, one: Outcome, other: Outcome, class_index: int) -> None:
+    """The channels on which the two differ most for the class."""
+    name = one.analysis.network.class_names[class_index]
+    found = largest_differences(one, other, class_index, 8)
+    board(
+        el(
+            "div",
+            el("h3", f"The channels on which they differ most for {name}"),
+            el("div", el("span", "", class_="caption"), *(el("span", text, class_="caption") for text in
+                                                          (one.name, other.name, "difference")), class_="difference"),
+            *map(_difference, found),
+            el("p", "Contributions in logits. A click opens the channel's card.", class_="caption"),
+            class_="channels differences",
+        ),
+        key="differences",
+        on_pick=lambda channel: current.choose(channel=channel),
+    )
+
+
+def _difference(each: Difference) -> Node:
+    return el(
+        "button",
+        el("span", f"channel {each.channel}", class_="name"),
+        el("span", signed(each.contribution_a), title=f"pooled {plain(each.pooled_a)}"),
+        el("span", signed(each.contribution_b), title=f"pooled {plain(each.pooled_b)}"),
+        el("strong", signed(each.difference)),
+        pick=each.channel, type="button", class_="difference", data_key=str(each.channel),
+    )
+
+
+def path_panel(current: Session, analysis: Analysis, class_index: int) -> None:
+    """The likeliest classes as a pooling's parameter goes from one end to the other."""
+    chosen = current.choices
+    with_parameter = [key for key, each in POOLINGS.items() if each.parameter]
+    st.segmented_control("The path along a parameter", with_parameter,
+                         format_func=lambda key: f"{POOLINGS[key].name}: {POOLINGS[key].parameter.name}",
+                         **in_step(current, "path", chosen.path))
+    native = analysis.under()
+    ends = [analysis.under(key) for key in ("gap", "gmp")]
+    classes = list(dict.fromkeys([class_index, *(answer.class_index for outcome in (native, *ends)
+                                                 for answer in outcome.top(3))]))[:6]
+    walked = path(analysis, chosen.path, classes, chosen.calibrated)
+    names = [analysis.network.class_names[index] for index in classes]
+    shown = [spelling for spelling in chosen.poolings if spelling.partition(":")[0] == chosen.path]
+    at = float(shown[0].partition("=")[2]) if shown and "=" in shown[0] else walked.parameter.default if shown else None
+    figure = analysis.remember(
+        ("path figure", chosen.path, *classes, walked.calibrated, at),
+        lambda: figures.path(walked.values, walked.probabilities, names, walked.parameter.name,
+                             walked.parameter.logarithmic, at, *walked.ends).update_layout(height=320),
+    )
+    st.plotly_chart(figure, key="path_figure", config={"displayModeBar": False})
+    board(el("p", f"{walked.parameter.name}: {walked.parameter.explanation}. " + (
+        "Probabilities are calibrated all along." if walked.calibrated else
+        "Probabilities are the head's own, not calibrated"
+        + (": not every value of this parameter has a fitted number." if chosen.calibrated else ".")),
+        class_="note"), key="path_note")
+
+
+def formulas(outcomes: Sequence[Outcome]) -> None:
+    """The formula and one sentence of each, from the registry."""
+    for place, (column, outcome) in enumerate(zip(st.columns(len(outcomes), gap="small"), outcomes, strict=True)):
+        pooling = POOLINGS[outcome.pooling]
+        with column:
+            board(el("div", el("h3", pooling.name), el("p", pooling.explanation), el("p", pooling.source,
+                                                                                 class_="caption"), class_="method"),
+                  key=f"formula_{place}")
+            st.latex(pooling.formula)
+
+
+def talk_about_poolings(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
+    """Where each pooling looks and what it keeps, one after the other."""
+    analysis, calibrated = outcomes[0].analysis, current.choices.calibrated
+    steps = []
+    for outcome in outcomes:
+        answer = outcome.top(1, calibrated)[0]
+        says = (f"{outcome.name}: {POOLINGS[outcome.pooling].explanation} It says {answer.name}, "
+                f"{percent(answer.probability)}.")
+        cells = outcome.evidence(class_index).cells.numpy()
+        steps.append(looks_map(outcome, class_index, says=says))
+        steps.append(evidence_map(outcome, class_index, scale=spelt(outcome), says=f"Under {outcome.name}: "
+                                  f"{carriers_sentence(cells, 'it')}"))
+    talk(current, analysis, steps, "What does each pooling keep?")

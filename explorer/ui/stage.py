@@ -1,0 +1,34 @@
+"""For a talk: the viewer alone with what is being said, step by step, photo by photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from explorer.analysis import Analysis, Outcome
+from explorer.ui.maps import all_outcomes, evidence_maps, photo_map
+from explorer.ui.places import hears
+from explorer.ui.state import Session
+from explorer.ui.viewer import Look, Map, stack, viewer
+
+
+def talk(
+    current: Session, analysis: Analysis, maps: Sequence[Map], opening: str = "What does it say, and why?"
+) -> None:
+    """The photo alone, then each map with its sentence; the arrow keys walk through them and on to the next photo."""
+    steps = stack([photo_map(analysis, opening), *maps])
+    viewer(
+        analysis, current.photo.digest, steps, key="stage", name="For a talk", chosen="photo",
+        look=Look(main=True, stage=True, toolbar=False, heard=hears(current)),
+    )
+
+
+def talk_about_evidence(current: Session, analysis: Analysis, outcome: Outcome, class_index: int) -> None:
+    """The evidence for the class shown and the likeliest ones, under the pooling chosen and beside it."""
+    chosen = current.choices
+    classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(3))]))
+    outcomes = all_outcomes(analysis, outcome)
+    native = next(iter(outcomes))
+    steps = evidence_maps({native: outcomes[native]}, classes, chosen.calibrated)
+    steps += evidence_maps({key: each for key, each in outcomes.items() if each.pooling in ("gmp", "attention")},
+                           classes[:1], chosen.calibrated)
+    talk(current, analysis, steps)

@@ -1,0 +1,37 @@
+// How viewers show their maps: one state for all viewers of a page, kept in the page's link without asking the server.
+// o opacity, s smoothed, u own scales, t threshold, w wipe, c colours, p positive only, z x y zoom, m the map.
+const USUAL = { o: 85, s: 0, u: 0, t: 0, w: 100, c: 0, p: 0, z: 1, x: 50, y: 50, m: "" };
+const LIMITS = { o: [0, 100], s: [0, 1], u: [0, 1], t: [0, 95], w: [0, 100], c: [0, 2], p: [0, 1], z: [1, 12], x: [0, 100], y: [0, 100] };
+
+/** The view's text in the link: a letter and a value each, what is usual left out; "o60_s1_m652.gmp". */
+function readView() {
+  const view = { ...USUAL };
+  for (const part of (new URLSearchParams(location.search).get("view") ?? "").split("_")) {
+    const [key, text] = [part[0], part.slice(1)], [low, high] = LIMITS[key] ?? [];
+    if (key === "m") view.m = text;
+    else if (low !== undefined && text && Number.isFinite(+text)) view[key] = Math.min(high, Math.max(low, +text));
+  }
+  return view;
+}
+function rememberView() {
+  clearTimeout(page.timer);
+  page.timer = setTimeout(() => {
+    const url = new URL(location.href), view = page.view;
+    const text = Object.keys(USUAL).filter((key) => view[key] !== USUAL[key])
+      .map((key) => key + (typeof view[key] === "number" ? +view[key].toFixed(2) : view[key])).join("_");
+    if ((url.searchParams.get("view") ?? "") === text) return;
+    if (text) url.searchParams.set("view", text); else url.searchParams.delete("view");
+    history.replaceState(history.state, "", url);
+  }, 250);
+}
+function change(changes) {
+  for (const [key, value] of Object.entries(changes))
+    page.view[key] = LIMITS[key] ? Math.min(LIMITS[key][1], Math.max(LIMITS[key][0], value)) : value;
+  rememberView();
+  say("view");
+}
+if (!page.view) {
+  page.view = readView();
+  window.addEventListener("popstate", () => { page.view = readView(); say("view"); });
+}
+

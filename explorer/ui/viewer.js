@@ -1,0 +1,351 @@
+// The photo on a canvas with maps laid over it. All that is drawn, chosen and read happens here; Python hears of a
+// click or a dragged box, of a map that the whole page shall follow, and in a talk of a walk past the last step.
+class Viewer {
+  constructor(root) {
+    this.root = root;
+    this.maps = [];
+    this.painted = new Map(); // the maps' own little pictures, by all that they depend on
+    this.parts = {
+      says: make("h1", { class: "says" }), title: make("div", { class: "title" }), panes: make("div", { class: "panes" }),
+      legend: make("div", { class: "legend" }), lines: make("p", { class: "lines" }), readout: make("p", { class: "readout" }),
+      tools: make("div", { class: "tools" }), live: make("p", { class: "heard", "aria-live": "polite" }),
+      steps: make("div", { class: "steps" }), help: make("dl", { class: "help" }, ...KEYS.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
+    };
+    this.parts.help.hidden = true;
+    const { says, title, panes, legend, lines, readout, tools, steps, live, help } = this.parts;
+    root.append(says, title, panes, legend, lines, readout, tools, steps, help, live);
+    root.tabIndex = 0;
+    root.setAttribute("role", "group");
+    root.addEventListener("keydown", (event) => this.press(event));
+    new ResizeObserver(() => this.paint()).observe(root);
+    const hear = { view: () => this.refresh(), hover: () => this.point(), photo: () => this.paint(),
+      pack: () => this.refresh(), show: (detail) => this.follow(detail) };
+    for (const [name, answer] of Object.entries(hear)) whileShown(root, page.bus, name, (event) => this.data && answer(event.detail));
+    whileShown(root, document, "keydown", (event) => this.data?.main && this.pressAnywhere(event));
+    whileShown(root, document, "fullscreenchange", () => setTimeout(() => this.paint(), 60));
+  }
+
+  async receive(data, send) {
+    this.send = send;
+    const told = this.data && JSON.stringify(this.data.chosen) !== JSON.stringify(data.chosen);
+    this.arriving = data;
+    const pack = data.pack ? await unpack(data.pack) : { n: 0, at: () => null };
+    if (this.arriving !== data) return; // newer data came while this was unpacked
+    if (told && data.main) page.view.m = "";
+    const photo = page.photos.has(data.photo);
+    Object.assign(this, { data, guest: null, titled: null });
+    this.maps = data.maps.map((map, i) => ({ ...map, values: pack.at(i), rows: pack.rows, columns: pack.columns }));
+    this.painted.clear();
+    this.root.classList.toggle("stage", !!data.stage);
+    this.root.setAttribute("aria-label", data.name);
+    this.setUpTools();
+    this.refresh();
+    if (photo) rememberView();
+  }
+
+  // What is shown.
+
+  get shown() {
+    if (this.guest) return this.guest;
+    const id = this.data.main ? page.view.m || this.data.chosen : this.local ?? this.data.chosen;
+    return this.maps.find((map) => map.id === id) ?? this.maps.find((map) => map.id === this.data.chosen) ?? this.maps[0];
+  }
+  show(map, heard = false) {
+    if (!map) return;
+    if (this.data.main) change({ m: map.id === this.data.chosen ? "" : map.id });
+    else { this.local = map.id; this.refresh(); }
+    if (heard) this.parts.live.textContent = [map.name, map.says, ...map.lines].filter(Boolean).join(". ");
+  }
+  follow(detail) {
+    if (this.data.follow !== detail?.from) return;
+    this.guest = detail.map;
+    this.painted.delete("guest");
+    this.refresh();
+  }
+  limit(map) {
+    if (map.limit) return map.limit;
+    const alike = page.view.u || this.guest ? [map] : this.maps.filter((other) => other.scale === map.scale && other.kind === map.kind && other.unit === map.unit);
+    return Math.max(...alike.map((other) => (other.most ??= largest(other.values, other.kind))));
+  }
+  stops(map) {
+    const kind = map.kind === "signed" && page.view.p ? "for" : map.kind;
+    return this.data.schemes[kind][page.view.c];
+  }
+
+  // Panes: one, with a choice of maps, or one for each map.
+
+  refresh() {
+    if (!this.data) return;
+    const { data, parts } = this, many = data.across > 0, maps = many ? this.maps : [this.shown].filter(Boolean);
+    if (this.panes?.length !== maps.length || this.many !== many) this.buildPanes(maps.length || 1, many);
+    this.many = many;
+    this.root.classList.toggle("many", many);
+    parts.panes.style.setProperty("--across", many ? data.across : 1);
+    this.panes.forEach((pane, i) => {
+      pane.map = maps[i];
+      pane.row.textContent = (many && pane.map?.row) || "";
+      pane.name.textContent = (many && pane.map?.title) || "";
+      pane.base.setAttribute("aria-label", pane.map ? [pane.map.name, ...pane.map.lines].join(". ") : "The photo");
+      pane.note.textContent = many ? (pane.map?.lines ?? []).join(" · ") : "";
+    });
+    const map = maps[0], other = map && !this.guest && map.id !== data.chosen && map.pick != null && !many && !data.stage;
+    parts.says.textContent = data.stage ? map?.says ?? "" : "";
+    parts.lines.replaceChildren(...(many ? [] : [...(map?.lines ?? []).map((line) => make("span", {}, line)),
+      ...(map?.badge ? [make("span", { class: "badge" }, map.badge)] : []),
+      ...(other ? [button("Show it on the whole page", () => this.send("pick", map.pick))] : [])]));
+    this.buildTitle(map, many);
+    this.buildLegend(maps);
+    parts.steps.replaceChildren(...(data.stage ? stageTools(this) : []));
+    this.tools.refresh();
+    this.paint();
+  }
+  buildPanes(count, many) {
+    this.panes = Array.from({ length: count }, (_, i) => {
+      const [row, name, value, base, top, note] = ["h3", "span", "span", "canvas", "canvas", "p"].map((tag) => make(tag));
+      row.className = "row"; name.className = "name"; value.className = "value"; note.className = "note";
+      base.setAttribute("role", "img");
+      top.setAttribute("aria-hidden", "true");
+      const cover = make("div", { class: "cover" }, base, top);
+      const box = make("div", { class: "pane" }, ...(many ? [make("div", { class: "paneHead" }, name, value)] : []), cover, ...(many ? [note] : []));
+      const pane = { box, row, name, value, base, top, note };
+      this.listen(pane);
+      return pane;
+    });
+    this.parts.panes.replaceChildren(...this.panes.flatMap(({ row, box }) => (many ? [row, box] : [box])));
+  }
+  buildTitle(map, many) {
+    const { facets, stage, heading } = this.data, { title } = this.parts;
+    const show = (words, aside) => title.replaceChildren(make("h3", {}, ...words), make("span", { class: "aside" }, aside));
+    this.titled = this.titled && !many && !this.guest ? this.titled : null;
+    if (many && heading) return show([heading], this.data.aside);
+    if (many || !map || stage) return title.replaceChildren();
+    if (this.guest || !facets.length) return show([map.title], map.aside);
+    const chosen = map.facets.join("\n");
+    if (this.titled === chosen) return;
+    const words = facets.flatMap(({ name, before }, k) => {
+      const values = [...new Set(this.maps.map((other) => other.facets[k]))];
+      const pick = make("select", { "aria-label": name }, ...values.map((value) => make("option", {}, value)));
+      pick.value = map.facets[k];
+      pick.addEventListener("change", () => {
+        const wanted = this.shown.facets.with(k, pick.value).join("\n");
+        this.show(this.maps.find((other) => other.facets.join("\n") === wanted) ?? this.maps.find((other) => other.facets[k] === pick.value), true);
+      });
+      return [before, values.length > 1 ? pick : make("strong", {}, values[0])];
+    });
+    const held = this.root.getRootNode().activeElement?.getAttribute("aria-label");
+    show(words, map.aside);
+    if (held) title.querySelector(`select[aria-label="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+    this.titled = chosen;
+  }
+  buildLegend(maps) {
+    const drawn = maps.filter((map) => map && map.kind !== "photo");
+    const kinds = [...new Map(drawn.map((map) => [`${map.kind} ${map.unitName}`, map])).values()];
+    this.parts.legend.replaceChildren(...kinds.map((map) => (map.kind === "labels" ? keysOf(map, (label) => this.colourOf(label))
+      : scaleOf(map, this.stops(map), this.limit(map), drawn.length > 1))));
+  }
+  colourOf(label) { return this.data.palette[label] ?? this.data.palette.at(-1); }
+
+  setUpTools() {
+    const asked = JSON.stringify([this.data.toolbar, this.data.schemeNames]);
+    if (this.tooled !== asked) this.tools = new Tools(this.parts.tools, this.data, { fullScreen: () => this.fullScreen(), help: () => this.help() });
+    this.tooled = asked;
+  }
+  help() { this.parts.help.hidden = !this.parts.help.hidden; }
+  fullScreen() { return document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen?.(); }
+
+  // Keys.
+
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target.matches("select, input"), { view } = page;
+    const acts = { l: () => change({ u: 1 - view.u }), s: () => change({ s: 1 - view.s }), f: () => this.fullScreen(), "?": () => this.help(), z: () => change({ z: view.z * 1.5 }), x: () => change({ z: view.z / 1.5 }), 0: () => change({ z: 1, x: 50, y: 50 }),
+      "+": () => change({ o: view.o + 5 }), "=": () => change({ o: view.o + 5 }), "-": () => change({ o: view.o - 5 }) };
+    if (!typing && !this.data.stage) Object.assign(acts, { ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1) });
+    if (event.key === "Enter" && event.target === this.root && this.cell) acts.Enter = () => this.choose(this.cell, this.cell);
+    const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    const act = event.shiftKey && step && !typing ? () => this.walk(...step) : acts[event.key];
+    if (!act || (typing && event.target.matches("select"))) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  }
+  pressAnywhere(event) {
+    if (event.composedPath()[0].matches?.("input, select, textarea, [contenteditable]") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "p" || (event.key === "Escape" && this.data.stage && !document.fullscreenElement)) this.send("present", !this.data.stage);
+    if (!this.data.stage || event.shiftKey) return;
+    const ahead = { ArrowRight: 1, PageDown: 1, " ": 1, ArrowLeft: -1, PageUp: -1 }[event.key], photos = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!ahead && !photos) return;
+    event.preventDefault();
+    if (photos) this.send("walk", photos);
+    else this.go(ahead);
+  }
+  go(ahead) { if (!this.step(ahead)) this.send("walk", ahead); }
+  step(ahead) {
+    const next = this.many ? null : this.maps[this.maps.indexOf(this.shown) + ahead];
+    this.show(next, true);
+    return !!next;
+  }
+  walk(down, right) {
+    const { rows, columns } = this.shown ?? this.data.grid, [i, j] = this.cell ?? [0, -right];
+    this.hoverAt(Math.min(rows - 1, Math.max(0, i + down)), Math.min(columns - 1, Math.max(0, j + right)), rows, columns);
+    this.parts.live.textContent = this.panes.map((pane) => this.reading(pane.map)).join(". ");
+  }
+  hoverAt(i, j, rows, columns) {
+    page.hover = { photo: this.data.photo, u: (j + 0.5) / columns, v: (i + 0.5) / rows };
+    say("hover");
+  }
+
+  // Pointer.
+
+  get window() {
+    const [width, height] = this.data.size, { z, x, y } = page.view, w = width / z, h = height / z;
+    return { x: Math.min(width - w, Math.max(0, (x / 100) * width - w / 2)), y: Math.min(height - h, Math.max(0, (y / 100) * height - h / 2)), w, h };
+  }
+  pixel(pane, event) {
+    const rect = pane.base.getBoundingClientRect(), seen = this.window;
+    return [seen.x + ((event.clientX - rect.left) / rect.width) * seen.w, seen.y + ((event.clientY - rect.top) / rect.height) * seen.h];
+  }
+  place([x, y]) {
+    const [left, top, right, bottom] = this.data.seen;
+    return { photo: this.data.photo, u: (x - left) / (right - left), v: (y - top) / (bottom - top) };
+  }
+  listen(pane) {
+    const { top } = pane;
+    let from = null, last = null;
+    top.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      from = last = this.pixel(pane, event);
+      if (event.pointerType !== "touch") top.setPointerCapture(event.pointerId);
+    });
+    top.addEventListener("pointermove", (event) => {
+      const at = this.pixel(pane, event), [width, height] = this.data.size;
+      if (from && event.shiftKey) return change({ x: page.view.x - ((at[0] - last[0]) / width) * 100, y: page.view.y - ((at[1] - last[1]) / height) * 100 });
+      last = at;
+      this.drag = from && Math.hypot(at[0] - from[0], at[1] - from[1]) > this.window.w / 80 ? [from, at] : null;
+      page.hover = this.place(at);
+      say("hover");
+    });
+    top.addEventListener("pointerleave", () => { page.hover = null; say("hover"); });
+    top.addEventListener("pointercancel", () => { from = this.drag = null; });
+    top.addEventListener("pointerup", (event) => {
+      const drag = this.drag, begin = from;
+      from = this.drag = null;
+      if (!begin || event.shiftKey) return;
+      const at = this.pixel(pane, event), map = pane.map ?? { rows: this.data.grid[0], columns: this.data.grid[1] };
+      const ends = drag ?? [at, at], clip = (n) => Math.min(1 - 1e-9, Math.max(0, n));
+      const inside = !drag && !cellOf(map, this.place(at));
+      if (inside) return;
+      const [a, b] = ends.map((end) => { const { u, v } = this.place(end); return cellOf(map, { u: clip(u), v: clip(v) }); });
+      this.choose([Math.min(a[0], b[0]), Math.min(a[1], b[1])], [Math.max(a[0], b[0]), Math.max(a[1], b[1])], ends, pane.map);
+    });
+    top.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      const [x, y] = this.pixel(pane, event), [width, height] = this.data.size, z = Math.max(1, page.view.z * Math.exp(-event.deltaY / 300)), k = page.view.z / z;
+      const seen = this.window, cx = x + (seen.x + seen.w / 2 - x) * k, cy = y + (seen.y + seen.h / 2 - y) * k;
+      change({ z, x: (cx / width) * 100, y: (cy / height) * 100 });
+    }, { passive: false });
+  }
+  choose(first, last, pixels, map = this.shown) {
+    const { rows, columns } = map ?? this.data.grid, [left, top, right, bottom] = this.data.seen;
+    const edge = ([i, j], d) => [left + ((j + d) * (right - left)) / columns, top + ((i + d) * (bottom - top)) / rows];
+    const [a, b] = pixels ?? [edge(first, 0), edge(last, 1)];
+    this.send("region", { positions: [...first, ...last], map: map?.id ?? null, pixels: boxOf(a, b) });
+  }
+
+  // Reading a position.
+
+  /** The place under the pointer, of whichever viewer: when they are of one photo they share it. */
+  get hover() { return page.hover?.photo === this.data.photo ? page.hover : null; }
+  reading(map) { return map && this.hover ? readPosition(map, cellOf(map, this.hover)) : ""; }
+  point() {
+    const lead = this.panes?.[0]?.map;
+    this.cell = lead && this.hover && cellOf(lead, this.hover);
+    for (const pane of this.panes ?? []) {
+      if (this.many) {
+        const cell = pane.map && this.hover && cellOf(pane.map, this.hover);
+        const value = cell && pane.map.values[cell[0] * pane.map.columns + cell[1]];
+        pane.value.textContent = cell ? (pane.map.kind === "labels" ? pane.map.legend[value] ?? "" : written(value, pane.map.unit, pane.map.kind))
+          : page.view.u && pane.map && pane.map.kind !== "labels" ? `max ${written(this.limit(pane.map), pane.map.unit, "")}` : "";
+      }
+      this.outline(pane);
+    }
+    this.parts.readout.textContent = this.reading(lead) || lead?.caption || this.data.caption;
+  }
+
+  // Drawing.
+
+  paint() {
+    const image = this.data && page.photos.get(this.data.photo);
+    if (!image || !this.panes) return;
+    const [width, height] = this.data.size, ratio = window.devicePixelRatio || 1, room = this.panes[0].box.clientWidth;
+    const tallest = this.data.stage ? window.innerHeight - 56 : document.fullscreenElement ? window.innerHeight - 190 : this.data.tallest;
+    const wide = Math.max(1, Math.min(room, (tallest * width) / height)), high = Math.max(1, (wide * height) / width);
+    for (const pane of this.panes) {
+      for (const canvas of [pane.base, pane.top]) {
+        canvas.style.width = `${wide}px`;
+        canvas.style.height = `${high}px`;
+        const [w, h] = [Math.max(1, Math.round(wide * ratio)), Math.max(1, Math.round(high * ratio))];
+        if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
+      }
+      this.draw(pane, image);
+    }
+    this.point();
+  }
+  /** Left, top, width, height on a canvas of a box of the photo, in whole pixels. */
+  onCanvas(canvas, [left, top, right, bottom]) {
+    const seen = this.window, x = (value) => Math.round(((value - seen.x) / seen.w) * canvas.width), y = (value) => Math.round(((value - seen.y) / seen.h) * canvas.height);
+    return [x(left), y(top), Math.max(1, x(right) - x(left)), Math.max(1, y(bottom) - y(top))];
+  }
+  draw({ base, map }, image) {
+    const context = base.getContext("2d"), backdrop = this.backdrop(base, image), seen = this.onCanvas(base, this.data.seen);
+    context.drawImage(backdrop, 0, 0);
+    if (!map?.values || map.kind === "photo") return;
+    context.save();
+    context.beginPath();
+    context.rect(0, 0, (base.width * page.view.w) / 100, base.height);
+    context.clip();
+    context.globalAlpha = page.view.o / 100;
+    context.imageSmoothingEnabled = !!page.view.s && map.kind !== "labels";
+    context.drawImage(this.picture(map), ...seen);
+    context.restore();
+    if (page.view.w < 100 && page.view.w > 0) context.fillRect((base.width * page.view.w) / 100, 0, 1, base.height);
+  }
+  backdrop(canvas, image) {
+    const seen = this.window, key = [this.data.photo, canvas.width, canvas.height, Object.values(seen), this.data.seen].join();
+    if (this.backed !== key) this.back = drawPhoto(image, canvas, seen, this.data.size, this.onCanvas(canvas, this.data.seen));
+    this.backed = key;
+    return this.back;
+  }
+  picture(map) {
+    const { s, t, p } = page.view, labels = map.kind === "labels", limit = labels ? 1 : this.limit(map), stops = labels ? this.data.palette : this.stops(map);
+    const key = [limit, s, t, p, stops].join(), id = map === this.guest ? "guest" : map.id;
+    if (this.painted.get(id)?.key !== key) {
+      const canvas = labels ? drawLabels(map, (label) => this.colourOf(label)) : drawMap(map, { limit, stops, smooth: !!s, threshold: t / 100, positive: !!p });
+      this.painted.set(id, { key, canvas });
+    }
+    return this.painted.get(id).canvas;
+  }
+  outline({ top, map }) {
+    const context = top.getContext("2d"), line = Math.max(1, Math.round(window.devicePixelRatio || 1));
+    context.clearRect(0, 0, top.width, top.height);
+    const frame = (box, colour, width, dash) => drawFrame(context, this.onCanvas(top, box), colour, width, dash);
+    const both = (box, width, dash) => { frame(box, "#ffffff", width + 2 * line); frame(box, "#141414", width, dash); };
+    if (map?.mark) frame(this.rectangle(map, ...map.mark, ...map.mark), "#141414", line);
+    if (map?.box) both(map.box, 2 * line, [6 * line, 4 * line]);
+    if (this.data.region && map) frame(this.rectangle(map, ...this.data.region), "#c8792f", 3 * line);
+    const cell = map && this.hover && cellOf(map, this.hover);
+    if (cell) both(this.rectangle(map, ...cell, ...cell), line);
+    if (this.drag) both(boxOf(...this.drag), line);
+  }
+  rectangle({ rows, columns }, top, left, bottom, right) {
+    const [l, t, r, b] = this.data.seen, x = (n) => l + (n * (r - l)) / columns, y = (n) => t + (n * (b - t)) / rows;
+    return [x(left), y(top), x(right + 1), y(bottom + 1)];
+  }
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".viewer");
+  root.viewer ??= new Viewer(root);
+  root.viewer.receive(data, setTriggerValue);
+}

@@ -1,0 +1,92 @@
+"""Each position asked by itself: which class it would say, and how far the answers agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from explorer.analysis import Analysis, Outcome
+from explorer.errors import ParameterError
+from explorer.networks.head import has_slopes_of_its_own
+
+OTHERS = -1  # the label of a position whose winner is not among the classes that are named
+
+
+class Won(NamedTuple):
+    """A class and the number of positions whose own most probable class it is."""
+
+    class_index: int
+    name: str
+    positions: int
+
+
+@dataclass(frozen=True, eq=False)
+class Winners:
+    """Which class wins each position, by its vote softmax(head(F_ij)).
+
+    Attributes:
+        labels: (H, W) int64, a place in `classes`, or -1 where another class wins or none does.
+        classes: at most as many as were asked for, by positions won, ties by class index.
+        others: number of positions won by classes that are not named.
+        unanswered: number of positions whose votes are NaN, which no class wins.
+        top: for each position, row by row, its three most probable classes (name, probability), best first; empty
+            where its votes are NaN.
+    """
+
+    labels: np.ndarray
+    classes: list[Won]
+    others: int
+    unanswered: int
+    top: list[list[tuple[str, float]]]
+
+
+def winners(analysis: Analysis, most: int = 7) -> Winners:
+    """The class that wins each position, with the `most` that win most of them by name; remembered.
+
+    Raises ParameterError when `most` is not a whole number of at least 1.
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise ParameterError(f"The number of classes to name is {most!r}; expected a whole number of at least 1.")
+    return analysis.remember(("winners", most), lambda: _winners(analysis, most))
+
+
+def _winners(analysis: Analysis, most: int) -> Winners:
+    names = analysis.network.class_names
+    grid = tuple(analysis.feature_maps.shape[1:])
+    votes = analysis.votes().detach().numpy().reshape(-1, grid[0] * grid[1])
+    answered = np.isfinite(votes).all(0)
+    best = _best(np.where(answered, votes, 0), 3)
+    won, counts = np.unique(best[0, answered], return_counts=True)
+    named = won[np.argsort(-counts, kind="stable")][:most]
+    labels = np.full(answered.shape, OTHERS)
+    for place, index in enumerate(named):
+        labels[answered & (best[0] == index)] = place
+    return Winners(
+        labels=labels.reshape(grid),
+        classes=[Won(int(index), names[index], int((labels == n).sum())) for n, index in enumerate(named)],
+        others=int((answered & (labels == OTHERS)).sum()),
+        unanswered=int((~answered).sum()),
+        top=[
+            [(names[index], float(votes[index, n])) for index in best[:, n]] if answered[n] else []
+            for n in range(len(answered))
+        ],
+    )
+
+
+def _best(votes: np.ndarray, count: int) -> np.ndarray:
+    """(count, positions): the classes with the largest votes, best first, ties by class index."""
+    votes, found = votes.copy(), []
+    for _ in range(min(count, len(votes))):  # some passes cost less than sorting a thousand classes
+        found.append(votes.argmax(0))
+        np.put_along_axis(votes, found[-1][None], -1.0, 0)
+    return np.stack(found)
+
+
+def votes_average_to_logit(outcome: Outcome) -> bool:
+    """Whether each logit is the plain mean over positions of what they say by themselves, head(F_ij).
+
+    So it is under GAP with a head that is affine with slopes of its own: the head of a mean is the mean of the heads.
+    """
+    return outcome.pooling == "gap" and has_slopes_of_its_own(outcome.analysis.network.head)

@@ -1,0 +1,59 @@
+"""Feature maps: which channels respond, where, and which of them pay for the class."""
+
+import streamlit as st
+
+from explorer.channels import channel_table
+from explorer.ui.channels import (
+    card_panel,
+    channel_choice,
+    channel_viewer,
+    channels_headline,
+    compare_choice,
+    running_sum,
+    talk_about_channels,
+    wall_choice,
+)
+from explorer.ui.controls import pooling_choice
+from explorer.ui.frame import frame, show_notices, shown_class
+from explorer.ui.maps import under
+from explorer.ui.places import place_panel
+from explorer.ui.state import write_url
+from explorer.ui.wall import put_channels, wall
+
+current, analysis = frame("Feature maps")
+channels_key = put_channels(analysis, current.photo.digest)
+
+
+@st.fragment
+def story() -> None:
+    chosen = current.choices
+    class_index = shown_class(current, analysis)
+    if current.left_frame(class_index):
+        st.rerun()
+    outcome = under(analysis, chosen.pooling)
+    table = channel_table(outcome, class_index)
+    order = table.order(chosen.rank, chosen.show)
+    channel, beside = channel_choice(current, table, order)
+    write_url(current, class_index)
+    show_notices(current, analysis)
+    if current.presenting:
+        talk_about_channels(current, outcome, class_index, table)
+        return
+    channels_headline(outcome, class_index, table)
+    left, right = st.columns([58, 42], gap="medium")
+    with left:
+        wall_choice(current, table)
+        wall(analysis, channels_key, order, table.contribution, key="wall", chosen=channel, beside=beside,
+             status=f"{len(order):,} of {table.count('all'):,} channels",
+             class_name=analysis.network.class_names[class_index],
+             on_channel=lambda clicked: current.choose(channel=clicked))
+        running_sum(outcome, class_index, table)
+    with right:
+        pooling_choice(current)
+        channel_viewer(current, outcome, class_index, channel, beside)
+        place_panel(current, outcome, class_index)
+        compare_choice(current, table)
+        card_panel(current, outcome, class_index, channel)
+
+
+story()

@@ -1,0 +1,57 @@
+"""Poolings: what each pooling keeps, and how the answer changes."""
+
+import streamlit as st
+
+from explorer.ui.channels import card_panel
+from explorer.ui.frame import frame, show_notices, shown_class
+from explorer.ui.maps import under
+from explorer.ui.places import place_panel
+from explorer.ui.poolings import (
+    answers_panel,
+    differences_panel,
+    formulas,
+    heads,
+    pair_choice,
+    path_panel,
+    poolings_choice,
+    poolings_headline,
+    rows_of_maps,
+    scatter_panel,
+    talk_about_poolings,
+)
+from explorer.ui.state import write_url
+
+current, analysis = frame("Poolings")
+
+
+@st.fragment
+def story() -> None:
+    chosen = current.choices
+    class_index = shown_class(current, analysis)
+    if current.left_frame(class_index):
+        st.rerun()
+    write_url(current, class_index)
+    show_notices(current, analysis)
+    outcomes = [under(analysis, spelling) for spelling in chosen.poolings]
+    if current.presenting:
+        talk_about_poolings(current, outcomes, class_index)
+        return
+    poolings_headline(outcomes, chosen.calibrated)
+    poolings_choice(current)
+    heads(current, outcomes, chosen.calibrated)
+    rows_of_maps(current, outcomes, class_index)
+    place_panel(current, outcomes[0], class_index)
+    answers_panel(current, outcomes, class_index)
+    left, right = st.columns([54, 46], gap="medium")
+    with left:
+        one, other = pair_choice(current, outcomes)
+        scatter_panel(current, one, other, class_index)
+    with right:
+        differences_panel(current, one, other, class_index)
+        if chosen.channel is not None:
+            card_panel(current, one, class_index, chosen.channel)
+    path_panel(current, analysis, class_index)
+    formulas(outcomes)
+
+
+story()
