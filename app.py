@@ -42,7 +42,7 @@ def story() -> None:
         pooling_choice(current)
         outcomes = [under(analysis, spelling) for spelling in compared]
         answers_and_channels(outcomes, outcome, class_index, chosen.calibrated, show)
-    downloads(analysis, outcome, class_index, chosen.calibrated)
+    downloads(outcome, class_index, chosen.calibrated)
 
 
 story()

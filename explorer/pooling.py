@@ -209,7 +209,8 @@ def _ray_quadrature(span: float, nodes: int = 14) -> list[tuple[float, float]]:
 def _lse_weights(feature_maps: Tensor, r: float) -> Tensor:
     """Softmax weights averaged along the ray t * F, t from 0 to 1: their product with F integrates the gradient."""
     exponents = r * (feature_maps - feature_maps.amax(PLACES, keepdim=True)).flatten(-2)
-    span = float(-exponents.amin()) if exponents.numel() else 0.0
+    # A channel that is not finite has no say in how finely the others are integrated.
+    span = float(-torch.nan_to_num(exponents, 0, 0, 0).amin()) if exponents.numel() else 0.0
     total = torch.zeros_like(exponents)
     for t, weight in _ray_quadrature(span):
         total.add_(torch.softmax(exponents * t, -1), alpha=weight)

@@ -55,7 +55,7 @@ def story() -> None:
         else:
             cam_grid(current, outcome, classes)
     place_panel(current, outcome, class_index)
-    downloads(analysis, outcome, class_index, chosen.calibrated)
+    downloads(outcome, class_index, chosen.calibrated, classes, chosen.poolings)
 
 
 story()

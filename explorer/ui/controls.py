@@ -7,7 +7,6 @@ from typing import Any
 
 import streamlit as st
 
-from explorer import Analysis
 from explorer.analysis import Outcome
 from explorer.export import arrays_npz, overlay_png
 from explorer.pooling import POOLINGS, parse_pooling
@@ -72,8 +71,14 @@ def pooling_in_words(spelling: str) -> str:
     return POOLINGS[key].label(**parameters)
 
 
-def downloads(analysis: Analysis, outcome: Outcome, class_index: int, calibrated: bool) -> None:
-    """Overlay, arrays, numbers and a report of it all; each is made when it is asked for."""
+def downloads(
+    outcome: Outcome, class_index: int, calibrated: bool,
+    classes: Sequence[int] | None = None, poolings: Sequence[str] | None = None,
+) -> None:
+    """Overlay, arrays, numbers and a report of it all; each is made when it is asked for.
+
+    The report compares the classes and poolings given, or those that `report_html` chooses.
+    """
     name = f"poolscope_{outcome.pooling}_{class_index}"
     files = (
         ("Overlay, PNG", f"{name}.png", "image/png", lambda: overlay_png(outcome, class_index)),
@@ -81,7 +86,8 @@ def downloads(analysis: Analysis, outcome: Outcome, class_index: int, calibrated
         ("Arrays, npz", f"{name}.npz", "application/octet-stream", lambda: arrays_npz(outcome, class_index)),
         ("Numbers, JSON", f"{name}.json", "application/json",
          lambda: record_json(outcome, class_index, calibrated)),
-        ("Report, HTML", f"{name}.html", "text/html", lambda: report_html(outcome, class_index, calibrated)),
+        ("Report, HTML", f"{name}.html", "text/html",
+         lambda: report_html(outcome, class_index, calibrated, classes, poolings)),
     )
     columns = st.columns(len(files), gap="small")
     for column, (label, file, kind, make) in zip(columns, files, strict=True):

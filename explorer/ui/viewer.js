@@ -18,8 +18,7 @@ class Viewer {
     root.setAttribute("role", "group");
     root.addEventListener("keydown", (event) => this.press(event));
     new ResizeObserver(() => this.paint()).observe(root);
-    const hear = { view: () => this.refresh(), hover: () => this.point(), photo: () => this.paint(),
-      pack: () => this.refresh(), show: (detail) => this.follow(detail) };
+    const hear = { view: () => this.refresh(), hover: () => this.point(), photo: () => this.paint(), show: (told) => this.follow(told) };
     for (const [name, answer] of Object.entries(hear)) whileShown(root, page.bus, name, (event) => this.data && answer(event.detail));
     whileShown(root, document, "keydown", (event) => this.data?.main && this.pressAnywhere(event));
     whileShown(root, document, "fullscreenchange", () => setTimeout(() => this.paint(), 60));
@@ -27,12 +26,11 @@ class Viewer {
 
   async receive(data, send) {
     this.send = send;
-    const told = this.data && JSON.stringify(this.data.chosen) !== JSON.stringify(data.chosen);
+    const told = this.data && this.data.chosen !== data.chosen;
     this.arriving = data;
     const pack = data.pack ? await unpack(data.pack) : { n: 0, at: () => null };
     if (this.arriving !== data) return; // newer data came while this was unpacked
     if (told && data.main) page.view.m = "";
-    const photo = page.photos.has(data.photo);
     Object.assign(this, { data, guest: null, titled: null });
     this.maps = data.maps.map((map, i) => ({ ...map, values: pack.at(i), rows: pack.rows, columns: pack.columns }));
     this.painted.clear();
@@ -40,7 +38,7 @@ class Viewer {
     this.root.setAttribute("aria-label", data.name);
     this.setUpTools();
     this.refresh();
-    if (photo) rememberView();
+    rememberView();
   }
 
   // What is shown.

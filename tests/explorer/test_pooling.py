@@ -377,3 +377,16 @@ def test_the_default_parameter_is_what_is_used_without_one():
 def test_the_registry_cannot_be_changed():
     with pytest.raises(TypeError):
         POOLINGS["new"] = POOLINGS["gap"]
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_not_finite_spoils_its_own_channel_and_raises_nothing(pooling, bad):
+    feature_maps = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(1))
+    feature_maps[1, 2, 3] = bad
+    value, weights = POOLINGS[pooling].value(feature_maps), POOLINGS[pooling].weights(feature_maps)
+    assert weights.shape == feature_maps.shape
+    if pooling != "attention":  # whose weights are the same for all channels, so that one spoils them all
+        alone = feature_maps[[0, 2]]
+        torch.testing.assert_close(value[[0, 2]], POOLINGS[pooling].value(alone))
+        torch.testing.assert_close(weights[[0, 2]], POOLINGS[pooling].weights(alone), atol=1e-6, rtol=1e-5)
