@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> list[str]:
     written = write(files, sources, Path(options.out))
     return [
         *describe(outcome, options.photo), "",
-        *table(export.under_each_pooling(outcome), calibrated), "",
+        *table(outcome.under_each_pooling(), calibrated), "",
         *account(outcome, class_index, calibrated), *remarks, "",
         *(f"Wrote {printable(file)}" for file in written),
     ]

@@ -18,7 +18,7 @@ from explorer.evidence import Evidence, take_apart
 from explorer.framing import Framing, frame
 from explorer.images import read_image
 from explorer.networks.network import Network
-from explorer.pooling import pooling_of
+from explorer.pooling import POOLINGS, pooling_of
 
 OUTCOMES = 24  # kept by an analysis: a slider that is dragged along a parameter asks for many
 
@@ -263,6 +263,15 @@ class Outcome:
         heard = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}
         key = ("cam", method, class_index, repr(sorted(heard.items())))
         return self.remember(key, lambda: chosen.compute(self.tail, class_index, **options))
+
+    def under_each_pooling(self) -> list[Outcome]:
+        """The image under every pooling there is, in the registry's order.
+
+        This one's pooling has its parameters, the native one the network's, the others their usual ones.
+        """
+        analysis = self.analysis
+        known = {analysis.network.pooling.key: analysis.under(), self.pooling: self}
+        return [known.get(key) or analysis.under(key) for key in POOLINGS]
 
     @property
     def tail(self) -> Tail:

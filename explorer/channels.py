@@ -14,7 +14,6 @@ from torch import Tensor
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ParameterError
 from explorer.networks.head import has_slopes_of_its_own, head_kind, hold
-from explorer.pooling import POOLINGS
 
 _MOST_BINS = 20
 _ROUNDING = 1e-9  # by which a share may be missed: in binary, three tenths of ten are a hair less than three
@@ -218,19 +217,13 @@ def channel_card(outcome: Outcome, class_index: int, channel: int) -> ChannelCar
         channel=channel, contribution=float(table.contribution[channel]), weight=float(table.weight[channel]),
         rank=rank, count=len(table.contribution),
         pooled_under=[
-            PooledUnder(each.name, each.label, float(each.pooled[channel])) for each in _under_each_pooling(outcome)
+            PooledUnder(each.name, each.label, float(each.pooled[channel])) for each in outcome.under_each_pooling()
         ],
         speaks_for=speaks_for, speaks_against=speaks_against,
         weights_are="weights" if has_slopes_of_its_own(outcome.analysis.network.head) else "slopes at this photo",
         histogram=_histogram(values), minimum=float(values.min()), maximum=float(values.max()),
         mean=mean, zero_share=float((values == 0).mean()),
     )
-
-
-def _under_each_pooling(outcome: Outcome) -> list[Outcome]:
-    """The outcome's own pooling with its parameters, the native one with the network's, the others as they are."""
-    known = {outcome.analysis.network.pooling.key: outcome.analysis.under(), outcome.pooling: outcome}
-    return [known.get(key) or outcome.analysis.under(key) for key in POOLINGS]
 
 
 def _spoken_for(outcome: Outcome, channel: int, count: int = 5) -> tuple[list[ClassWeight], list[ClassWeight]]:

@@ -15,7 +15,6 @@ import torch
 import explorer
 from explorer.analysis import Analysis, Answer, Outcome
 from explorer.images import digest
-from explorer.pooling import POOLINGS
 from explorer.render import png
 
 
@@ -64,16 +63,6 @@ def _detached(values: Any) -> Any:
     return values.detach().numpy() if isinstance(values, torch.Tensor) else values
 
 
-def under_each_pooling(outcome: Outcome) -> list[Outcome]:
-    """The photo under every pooling there is, in the registry's order.
-
-    The outcome's own pooling has the outcome's parameters, the native one the network's, the others their defaults.
-    """
-    analysis = outcome.analysis
-    known = {analysis.network.pooling.key: analysis.under(), outcome.pooling: outcome}
-    return [known.get(key) or analysis.under(key) for key in POOLINGS]
-
-
 def numbers(outcome: Outcome, class_index: int, calibrated: bool = False) -> dict[str, Any]:
     """A record of what was computed, from plain dicts, lists, strings and numbers; one that is not finite is None.
 
@@ -99,7 +88,7 @@ def numbers(outcome: Outcome, class_index: int, calibrated: bool = False) -> dic
         },
         "top": [
             {**_pooling(each, calibrated), "classes": [_answer(answer) for answer in each.top(5, calibrated)]}
-            for each in under_each_pooling(outcome)
+            for each in outcome.under_each_pooling()
         ],
         "versions": versions(),
     })

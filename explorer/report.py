@@ -164,7 +164,7 @@ def _answers(outcome: Outcome, class_index: int, calibrated: bool) -> Markup:
     note = (f"The head was trained with {native.name}; under any other pooling the answer is a what-if. " +
             ("A calibrated one has its logits multiplied by one fitted number, which changes no rank."
              if calibrated else "The probabilities of what-ifs are as the head gives them, and mostly too sure."))
-    tables = (_answers_under(each, class_index, calibrated) for each in export.under_each_pooling(outcome))
+    tables = (_answers_under(each, class_index, calibrated) for each in outcome.under_each_pooling())
     return _section("What it says under each pooling", tag("p", note, class_="note"),
                     tag("div", *tables, class_="answers"))
 

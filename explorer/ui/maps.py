@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from explorer import CAM_METHODS, POOLINGS, Analysis
+from explorer import CAM_METHODS, Analysis
 from explorer.analysis import Outcome
 from explorer.channels import channel_table
 from explorer.comparison import entropy, looks, positions_carrying
@@ -144,20 +146,11 @@ def channel_map(outcome: Outcome, class_index: int, channel: int, scale: str = "
     )
 
 
-def evidence_maps(spellings: dict[str, Outcome], classes: list[int], calibrated: bool) -> list[Map]:
+def evidence_maps(outcomes: Sequence[Outcome], classes: list[int], calibrated: bool) -> list[Map]:
     """Evidence of some classes under some poolings; maps under one pooling share a scale."""
-    for outcome in spellings.values():
+    for outcome in outcomes:
         outcome.evidences(classes)
     return [
-        evidence_map(outcome, index, scale=spelling, calibrated=calibrated)
-        for spelling, outcome in spellings.items() for index in classes
+        evidence_map(outcome, index, scale=spelt(outcome), calibrated=calibrated)
+        for outcome in outcomes for index in classes
     ]
-
-
-def all_outcomes(analysis: Analysis, chosen: Outcome) -> dict[str, Outcome]:
-    """Every pooling by its spelling, the native one first; the chosen one with its own parameter."""
-    outcomes = {outcome.pooling: outcome for outcome in (analysis.under(), chosen)}
-    for key in POOLINGS:
-        outcomes.setdefault(key, analysis.under(key))
-    outcomes[chosen.pooling] = chosen
-    return {spelt(outcome): outcome for outcome in outcomes.values()}

@@ -9,7 +9,7 @@ from explorer import render
 from explorer.analysis import Analysis, Answer, Outcome
 from explorer.evidence import Evidence
 from explorer.ui.board import Node, board, el, picture
-from explorer.ui.maps import all_outcomes, evidence_maps, name_in_links, spelt
+from explorer.ui.maps import evidence_maps, name_in_links, spelt
 from explorer.ui.places import hears
 from explorer.ui.state import Session
 from explorer.ui.viewer import Look, stack, viewer
@@ -45,10 +45,9 @@ def evidence_panel(current: Session, analysis: Analysis, outcome: Outcome, class
     """The photo in the viewer, with the evidence of the likeliest classes under every pooling to choose from."""
     chosen = current.choices
     classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(5))]))
-    outcomes = all_outcomes(analysis, outcome)
-    maps = analysis.remember(
-        ("explore", *outcomes, *classes, chosen.calibrated),
-        lambda: stack(evidence_maps(outcomes, classes, chosen.calibrated)),
+    maps = outcome.remember(
+        ("explore", *classes, chosen.calibrated),
+        lambda: stack(evidence_maps(outcome.under_each_pooling(), classes, chosen.calibrated)),
     )
     def follow(picked: list) -> None:
         current.choose(pooling=picked[0], class_index=picked[1])

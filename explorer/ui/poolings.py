@@ -199,7 +199,8 @@ def path_panel(current: Session, analysis: Analysis, class_index: int) -> None:
     )
     st.plotly_chart(figure, key="path_figure", config={"displayModeBar": False})
     board(el("p", f"{walked.parameter.name}: {walked.parameter.explanation}. " + (
-        "Probabilities are calibrated all along." if walked.calibrated else
+        f"Probabilities are calibrated all along; {native.name}'s own answer, which never is, gives "
+        f"{names[0]} {percent(native.answer(classes[0]).probability)}." if walked.calibrated else
         "Probabilities are the head's own, not calibrated"
         + (": not every value of this parameter has a fitted number." if chosen.calibrated else ".")),
         class_="note"), key="path_note")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.analysis import Analysis, Outcome
-from explorer.ui.maps import all_outcomes, evidence_maps, photo_map
+from explorer.ui.maps import evidence_maps, photo_map
 from explorer.ui.places import hears
 from explorer.ui.state import Session
 from explorer.ui.viewer import Look, Map, stack, viewer
@@ -26,9 +26,8 @@ def talk_about_evidence(current: Session, analysis: Analysis, outcome: Outcome, 
     """The evidence for the class shown and the likeliest ones, under the pooling chosen and beside it."""
     chosen = current.choices
     classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(3))]))
-    outcomes = all_outcomes(analysis, outcome)
-    native = next(iter(outcomes))
-    steps = evidence_maps({native: outcomes[native]}, classes, chosen.calibrated)
-    steps += evidence_maps({key: each for key, each in outcomes.items() if each.pooling in ("gmp", "attention")},
-                           classes[:1], chosen.calibrated)
-    talk(current, analysis, steps)
+    native = analysis.under()
+    beside = {each.pooling: each for each in (outcome, analysis.under("gmp"), analysis.under("attention"))}
+    others = [each for each in beside.values() if each is not native]
+    steps = evidence_maps([native], classes, chosen.calibrated)
+    talk(current, analysis, steps + evidence_maps(others, classes[:1], chosen.calibrated))

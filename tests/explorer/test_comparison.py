@@ -1,0 +1,315 @@
+"""Two poolings side by side, against sums written out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from explorer import POOLINGS, analyse
+from explorer.comparison import (
+    effective_positions,
+    entropy,
+    largest_differences,
+    looks,
+    path,
+    positions_carrying,
+)
+from explorer.errors import ParameterError
+from explorer.networks.calibration import Calibration
+from tests.explorer import second_derivations as again
+from tests.explorer.tiny import analysis_of, heads, linear, random_maps
+
+NAN, INF = float("nan"), float("inf")
+WITH_PARAMETER = [key for key, pooling in POOLINGS.items() if pooling.parameter]
+
+# Where a pooling looks.
+
+
+@pytest.mark.parametrize("key", POOLINGS)
+def test_looks_agrees_with_plain_loops_over_channels_and_positions(make_network, key):
+    maps = random_maps(5, 3, 4)
+    row = [1.5, -2.0, 0.25, 0.0, 0.75]
+    outcome = analysis_of(make_network(linear([row], [0.3]), classes=1), maps).under(key)
+    parameter = (POOLINGS[key].parameter.default,) if POOLINGS[key].parameter else ()
+    plain = maps.double().tolist()
+    weights, pooled = again.pooling_weights(key, plain, *parameter), again.pooled(key, plain, *parameter)
+    sizes = [abs(a * y) for a, y in zip(row, pooled, strict=True)]
+    expected = np.zeros((3, 4))
+    for k in range(5):
+        total = sum(sum(line) for line in weights[k])
+        for i in range(3):
+            for j in range(4):
+                expected[i, j] += sizes[k] / sum(sizes) * weights[k][i][j] / total
+    found = looks(outcome, 0)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@st.composite
+def maps_and_weights(draw):
+    channels, rows, columns = (draw(st.integers(1, most)) for most in (4, 3, 3))
+    number = st.sampled_from([0.0, 0.0, 1e-20, 0.3, 1.0, 7.0, -2.0])
+    maps = draw(st.lists(number, min_size=channels * rows * columns, max_size=channels * rows * columns))
+    weights = draw(st.lists(number, min_size=channels, max_size=channels))
+    return torch.tensor(maps).reshape(channels, rows, columns), weights
+
+
+@given(maps_and_weights(), st.sampled_from(list(POOLINGS)))
+def test_looks_sums_to_one_and_is_never_negative(make_network, case, key):
+    maps, weights = case
+    outcome = analysis_of(make_network(linear([weights], [0.0]), classes=1, channels=len(maps)), maps).under(key)
+    found = looks(outcome, 0)
+    assert found.shape == maps.shape[1:]
+    assert (found >= 0).all()
+    assert found.sum() == pytest.approx(1, abs=1e-12)
+    assert -1e-9 <= entropy(found) <= math.log2(found.size) + 1e-9
+    assert 1 <= positions_carrying(found) <= found.size
+
+
+def test_gap_looks_everywhere_alike_and_gmp_at_the_maxima(make_network):
+    maps = torch.tensor([[[5.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [2.0, 2.0]]])
+    analysis = analysis_of(make_network(linear([[3.0, -2.5]], [0.0]), classes=1, channels=2), maps)
+    assert looks(analysis.under("gap"), 0) == pytest.approx(np.full((2, 2), 0.25))
+    # Under GMP the channels contribute 15 and -5: three quarters and one, the latter in two tied halves.
+    assert looks(analysis.under("gmp"), 0) == pytest.approx(np.array([[0.75, 0.0], [0.125, 0.125]]))
+
+
+def test_all_channels_count_alike_when_nothing_contributes(make_network):
+    maps = torch.tensor([[[5.0, 1.0]], [[0.0, 2.0]]])
+    network = make_network(linear([[0.0, 0.0]], [1.0]), classes=1, channels=2)
+    assert looks(analysis_of(network, maps).under("gmp"), 0).tolist() == [[0.5, 0.5]]
+    # GeM gives a map below 0 no weights at all: what is left is an even map.
+    assert looks(analysis_of(network, -maps - 1).under("gem"), 0).tolist() == [[0.5, 0.5]]
+
+
+def test_a_channel_that_is_not_finite_is_not_looked_at(make_network):
+    maps = torch.tensor([[[5.0, 1.0]], [[NAN, 2.0]], [[INF, 0.0]]])
+    network = make_network(linear([[1.0, 1.0, 1.0]], [1.0]), classes=1, channels=3)
+    assert looks(analysis_of(network, maps).under("gmp"), 0).tolist() == [[1.0, 0.0]]
+    assert looks(analysis_of(network, torch.full((3, 1, 2), NAN)).under("attention"), 0).tolist() == [[0.5, 0.5]]
+
+
+def test_looks_asks_for_a_class_that_exists(make_network):
+    with pytest.raises(ParameterError, match="no class 9"):
+        looks(analysis_of(make_network(), random_maps()).under("gap"), 9)
+
+
+def test_on_a_photo_gap_looks_at_all_positions_and_gmp_at_fewer(network, examples):
+    analysis = analyse(network, examples["cat"])
+    assert effective_positions(looks(analysis.under("gap"), 281)) == pytest.approx(49)
+    assert effective_positions(looks(analysis.under("gmp"), 281)) < 45
+    assert looks(analysis.under("gem", p=1), 281) == pytest.approx(np.full((7, 7), 1 / 49), abs=1e-9)
+
+
+# How many positions that is.
+
+
+@pytest.mark.parametrize(("weights", "bits"), [
+    ([[1.0]], 0), ([[0.0, 1.0]], 0), ([[0.5, 0.5]], 1), ([[0.25, 0.25], [0.25, 0.25]], 2),
+    ([[0.5, 0.25], [0.25, 0.0]], 1.5), ([[0.125] * 8], 3),
+])
+def test_entropy_by_hand(weights, bits):
+    found = entropy(np.array(weights))
+    assert found == bits
+    assert math.copysign(1, found) == 1
+    assert effective_positions(np.array(weights)) == 2 ** bits
+
+
+def test_the_entropy_of_what_is_not_a_number_is_none_either():
+    assert math.isnan(entropy(np.array([[NAN, 1.0]])))
+    assert math.isnan(effective_positions(np.array([[NAN, 1.0]])))
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=12).filter(lambda values: sum(values) > 1e-3))
+def test_entropy_agrees_with_its_definition_and_the_order_of_positions_does_not_matter(values):
+    shares = [value / sum(values) for value in values]
+    expected = sum(-share * math.log2(share) for share in shares if share > 0)
+    assert entropy(np.array([shares])) == pytest.approx(expected, abs=1e-9)
+    assert entropy(np.array([shares[::-1]]).T) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("weights", "share", "count"), [
+    ([[0.5, 0.3, 0.2]], 0.8, 2), ([[0.5, 0.3, 0.2]], 0.5, 1), ([[0.5, 0.3, 0.2]], 0.51, 2), ([[0.2, 0.5, 0.3]], 1, 3),
+    ([[1.0, 0.0]], 1, 1), ([[0.3] * 5], 0.8, 4), ([[0.7] * 5], 0.8, 4), ([[1 / 49] * 49], 0.8, 40),
+    ([[0.0, 0.0]], 0.8, 0), ([[3.0, 1.0]], 0.7, 1),
+])
+def test_the_positions_that_carry_a_share_by_hand(weights, share, count):
+    assert positions_carrying(np.array(weights), share) == count
+
+
+@pytest.mark.parametrize("share", [0, -1, 1.1, NAN])
+def test_a_share_of_positions_outside_its_range_is_refused(share):
+    with pytest.raises(ParameterError, match="share is"):
+        positions_carrying(np.ones((2, 2)) / 4, share)
+
+
+# Where two poolings part.
+
+
+def test_the_largest_differences_by_hand(make_network):
+    # GAP keeps 1, 2, 0.5 and 0; GMP 4, 2, 1 and 0. Weights 1, 5, -8, 9.
+    maps = torch.tensor([[[4.0, 0.0, 0.0, 0.0]], [[2.0, 2.0, 2.0, 2.0]], [[1.0, 1.0, 0.0, 0.0]], [[0.0] * 4]])
+    network = make_network(linear([[1.0, 5.0, -8.0, 9.0]], [0.0]), classes=1, channels=4)
+    analysis = analysis_of(network, maps)
+    found = largest_differences(analysis.under("gap"), analysis.under("gmp"), 0)
+    assert found == [(2, 0.5, 1.0, -4.0, -8.0, 4.0), (0, 1.0, 4.0, 1.0, 4.0, -3.0)]
+    assert found[0].difference == 4
+    assert largest_differences(analysis.under("gap"), analysis.under("gmp"), 0, count=1) == found[:1]
+    assert largest_differences(analysis.under("gap"), analysis.under("gap"), 0) == []
+
+
+@pytest.mark.parametrize("key", POOLINGS)
+def test_the_largest_differences_agree_with_a_plain_sort(network, examples, key):
+    analysis = analyse(network, examples["rocket"])
+    a, b = analysis.under("gap"), analysis.under(key, **({"a": 0.7} if key == "mixed" else {}))
+    of_a, of_b = (outcome.evidence(657).channels.double().tolist() for outcome in (a, b))
+    parts = [x - y for x, y in zip(of_a, of_b, strict=True)]
+    expected = sorted((k for k in range(1280) if parts[k] != 0), key=lambda k: (-abs(parts[k]), k))[:6]
+    found = largest_differences(a, b, 657)
+    assert [each.channel for each in found] == expected
+    for each in found:
+        assert each.pooled_b == pytest.approx(float(b.pooled[each.channel]))
+        assert each.difference == pytest.approx(each.contribution_a - each.contribution_b)
+
+
+def test_differences_that_are_not_finite_are_left_out(make_network):
+    maps = torch.tensor([[[NAN, 0.0]], [[INF, 0.0]], [[1.0, 0.0]], [[-INF, INF]]])
+    analysis = analysis_of(make_network(linear([[1.0] * 4], [0.0]), classes=1, channels=4), maps)
+    assert [each.channel for each in largest_differences(analysis.under("gap"), analysis.under("gmp"), 0)] == [2]
+
+
+def test_outcomes_of_networks_with_different_channels_are_not_compared(make_network):
+    a, b = (analysis_of(make_network(channels=n), random_maps(n)).under("gap") for n in (3, 4))
+    with pytest.raises(ParameterError, match="3 and 4 channels"):
+        largest_differences(a, b, 0)
+
+
+# Along a parameter.
+
+
+@pytest.mark.parametrize("key", WITH_PARAMETER)
+def test_each_step_of_a_path_is_what_the_network_says_there(network, examples, key):
+    analysis = analyse(network, examples["cat_and_coffee"])
+    parameter = POOLINGS[key].parameter
+    for calibrated in (False, True):
+        found = path(analysis, key, [285, 967, 0], calibrated, steps=7)
+        assert found.parameter is parameter
+        assert found.classes == (285, 967, 0)
+        assert (found.values[0], found.values[-1]) == parameter.usual
+        steps = found.values[1:] / found.values[:-1] if parameter.logarithmic else np.diff(found.values)
+        assert steps == pytest.approx(steps[0])
+        assert found.calibrated is calibrated
+        for n, value in enumerate(found.values):
+            outcome = analysis.under(key, **{parameter.name: float(value)})
+            expected = outcome.probabilities(calibrated)[[285, 967, 0]].numpy()
+            np.testing.assert_allclose(found.probabilities[n], expected, rtol=1e-3, atol=1e-5)
+            np.testing.assert_allclose(found.logits[n], outcome.logits[[285, 967, 0]].numpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("key", WITH_PARAMETER)
+def test_an_end_that_is_called_gap_or_gmp_is_it(make_network, key):
+    for maps in (random_maps(), random_maps() - 0.4, random_maps(5, 20, 20)):
+        for name in ("Linear", "LayerNorm, Linear", "polynomial"):
+            analysis = analysis_of(make_network(heads()[name]), maps)
+            found = path(analysis, key, [0, 1, 2, 3], steps=3)
+            for n, end in ((0, found.ends.low), (-1, found.ends.high)):
+                if end in {"GAP", "GMP"}:
+                    expected = analysis.under(end.lower()).logits.numpy()
+                    np.testing.assert_allclose(found.logits[n], expected, rtol=1e-4, atol=1e-4)
+                assert end
+
+
+def test_the_ends_are_said_as_they_are_for_these_maps(make_network):
+    def ends(key, maps):
+        return path(analysis_of(make_network(), maps), key, [0], steps=2).ends
+
+    assert ends("gem", random_maps()) == ("GAP", "towards GMP")
+    assert ends("gem", random_maps() - 1) == ("GAP, negatives as 0", "towards GMP, negatives as 0")
+    assert ends("topk", random_maps(5, 3, 4)) == ("GMP", "GAP")
+    assert ends("topk", random_maps(5, 10, 20)) == ("the 4 strongest of 200 positions", "GAP")
+    assert ends("mixed", random_maps()) == ("GAP", "GMP")
+
+
+def calibrated_with(network, **multipliers):
+    return dataclasses.replace(network, calibration=Calibration(multipliers))
+
+
+def test_a_path_is_calibrated_as_a_whole_or_not_at_all(make_network):
+    whole = calibrated_with(make_network(), gem=((1.0, 2.0), (10.0, 0.5)))
+    part = calibrated_with(make_network(), gem=((1.0, 2.0), (9.9, 0.5)))
+    raw = path(analysis_of(whole, random_maps()), "gem", [1, 2])
+    assert raw.calibrated is False
+    for network, expected in ((whole, True), (part, False), (make_network(), False)):
+        found = path(analysis_of(network, random_maps()), "gem", [1, 2], calibrated=True)
+        assert found.calibrated is expected
+        np.testing.assert_array_equal(found.logits, raw.logits)
+        assert np.array_equal(found.probabilities, raw.probabilities) is not expected
+    assert path(analysis_of(whole, random_maps()), "lse", [1], calibrated=True).calibrated is False
+
+
+def test_a_native_step_is_never_multiplied_and_does_not_stop_the_others(make_network):
+    network = calibrated_with(make_network(pooling="mixed", a=0.5), mixed=((0.0, 3.0), (1.0, 3.0)))
+    analysis = analysis_of(network, random_maps())
+    found, raw = (path(analysis, "mixed", [0, 1, 2, 3], calibrated, steps=3) for calibrated in (True, False))
+    assert found.calibrated is True
+    np.testing.assert_array_equal(found.probabilities[1], raw.probabilities[1])
+    for n in (0, 2):
+        powers = np.exp(3 * raw.logits[n])
+        np.testing.assert_allclose(found.probabilities[n], powers / powers.sum(), rtol=1e-9)
+
+
+def test_the_probabilities_are_of_all_classes_and_not_of_the_chosen_alone(make_network):
+    found = path(analysis_of(make_network(), random_maps()), "gem", [0, 1, 2, 3], steps=2)
+    assert found.probabilities.sum(1) == pytest.approx([1, 1])
+    one = path(analysis_of(make_network(), random_maps()), "gem", [2], steps=2)
+    np.testing.assert_array_equal(one.probabilities[:, 0], found.probabilities[:, 2])
+
+
+def test_a_path_needs_neither_the_backbone_nor_pooling_weights(make_network, monkeypatch):
+    network = make_network()
+    pooling = POOLINGS["gem"]
+    changed = dataclasses.replace(pooling, compute_weights=None)
+    monkeypatch.setattr("explorer.comparison.pooling_of", lambda key: changed)
+    before = network.backbone.calls
+    analysis = analysis_of(network, random_maps())
+    first = path(analysis, "gem", [0])
+    assert network.backbone.calls == before
+    monkeypatch.setattr("explorer.comparison.pooling_of", lambda key: dataclasses.replace(changed, compute_value=None))
+    np.testing.assert_array_equal(path(analysis, "gem", [0]).logits, first.logits)  # remembered
+
+
+@pytest.mark.parametrize("key", ["gap", "gmp", "softpool"])
+def test_a_pooling_without_a_parameter_has_no_path(make_network, key):
+    with pytest.raises(ParameterError, match="has no parameter"):
+        path(analysis_of(make_network(), random_maps()), key, [0])
+
+
+def test_an_unknown_pooling_class_or_number_of_steps_is_refused(make_network):
+    analysis = analysis_of(make_network(), random_maps())
+    with pytest.raises(ParameterError, match="no pooling 'max'"):
+        path(analysis, "max", [0])
+    with pytest.raises(ParameterError, match="no class 4"):
+        path(analysis, "gem", [0, 4])
+    for steps in (1, 0, 2.5, True):
+        with pytest.raises(ParameterError, match="steps"):
+            path(analysis, "gem", [0], steps=steps)
+
+
+@pytest.mark.parametrize("key", WITH_PARAMETER)
+def test_a_path_of_maps_that_are_not_finite_is_nan_and_no_error(make_network, key):
+    found = path(analysis_of(make_network(), torch.full((5, 2, 2), NAN)), key, [0], calibrated=True, steps=3)
+    assert np.isnan(found.probabilities).all()
+
+
+def test_one_position_and_one_class_are_enough(make_network):
+    network = make_network(linear([[2.0]], [1.0]), classes=1, channels=1)
+    for key in WITH_PARAMETER:
+        found = path(analysis_of(network, torch.full((1, 1, 1), 3.0)), key, [0], steps=4)
+        assert found.logits == pytest.approx(np.full((4, 1), 7.0), abs=1e-4)
+        assert found.probabilities.tolist() == [[1.0]] * 4

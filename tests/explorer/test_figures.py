@@ -1,0 +1,290 @@
+"""Figures: what is drawn is what was given, and names are text."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from explorer import figures
+from explorer.errors import ParameterError
+
+NAN, INF = float("nan"), float("inf")
+NASTY = "<b>bold</b> & <a href='javascript:alert(1)'>link</a> %{x}"
+
+
+def trace(figure: go.Figure, name: str) -> go.Scatter:
+    return next(each for each in figure.data if each.name == name)
+
+
+def sum_of_three(**options) -> go.Figure:
+    # Baseline 0.5; channel 7 adds 2, channel 1 adds 1, channel 4 takes 3.
+    return figures.running_sum(np.array([0.5, 2.5, 3.5, 0.5]), np.array([7, 1, 4]), 0.5, **options)
+
+
+def a_scatter(names=("GAP", "GMP"), **options) -> go.Figure:
+    return figures.scatter(np.array([0.0, 1.0, 2.0]), np.array([0.5, 4.0, 3.0]), np.array([0.1, -2.0, 0.0]), *names,
+                           **options)
+
+
+def a_path(names=("cat", "dog"), logarithmic=True, **options) -> go.Figure:
+    probabilities = np.array([[0.5, 0.25], [0.4, 0.35], [0.3, 0.45]])[:, : len(names)]
+    return figures.path(np.array([1.0, 3.0, 10.0]), probabilities, names, "p", logarithmic, **options)
+
+
+ALL = {"running sum": sum_of_three, "scatter": a_scatter, "path": a_path}
+
+
+# All of them.
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_figure_is_quiet(name):
+    figure = ALL[name]()
+    layout = figure.layout
+    for colour in (layout.paper_bgcolor, layout.plot_bgcolor):
+        assert colour == "rgba(0, 0, 0, 0)"
+    assert layout.dragmode is False
+    assert layout.xaxis.fixedrange is True
+    assert layout.yaxis.fixedrange is True
+    assert layout.font.size == 13
+    assert max(layout.margin.l, layout.margin.r, layout.margin.t, layout.margin.b) <= 32
+    assert layout.title.text is None
+    json.loads(figure.to_json())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_colour_of_text_is_left_to_the_template(name):
+    figure = ALL[name]()
+    figure.update_layout(template=None)
+    plain = json.loads(figure.to_json())
+
+    def fonts(value, path=()):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if "font" in key:
+                    assert "color" not in inner, path
+                fonts(inner, (*path, key))
+        elif isinstance(value, list):
+            for inner in value:
+                fonts(inner, path)
+
+    fonts(plain)
+
+
+def luminance(colour: str) -> float:
+    """As WCAG 2.2 has it."""
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colour", [*figures._CLASSES, figures._ACCENT, figures._GREY])
+def test_the_colours_of_lines_can_be_told_from_white_and_from_black(colour):
+    for background in (0.0, 1.0):
+        pair = sorted((luminance(colour), background))
+        assert (pair[1] + 0.05) / (pair[0] + 0.05) > 2
+
+
+# The running sum.
+
+
+def test_the_running_sum_is_drawn_as_it_is():
+    figure = sum_of_three()
+    first, line = figure.data[0], trace(figure, "running sum")
+    assert (list(first.x), list(first.y)) == ([0, 1], [0.5, 2.5])
+    assert (list(line.x), list(line.y)) == ([1, 2, 3], [2.5, 3.5, 0.5])
+    assert np.asarray(line.customdata).tolist() == [[7, 2], [1, 1], [4, -3]]
+    assert "channel %{customdata[0]" in line.hovertemplate
+    assert "%{customdata[1]" in line.hovertemplate
+
+
+def test_the_baseline_the_carrying_channels_and_the_logit_are_marked():
+    marks = trace(sum_of_three(carrying_count=2), "marks")
+    assert list(zip(marks.x, marks.y, marks.text, strict=True)) == [
+        (0, 0.5, "baseline 0.50"), (2, 3.5, "first 2"), (3, 0.5, "logit 0.50")]
+    assert len(trace(sum_of_three(), "marks").x) == 2
+    assert len(trace(sum_of_three(carrying_count=0), "marks").x) == 2
+    assert trace(figures.running_sum([-1.0, -2.25], [0], -1.0), "marks").text == ("baseline −1.00", "logit −2.25")
+
+
+def test_the_unit_is_on_the_axis_and_in_the_hover():
+    figure = sum_of_three(unit="bits <i>")
+    assert figure.layout.yaxis.title.text == "bits &lt;i&gt;"
+    assert "bits &lt;i&gt;" in trace(figure, "running sum").hovertemplate
+
+
+def test_a_running_sum_that_does_not_fit_its_order_is_refused():
+    for running, order in (([1.0, 2.0], [0, 1]), ([1.0], [0]), ([[1.0, 2.0]], [0])):
+        with pytest.raises(ParameterError, match=r"\(C \+ 1,\) and \(C,\)"):
+            figures.running_sum(np.array(running), np.array(order), 0.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_channel_and_numbers_that_are_not_finite_are_drawn():
+    assert len(figures.running_sum([0.0, 1.0], [0], 0.0, 1).data) == 3
+    figure = figures.running_sum([0.0, INF, NAN], [1, 0], 0.0)
+    assert trace(figure, "marks").text[-1] == "logit not a number"
+    json.loads(figure.to_json())
+
+
+# The scatter.
+
+
+def test_every_channel_is_a_marker_that_carries_its_number():
+    figure = a_scatter()
+    marks = trace(figure, "channels")
+    assert (list(marks.x), list(marks.y)) == ([0, 1, 2], [0.5, 4, 3])
+    assert np.asarray(marks.customdata).tolist() == [0, 1, 2]
+    assert list(marks.marker.color) == pytest.approx([0.1, -2, 0])
+    assert "channel %{customdata}" in marks.hovertemplate
+    assert figure.layout.xaxis.title.text == "pooled value under GAP"
+    assert figure.layout.yaxis.title.text == "pooled value under GMP"
+
+
+def test_the_colours_are_centred_on_no_difference_with_red_for_more():
+    marker = trace(a_scatter(), "channels").marker
+    assert (marker.cmin, marker.cmid, marker.cmax) == (-2, 0, 2)
+    (_, lowest), *_, (_, highest) = marker.colorscale
+    middle = marker.colorscale[len(marker.colorscale) // 2]
+    red = {name: int(colour[1:3], 16) - int(colour[5:7], 16) for name, colour in
+           (("low", lowest), ("high", highest), ("middle", middle[1]))}
+    assert red["low"] < -50
+    assert red["high"] > 50
+    assert (middle[0], red["middle"]) == (0.5, 0)
+    assert marker.colorbar.title.text == "logits"
+
+
+def test_the_diagonal_spans_all_values():
+    line = a_scatter().data[0]
+    assert list(line.x) == list(line.y) == [0, 4]
+
+
+def test_a_chosen_channel_is_ringed():
+    assert [each.name for each in a_scatter().data] == [None, "channels"]
+    ring = trace(a_scatter(chosen=2), "chosen")
+    assert (list(ring.x), list(ring.y), list(ring.customdata)) == ([2], [3], [2])
+    assert trace(a_scatter(chosen=0), "chosen").customdata[0] == 0
+    for chosen in (3, -1):
+        with pytest.raises(ParameterError, match=f"no channel {chosen}"):
+            a_scatter(chosen=chosen)
+
+
+def test_a_scatter_of_two_thousand_channels_stays_small():
+    numbers = np.random.default_rng(0).random((3, 2048))
+    text = figures.scatter(*numbers, "GAP", "GMP", chosen=5).to_json()
+    assert len(text) < 80_000
+    marks = json.loads(text)["data"][1]
+    for values in (marks["x"], marks["y"], marks["customdata"], marks["marker"]["color"], marks["marker"]["opacity"]):
+        assert "bdata" in values
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, NAN, INF, -3.0])
+def test_channels_that_are_all_alike_or_not_finite_are_drawn(value):
+    figure = figures.scatter(*np.full((3, 4), value), "GAP", "GMP")
+    assert trace(figure, "channels").marker.cmax > 0
+    opacity = trace(figure, "channels").marker.opacity
+    assert all(0 <= each <= 1 for each in opacity)
+    json.loads(figure.to_json())
+
+
+def test_arrays_of_different_lengths_are_refused():
+    with pytest.raises(ParameterError, match="three times"):
+        figures.scatter(np.ones(3), np.ones(2), np.ones(3), "a", "b")
+    with pytest.raises(ParameterError, match="three times"):
+        figures.scatter(np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2)), "a", "b")
+
+
+# The path.
+
+
+def test_each_class_is_a_line_in_percent():
+    figure = a_path()
+    assert list(trace(figure, "cat").x) == [1, 3, 10]
+    assert list(trace(figure, "cat").y) == pytest.approx([50, 40, 30])
+    assert list(trace(figure, "dog").y) == pytest.approx([25, 35, 45])
+    assert figure.layout.showlegend is True
+    assert figure.layout.yaxis.ticksuffix == "%"
+    assert figure.layout.yaxis.range[0] == 0
+    assert figure.layout.yaxis.range[1] >= 100
+    assert figure.layout.xaxis.title.text == "p"
+
+
+def test_the_axis_is_logarithmic_only_when_asked():
+    assert a_path().layout.xaxis.type == "log"
+    assert list(a_path().layout.xaxis.tickvals) == [1, 2, 5, 10]
+    assert a_path(logarithmic=False).layout.xaxis.type is None
+    narrow = figures.path(np.geomspace(0.02, 1, 5), np.ones((5, 1)), ["cat"], "share", True)
+    assert list(narrow.layout.xaxis.tickvals) == [0.02, 0.05, 0.1, 0.2, 0.5, 1]
+
+
+def test_the_parameter_as_it_is_now_has_a_line():
+    assert len(a_path().data) == 2
+    line = trace(a_path(at=3.0), "p now")
+    assert list(line.x) == [3, 3]
+    assert list(line.y) == [0, 100]
+    assert line.showlegend is False
+
+
+def test_both_ends_are_named_at_their_side():
+    figure = a_path(low_end="GAP", high_end="towards GMP & <more>")
+    assert [(each.x, each.xanchor, each.text) for each in figure.layout.annotations] == [
+        (0, "left", "GAP"), (1, "right", "towards GMP &amp; &lt;more&gt;")]
+    assert not a_path().layout.annotations
+
+
+def test_many_classes_differ_in_colour_or_dash():
+    figure = figures.path([1.0, 2.0], np.full((2, 20), 0.05), [str(n) for n in range(20)], "p", False)
+    assert len({(each.line.color, each.line.dash) for each in figure.data}) == 20
+    assert len({each.line.color for each in figure.data[:6]}) == 6
+
+
+def test_one_class_and_numbers_that_are_not_finite_are_drawn():
+    figure = figures.path([1.0, NAN], [[NAN], [0.5]], ["only"], "p", True, at=NAN)
+    assert trace(figure, "only").showlegend is True
+    json.loads(figure.to_json())
+
+
+def test_probabilities_that_do_not_fit_are_refused():
+    with pytest.raises(ParameterError, match="2 values times 1 classes"):
+        figures.path([1.0, 2.0], np.ones((2, 2)), ["cat"], "p", False)
+
+
+# Names are text.
+
+
+def texts(figure: go.Figure) -> list[str]:
+    """Every text of a figure that a name may be in, without the line breaks that are meant."""
+    found = [figure.layout.xaxis.title.text, figure.layout.yaxis.title.text]
+    for each in figure.data:
+        found += [each.name or "", (each.hovertemplate or "").replace("<br>", " ").replace("<extra></extra>", "")]
+    found += [each.text for each in figure.layout.annotations]
+    return [text for text in found if text]
+
+
+@pytest.mark.parametrize("figure", [
+    a_scatter(names=(NASTY, NASTY)), a_path(names=(NASTY, "dog")), sum_of_three(unit=NASTY),
+    figures.path([1.0], [[1.0]], ["x"], NASTY, False, at=1.0, low_end=NASTY, high_end=NASTY),
+], ids=["scatter", "path", "unit", "parameter"])
+def test_html_in_names_is_never_html(figure):
+    for text in texts(figure):
+        assert "<" not in text
+        assert ">" not in text
+    assert any("&lt;b&gt;bold" in text for text in texts(figure))
+
+
+def test_a_name_cannot_ask_a_hover_for_values():
+    figure = a_path(names=("%{x} cat", "dog"))
+    assert "%{x} cat" not in trace(figure, "%{x} cat").hovertemplate
+    assert "% {x} cat" in trace(figure, "%{x} cat").hovertemplate
+
+
+def test_a_long_name_is_shortened_before_it_is_escaped():
+    long = "&" * 40
+    name = a_path(names=(long, "dog")).data[0].name
+    assert name == "&amp;" * 27 + "…"
+    assert a_path(names=("x" * 28, "dog")).data[0].name == "x" * 28
+    assert a_path(names=("two\nlines\tand more", "dog")).data[0].name == "two lines and more"
