@@ -12,8 +12,9 @@ from explorer.errors import ExplorerError
 from explorer.localisation import locate
 from explorer.ui.board import board, el
 from explorer.ui.controls import in_step
+from explorer.ui.jobs import Job
 from explorer.ui.link import LARGEST_BOX, MAP_KINDS, MOST, MOST_CLASSES
-from explorer.ui.maps import cam_map, evidence_map, votes_in_words, votes_map, winners_map
+from explorer.ui.maps import cam_map, evidence_map, no_map, votes_in_words, votes_map, winners_map
 from explorer.ui.places import hears
 from explorer.ui.stage import talk
 from explorer.ui.state import Session
@@ -108,31 +109,46 @@ def evidence_grid(current: Session, outcomes: Sequence[Outcome], classes: list[i
 
 def cam_grid(current: Session, outcome: Outcome, classes: list[int]) -> None:
     """A row for each class, a column for each method; each map on a scale of its own, from 0 to 1 of its largest."""
-    names = outcome.analysis.network.class_names
-    maps = []
+    maps, jobs = [], []
     for index in classes:
         for method in current.choices.methods:
-            try:
-                maps.append(cam_map(_computed(outcome, method, index), method, index, row=names[index] if
-                                    method == current.choices.methods[0] else "", title=CAM_METHODS[method].name))
-            except ExplorerError as error:
-                current.notices.append(str(error))
-    if maps:
-        _grid(current, outcome.analysis, maps, len(current.choices.methods),
-              "CAM methods, each map from 0 to 1 of its own largest")
+            row = outcome.analysis.network.class_names[index] if method == current.choices.methods[0] else ""
+            job = _long_job(outcome, index) if method == "score_cam" else None
+            if job is not None and not job.ended:
+                jobs.append(job)
+            maps.append(_cam_or_reason(outcome, method, index, row, job))
+    if jobs:
+        _show_progress(jobs)
+    _grid(current, outcome.analysis, maps, len(current.choices.methods),
+          "CAM methods, each map from 0 to 1 of its own largest")
     board(el("p", f"CAM methods have no unit: each map is divided by its own largest magnitude, so colours run from 0 "
                   f"to 1 and cannot be compared between maps. Red speaks for the class, blue against it, under "
                   f"{outcome.name}.", class_="note"), key="cam_note")
 
 
-def _computed(outcome: Outcome, method: str, class_index: int) -> Outcome:
-    """Score-CAM runs the network once a channel: it shows how far it is, and a click elsewhere stops it."""
-    if method == "score_cam":
-        bar = st.empty()
-        outcome.cam(method, class_index, progress=lambda done, total: bar.progress(
-            done / total, f"Score-CAM runs the network once for each channel: {done:,} of {total:,}"))
-        bar.empty()
-    return outcome
+def _cam_or_reason(outcome: Outcome, method: str, class_index: int, row: str, job: Job | None) -> Map:
+    title = CAM_METHODS[method].name
+    if job is not None and job.result is None:
+        return no_map(outcome.analysis, f"{class_index}.{method}", row, title, job.error or "being computed")
+    try:
+        return cam_map(outcome, method, class_index, row, title)
+    except ExplorerError as error:
+        return no_map(outcome.analysis, f"{class_index}.{method}", row, title, str(error))
+
+
+def _long_job(outcome: Outcome, class_index: int) -> Job:
+    """Score-CAM runs the network once for each channel: in a thread, so that the page can be used meanwhile."""
+    return outcome.remember(("score_cam job", class_index), lambda: Job(
+        lambda progress, stop: outcome.cam("score_cam", class_index, progress=progress, stop=stop)))
+
+
+@st.fragment(run_every=0.5)
+def _show_progress(jobs: list[Job]) -> None:
+    """How far they are; once they are done the page is drawn again. A page that is left does not ask any more."""
+    if all(job.ask() for job in jobs):  # one after the other: what is not asked for waits
+        st.rerun()
+    done, total = sum(job.done for job in jobs), sum(job.total for job in jobs)
+    st.progress(min(1.0, done / total), f"Score-CAM runs the network once for each channel: {done:,} of {total:,}")
 
 
 def votes_grid(current: Session, outcome: Outcome, class_index: int) -> None:

@@ -103,6 +103,12 @@ def cam_map(outcome: Outcome, method: str, class_index: int, row: str = "", titl
     )
 
 
+def no_map(analysis: Analysis, name: str, row: str, title: str, reason: str) -> Map:
+    """The photo alone where a map could not be had, or not yet, with the reason."""
+    return Map(name_in_links(name), np.full(analysis.framing.grid, np.nan), f"{title}: {reason}", kind="photo", unit="",
+               unit_name="", row=row, title=title, lines=(reason,))
+
+
 def votes_map(analysis: Analysis, class_index: int, notes: tuple[str, ...]) -> Map:
     """How sure each position is of a class when it is asked by itself."""
     name = analysis.network.class_names[class_index]

@@ -1,0 +1,61 @@
+"""Long computations beside the pages: a page asks how far they are, and what nobody asks for any more stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from explorer.errors import ExplorerError, StoppedError
+
+PATIENCE = 4.0  # seconds without anyone asking
+
+
+class Job:
+    """A computation in a thread of its own; sessions that want the same share it.
+
+    Attributes:
+        done, total: how far it is.
+        result: what it gave, or None.
+        error: the sentence of what went wrong, or "".
+    """
+
+    def __init__(self, work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any]) -> None:
+        """`work` gets `progress(done, total)` and `stop() -> bool`; told to stop, it raises StoppedError."""
+        self.done, self.total = 0, 1
+        self.result: Any = None
+        self.error = ""
+        self._work = work
+        self._asked = 0.0
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a result or an error."""
+        return self.result is not None or bool(self.error)
+
+    def ask(self) -> bool:
+        """Start it or keep it going; whether it has come to its end."""
+        self._asked = time.monotonic()
+        with self._lock:
+            if not self.ended and (self._thread is None or not self._thread.is_alive()):
+                self.done = 0
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+        return self.ended
+
+    def _run(self) -> None:
+        try:
+            self.result = self._work(self._progress, lambda: time.monotonic() - self._asked > PATIENCE)
+        except StoppedError:
+            pass  # asked for again, it starts again
+        except ExplorerError as error:
+            self.error = str(error)
+        except Exception as error:  # a thread's own traceback would only reach the terminal
+            self.error = f"It failed: {type(error).__name__}."
+            raise
+
+    def _progress(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
