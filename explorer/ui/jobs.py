@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -53,9 +54,9 @@ class Job:
             pass  # asked for again, it starts again
         except ExplorerError as error:
             self.error = str(error)
-        except Exception as error:  # a thread's own traceback would only reach the terminal
+        except Exception as error:
+            logging.getLogger(__name__).exception("A long computation failed")
             self.error = f"It failed: {type(error).__name__}."
-            raise
 
     def _progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total

@@ -1,4 +1,4 @@
-"""Long computations beside the pages."""
+"""Long computations beside the pages: started once, shared, stopped when nobody asks, and never silent about errors."""
 
 from __future__ import annotations
 
@@ -11,94 +11,114 @@ from explorer.errors import MethodError, StoppedError
 from explorer.ui import jobs
 from explorer.ui.jobs import Job
 
-SOON = 10.0  # seconds
+
+def wait(until) -> None:
+    end = time.monotonic() + 10
+    while not until():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.002)
 
 
-def wait_for(is_true) -> None:
-    deadline = time.monotonic() + SOON
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_a_job_gives_its_result_and_says_how_far_it_is():
-    go_on = threading.Event()
+def test_a_job_gives_what_its_work_gives_and_says_how_far_it_is():
+    go = threading.Event()
 
     def work(progress, stop):
-        progress(3, 10)
-        go_on.wait(SOON)
-        return "result"
+        progress(3, 7)
+        go.wait(10)
+        progress(7, 7)
+        return "a map"
 
     job = Job(work)
-    assert not job.ended
-    assert not job.ask()
-    wait_for(lambda: (job.done, job.total) == (3, 10))
-    assert not job.ask()
-    go_on.set()
-    wait_for(job.ask)
-    assert job.result == "result"
-    assert job.error == ""
+    assert job.ask() is False
+    wait(lambda: job.done == 3)
+    assert (job.done, job.total, job.result) == (3, 7, None)
+    go.set()
+    wait(job.ask)
+    assert (job.done, job.total, job.result, job.error) == (7, 7, "a map", "")
 
 
-def test_it_is_computed_once_however_often_it_is_asked_for():
-    started = []
-    job = Job(lambda progress, stop: started.append(1) or "result")
-    wait_for(job.ask)
-    for _ in range(5):
-        assert job.ask()
-    assert started == [1]
-
-
-def test_what_nobody_asks_for_any_more_stops_and_starts_again_when_it_is_asked_for(monkeypatch):
-    monkeypatch.setattr(jobs, "PATIENCE", 0.05)
-    started, ended = [], []
+def test_however_often_it_is_asked_for_it_is_done_once():
+    begun, go = [], threading.Event()
 
     def work(progress, stop):
-        started.append(1)
-        if len(started) > 1:
-            return "result"
-        try:
-            wait_for(stop)
-        finally:
-            ended.append(1)
-        raise StoppedError("Stopped.")
+        begun.append(1)
+        go.wait(10)
+        return 1
+
+    job = Job(work)
+    threads = [threading.Thread(target=job.ask) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    go.set()
+    wait(job.ask)
+    assert job.ask() is True
+    assert begun == [1]
+
+
+def test_what_nobody_asks_for_any_more_stops_and_begins_again_when_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(jobs, "PATIENCE", 0.05)
+    begun, ended = [], []
+
+    def work(progress, stop):
+        begun.append(1)
+        for done in range(10_000):
+            progress(done, 10_000)
+            if len(begun) == 2:
+                return "at last"
+            if stop():
+                ended.append(done)
+                raise StoppedError("It was stopped.")
+            time.sleep(0.002)
+        return "nobody stopped it"
 
     job = Job(work)
     job.ask()
-    wait_for(lambda: ended == [1])
-    wait_for(lambda: not job._thread.is_alive())
-    assert not job.ended
-    wait_for(job.ask)
-    assert (started, job.result, job.error) == ([1, 1], "result", "")
+    wait(lambda: ended)
+    assert job.result is None
+    assert job.error == "", "to be stopped is no error"
+    wait(lambda: job.ask())
+    assert (job.result, len(begun)) == ("at last", 2)
 
 
-def test_as_long_as_it_is_asked_for_it_goes_on(monkeypatch):
+def test_what_is_asked_for_again_and_again_goes_on(monkeypatch):
     monkeypatch.setattr(jobs, "PATIENCE", 0.3)
-    told = []
 
     def work(progress, stop):
-        for _ in range(60):
-            time.sleep(0.01)
-            told.append(stop())
-        return "result"
+        for _ in range(40):
+            time.sleep(0.02)
+            if stop():
+                raise StoppedError("It was stopped.")
+        return "done"
 
     job = Job(work)
-    wait_for(job.ask)
-    assert job.result == "result"
-    assert not any(told)
+    begin = time.monotonic()
+    while not job.ask():
+        time.sleep(0.02)
+    assert job.result == "done"
+    assert time.monotonic() - begin > 0.3
 
 
-def test_an_error_is_its_sentence_and_the_job_has_ended():
+def test_what_cannot_be_computed_says_why_and_is_not_tried_again():
+    tried = []
+
     def work(progress, stop):
-        raise MethodError("It cannot be had.")
+        tried.append(1)
+        raise MethodError("This head has no such thing.")
 
     job = Job(work)
-    wait_for(job.ask)
-    assert (job.result, job.error) == (None, "It cannot be had.")
+    wait(job.ask)
+    assert (job.error, job.result) == ("This head has no such thing.", None)
+    assert job.ask() is True
+    assert tried == [1]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_unexpected_error_ends_it_with_a_sentence_too():
-    job = Job(lambda progress, stop: 1 / 0)
-    wait_for(job.ask)
+def test_a_failure_that_nobody_foresaw_is_said_too():
+    def work(progress, stop):
+        raise ZeroDivisionError
+
+    job = Job(work)
+    wait(job.ask)
     assert job.error == "It failed: ZeroDivisionError."
