@@ -74,7 +74,7 @@ def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None
 
 def channel_viewer(current: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None) -> None:
     """The channel's map on the photo, and another's beside it; a tile that is pointed at takes their place."""
-    shown = [channel_map(outcome, class_index, each, scale="channels")
+    shown = [channel_map(outcome, class_index, each)
              for each in dict.fromkeys([channel, beside]) if each is not None]
     rows, columns = outcome.analysis.framing.grid
     caption = f"final feature maps, {len(outcome.pooled):,} × {rows} × {columns}"
@@ -142,5 +142,5 @@ def talk_about_channels(current: Session, outcome: Outcome, class_index: int, ta
     for place, channel in enumerate(table.order()[:STEPS_IN_A_TALK], 1):
         paid = signed(float(table.contribution[channel]))
         says = f"Channel {channel} pays {paid} logits for {name}: place {place} of {len(table.contribution):,}."
-        maps.append(channel_map(outcome, class_index, int(channel), scale="channels", says=says))
+        maps.append(channel_map(outcome, class_index, int(channel), says=says))
     talk(current, analysis, maps, f"Which channels pay for {name}?")

@@ -139,15 +139,21 @@ def votes_in_words(analysis: Analysis) -> tuple[str, ...]:
     return tuple(", ".join(f"{name} {percent(probability)}" for name, probability in three) for three in won.top)
 
 
-def channel_map(outcome: Outcome, class_index: int, channel: int, scale: str = "", says: str = "") -> Map:
-    """Where a channel responds, in units of its activation."""
+def _largest_activation(analysis: Analysis) -> float:
+    return analysis.remember("largest activation", lambda: float(
+        analysis.feature_maps.nan_to_num(0, 0, 0).abs().max()) or 1.0)
+
+
+def channel_map(outcome: Outcome, class_index: int, channel: int, says: str = "") -> Map:
+    """Where a channel responds, in units of its activation, on one scale for all channels."""
     values = outcome.analysis.feature_maps[channel].numpy()
     table = channel_table(outcome, class_index)
     name = outcome.analysis.network.class_names[class_index]
     return Map(
         id=f"channel.{channel}", values=values, name=f"Where channel {channel} responds",
         kind="signed" if (values < 0).any() else "positive", unit="activation", unit_name="activation",
-        title=f"Channel {channel}", scale=scale, says=says, aside=f"{values.shape[0]} × {values.shape[1]} positions",
+        title=f"Channel {channel}", limit=_largest_activation(outcome.analysis), says=says,
+        aside=f"{values.shape[0]} × {values.shape[1]} positions",
         lines=(f"pays {signed(float(table.contribution[channel]))} logits for {name}",),
     )
 

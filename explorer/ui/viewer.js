@@ -61,8 +61,9 @@ class Viewer {
     this.refresh();
   }
   limit(map) {
+    if (page.view.u) return largest(map.values, map.kind);
     if (map.limit) return map.limit;
-    const alike = page.view.u || this.guest ? [map] : this.maps.filter((other) => other.scale === map.scale && other.kind === map.kind && other.unit === map.unit);
+    const alike = this.maps.filter((other) => other.scale === map.scale && other.kind === map.kind && other.unit === map.unit);
     return Math.max(...alike.map((other) => (other.most ??= largest(other.values, other.kind))));
   }
   stops(map) {

@@ -53,7 +53,7 @@ class Map:
         row, title: its headings where maps stand side by side.
         aside, lines, badge: what is said beside and under it.
         says: what is being said when it is shown on stage; caption: what is said where a position would be read.
-        scale: maps of the same name share one scale unless it is let go; `limit` fixes the scale's end instead.
+        scale: maps of the same name share one scale until it is let go; `limit` fixes the shared scale's end.
         mark: a position (i, j) to outline; box: left, top, right, bottom in photo pixels to outline.
         notes: a text for each position, row by row; legend: names of labels.
         pick: what `on_pick` gets when the whole page shall follow this map.

@@ -11,13 +11,14 @@ class Wall {
     this.own = make("button", { type: "button" });
     this.scale = make("span", { class: "legend" });
     root.append(make("div", { class: "tools" }, this.status, this.scale, this.own), this.scroller);
-    this.own.addEventListener("click", () => { this.apart = !this.apart; this.tiles = null; this.paint(); });
+    this.own.addEventListener("click", () => change({ u: 1 - page.view.u }));
     this.scroller.addEventListener("scroll", () => this.paint());
     this.scroller.addEventListener("pointermove", (event) => this.point(this.under(event)));
     this.scroller.addEventListener("pointerleave", () => this.point(null));
     this.scroller.addEventListener("click", (event) => this.choose(this.under(event)));
     this.scroller.addEventListener("keydown", (event) => this.press(event));
     new ResizeObserver(() => this.paint()).observe(root);
+    whileShown(root, page.bus, "view", () => this.data && this.paint());
     whileShown(root, page.bus, "pack", (event) => event.detail === this.data?.pack && this.paint());
   }
 
@@ -26,7 +27,6 @@ class Wall {
     Object.assign(this, { data, send });
     if (before?.pack !== data.pack) this.tiles = null;
     if (before && before.order.join() !== data.order.join()) this.scroller.scrollTop = 0;
-    this.own.hidden = false;
     this.at = null;
     this.paint();
     if (!before && data.chosen != null) this.reveal(data.order.indexOf(data.chosen));
@@ -36,10 +36,11 @@ class Wall {
   drawTiles(pack) {
     const across = 64, atlas = Object.assign(document.createElement("canvas"), { width: across * pack.columns, height: Math.ceil(pack.n / across) * pack.rows });
     const kind = this.data.kind, stops = this.data.schemes[kind][0], colours = table(stops), picture = new ImageData(atlas.width, atlas.height);
+    this.drawnApart = page.view.u;
     const maps = Array.from({ length: pack.n }, (_, i) => pack.at(i));
     this.most = maps.reduce((most, map) => map.reduce((so, value) => (Math.abs(value) > so ? Math.abs(value) : so), most), 0) || 1;
     maps.forEach((map, i) => {
-      const limit = this.apart ? largest(map, kind) : this.most, left = (i % across) * pack.columns, top = Math.floor(i / across) * pack.rows;
+      const limit = page.view.u ? largest(map, kind) : this.most, left = (i % across) * pack.columns, top = Math.floor(i / across) * pack.rows;
       for (let k = 0; k < map.length; k++) {
         const part = Number.isFinite(map[k]) ? Math.max(kind === "signed" ? -1 : 0, Math.min(1, map[k] / limit)) : 0;
         const from = Math.round((kind === "signed" ? (part + 1) / 2 : part) * 256) * 3;
@@ -58,7 +59,7 @@ class Wall {
   paint() {
     if (!this.data || !page.packs.has(this.data.pack) || !this.scroller.clientWidth) return;
     const { pack, room, across, wide, high, step } = this.layout, { order, chosen, beside, paid } = this.data, ratio = window.devicePixelRatio || 1;
-    if (!this.tiles) this.drawTiles(pack);
+    if (!this.tiles || this.drawnApart !== page.view.u) this.drawTiles(pack);
     const tall = this.scroller.clientHeight, { canvas } = this, style = getComputedStyle(this.root);
     this.scroller.firstChild.style.height = `${Math.ceil(order.length / across) * step}px`;
     if (canvas.width !== Math.round(room * ratio) || canvas.height !== Math.round(tall * ratio)) Object.assign(canvas, { width: Math.round(room * ratio), height: Math.round(tall * ratio) });
@@ -80,8 +81,8 @@ class Wall {
       }
     }
     this.own.textContent = "Shared scale";
-    this.own.setAttribute("aria-pressed", String(!this.apart));
-    this.scale.textContent = this.apart ? "each map 0 to its own largest" : `0 to ${this.most.toFixed(1)}, one scale`;
+    this.own.setAttribute("aria-pressed", String(!page.view.u));
+    this.scale.textContent = page.view.u ? "each map 0 to its own largest" : `0 to ${this.most.toFixed(1)}, one scale`;
     const held = this.at == null ? null : order[this.at];
     this.status.textContent = held == null ? this.data.status : `Channel ${held}: ${this.data.says.replace("%", signed(paid[held]))}`;
     canvas.setAttribute("aria-label", this.status.textContent);
@@ -99,7 +100,7 @@ class Wall {
     const pack = page.packs.get(this.data.pack), channel = n == null ? null : this.data.order[n];
     say("show", { from: this.data.key, map: channel == null ? null : {
       id: `channel.${channel}`, values: pack.at(channel), rows: pack.rows, columns: pack.columns, kind: this.data.kind, unit: "activation", unitName: "activation",
-      title: `Channel ${channel}`, name: `Where channel ${channel} responds`, aside: `${pack.rows} × ${pack.columns} positions`, limit: this.apart ? undefined : this.most,
+      title: `Channel ${channel}`, name: `Where channel ${channel} responds`, aside: `${pack.rows} × ${pack.columns} positions`, limit: this.most,
       lines: [this.data.says.replace("%", signed(this.data.paid[channel]))], facets: [], legend: [] } });
   }
   choose(n) { if (n != null) this.send("channel", this.data.order[n]); }

@@ -12,7 +12,7 @@ from explorer.ui.viewer import pack, read_asset, source
 
 _wall = st.components.v2.component(
     "poolscope.wall", html='<div class="wall"></div>', css=read_asset("wall.css"),
-    js=read_asset("shared.js") + read_asset("wall.js"),
+    js="".join(map(read_asset, ("shared.js", "view.js", "wall.js"))),
 )
 
 
