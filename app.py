@@ -16,12 +16,18 @@ current, analysis = frame("Explore")
 
 
 def show(picked: list) -> None:
-    pooling, class_index = picked
-    current.choose(pooling=pooling, class_index=class_index)
+    what, number = picked
+    if what == "channel":
+        current.choose(channel=number)
+        current.onward = "pages/1_Feature_maps.py"
+    else:
+        current.choose(pooling=what, class_index=number)
 
 
 @st.fragment  # a click in here runs this part alone: the sidebar stays as it is
 def story() -> None:
+    if current.onward:
+        st.switch_page(current.go_onward())
     chosen = current.choices
     class_index = shown_class(current, analysis)
     if current.left_frame(class_index):

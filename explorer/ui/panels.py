@@ -65,7 +65,7 @@ def answers_and_channels(
 ) -> None:
     """The top 5 under several poolings side by side, and the channels that pay for the class shown.
 
-    A click on an answer gives `on_pick` its pooling and class.
+    A click on an answer gives `on_pick` its pooling and class, one on a channel "channel" and its number.
     """
     board(
         el(
@@ -165,14 +165,16 @@ def _channel(channel: int, tile: bytes, outcome: Outcome, evidence: Evidence) ->
     pooled, weight = float(outcome.pooled[channel]), float(evidence.slopes[channel])
     paid = float(evidence.channels[channel])
     return el(
-        "div",
+        "button",
         picture(tile, f"Where channel {channel} responds"),
         el(
-            "div",
-            el("p", "channel", class_="caption"),
-            el("p", el("strong", str(channel))),
-            el("p", f"{plain(pooled)} × {plain(weight)}", class_="caption"),
-            el("p", el("strong", signed(paid))),
+            "span",
+            el("span", "channel", class_="caption"),
+            el("strong", str(channel)),
+            el("span", f"{plain(pooled)} × {plain(weight)}", class_="caption"),
+            el("strong", signed(paid)),
+            class_="account",
         ),
-        class_="tile",
+        pick=["channel", channel], type="button", class_="tile", data_key=f"channel-{channel}",
+        title=f"Open channel {channel} among the feature maps",
     )

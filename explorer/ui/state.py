@@ -54,6 +54,7 @@ class Session:
         notices: sentences to show once.
         page: the title of the page it is on.
         framed: the photo's digest and whether it was a talk when the frame around the page was drawn last.
+        onward: the page that the last click leads to.
         view: how the viewer shows its maps, as it wrote into the URL itself.
     """
 
@@ -68,6 +69,7 @@ class Session:
     notices: list[str] = field(default_factory=list)
     page: str = ""
     framed: tuple[str, bool] | None = None
+    onward: str = ""
     view: str = ""
 
     def choose(self, **changes: object) -> None:
@@ -86,6 +88,11 @@ class Session:
     def presenting(self) -> bool:
         """Whether this is a talk; a page without a viewer has none."""
         return self.choices.present and self.page in STAGES
+
+    def go_onward(self) -> str:
+        """The page that a click leads to, once."""
+        page, self.onward = self.onward, ""
+        return page
 
     def left_frame(self, class_index: int) -> bool:
         """Whether the frame around the page shows what is no longer chosen, so that the whole page must run again.
