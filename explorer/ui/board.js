@@ -19,7 +19,7 @@ function draw(node, pick) {
   return element;
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+page.parts.board = ({ data, parentElement, setTriggerValue }) => {
   const root = parentElement.querySelector(".board");
   const described = JSON.stringify(data.tree);
   if (root.dataset.drawn === described) return;
@@ -28,4 +28,4 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.replaceChildren(draw(data.tree, (value) => setTriggerValue("pick", value)));
   root.dataset.drawn = described;
   if (focused) root.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
-}
+};

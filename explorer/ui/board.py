@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "poolscope.board",
-    html='<div class="board"></div>',
-    css=(_HERE / "board.css").read_text(encoding="utf-8"),
-    js=(_HERE / "board.js").read_text(encoding="utf-8"),
-)
+from explorer.ui.library import part
+
+_component = part("board", '<div class="board"></div>')
 
 Node = dict[str, Any] | str
 

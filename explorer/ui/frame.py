@@ -13,6 +13,7 @@ from explorer.soundness import trouble
 from explorer.ui.board import Node, board, el, picture
 from explorer.ui.cache import analysis_of, send_without_delay
 from explorer.ui.controls import class_search, in_step
+from explorer.ui.library import put_library
 from explorer.ui.link import SIZES, STAGES
 from explorer.ui.state import EXAMPLES, Session, example_photo, session, write_url
 from explorer.ui.viewer import put_photo
@@ -33,6 +34,7 @@ def frame(title: str) -> tuple[Session, Analysis]:
     st.set_page_config(page_title=f"{title} · PoolScope", layout="wide", initial_sidebar_state="auto")
     st.html(_HERE / "page.css")
     send_without_delay()
+    put_library()
     current = session(title)
     analysis = _analyse(current)
     class_index = shown_class(current, analysis)

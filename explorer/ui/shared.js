@@ -1,7 +1,6 @@
-// What the viewer, the wall and their sources share: one store for the page, numbers unpacked, colours. Python puts
-// this text in front of each of their modules.
+// What the parts of a page share: one store, numbers unpacked, colours, words. It stands in front of them, see library.py.
 const page = (window.poolscope ??= {
-  bus: new EventTarget(), photos: new Map(), packs: new Map(), hover: null, view: null, written: null,
+  bus: new EventTarget(), parts: {}, photos: new Map(), stacks: new Map(), packs: new Map(), hover: null, view: null, written: null,
 });
 const say = (name, detail) => page.bus.dispatchEvent(new CustomEvent(name, { detail }));
 

@@ -9,7 +9,7 @@ function valueAt(part, { low, high, logarithmic }) {
   return Math.min(high, Math.max(low, +value.toPrecision(value >= 1 ? 3 : 2)));
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+page.parts.slider = ({ data, parentElement, setTriggerValue }) => {
   const root = parentElement.querySelector("label"), [name, input, output] = root.children;
   const show = (value) => {
     output.textContent = String(value);
@@ -36,4 +36,4 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
   input.onpointerdown = () => { root.held = true; };
   input.onpointerup = input.onblur = () => { root.held = false; root.sent = undefined; };
-}
+};

@@ -7,12 +7,10 @@ from collections.abc import Callable
 import streamlit as st
 
 from explorer.pooling import Parameter
-from explorer.ui.viewer import read_asset
+from explorer.ui.library import part
 
-_slider = st.components.v2.component(
-    "poolscope.slider",
-    html='<label><span></span><input type="range" min="0" max="200" step="1"><output></output></label>',
-    css=read_asset("slider.css"), js=read_asset("slider.js"),
+_slider = part(
+    "slider", '<label><span></span><input type="range" min="0" max="200" step="1"><output></output></label>'
 )
 
 

@@ -1,11 +1,14 @@
-// Puts the photo, or a stack of maps, into the page's store, where viewers and walls find it: once, and not with
-// every change of what is shown.
-export default function ({ data }) {
-  if (data.photo && !page.photos.has(data.photo.key)) {
+// Puts a photo, a stack of maps or a pack of channels into the page's store, where viewers and walls find it: once, and
+// not with every change of what is shown.
+page.parts.source = ({ data: { photo, stack, pack } }) => {
+  const put = (store, name, key, value, most) => { keep(store, key, value, most); say(name, key); };
+  if (photo && !page.photos.has(photo.key)) {
     const image = new Image();
-    image.onload = () => { keep(page.photos, data.photo.key, image); say("photo", data.photo.key); };
-    image.src = data.photo.src;
+    image.onload = () => put(page.photos, "photo", photo.key, image);
+    image.src = photo.src;
   }
-  if (data.pack && !page.packs.has(data.pack.key))
-    unpack(data.pack).then((pack) => { keep(page.packs, data.pack.key, pack); say("pack", data.pack.key); });
-}
+  if (stack && !page.stacks.has(stack.key))
+    unpack(stack.pack).then(({ at, rows, columns }) => put(page.stacks, "stack", stack.key,
+      stack.maps.map((map, i) => ({ ...map, values: at(i), rows, columns })), 20));
+  if (pack && !page.packs.has(pack.key)) unpack(pack).then((channels) => put(page.packs, "pack", pack.key, channels));
+};

@@ -20,20 +20,20 @@ class Viewer {
     new ResizeObserver(() => this.paint()).observe(root);
     const hear = { view: () => this.refresh(), hover: () => this.point(), photo: () => this.paint(), show: (told) => this.follow(told) };
     for (const [name, answer] of Object.entries(hear)) whileShown(root, page.bus, name, (event) => this.data && answer(event.detail));
+    whileShown(root, page.bus, "stack", ({ detail }) => this.arriving?.stack === detail && this.take(this.arriving));
     whileShown(root, document, "keydown", (event) => this.data?.main && this.pressAnywhere(event));
     whileShown(root, document, "fullscreenchange", () => setTimeout(() => this.paint(), 60));
   }
 
-  async receive(data, send) {
-    this.send = send;
-    const told = this.data && this.data.chosen !== data.chosen;
-    this.arriving = data;
-    const pack = data.pack ? await unpack(data.pack) : { n: 0, at: () => null };
-    if (this.arriving !== data) return; // newer data came while this was unpacked
-    if (told && data.main) page.view.m = "";
-    Object.assign(this, { data, guest: null, titled: null });
-    this.maps = data.maps.map((map, i) => ({ ...map, values: pack.at(i), rows: pack.rows, columns: pack.columns }));
-    this.painted.clear();
+  receive(data, send) {
+    Object.assign(this, { send, arriving: data });
+    if (page.stacks.has(data.stack)) this.take(data);
+  }
+  /** Show what was told, once its maps are in the store; until then the last ones stay. */
+  take(data) {
+    if (this.data && this.data.chosen !== data.chosen && data.main) page.view.m = "";
+    if (this.data?.stack !== data.stack) Object.assign(this, { maps: page.stacks.get(data.stack), painted: new Map() });
+    Object.assign(this, { data, arriving: null, guest: null, titled: null });
     this.root.classList.toggle("stage", !!data.stage);
     this.root.setAttribute("aria-label", data.name);
     this.setUpTools();
@@ -343,8 +343,8 @@ class Viewer {
   }
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+page.parts.viewer = ({ data, parentElement, setTriggerValue }) => {
   const root = parentElement.querySelector(".viewer");
   root.viewer ??= new Viewer(root);
   root.viewer.receive(data, setTriggerValue);
-}
+};

@@ -8,35 +8,25 @@ or a dragged box (`on_region`), of a map that the whole page shall follow (`on_p
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from explorer import Analysis, render
+from explorer.ui.library import hidden, part
 
 PHOTO_SIDE = 1600  # px
 PHOTO_BYTES = 270_000  # a photo full of detail is compressed more, or a page would be slow to open
 LEVELS = 65534  # of a number in a map; 65535 says "not a number"
-_HERE = Path(__file__).parent
 
-
-def read_asset(name: str) -> str:
-    """A component's own file."""
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-_source = st.components.v2.component(
-    "poolscope.source", html="<div></div>", js=read_asset("shared.js") + read_asset("source.js")
-)
-_viewer = st.components.v2.component(
-    "poolscope.viewer", html='<div class="viewer"></div>', css=read_asset("viewer.css"),
-    js="".join(map(read_asset, ("shared.js", "view.js", "paint.js", "tools.js", "viewer.js"))),
-)
+_source = part("source", "<div></div>")
+_viewer = part("viewer", '<div class="viewer"></div>')
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +120,8 @@ def put_photo(analysis: Analysis, digest: str) -> None:
 
 
 def source(data: dict[str, Any], key: str) -> None:
-    """Put a photo or a pack of maps into the page's store; it takes no room."""
-    with st.container(key=f"{key}_source"):
-        _source(data=data, key=key)
+    """Put a photo, maps or a pack of channels into the page's store; it takes no room."""
+    hidden(_source, data, key)
 
 
 def _encode(analysis: Analysis) -> str:
@@ -160,17 +149,20 @@ def pack(maps: np.ndarray) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Maps made ready for the browser; worth remembering."""
+    """Maps made ready for the browser; worth remembering. `key` is of what is in it."""
 
+    key: str
     ids: tuple[str, ...]
     described: list[dict[str, Any]]
-    packed: dict[str, Any] | None
+    packed: dict[str, Any]
 
 
 def stack(maps: Sequence[Map]) -> Stack:
-    """Maps of the same number of positions, for `viewer`."""
-    packed = pack(np.stack([np.asarray(each.values) for each in maps])) if maps else None
-    return Stack(tuple(each.id for each in maps), [_described(each) for each in maps], packed)
+    """One map or more, of the same number of positions, for `viewer`."""
+    packed = pack(np.stack([np.asarray(each.values) for each in maps]))
+    described = [_described(each) for each in maps]
+    key = hashlib.sha256(json.dumps([described, packed]).encode()).hexdigest()[:16]
+    return Stack(key, tuple(each.id for each in maps), described, packed)
 
 
 def viewer(
@@ -188,10 +180,12 @@ def viewer(
     """
     look = look or Look()
     framing, heard = analysis.framing, look.heard
+    # Apart from what a click changes, which so costs no more than its own few hundred bytes.
+    source({"stack": {"key": maps.key, "pack": maps.packed, "maps": maps.described}}, key=f"{key}_maps")
     data = {
         "photo": digest[:16], "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen],
         "grid": {"rows": framing.grid[0], "columns": framing.grid[1]}, "name": name,
-        "pack": maps.packed, "maps": maps.described, "chosen": chosen or next(iter(maps.ids), ""),
+        "stack": maps.key, "chosen": chosen or maps.ids[0],
         "facets": [{"name": facet, "before": before} for facet, before in look.facets],
         "across": look.across, "main": look.main, "toolbar": look.toolbar, "tallest": look.tallest,
         "caption": look.caption, "follow": look.follow, "heading": look.heading, "aside": look.aside,

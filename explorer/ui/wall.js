@@ -121,8 +121,8 @@ class Wall {
   }
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+page.parts.wall = ({ data, parentElement, setTriggerValue }) => {
   const root = parentElement.querySelector(".wall");
   root.wall ??= new Wall(root);
   root.wall.receive(data, setTriggerValue);
-}
+};

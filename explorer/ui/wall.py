@@ -8,12 +8,10 @@ import numpy as np
 import streamlit as st
 
 from explorer import Analysis, render
-from explorer.ui.viewer import pack, read_asset, source
+from explorer.ui.library import part
+from explorer.ui.viewer import pack, source
 
-_wall = st.components.v2.component(
-    "poolscope.wall", html='<div class="wall"></div>', css=read_asset("wall.css"),
-    js="".join(map(read_asset, ("shared.js", "view.js", "wall.js"))),
-)
+_wall = part("wall", '<div class="wall"></div>')
 
 
 def put_channels(analysis: Analysis, digest: str) -> str:

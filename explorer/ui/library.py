@@ -1,0 +1,52 @@
+"""The scripts and styles of a page, sent to the browser once.
+
+Streamlit puts a component's script and style into every message of every element of it: ten panels would carry the
+same text ten times with each click. So all of it goes into one element, the library, and every other element has a
+script of three lines that asks the library to draw it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+_HERE = Path(__file__).parent
+_SHARED = ("shared.js", "view.js")
+_PARTS = (("paint.js", "tools.js", "viewer.js"), ("wall.js",), ("board.js",), ("slider.js",), ("source.js",))
+_STYLES = ("viewer", "wall", "board", "slider")
+_STUB = """export default function (told) {
+  const draw = () => window.poolscope.draw("%s", told);
+  if (window.poolscope?.draw) draw(); else window.addEventListener("poolscope", draw, { once: true });
+}"""
+
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """One module: what is shared, and each part in a block of its own, so that names stay apart."""
+    blocks = ("{\n" + "".join(map(_read, names)) + "}\n" for names in _PARTS)
+    return "".join((*map(_read, _SHARED), *blocks, _read("library.js")))
+
+
+_library = st.components.v2.component("poolscope.library", html="<div></div>", js=_script())
+
+
+def put_library() -> None:
+    """Give the page its scripts and styles; they take no room. `frame` does it."""
+    hidden(_library, {"styles": {name: _read(f"{name}.css") for name in _STYLES}}, key="library")
+
+
+def part(name: str, html: str) -> Callable[..., Any]:
+    """A component that the library's part of that name draws."""
+    return st.components.v2.component(f"poolscope.{name}", html=html, js=_STUB % name)
+
+
+def hidden(component: Callable[..., Any], data: dict[str, Any], key: str) -> None:
+    """Mount an element that draws nothing and takes no room."""
+    with st.container(key=f"{key}_source"):
+        component(data=data, key=key)
