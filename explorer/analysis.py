@@ -56,6 +56,13 @@ def analyse(
     return Analysis(network, image, framed.on_grid(*feature_maps.shape[1:]), x, feature_maps, seconds)
 
 
+def _softmax(logits: Tensor, dimension: int) -> Tensor:
+    """Probabilities. Among several classes none is certain, so what rounding makes 1 is the number below it."""
+    probabilities = torch.softmax(logits, dimension)
+    certain = 1.0 if logits.shape[dimension] == 1 else 1.0 - torch.finfo(logits.dtype).eps / 2
+    return probabilities.clamp_max(certain)
+
+
 class _Memory:
     """Remembers what was computed, all of it or what was asked for lately.
 
@@ -137,7 +144,7 @@ class Analysis:
     @torch.no_grad()
     def _votes(self) -> Tensor:
         vectors = self.feature_maps.flatten(1).T.contiguous()
-        return torch.softmax(self.network.head(vectors), 1).T.unflatten(1, self.feature_maps.shape[1:])
+        return _softmax(self.network.head(vectors), 1).T.unflatten(1, self.feature_maps.shape[1:])
 
     def overlay(
         self, cells: Tensor, scale: render.Scale | None = None, *, long_side: int | None = None, **options: Any
@@ -216,7 +223,7 @@ class Outcome:
     def probabilities(self, calibrated: bool = False) -> Tensor:
         """(classes,): softmax of the logits, times the fitted number if asked for and fitted."""
         factor = (self.multiplier or 1.0) if calibrated else 1.0
-        return self.remember(("probabilities", factor), lambda: torch.softmax(self.logits * factor, 0))
+        return self.remember(("probabilities", factor), lambda: _softmax(self.logits * factor, 0))
 
     def top(self, count: int = 5, calibrated: bool = False) -> list[Answer]:
         """The most probable classes, best first."""

@@ -130,6 +130,8 @@ def _layer_cam(tail: Tail, index: int) -> Tensor:
 
 
 def _eigen_cam(tail: Tail, index: int) -> Tensor:
+    if not torch.isfinite(tail.feature_maps).all():
+        raise MethodError("Eigen-CAM needs feature maps that are finite, and these hold NaN or infinity.")
     return tail.principal
 
 

@@ -89,7 +89,7 @@ class Pooling:
         if not is_number or not known.low <= value <= known.high:
             raise ParameterError(f"{self.name}'s {known.name} is {value!r}; expected a number from {known.low:g} "
                                  f"to {known.high:g}.")
-        return {known.name: float(value)}
+        return {known.name: float(value) + 0.0}  # never -0.0
 
     def label(self, **parameters: float) -> str:
         """For people: "GMP", "GeM, p = 3"."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ParameterError
@@ -87,6 +88,9 @@ def _best(votes: np.ndarray, count: int) -> np.ndarray:
 def votes_average_to_logit(outcome: Outcome) -> bool:
     """Whether each logit is the plain mean over positions of what they say by themselves, head(F_ij).
 
-    So it is under GAP with a head that is affine with slopes of its own: the head of a mean is the mean of the heads.
+    So it is when all positions weigh the same, as under GAP or GeM with p = 1, and the head is affine with slopes of
+    its own: the head of a mean is the mean of the heads.
     """
-    return outcome.pooling == "gap" and has_slopes_of_its_own(outcome.analysis.network.head)
+    weights = outcome.weights
+    alike = torch.allclose(weights, torch.full_like(weights, 1 / weights[0].numel()), rtol=1e-5, atol=0)
+    return alike and has_slopes_of_its_own(outcome.analysis.network.head)

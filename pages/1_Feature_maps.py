@@ -53,7 +53,7 @@ def story() -> None:
         channel_viewer(current, outcome, class_index, channel, beside)
         place_panel(current, outcome, class_index)
         compare_choice(current, table)
-        card_panel(current, outcome, class_index, channel)
+        card_panel(current, outcome, class_index, channel, beside)
 
 
 story()

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.ui.channels import card_panel
+from explorer.ui.channels import card_panel, check_channels
 from explorer.ui.frame import frame, show_notices, shown_class
 from explorer.ui.maps import under
 from explorer.ui.places import place_panel
@@ -30,6 +30,7 @@ def story() -> None:
     class_index = shown_class(current, analysis)
     if current.left_frame(class_index):
         st.rerun()
+    check_channels(current, len(analysis.feature_maps))
     write_url(current, class_index)
     show_notices(current, analysis)
     outcomes = [under(analysis, spelling) for spelling in chosen.poolings]
@@ -48,8 +49,8 @@ def story() -> None:
         scatter_panel(current, one, other, class_index)
     with right:
         differences_panel(current, one, other, class_index)
-        if chosen.channel is not None:
-            card_panel(current, one, class_index, chosen.channel)
+        if current.choices.channel is not None:
+            card_panel(current, one, class_index, current.choices.channel)
     path_panel(current, analysis, class_index)
     formulas(outcomes)
 

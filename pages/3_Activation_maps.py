@@ -49,7 +49,7 @@ def story() -> None:
     if chosen.maps == "votes":
         votes_grid(current, outcome, class_index)
     else:
-        class_choice(current, analysis, classes)
+        class_choice(current, analysis, classes, class_index)
         if chosen.maps == "evidence":
             evidence_grid(current, outcomes, classes)
         else:

@@ -31,6 +31,7 @@ def classes_shown(current: Session, analysis: Analysis, class_index: int) -> lis
     known = len(analysis.network.class_names)
     asked = [index for index in current.choices.classes if index < known]
     if len(asked) < len(current.choices.classes):
+        current.choose(classes=tuple(asked))
         current.notices.append("The link asks for a class that does not exist; expected numbers from 0 to "
                                f"{known - 1}.")
     classes = asked or [answer.class_index for answer in analysis.under().top(3)]
@@ -40,7 +41,8 @@ def classes_shown(current: Session, analysis: Analysis, class_index: int) -> lis
 def activation_headline(outcome: Outcome, class_index: int, others: int) -> None:
     """Where the evidence for the page's class lies."""
     name = outcome.analysis.network.class_names[class_index]
-    sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), "it")
+    speaks_for = "it" if outcome.label == "native" else f"it under {outcome.name}, a what-if"
+    sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), speaks_for)
     board(el("div", el("h1", "Where the evidence for ", el("span", name, class_="says"), " lies"),
              el("p", f"{sentence} Beside it: {others} other {'class' if others == 1 else 'classes'}."
                 if others else sentence, class_="lead"), class_="headline"), key="headline")
@@ -54,7 +56,7 @@ def map_choice(current: Session) -> None:
 
 def box_choice(current: Session) -> None:
     """From which share of the maximum a position is in the box."""
-    st.slider("Box from, % of the maximum", 5, LARGEST_BOX, step=5,
+    st.slider("Box from, % of the maximum", 1, LARGEST_BOX,
               help="The smallest box around the largest connected part whose positions have at least this share of "
                    "the map's maximum. 20% is what the paper on CAM uses.",
               **in_step(current, "box", current.choices.box))
@@ -73,7 +75,7 @@ def methods_choice(current: Session) -> None:
                    **in_step(current, "methods", list(current.choices.methods), choose))
 
 
-def class_choice(current: Session, analysis: Analysis, shown: Sequence[int]) -> None:
+def class_choice(current: Session, analysis: Analysis, shown: Sequence[int], class_index: int) -> None:
     """The likeliest classes to show or to hide; others are asked for by their name in the sidebar."""
     candidates = dict.fromkeys([*shown, *(answer.class_index for answer in analysis.under().top(CANDIDATES))])
     names = analysis.network.class_names
@@ -84,8 +86,7 @@ def class_choice(current: Session, analysis: Analysis, shown: Sequence[int]) -> 
             current.touch()
             current.notices.append(f"One to {MOST_CLASSES} classes are shown at once.")
             return
-        current.choose(classes=tuple(classes), class_index=current.choices.class_index
-                       if current.choices.class_index in classes else classes[0])
+        current.choose(classes=tuple(classes), **({} if class_index in classes else {"class_index": classes[0]}))
 
     chips = [el("button", names[index], pick=index, type="button", class_="chip", data_key=f"class-{index}",
                 aria_pressed=str(index in shown).lower()) for index in list(candidates)[:CANDIDATES + MOST_CLASSES]]
@@ -162,7 +163,7 @@ def votes_grid(current: Session, outcome: Outcome, class_index: int) -> None:
         said = (f"Under GAP and a Linear the logit ({plain(logit)}) is the average of what the positions say: of their "
                 "logits, not of these probabilities.")
     else:
-        said = f"Under {outcome.name} the logit is not the average of what the positions say: strong ones weigh more."
+        said = f"Under {outcome.name} the logit is not the average of what the positions say: some weigh more."
     board(el("p", said, class_="note"), key="votes_note")
 
 

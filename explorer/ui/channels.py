@@ -20,14 +20,18 @@ from explorer.wording import percent, plain, signed
 STEPS_IN_A_TALK = 8
 
 
-def channel_choice(current: Session, table: ChannelTable, order: np.ndarray) -> tuple[int, int | None]:
-    """The channel on the card (the one asked for, else the first of the wall) and the one beside it."""
-    chosen, count = current.choices, len(table.contribution)
+def check_channels(current: Session, count: int) -> None:
+    """Let go of a channel that a link asked for and that the network does not have, and say so."""
     for name in ("channel", "beside"):
-        asked = getattr(chosen, name)
+        asked = getattr(current.choices, name)
         if asked is not None and asked >= count:
             current.notices.append(f"There is no channel {asked}; expected a whole number from 0 to {count - 1}.")
             current.choose(**{name: None})
+
+
+def channel_choice(current: Session, table: ChannelTable, order: np.ndarray) -> tuple[int, int | None]:
+    """The channel on the card (the one asked for, else the first of the wall) and the one beside it."""
+    check_channels(current, len(table.contribution))
     chosen = current.choices
     first = int(order[0]) if len(order) else int(table.order()[0])
     return (first if chosen.channel is None else chosen.channel), chosen.beside
@@ -40,8 +44,9 @@ def channels_headline(outcome: Outcome, class_index: int, table: ChannelTable) -
     if carrying is None:
         title = el("h1", "No channel speaks for ", el("span", name, class_="says"), ".")
     else:
-        verb = "channel carries" if carrying.count == 1 else "channels carry"
-        carried = f"{carrying.count:,} of {carrying.total:,} {verb} {percent(carrying.share)} of what speaks for "
+        carry = "carries" if carrying.count == 1 else "carry"
+        carried = (f"{carrying.count:,} of {carrying.total:,} channels {carry} {percent(carrying.share)} of what "
+                   "speaks for ")
         title = el("h1", carried, el("span", name, class_="says"), ".")
     lead = (f"Under {outcome.name}, {count('paying'):,} channels pay for it, {count('opposing'):,} oppose it and "
             f"{count('silent'):,} are silent on this photo.")
@@ -57,8 +62,8 @@ def wall_choice(current: Session, table: ChannelTable) -> None:
                       **in_step(current, "rank", chosen.rank))
     kind.segmented_control("Channels", list(KINDS), format_func=str.capitalize, width="stretch",
                            **in_step(current, "show", chosen.show))
-    number.number_input("Channel", 0, len(table.contribution) - 1, step=1, placeholder="number",
-                        **in_step(current, "channel", chosen.channel))
+    number.number_input("Channel", 0, len(table.contribution) - 1, None, step=1, placeholder="number",
+                        **in_step(current, "channel", chosen.channel, lambda typed: current.choose(channel=typed)))
 
 
 def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
@@ -87,14 +92,17 @@ def channel_viewer(current: Session, outcome: Outcome, class_index: int, channel
 
 def compare_choice(current: Session, table: ChannelTable) -> None:
     """Another channel to lay beside the one on the card."""
-    st.number_input("Compare with channel", 0, len(table.contribution) - 1, step=1, placeholder="none: type a number",
-                    **in_step(current, "beside", current.choices.beside))
+    st.number_input("Compare with channel", 0, len(table.contribution) - 1, None, step=1,
+                    placeholder="none: type a number",
+                    **in_step(current, "beside", current.choices.beside, lambda typed: current.choose(beside=typed)))
 
 
-def card_panel(current: Session, outcome: Outcome, class_index: int, channel: int) -> None:
-    """All that is known of a channel, and of the one beside it."""
+def card_panel(
+    current: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None = None
+) -> None:
+    """All that is known of a channel, and of one beside it."""
     cards = [outcome.remember(("card", class_index, each), lambda each=each: channel_card(outcome, class_index, each))
-             for each in dict.fromkeys([channel, current.choices.beside]) if each is not None]
+             for each in dict.fromkeys([channel, beside]) if each is not None]
     name = outcome.analysis.network.class_names[class_index]
     board(el("div", *(_card(card, name) for card in cards), class_=f"cards cards{len(cards)}"), key="card",
           on_pick=lambda index: current.choose(class_index=index))

@@ -38,6 +38,7 @@ def frame(title: str) -> tuple[Session, Analysis]:
     current = session(title)
     analysis = _analyse(current)
     class_index = shown_class(current, analysis)
+    _let_go_of_places(current, analysis)
     write_url(current, class_index)
     current.framed = (current.photo.digest, current.presenting)
     put_photo(analysis, current.photo.digest)
@@ -84,6 +85,13 @@ def _analyse(current: Session) -> Analysis:
         current.notices.append(str(error))
         current.choose(framing="crop")
         return analysis_of(chosen.network, photo.image, photo.digest, "crop", chosen.size)
+
+
+def _let_go_of_places(current: Session, analysis: Analysis) -> None:
+    """A place chosen on larger feature maps, or in a link, may lie outside these."""
+    region, (rows, columns) = current.choices.region, analysis.framing.grid
+    if region and (region[2] >= rows or region[3] >= columns):
+        current.choose(region=None)
 
 
 def _navigation() -> None:
@@ -162,7 +170,10 @@ def _change_with_size(current: Session, analysis: Analysis) -> None:
     chosen, usual = current.choices, analysis.network.preprocessing.size
     if chosen.size == usual:
         return
-    other = analysis_of(chosen.network, current.photo.image, current.photo.digest, chosen.framing, usual)
+    try:
+        other = analysis_of(chosen.network, current.photo.image, current.photo.digest, chosen.framing, usual)
+    except FramingError:  # the whole of a panorama may be too large at the usual size
+        return
     lines = []
     for side, each in ((usual, other), (chosen.size, analysis)):
         first, (rows, columns) = each.under().top(1)[0], each.framing.grid

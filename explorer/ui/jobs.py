@@ -10,7 +10,7 @@ from typing import Any
 
 from explorer.errors import ExplorerError, StoppedError
 
-PATIENCE = 4.0  # seconds without anyone asking
+PATIENCE = 10.0  # seconds without anyone asking; a tab in the background asks once a second
 
 
 class Job:

@@ -50,7 +50,7 @@ def evidence_map(
     if title:
         lines = (f"logit {plain(evidence.logit)}",)
     if not (cells > 0).any():
-        lines += (SILENT_SENTENCE,)
+        lines += (SILENT_SENTENCE if (cells < 0).any() else "there is no evidence for this class",)
     return Map(
         id=f"{class_index}.{name_in_links(spelt(outcome))}", values=cells,
         name=f"Evidence for {name} under {outcome.name}", facets=(name, outcome.name), row=row, title=title,
@@ -136,7 +136,7 @@ def winners_map(analysis: Analysis, notes: tuple[str, ...], says: str = "") -> M
 def votes_in_words(analysis: Analysis) -> tuple[str, ...]:
     """Each position's own top 3, for people; row by row."""
     won = analysis.remember("winners", lambda: winners(analysis))
-    return tuple(", ".join(f"{name} {percent(probability)}" for name, probability in three) for three in won.top)
+    return tuple(", ".join(f"{name} {percent(share)}" for name, share in three) for three in won.top)
 
 
 def _largest_activation(analysis: Analysis) -> float:

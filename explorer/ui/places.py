@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from explorer.analysis import Analysis, Outcome
+from explorer.analysis import Outcome
 from explorer.ui.board import board, el
 from explorer.ui.maps import votes_in_words
 from explorer.ui.state import EXAMPLES, Session
@@ -31,17 +31,9 @@ def hears(current: Session, pick: Callable[[Any], None] | None = None) -> Heard:
     return Heard(region=choose_region, pick=pick, present=present, walk=walk)
 
 
-def checked_region(current: Session, analysis: Analysis) -> tuple[int, int, int, int] | None:
-    """The positions chosen, as far as this photo's feature maps have them."""
-    region, (rows, columns) = current.choices.region, analysis.framing.grid
-    if region and (region[2] >= rows or region[3] >= columns):
-        current.choose(region=None)
-    return current.choices.region
-
-
 def place_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     """What the positions chosen give to the class, and what they say by themselves; nothing when none are."""
-    region = checked_region(current, outcome.analysis)
+    region = current.choices.region
     if region is None:
         return
     analysis, (top, left, bottom, right) = outcome.analysis, region

@@ -78,8 +78,8 @@ def _parameter(current: Session, outcome: Outcome, place: int) -> None:
     def move(value: float) -> None:
         spellings = list(current.choices.poolings)
         spellings[place] = written(outcome.pooling, {parameter.name: value})
-        current.choose(poolings=tuple(dict.fromkeys(spellings)) if len(set(spellings)) > 1 else
-                       current.choices.poolings)
+        if len(set(spellings)) == len(spellings):  # a pooling does not stand beside itself
+            current.choose(poolings=tuple(spellings))
 
     slider(parameter, outcome.parameters[parameter.name], f"{outcome.name}: {parameter.name}",
            f"slider_{place}_{outcome.pooling}", move)
@@ -111,7 +111,9 @@ def answers_panel(current: Session, outcomes: Sequence[Outcome], class_index: in
 
 def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome, Outcome]:
     """Which two are compared channel by channel."""
-    places = [place if place < len(outcomes) else n for n, place in enumerate(current.choices.pair)]
+    places = current.choices.pair
+    if max(places) >= len(outcomes) or places[0] == places[1]:
+        places = (0, 1)
     for n, column in enumerate(st.columns(2, gap="small")):
         def choose(place: int, n: int = n) -> None:
             pair = list(places)

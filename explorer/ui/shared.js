@@ -62,12 +62,13 @@ const signed = (value) => (value >= 0.005 ? "+" : "") + plain(value);
 const percent = (share) => {
   if (!Number.isFinite(share)) return "not a number";
   const size = Math.abs(share);
+  if (size >= 0.995 && size < 1) return ">99%";
   return size === 0 ? "0%" : size < 0.0005 ? "<0.1%" : minus(`${(share * 100).toFixed(size < 0.0095 ? 1 : 0)}%`);
 };
 /** A number of a map in its unit, for people. */
 function written(value, unit, kind) {
   if (!Number.isFinite(value)) return "not a number";
-  if (unit === "share" || unit === "probability") return percent(value);
+  if (unit === "share" || unit === "probability") return percent(unit === "share" ? value : Math.min(value, 0.9999)); // never certain
   return kind === "signed" ? signed(value) : plain(value);
 }
 

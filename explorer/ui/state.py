@@ -119,15 +119,19 @@ class Session:
             self.notices.append(f"{error} The last photo stays.")
             return
         self.upload = Photo(image, digest(image))
-        self._show(self.upload, self.choices.class_index if self.upload.name == self.awaited else None)
+        if self.upload.name == self.awaited:  # a link asked for it: what else the link asked for is kept
+            self.photo = self.upload
+            self.choose(example="", photo=self.upload.name)
+        else:
+            self._show(self.upload)
 
     def show_upload_again(self) -> None:
         """Put the last photo of their own back on the table."""
         self._show(self.upload)
 
-    def _show(self, photo: Photo, class_index: int | None = None) -> None:
+    def _show(self, photo: Photo) -> None:
         self.photo = photo
-        self.choose(example=photo.example, photo="" if photo.example else photo.name, class_index=class_index,
+        self.choose(example=photo.example, photo="" if photo.example else photo.name, class_index=None,
                     classes=(), region=None)
 
     def take_notices(self) -> list[str]:

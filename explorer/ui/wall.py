@@ -46,7 +46,7 @@ def wall(
     signed = bool((analysis.feature_maps < 0).any())
     data = {
         "key": key, "pack": channels_key, "order": order.tolist(),
-        "paid": np.round(np.nan_to_num(contribution).astype(float), 4).tolist(),
+        "paid": np.round(np.nan_to_num(contribution.astype(float), posinf=0, neginf=0), 4).tolist(),
         "kind": "signed" if signed else "positive", "status": status, "says": f"pays % logits for {class_name}",
         "chosen": chosen, "beside": beside, "side": 56, "schemes": render.schemes(),
     }

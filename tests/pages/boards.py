@@ -1,4 +1,8 @@
-"""What a page shows, read from an AppTest: boards are drawn from JSON, and this reads their text and nodes again."""
+"""What a page shows, read from an AppTest: every component is drawn from JSON, and this reads it again.
+
+Boards become text and nodes, viewers become maps with their numbers, figures become traces. Nothing of the package is
+imported here: numbers are unpacked from what the browser gets, and JSON that a browser would refuse is an error.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ import base64
 import io
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -41,10 +47,13 @@ class Drawn:
         (found,) = self.all(what)
         return found
 
+    def texts(self, what: str) -> list[str]:
+        """The texts of its nodes of a tag or a class."""
+        return [node.text for node in self.all(what)]
+
     def image(self) -> Image.Image:
         """The picture of its only <img>, decoded."""
-        encoded = self.one("img").attributes["src"].partition(",")[2]
-        return Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
+        return decoded(self.one("img").attributes["src"])
 
     def _walk(self) -> Iterator[Drawn]:
         yield self
@@ -53,22 +62,123 @@ class Drawn:
                 yield from Drawn(child)._walk()
 
 
+class Shown:
+    """One map of a viewer: `values` (H, W) with NaN where there is none, and everything said of it by its name."""
+
+    def __init__(self, told: dict[str, Any], values: np.ndarray, step: float) -> None:
+        self.told = told
+        self.values = values
+        self.step = step  # between two neighbouring levels: no value is further off than half of it
+
+    def __getattr__(self, name: str) -> Any:
+        """What the browser is told of it, such as `lines`, `badge` or `unitName`; "" or None where it is not."""
+        return self.told.get(name, None if name in {"limit", "mark", "box", "notes", "pick"} else "")
+
+
+class Viewer:
+    """A viewer: its `maps` by their ids, in their order, and all else that the browser is told."""
+
+    def __init__(self, data: dict[str, Any], stack: dict[str, Any]) -> None:
+        self.data = data | {"maps": stack["maps"], "pack": stack["pack"]}
+        values, steps = unpacked(stack["pack"])
+        assert len(values) == len(stack["maps"])
+        self.maps = {told["id"]: Shown(told, each, step)
+                     for told, each, step in zip(stack["maps"], values, steps, strict=True)}
+        assert len(self.maps) == len(values), "two maps have the same id"
+
+    @property
+    def chosen(self) -> Shown:
+        """The map that it begins with."""
+        return self.maps[self.data["chosen"]]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.data[name]
+
+
+def unpacked(pack: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(n, H, W) numbers and (n,) steps between levels: deflated, 16 bits each, little end first; 65535 is NaN."""
+    count, rows, columns = pack["shape"]
+    raw = zlib.decompress(base64.b64decode(pack["data"], validate=True))
+    assert len(raw) == 2 * count * rows * columns
+    octets = np.frombuffer(raw, np.uint8).astype(np.float64)
+    levels = (octets[::2] + 256 * octets[1::2]).reshape(count, rows, columns)
+    low, high = (np.array(pack[end], np.float64)[:, None, None] for end in ("low", "high"))
+    values = low + levels / 65534 * (high - low)
+    return np.where(levels == 65535, np.nan, values), (high - low).ravel() / 65534
+
+
+def decoded(source: str) -> Image.Image:
+    """A picture from a data URL."""
+    return Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB")
+
+
+def told(page: AppTest, kind: str) -> dict[str, dict[str, Any]]:
+    """What components of a kind ("board", "viewer", "wall", "slider", "source") were given, by their keys."""
+    return {
+        each.key: strict_json(each.proto.json)
+        for each in page.get("bidi_component") if each.proto.component_name == f"poolscope.{kind}"
+    }
+
+
+def strict_json(text: str) -> Any:
+    """As a browser reads it: it knows neither NaN nor Infinity."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"the browser cannot read {constant}")
+
+    return json.loads(text, parse_constant=refuse)
+
+
 def boards(page: AppTest) -> dict[str, Drawn]:
     """All boards of the page by their keys."""
-    return {each.key: Drawn(json.loads(each.proto.json)["tree"]) for each in page.get("bidi_component")}
+    return {key: Drawn(data["tree"]) for key, data in told(page, "board").items()}
+
+
+def viewers(page: AppTest) -> dict[str, Viewer]:
+    """All viewers of the page by their keys, each with the maps that a source gave the page for it."""
+    stacks = {data["stack"]["key"]: data["stack"] for data in told(page, "source").values() if "stack" in data}
+    return {key: Viewer(data, stacks[data["stack"]]) for key, data in told(page, "viewer").items()}
+
+
+def figures(page: AppTest) -> dict[str, dict[str, Any]]:
+    """All Plotly figures by their keys: {"data": traces, "layout": ...}, numbers as arrays."""
+    return {each.key: _numbers(strict_json(each.proto.spec)) for each in page.get("plotly_chart")}
+
+
+def _numbers(part: Any) -> Any:
+    """Plotly sends arrays as {"dtype", "bdata"}."""
+    if isinstance(part, list):
+        return [_numbers(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if set(part) >= {"dtype", "bdata"}:
+        array = np.frombuffer(base64.b64decode(part["bdata"]), np.dtype(part["dtype"]).newbyteorder("<"))
+        return array.reshape([int(n) for n in part["shape"].split(",")]) if "shape" in part else array
+    return {name: _numbers(each) for name, each in part.items()}
+
+
+def trace(figure: dict[str, Any], name: str) -> dict[str, Any]:
+    """The trace of that name."""
+    (found,) = (each for each in figure["data"] if each.get("name") == name)
+    return found
 
 
 def notices(page: AppTest) -> list[str]:
     """The sentences on top of the page."""
     shown = boards(page).get("notices")
-    return [] if shown is None else [paragraph.text for paragraph in shown.all("p")]
+    return [] if shown is None else shown.texts("p")
 
 
 def control(page: AppTest, name: str) -> Any:
     """The widget that makes a choice, such as "pooling" or "searched"."""
-    kinds = ("selectbox", "select_slider", "toggle", "button_group")
+    kinds = ("selectbox", "select_slider", "toggle", "button_group", "multiselect", "number_input", "slider")
     (found,) = (each for kind in kinds for each in page.get(kind) if re.fullmatch(rf"{name}_\d+", each.key or ""))
     return found
+
+
+def number(text: str) -> float:
+    """"−0.03" or "+1,280" as a number; the minus sign is a true one."""
+    return float(text.replace("−", "-").replace(",", ""))
 
 
 def is_plain_sentence(text: str) -> bool:

@@ -6,7 +6,8 @@ import pytest
 
 from explorer.framing import LARGEST_SIDE, SMALLEST_SIDE
 from explorer.images import digest
-from explorer.ui.state import EXAMPLES, NATIVE_SIZE, SIZES, Choices, Session, as_query, example_file, example_photo
+from explorer.ui.link import NATIVE_SIZE, SIZES, Choices, as_query
+from explorer.ui.state import EXAMPLES, Session, example_file, example_photo
 from tests.browser.uploads import arrow, broken, encode
 
 
@@ -40,6 +41,46 @@ def test_the_class_of_a_link_is_kept_for_the_photo_that_the_link_was_of(awaited,
     current = Session(Choices(class_index=3), awaited=awaited)
     current.show_upload(encode(arrow()))
     assert current.choices.class_index == kept
+
+
+def test_an_example_forgets_the_classes_and_the_place_and_keeps_how_things_are_shown():
+    current = Session(Choices(classes=(1, 2), region=(0, 0, 1, 1), channel=437, rank="spread", poolings=("gap", "lse"),
+                              maps="votes", methods=("cam",), box=50, present=True))
+    current.show_example("cat")
+    assert current.choices == Choices(example="cat", channel=437, rank="spread", poolings=("gap", "lse"), maps="votes",
+                                      methods=("cam",), box=50, present=True)
+
+
+def test_classes_and_place_of_a_link_are_kept_for_the_photo_that_the_link_was_of():
+    linked = Choices(class_index=3, classes=(3, 7), region=(0, 0, 1, 1))
+    awaited, another = (Session(linked, awaited=name) for name in (digest(arrow())[:12], "0123456789ab"))
+    awaited.show_upload(encode(arrow()))
+    another.show_upload(encode(arrow()))
+    assert (awaited.choices.classes, awaited.choices.region) == ((3, 7), (0, 0, 1, 1))
+    assert (another.choices.classes, another.choices.region) == ((), None)
+
+
+@pytest.mark.parametrize(("page", "presenting"), [
+    ("Explore", True), ("Feature maps", True), ("Poolings", True), ("Activation maps", True), ("Method", False)])
+def test_a_talk_is_held_on_the_pages_that_have_a_stage(page, presenting):
+    assert Session(Choices(present=True), page=page).presenting is presenting
+    assert Session(Choices(), page=page).presenting is False
+
+
+def test_the_whole_page_runs_again_when_its_frame_shows_what_is_no_longer_chosen():
+    current = Session(page="Explore")
+    current.show_example("cat")
+    current.framed = (current.photo.digest, False)
+    assert current.left_frame(3) is False
+    current.search(3)
+    assert current.left_frame(3) is False, "the name that was searched for is what is shown"
+    assert current.left_frame(4) is True, "the name must be let go"
+    current.searched = None
+    current.choose(present=True)
+    assert current.left_frame(3) is True, "a talk has no sidebar"
+    current.choose(present=False)
+    current.show_example("coffee")
+    assert current.left_frame(3) is True, "another photo is another analysis"
 
 
 def test_the_same_pixels_have_the_same_link_whatever_their_file():

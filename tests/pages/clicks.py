@@ -1,0 +1,52 @@
+"""What a browser sends back: AppTest has no clicks for components and figures, so their messages are made here."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+import pytest
+from streamlit.components.v2.bidi_component.main import _make_trigger_id
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.testing.v1 import AppTest, local_script_runner
+
+
+def use(page: AppTest, key: str, event: str, value: Any, part_alone: bool = False) -> AppTest:
+    """A component sends an event, such as `use(page, "evidence", "region", {...})`, and the page runs again.
+
+    part_alone: as in a browser, where only the fragment around the component runs; the page then has nothing else.
+    """
+    (component,) = (each for each in page.get("bidi_component") if each.key == key)
+    sent = WidgetState(id=_make_trigger_id(component.proto.id, "events"),
+                       json_trigger_value=json.dumps([{"event": event, "value": value}]))
+    return _send(page, sent, part_alone)
+
+
+def pick(page: AppTest, key: str, value: Any, part_alone: bool = False) -> AppTest:
+    """A click on a node of a board."""
+    return use(page, key, "pick", value, part_alone)
+
+
+def click_point(page: AppTest, key: str, point: dict[str, Any] | None) -> AppTest:
+    """A click on a point of a Plotly figure; None takes the selection away."""
+    (figure,) = (each for each in page.get("plotly_chart") if each.key == key)
+    points = [] if point is None else [point]
+    selection = {"points": points, "point_indices": [each["point_index"] for each in points], "box": [], "lasso": []}
+    return _send(page, WidgetState(id=figure.proto.id, string_value=json.dumps({"selection": selection})), False)
+
+
+def _send(page: AppTest, sent: WidgetState, part_alone: bool) -> AppTest:
+    states = page._tree.get_widget_states()
+    states.widgets.append(sent)
+    with pytest.MonkeyPatch.context() as patch:
+        if part_alone:
+            (fragment,) = page._fragment_storage._fragments
+            patch.setattr(local_script_runner, "RerunData",
+                          functools.partial(local_script_runner.RerunData, fragment_id=fragment))
+        return page._run(states)
+
+
+def upload(page: AppTest, data: bytes, name: str = "photo.png", kind: str = "image/png") -> AppTest:
+    """A file is dropped into the sidebar."""
+    return page.file_uploader(key="upload").set_value((name, data, kind)).run()

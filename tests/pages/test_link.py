@@ -1,0 +1,273 @@
+"""The link to what is shown: each choice is written and read back, and what cannot be read is one plain sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from explorer.framing import FRAMINGS
+from explorer.networks import BUNDLED
+from explorer.pooling import POOLINGS, parse_pooling
+from explorer.ui import link
+from explorer.ui.link import Choices, as_query, read, read_view, written
+from tests.pages.boards import is_plain_sentence
+
+EXPLORE, CHANNELS, COMPARED, MAPS, METHOD = "Explore", "Feature maps", "Poolings", "Activation maps", "Method"
+PAGES = (EXPLORE, CHANNELS, COMPARED, MAPS, METHOD)
+EVERYWHERE = ("network", "pooling", "framing", "size", "calibrated")
+METHODS = ("cam", "grad_cam", "grad_cam_plus_plus", "xgrad_cam", "hires_cam", "layer_cam", "eigen_cam",
+           "ablation_cam", "score_cam", "finer_cam")
+
+# For each field: where links carry it, something unusual, and how that is written.
+UNUSUAL = [
+    ("pooling", PAGES, "gmp", "gmp"), ("pooling", PAGES, "gem:p=4", "gem:p=4"), ("framing", PAGES, "whole", "whole"),
+    ("size", PAGES, 96, "96"), ("size", PAGES, 640, "640"), ("calibrated", PAGES, False, "0"),
+    ("region", PAGES, (1, 2, 3, 4), "1,2,3,4"), ("region", PAGES, (0, 0, 0, 0), "0,0,0,0"),
+    ("present", (EXPLORE, CHANNELS, COMPARED, MAPS), True, "1"),
+    ("rank", (CHANNELS,), "spread", "spread"), ("show", (CHANNELS,), "silent", "silent"),
+    ("channel", (CHANNELS, COMPARED), 437, "437"), ("channel", (CHANNELS, COMPARED), 0, "0"),
+    ("beside", (CHANNELS,), 12, "12"), ("beside", (CHANNELS,), 0, "0"),
+    ("poolings", (COMPARED, MAPS), ("gap", "gem:p=5", "lse", "topk"), "gap,gem:p=5,lse,topk"),
+    ("poolings", (COMPARED, MAPS), ("gem", "gem:p=5"), "gem,gem:p=5"), ("pair", (COMPARED,), (2, 0), "2,0"),
+    ("path", (COMPARED,), "attention", "attention"), ("maps", (MAPS,), "votes", "votes"),
+    ("classes", (MAPS,), (281, 7), "281,7"), ("methods", (MAPS,), ("score_cam",), "score_cam"),
+    ("box", (MAPS,), 95, "95"), ("box", (MAPS,), 1, "1"),
+]
+
+# For each field what nobody can have meant; every field has some.
+BAD = [
+    ("network", ["", "resnet50", "../../assets"]),
+    ("pooling", ["", "median", "GAP", "gem:", "gem:p", "gem:p=", "gem:p=x", "gem:p=nan", "gem:p=inf", "gem:p=0.5",
+                 "gem:p=101", "gem:q=3", "gap:p=3", "gem:p=3:p=4", "gem,p=3", "x" * 5000]),
+    ("framing", ["", "zoom", "Crop"]),
+    ("size", ["", "0", "223", "672", "64", "-224", "1e3", "224.0", "0224", "２２４"]),
+    ("calibrated", ["", "2", "true", "yes", "01"]),
+    ("region", ["", "1", "1,2,3", "1,2,3,4,5", "3,0,2,0", "0,3,0,2", "-1,0,1,1", "a,b,c,d", "0,0,1,1.5", "0, 0,1,1",
+                "1,2,3,"]),
+    ("present", ["", "2", "on"]),
+    ("rank", ["", "size", "Contribution"]),
+    ("show", ["", "loud", "All"]),
+    ("channel", ["", "x", "-1", "1.5", "999999999", "²", "٣", "1,2"]),
+    ("beside", ["", "x", "-1", "999999999"]),
+    ("poolings", ["", "gap", "gap,gap", "gap,median", "gap,gmp,gem,lse,topk", "gem,gem:p=3.0", "gap,,gmp", "gap;gmp"]),
+    ("pair", ["", "0", "0,0", "1,1", "0,1,2", "0,4", "-1,0", "a,b"]),
+    ("path", ["", "gap", "gmp", "softpool", "p"]),
+    ("maps", ["", "cam", "Evidence"]),
+    ("classes", ["", "x", "1,2,3,4,5,6", "-1", "1,,2"]),
+    ("methods", ["", "smooth_grad", "cam,grad_cam,layer_cam,eigen_cam,score_cam", "CAM", "cam,"]),
+    ("box", ["", "0", "96", "100", "-5", "20%", "x"]),
+]
+HTML = "<img src=x onerror=alert(1)>"
+ALL_BAD = [(name, text) for name, texts in BAD for text in [*texts, HTML, " ", "null"]]
+
+
+def page_of(name: str) -> str:
+    """A page whose links carry the field."""
+    return next(page for page in (EXPLORE, CHANNELS, COMPARED, MAPS)
+                if name in EVERYWHERE or name in as_query(Choices(**{name: unusual(name)}), 0, page))
+
+
+def unusual(name: str) -> object:
+    return next(value for field, _, value, _ in UNUSUAL if field == name)
+
+
+# Writing.
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_to_what_is_usual_says_the_seven_things_that_every_link_says_and_no_more(page):
+    assert as_query(Choices(), 560, page) == {
+        "network": "efficientnet_lite0", "example": "astronaut", "class": "560", "pooling": "gap", "framing": "crop",
+        "size": "224", "calibrated": "1"}
+
+
+@pytest.mark.parametrize(("name", "pages", "value", "text"), UNUSUAL)
+def test_what_is_unusual_is_written_on_the_pages_that_have_it_and_on_no_other(name, pages, value, text):
+    usual = as_query(Choices(), 3)
+    for page in PAGES:
+        wanted = usual | {name: text} if page in pages else usual
+        assert as_query(Choices(**{name: value}), 3, page) == wanted, page
+
+
+def test_every_choice_but_photo_and_class_is_a_field_of_some_link():
+    choices = {field.name for field in dataclasses.fields(Choices)} - {"example", "photo", "class_index"}
+    assert choices == {field.name for field in link.FIELDS} == {"network", *(name for name, *_ in UNUSUAL)}
+
+
+def test_every_field_has_something_bad_that_is_tried():
+    assert {name for name, _ in BAD} == {field.name for field in link.FIELDS}
+
+
+# Reading.
+
+
+@pytest.mark.parametrize(("name", "pages", "value", "text"), UNUSUAL)
+def test_what_was_written_is_read_back_the_same(name, pages, value, text):
+    for page in pages:
+        found, sentences = read({name: text}, page, Choices())
+        assert (found[name], sentences) == (value, [])
+
+
+@pytest.mark.parametrize(("name", "text"), ALL_BAD, ids=lambda part: part[:24] or "empty")
+def test_what_cannot_be_read_is_left_as_it_was_with_one_plain_sentence(name, text):
+    page = page_of(name)
+    found, sentences = read({name: text}, page, Choices())
+    (sentence,) = sentences
+    assert name not in found
+    assert name in sentence
+    assert is_plain_sentence(sentence), sentence
+
+
+def test_a_sentence_names_what_is_shown_instead_where_a_link_says_it():
+    (of_pooling,) = read({"pooling": "median"}, EXPLORE, Choices(pooling="gmp"))[1]
+    (of_rank,) = read({"rank": "size"}, CHANNELS, Choices())[1]
+    (of_own_rank,) = read({"rank": "size"}, CHANNELS, Choices(rank="spread"))[1]
+    assert of_pooling == "The link asks for pooling “median”, which does not exist; gmp is shown."
+    assert of_rank == "The link asks for rank “size”, which does not exist; the usual is shown."
+    assert of_own_rank == "The link asks for rank “size”, which does not exist; spread is shown."
+
+
+def test_a_sentence_repeats_no_more_than_forty_letters_of_what_it_was_given():
+    (sentence,) = read({"pooling": "x" * 5000}, EXPLORE, Choices())[1]
+    assert "x" * 40 in sentence
+    assert "x" * 41 not in sentence
+
+
+def test_each_bad_part_has_its_own_sentence_and_the_good_ones_are_read():
+    asked = {"pooling": "median", "size": "7", "framing": "whole", "box": "0", "maps": "votes", "classes": "x"}
+    found, sentences = read(asked, MAPS, Choices())
+    assert found["framing"] == "whole"
+    assert found["maps"] == "votes"
+    assert [next(name for name in asked if f"asks for {name} " in sentence) for sentence in sentences] == [
+        "pooling", "size", "classes", "box"]
+
+
+@pytest.mark.parametrize(("name", "pages", "value", "text"), UNUSUAL)
+def test_a_field_of_another_page_is_neither_obeyed_nor_lost(name, pages, value, text):
+    for page in set(PAGES) - set(pages):
+        for asked in ({name: text}, {name: HTML}, {}):
+            found, sentences = read(asked, page, Choices(**{name: value}))
+            assert name not in found, page
+            assert sentences == []
+
+
+@pytest.mark.parametrize(("name", "pages", "value", "text"), UNUSUAL)
+def test_what_a_link_leaves_out_is_usual_unless_every_link_says_it(name, pages, value, text):
+    for page in pages:
+        found, _ = read({}, page, Choices(**{name: value}))
+        assert found.get(name, value) == (value if name in EVERYWHERE else getattr(Choices(), name))
+
+
+def test_a_name_that_no_page_knows_is_left_alone():
+    found, sentences = read({"utm_source": "newsletter", "gclid": HTML, "": "x"}, EXPLORE, Choices())
+    assert sentences == []
+    assert not {"utm_source", "gclid", ""} & set(found)
+
+
+# Poolings in their one form.
+
+
+@pytest.mark.parametrize(("text", "one_form"), [
+    ("gem:p=4.0", "gem:p=4"), ("gem:p=04", "gem:p=4"), ("gem:p=4e0", "gem:p=4"), ("gem:p=3", "gem"),
+    ("gem:p=3.00", "gem"), ("gem", "gem"), ("lse:r=0.05", "lse:r=0.05"), ("topk:share=.5", "topk:share=0.5"),
+    ("mixed:a=0", "mixed:a=0"),
+    ("attention:t=0.1", "attention"), ("attention:t=1e-2", "attention:t=0.01"),
+    ("gem:p=2.718281828459045", "gem:p=2.718281828459045"),
+])
+def test_a_pooling_is_read_in_its_one_form(text, one_form):
+    assert read({"pooling": text}, EXPLORE, Choices())[0]["pooling"] == one_form
+    assert read({"poolings": f"gap,{text}"}, COMPARED, Choices())[0]["poolings"] == ("gap", one_form)
+
+
+def test_minus_zero_is_zero():
+    assert read({"pooling": "mixed:a=-0"}, EXPLORE, Choices())[0]["pooling"] == "mixed:a=0"
+
+
+def test_the_same_pooling_twice_is_one():
+    assert read({"poolings": "gap,gem:p=3.0,gem,gmp,gap"}, COMPARED, Choices())[0]["poolings"] == ("gap", "gem", "gmp")
+
+
+@given(data=st.data())
+def test_a_pooling_written_for_a_choice_is_the_same_number_again(data):
+    pooling = data.draw(st.sampled_from([each for each in POOLINGS.values() if each.parameter]))
+    value = data.draw(st.floats(pooling.parameter.low, pooling.parameter.high))
+    key, parameters = parse_pooling(written(pooling.key, {pooling.parameter.name: value}))
+    assert (key, parameters) == (pooling.key, {pooling.parameter.name: value})
+
+
+# There and back.
+
+
+def spellings() -> st.SearchStrategy[str]:
+    def with_a_number(pooling) -> st.SearchStrategy[str]:
+        if pooling.parameter is None:
+            return st.just(pooling.key)
+        number = st.floats(pooling.parameter.low, pooling.parameter.high) | st.just(pooling.parameter.default)
+        return number.map(lambda value: written(pooling.key, {pooling.parameter.name: value}))
+
+    return st.sampled_from(list(POOLINGS.values())).flatmap(with_a_number)
+
+
+def several(parts: st.SearchStrategy, least: int, most: int) -> st.SearchStrategy[tuple]:
+    return st.lists(parts, min_size=least, max_size=most, unique=True).map(tuple)
+
+
+NUMBER = st.integers(0, 99_999_999)
+REGION = st.tuples(NUMBER, NUMBER, NUMBER, NUMBER).map(
+    lambda four: (min(four[0], four[2]), min(four[1], four[3]), max(four[0], four[2]), max(four[1], four[3])))
+CHOICES = st.builds(
+    Choices, network=st.sampled_from(list(BUNDLED)), pooling=spellings(), framing=st.sampled_from(list(FRAMINGS)),
+    size=st.sampled_from(range(96, 641, 32)), calibrated=st.booleans(), region=st.none() | REGION,
+    present=st.booleans(), rank=st.sampled_from(["contribution", "pooled", "spread", "sparsity", "index"]),
+    show=st.sampled_from(["all", "paying", "opposing", "silent"]), channel=st.none() | NUMBER,
+    beside=st.none() | NUMBER, poolings=several(spellings(), 2, 4), pair=several(st.integers(0, 3), 2, 2),
+    path=st.sampled_from(["gem", "lse", "topk", "mixed", "attention"]),
+    maps=st.sampled_from(["evidence", "cams", "votes"]), classes=st.just(()) | several(NUMBER, 1, 5),
+    methods=several(st.sampled_from(METHODS), 1, 4), box=st.integers(1, 95),
+)
+
+
+@settings(max_examples=150)
+@given(choices=CHOICES, before=CHOICES, page=st.sampled_from(PAGES))
+def test_a_link_followed_anywhere_brings_the_same_link_again(choices, before, page):
+    asked = as_query(choices, 5, page)
+    found, sentences = read(asked, page, before)
+    after = dataclasses.replace(before, **found)
+    assert sentences == []
+    assert as_query(after, 5, page) == asked
+    for field in link.FIELDS:
+        assert (field.name in found) == field.is_on(page)
+        source = choices if field.is_on(page) else before
+        assert getattr(after, field.name) == getattr(source, field.name), field.name
+
+
+@settings(max_examples=150)
+@given(asked=st.dictionaries(st.sampled_from([*(each.name for each in link.FIELDS), "view", "x"]),
+                             st.text(max_size=60)),
+       page=st.sampled_from(PAGES))
+def test_whatever_a_link_says_there_is_a_page_and_at_most_a_sentence_each(asked, page):
+    found, sentences = read(asked, page, Choices())
+    after = dataclasses.replace(Choices(), **found)
+    again, none = read(as_query(after, 0, page), page, Choices())
+    assert len(sentences) <= len(asked)
+    assert none == []
+    assert dataclasses.replace(Choices(), **again) == after
+
+
+# The viewer's own part.
+
+
+@pytest.mark.parametrize("text", ["o60", "o60_s1_m652.gmp", "m652.gem-p4.5", "w40_c2_p1_z2.25_x12.5_y88", "t25", ""])
+def test_what_the_viewer_wrote_is_kept(text):
+    assert read_view(text) == text
+    assert as_query(Choices(), 1, EXPLORE, read_view(text)).get("view", "") == text
+
+
+@pytest.mark.parametrize("text", [HTML, "o60&class=3", "o60 s1", "javascript:alert(1)", "o60\n", "\n", "é", "o６０",
+                                  "../..", "o" * 121, "m652.gmp;", "%3Cscript%3E"])
+def test_what_the_viewer_cannot_have_written_is_dropped(text):
+    assert read_view(text) == ""
+    assert "view" not in as_query(Choices(), 1, EXPLORE, read_view(text))
