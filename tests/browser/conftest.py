@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import re
 import socket
@@ -26,31 +24,41 @@ from playwright.sync_api import (
     ConsoleMessage,
     Locator,
     Page,
+    Request,
+    WebSocket,
     WebSocketRoute,
     expect,
     sync_playwright,
 )
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from explorer import Analysis
+from explorer.images import digest
+from tests.browser.apps.cases import analysis_of as made_up
 from tests.browser.chromium import ARGUMENTS, find
+from tests.browser.instrument import Instrument
+from tests.browser.uploads import encode
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0  # seconds: the first visit waits for torch and the network
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+# A page's title in the sidebar, and what is there once it is drawn.
+DRAWN = {"Explore": ".answers", "Feature maps": ".wall canvas", "Poolings": ".differences",
+         "Activation maps": ".chips, .viewer.many canvas", "Method": ".method"}
 
 expect.set_options(timeout=PATIENCE * 1000)
 
 
 class Server:
-    """`streamlit run app.py` on a free port, and what it writes to its log."""
+    """`streamlit run app.py` (or another script) on a free port, and what it writes to its log."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, script: str = "app.py") -> None:
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port = found.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true",
+        command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true",
                    "--server.address", "127.0.0.1", "--server.port", str(self.port)]
         # Streamlit is told where a browser may be by variables that whoever runs the tests may have set.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
@@ -115,25 +123,58 @@ class SlowWire:
 
 def probes(url: str) -> bool:
     """Whether Streamlit only looks for its server: under a page's path first, where it is not, then above it."""
-    return re.fullmatch(r"/Method/_stcore/(health|host-config)", urlsplit(url).path) is not None
+    pages = "Feature_maps|Poolings|Activation_maps|Method"
+    return re.fullmatch(rf"/({pages})/_stcore/(health|host-config)", urlsplit(url).path) is not None
+
+
+class Wire:
+    """What went over a window's websockets."""
+
+    def __init__(self) -> None:
+        self.sent = self.received = self.bytes = 0
+
+    def listen(self, socket: WebSocket) -> None:
+        socket.on("framesent", self._hear_sent)
+        socket.on("framereceived", self._hear_received)
+
+    def _hear_sent(self, _: str | bytes) -> None:
+        self.sent += 1
+
+    def _hear_received(self, message: str | bytes) -> None:
+        self.received += 1
+        self.bytes += len(message.encode() if isinstance(message, str) else message)
+
+    @property
+    def frames(self) -> int:
+        return self.sent + self.received
 
 
 class Visit:
-    """One person's window. `trouble` collects what no visit may show."""
+    """One person's window. `trouble` collects what no visit may show, `requests` the addresses asked for."""
 
-    def __init__(self, context: BrowserContext, server: Server) -> None:
-        self.page = context.new_page()
+    def __init__(self, page: Page, server: Server) -> None:
+        self.page = page
+        self.home = server.url
         self.trouble: list[str] = []
-        self._server = server
+        self.requests: list[str] = []
+        self.wire = Wire()
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self._note(True, "page error", error))
-        self.page.on("request", lambda request: self._note(self._is_foreign(request.url), "request", request.url))
-        self.page.on("websocket", lambda wire: self._note(self._is_foreign(wire.url), "websocket", wire.url))
+        self.page.on("request", self._ask)
+        self.page.on("websocket", self._connect)
         self.page.on("response", lambda got: self._note(got.status >= 400 and not probes(got.url), "response", got.url))
         self.page.on("dialog", lambda dialog: (self._note(True, "dialog", dialog.message), dialog.dismiss()))
 
     def _hear(self, message: ConsoleMessage) -> None:
         self._note(message.type == "error" and not probes(message.location["url"]), "console", message.text)
+
+    def _ask(self, request: Request) -> None:
+        self.requests.append(request.url)
+        self._note(self._is_foreign(request.url), "request", request.url)
+
+    def _connect(self, socket: WebSocket) -> None:
+        self.wire.listen(socket)
+        self._note(self._is_foreign(socket.url), "websocket", socket.url)
 
     def _note(self, is_trouble: bool, kind: str, text: object) -> None:
         if is_trouble:
@@ -141,19 +182,20 @@ class Visit:
 
     def _is_foreign(self, url: str) -> bool:
         parts = urlsplit(url)
-        return parts.scheme in {"http", "https", "ws", "wss"} and parts.netloc != urlsplit(self._server.url).netloc
+        return parts.scheme in {"http", "https", "ws", "wss"} and parts.netloc != urlsplit(self.home).netloc
 
     # Going somewhere.
 
-    def go(self, path: str = "/", **link: str) -> Visit:
+    def go(self, path: str = "/", /, **link: str) -> Visit:
         """Follow a link, and wait until the page is drawn."""
-        self.page.goto(f"{self._server.url}{path}{'?' if link else ''}{urlencode(link)}")
-        return self.settle(self.find(".headline h1"))
+        self.page.goto(f"{self.home}{path}{'?' if link else ''}{urlencode(link)}")
+        return self.settle(self.find(".stage .says" if "present" in link else ".headline h1"))
 
     def change_page(self, title: str) -> Visit:
         """Click a page's name in the sidebar."""
         self.page.get_by_test_id("stSidebar").get_by_role("link", name=title).click()
-        return self.settle(self.find(".answers") if title == "Explore" else self.find(".method").last)
+        expect(self.page).to_have_title(f"{title} · PoolScope")
+        return self.settle(self.find(DRAWN[title]).last)
 
     def settle(self, there: Locator) -> Visit:
         """Wait until something is there and the script has come to its end."""
@@ -165,10 +207,22 @@ class Visit:
         self.page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
             {"name": name, "mimeType": kind, "buffer": data})
 
+    def show(self, photo: Image.Image, path: str = "/", /, **link: str) -> Visit:
+        """Follow a link to a photo of their own, and drop it in: its class, pooling and framing are the link's."""
+        name = digest(photo)[:12]
+        self.go(path, photo=name, **link)
+        self.upload("photo.png", encode(photo))
+        self.leads_to(photo=name, **{key: link[key] for key in ("class", "pooling", "framing") if key in link})
+        return self.settle(self.find(".headline h1"))
+
     def choose(self, label: str, option: str) -> None:
-        """Type an option's name into a selectbox and take the one of exactly that name."""
-        self.page.get_by_role("combobox", name=label).fill(option)
-        self.page.get_by_role("option", name=option, exact=True).click()
+        """Type an option's name into Streamlit's selectbox and take the one of exactly that name."""
+        self.selectbox(label).fill(option)
+        self.page.get_by_test_id("stSelectboxVirtualDropdown").get_by_role("option", name=option, exact=True).click()
+
+    def selectbox(self, label: str) -> Locator:
+        """Streamlit's, and not a viewer's own of the same name."""
+        return self.page.get_by_test_id("stSelectbox").get_by_role("combobox", name=label)
 
     # Reading the page.
 
@@ -188,18 +242,9 @@ class Visit:
                 [".name", ".number"].map((part) => row.querySelector(part).textContent))])"""
         return {name: [tuple(row) for row in rows] for name, rows in self.find(".answers .column").evaluate_all(read)}
 
-    def picture(self) -> Image.Image:
-        """The photo with the evidence over it, as it was sent to the page."""
-        source = self.find(".photo img").get_attribute("src")
-        return Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB")
-
-    def picture_on_screen(self) -> Image.Image:
-        """The same as it is seen: a screenshot of the <img>, cut to where the photo lies in its box."""
-        element = self.find(".photo img")
-        width, height = element.evaluate("(img) => [img.naturalWidth, img.naturalHeight]")
-        seen = Image.open(io.BytesIO(element.screenshot(animations="disabled"))).convert("RGB")
-        scale = min(seen.width / width, seen.height / height)
-        return seen.crop((0, 0, round(width * scale), round(height * scale)))
+    def viewer(self, analysis: Analysis, key: str = "evidence") -> Instrument:
+        """The viewer that Python calls so, with what it is expected to show maps of."""
+        return Instrument(self, analysis, key)
 
     def notices(self) -> list[str]:
         return self.find(".notice p").all_text_contents()
@@ -214,6 +259,14 @@ class Visit:
     def leads_to(self, **expected: str) -> None:
         """Assert that the URL comes to say this."""
         self.eventually(lambda: {name: self.link.get(name) for name in expected}, expected)
+
+    @contextmanager
+    def without_a_frame(self) -> Iterator[None]:
+        """Assert that nothing goes over the websocket in this block, nor in the half second that follows it."""
+        before = self.wire.frames
+        yield
+        self.page.wait_for_timeout(500)
+        assert self.wire.frames == before, "the server was asked or it answered"
 
     def check(self) -> None:
         """Nothing went wrong that a test may not have looked at."""
@@ -232,32 +285,81 @@ def server(tmp_path_factory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def instruments(tmp_path_factory) -> Iterator[Server]:
+    """The server of a page with one instrument on made-up numbers, see apps/."""
+    started = Server(tmp_path_factory.mktemp("instruments") / "streamlit.log", "tests/browser/apps/instruments.py")
+    try:
+        started.wait()
+        yield started
+    finally:
+        started.stop()
+
+
+class Windows:
+    """One browser's windows. They share a cache, so that Streamlit's own files are fetched once, and nothing else."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._contexts: dict[tuple[float, bool], BrowserContext] = {}
+
+    def open(self, width: int, height: int, theme: str, sharpness: float, touch: bool) -> Page:
+        if (sharpness, touch) not in self._contexts:
+            self._contexts[sharpness, touch] = self._browser.new_context(
+                device_scale_factor=sharpness, has_touch=touch, locale="en-GB", reduced_motion="reduce")
+        page = self._contexts[sharpness, touch].new_page()
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=theme)
+        page.add_init_script("localStorage.clear()")
+        return page
+
+
+@pytest.fixture(scope="package")
+def windows() -> Iterator[Windows]:
     path = find()
     assert path, "There is no Chromium; python -m tests.browser.chromium installs one."
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *CAMERA])
-        yield launched
+        yield Windows(launched)
         launched.close()
 
 
 @pytest.fixture
-def visit(browser: Browser, server: Server) -> Iterator[Callable[..., Visit]]:
+def visit(windows: Windows, server: Server) -> Iterator[Callable[..., Visit]]:
     """`visit(width=1280, height=800, theme="light")`: a new person's window, watched until the test ends."""
-    opened: list[tuple[BrowserContext, Visit]] = []
+    with watched(windows, server) as open_window:
+        yield open_window
+
+
+@pytest.fixture
+def bench(windows: Windows, instruments: Server) -> Iterator[Callable[..., Instrument]]:
+    """`bench("one", view="o60")`: a viewer of a case in apps/cases.py, in a window that is watched."""
+    with watched(windows, instruments) as open_window:
+        def open_case(case: str, sharpness: float = 1, touch: bool = False, **link: str) -> Instrument:
+            here = open_window(sharpness=sharpness, touch=touch)
+            here.page.goto(f"{here.home}/?{urlencode({'case': case, **link})}")
+            here.settle(here.find(".viewer canvas").first)
+            return here.viewer(made_up(case)).wait_for_photo()
+
+        yield open_case
+
+
+@contextmanager
+def watched(windows: Windows, server: Server) -> Iterator[Callable[..., Visit]]:
+    """What opens windows on a server; when the block ends nothing may have gone wrong in any of them."""
+    opened: list[Visit] = []
     written = len(server.log)
 
-    def open_window(width: int = 1280, height: int = 800, theme: str = "light") -> Visit:
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=theme, locale="en-GB", reduced_motion="reduce")
-        opened.append((context, Visit(context, server)))
-        return opened[-1][1]
+    def open_window(
+        width: int = 1280, height: int = 800, theme: str = "light", sharpness: float = 1, touch: bool = False
+    ) -> Visit:
+        opened.append(Visit(windows.open(width, height, theme, sharpness, touch), server))
+        return opened[-1]
 
-    yield open_window
     try:
-        for _, each in opened:
+        yield open_window
+        for each in opened:
             each.check()
         assert "Traceback" not in server.log[written:]
     finally:
-        for context, _ in opened:
-            context.close()
+        for each in opened:
+            each.page.close()

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 from explorer import analyse
 from explorer.ui.state import EXAMPLES
 from explorer.wording import percent, plain
+from tests.browser.canvas import canvas, drawn
 from tests.browser.conftest import SlowWire
 from tests.browser.uploads import encode
 
@@ -38,7 +39,7 @@ def test_the_page_opens_with_the_answers_of_the_package_in_three_columns(visit, 
     top = analysis.under().top(1)[0]
     here.eventually(here.answers, columns(analysis))
     expect(here.find(".headline h1")).to_have_text(f"It says {top.name}, with {percent(top.probability)}.")
-    expect(here.find(".sum")).to_have_text(account(analysis.under(), top.class_index))
+    expect(here.find(".viewer .lines")).to_have_text(account(analysis.under(), top.class_index))
     expect(here.page).to_have_title("Explore · PoolScope")
     here.leads_to(example="astronaut", pooling="gap", framing="crop", size="224", **{"class": str(top.class_index)})
 
@@ -47,20 +48,20 @@ def test_a_click_on_an_answer_under_gmp_shows_its_evidence_under_gmp(visit, netw
     here = visit().go()
     outcome = analyse(network, examples["astronaut"]).under("gmp")
     second = outcome.top(2)[1]
-    before = here.find(".photo img").get_attribute("src")
+    before = drawn(here)
     button = here.find(".answers .column").nth(1).locator(".answer").nth(1)
     expect(button).to_have_attribute("aria-pressed", "false")
     button.click()
     here.leads_to(pooling="gmp", **{"class": str(second.class_index)})
-    expect(here.find(".sum")).to_have_text(account(outcome, second.class_index))
-    expect(here.find(".photo img")).not_to_have_attribute("src", before)
-    expect(here.find(".photo img")).to_have_attribute(
-        "alt", re.compile(f"evidence for {re.escape(second.name)} under GMP"))
+    expect(here.find(".viewer .lines")).to_have_text(account(outcome, second.class_index))
+    named = re.compile(f"^Evidence for {re.escape(second.name)} under GMP")
+    expect(canvas(here)).to_have_attribute("aria-label", named)
+    here.eventually(lambda: drawn(here) != before, True)
     expect(here.find(".answer[aria-pressed=true]")).to_have_count(1)
     expect(here.find(".answers .column").nth(1).locator(".answer").nth(1)).to_have_attribute("aria-pressed", "true")
-    expect(here.page.get_by_role("combobox", name="under")).to_have_value("GMP")
-    expect(here.find(".evidence h3")).to_have_text(f"{second.name}, under GMP")
-    tiles = here.find(".tile strong:first-child").all_text_contents()
+    expect(here.selectbox("Pooling")).to_have_value("GMP")
+    assert here.find(".title select").evaluate_all("(all) => all.map((each) => each.value)") == [second.name, "GMP"]
+    tiles = here.find(".tile strong").all_text_contents()
     assert [int(text) for text in tiles[::2]] == outcome.evidence(second.class_index).channels.topk(6).indices.tolist()
 
 
@@ -108,7 +109,7 @@ def test_any_class_is_found_by_typing_its_name(visit, network, examples):
     here = visit().go(example="coffee")
     here.choose("Ask for any class", "tench")
     here.leads_to(pooling="gap", **{"class": str(TENCH)})
-    expect(here.find(".sum")).to_have_text(account(analyse(network, examples["coffee"]).under(), TENCH))
+    expect(here.find(".viewer .lines")).to_have_text(account(analyse(network, examples["coffee"]).under(), TENCH))
     expect(here.find(".headline .lead")).to_contain_text("tench")
     expect(here.find(".answer[aria-pressed=true]")).to_have_count(0)
 
@@ -127,12 +128,12 @@ def test_the_class_searched_for_last_can_be_searched_for_again(visit):
 
 def test_another_pooling_takes_the_third_column(visit, network, examples):
     here = visit().go(example="coffee")
-    here.choose("under", "LSE, r = 3")
+    here.choose("Pooling", "LSE, r = 3")
     analysis = analyse(network, examples["coffee"])
     here.leads_to(pooling="lse")
     here.eventually(here.answers, columns(analysis, "lse"))
-    expect(here.find(".sum")).to_have_text(account(analysis.under("lse"), ESPRESSO))
-    expect(here.find(".sum .badge")).to_contain_text("integrated, residual")
+    expect(here.find(".viewer .lines")).to_have_text(account(analysis.under("lse"), ESPRESSO))
+    expect(here.find(".viewer .lines .badge")).to_contain_text("integrated, residual")
 
 
 def test_the_whole_photo_is_framed_analysed_and_shown(visit, network, examples):
@@ -142,7 +143,7 @@ def test_the_whole_photo_is_framed_analysed_and_shown(visit, network, examples):
     here.leads_to(framing="whole")
     here.eventually(here.answers, columns(analysis))
     rows, across = analysis.framing.grid
-    expect(here.find(".evidence .caption")).to_contain_text(f"1280 × {rows} × {across}")
+    expect(here.find(".viewer .readout")).to_contain_text(f"1,280 × {rows} × {across}")
 
 
 def test_raw_probabilities_are_one_switch_away(visit, network, examples):
@@ -173,9 +174,9 @@ def test_a_deep_link_shows_the_same_page_to_someone_else(visit, network, example
     expect(one.find(".answer[aria-pressed=true]")).to_contain_text(third.name)
     other = visit().go(**one.link)
     other.eventually(other.answers, one.answers())
-    for part in (".headline", ".sum", ".evidence .caption", ".channels"):
+    for part in (".headline", ".viewer .lines", ".viewer .readout", ".channels"):
         expect(other.find(part)).to_have_text(one.find(part).text_content())
-    assert other.find(".photo img").get_attribute("src") == one.find(".photo img").get_attribute("src")
+    other.eventually(lambda: drawn(other), drawn(one))
     assert other.link == one.link
 
 
@@ -186,7 +187,7 @@ def test_a_deep_link_to_method_leads_on_to_explore_with_what_it_chose(visit, net
     analysis = analyse(network, examples["coffee"], "squash")
     here.leads_to(example="coffee", pooling="gmp", framing="squash", **{"class": str(TENCH)})
     here.eventually(here.answers, columns(analysis))
-    expect(here.find(".sum")).to_have_text(account(analysis.under("gmp"), TENCH))
+    expect(here.find(".viewer .lines")).to_have_text(account(analysis.under("gmp"), TENCH))
 
 
 def test_a_bad_link_is_one_sentence_and_a_page_that_works(visit, network, examples):
@@ -208,18 +209,18 @@ def test_back_and_forward_step_through_what_was_shown(visit, network, examples):
     analysis = analyse(network, examples["astronaut"])
     first, second = analysis.under().top(1)[0], analysis.under("gmp").top(2)[1]
     here.find(".answers .column").nth(1).locator(".answer").nth(1).click()
-    expect(here.find(".sum")).to_have_text(account(analysis.under("gmp"), second.class_index))
+    expect(here.find(".viewer .lines")).to_have_text(account(analysis.under("gmp"), second.class_index))
     here.find('.examples button[data-key="coffee"]').click()
     expect(here.find(".headline h1")).to_contain_text("espresso")
     here.page.go_back()
     here.leads_to(example="astronaut", pooling="gmp", **{"class": str(second.class_index)})
-    expect(here.find(".sum")).to_have_text(account(analysis.under("gmp"), second.class_index))
+    expect(here.find(".viewer .lines")).to_have_text(account(analysis.under("gmp"), second.class_index))
     here.page.go_back()
     here.leads_to(example="astronaut", pooling="gap", **{"class": str(first.class_index)})
-    expect(here.find(".sum")).to_have_text(account(analysis.under(), first.class_index))
+    expect(here.find(".viewer .lines")).to_have_text(account(analysis.under(), first.class_index))
     here.page.go_forward()
     here.leads_to(example="astronaut", pooling="gmp", **{"class": str(second.class_index)})
-    expect(here.find(".sum")).to_have_text(account(analysis.under("gmp"), second.class_index))
+    expect(here.find(".viewer .lines")).to_have_text(account(analysis.under("gmp"), second.class_index))
 
 
 def test_back_from_an_example_returns_to_the_own_photo(visit, network, examples):
@@ -240,14 +241,14 @@ def test_photo_and_choices_survive_a_page_change(visit, examples):
     here = visit().go()
     here.upload("cat.png", encode(examples["cat"].rotate(180)))
     expect(here.find(".examples button[aria-pressed=true]")).to_have_count(0)
-    here.choose("under", "GMP")
+    here.choose("Pooling", "GMP")
     here.choose("Ask for any class", "espresso")
     here.leads_to(pooling="gmp", **{"class": str(ESPRESSO)})
-    expect(here.find(".photo img")).to_have_attribute("alt", re.compile("espresso under GMP"))
+    expect(canvas(here)).to_have_attribute("aria-label", re.compile("^Evidence for espresso under GMP"))
     here.settle(here.find(".answers"))
-    link, picture, shown = here.link, here.find(".photo img").get_attribute("src"), here.answers()
+    link, picture, shown = here.link, drawn(here), here.answers()
     here.change_page("Method").change_page("Explore")
-    expect(here.find(".photo img")).to_have_attribute("src", picture)
+    here.eventually(lambda: drawn(here), picture)
     assert here.answers() == shown
     assert here.link == link
     assert here.notices() == []
@@ -263,7 +264,7 @@ def test_two_people_do_not_disturb_each_other(visit, network, examples):
     other.leads_to(example="coffee", pooling="gmp", **{"class": str(TENCH)})
     one.eventually(one.answers, columns(analyse(network, photo)))
     other.eventually(other.answers, columns(analyse(network, examples["coffee"])))
-    expect(other.find(".sum")).to_have_text(account(analyse(network, examples["coffee"]).under("gmp"), TENCH))
+    expect(other.find(".viewer .lines")).to_have_text(account(analyse(network, examples["coffee"]).under("gmp"), TENCH))
 
 
 # Downloads.
@@ -271,7 +272,7 @@ def test_two_people_do_not_disturb_each_other(visit, network, examples):
 
 def download(here, label: str) -> tuple[str, bytes]:
     with here.page.expect_download() as waiting:
-        here.page.get_by_role("button", name=label).click()
+        here.page.get_by_role("button", name=label, exact=True).click()
     return waiting.value.suggested_filename, waiting.value.path().read_bytes()
 
 

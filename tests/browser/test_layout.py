@@ -1,4 +1,4 @@
-"""Explore as it is seen and reached: on a laptop, on a telephone, by keyboard, and by those whom axe speaks for."""
+"""The pages as they are seen and reached: on a laptop, a telephone, by keyboard, and by those whom axe speaks for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+CANVAS = ".viewer .cover canvas >> nth=0"
 # The element that has the focus, inside shadow roots too.
 FOCUSED = """() => {
   let element = document.activeElement;
@@ -29,7 +30,7 @@ SIDEWAYS = """() => ["html", "[data-testid=stApp]", "[data-testid=stMain]"].map(
 def test_everything_that_matters_is_seen_at_once_on_1280_by_800(visit):
     here = visit(1280, 800).go()
     parts = [here.find(selector) for selector in
-             (".headline", ".photo img", ".legend", ".sum", ".evidence .caption", ".answers", ".channels")]
+             (".headline", CANVAS, ".viewer .legend", ".viewer .lines", ".viewer .readout", ".answers", ".channels")]
     parts += here.find(".answer").all() + here.find(".tile").all() + here.find(".tile img").all()
     assert len(parts) == 7 + 15 + 6 + 6
     for part in parts:
@@ -47,7 +48,7 @@ def test_a_wide_photo_is_seen_whole_beside_answers_and_channels(visit):
     here = visit(1280, 800)
     for example in ("rocket", "cat_and_coffee"):
         here.go(example=example, framing="whole", pooling="topk")
-        for part in [here.find(".photo img"), here.find(".legend"), here.find(".answers"), *here.find(".tile").all()]:
+        for part in [here.find(CANVAS), here.find(".viewer .legend"), here.find(".answers"), *here.find(".tile").all()]:
             box = part.bounding_box()
             assert box["y"] + box["height"] <= 800, (example, part)
             assert box["x"] + box["width"] <= 1280, (example, part)
@@ -55,7 +56,10 @@ def test_a_wide_photo_is_seen_whole_beside_answers_and_channels(visit):
 
 def test_nothing_scrolls_sideways_on_a_telephone(visit):
     here = visit(390, 844)
-    for path, link in (("/", {}), ("/", {"example": "cat_and_coffee", "pooling": "topk"}), ("/Method", {})):
+    for path, link in (("/", {}), ("/", {"example": "cat_and_coffee", "pooling": "topk", "region": "1,1,2,2"}),
+                       ("/Feature_maps", {"beside": "3"}), ("/Poolings", {"poolings": "gap,gem:p=5,topk,lse"}),
+                       ("/Activation_maps", {}), ("/Activation_maps", {"maps": "votes"}), ("/Method", {}),
+                       ("/", {"present": "1"})):
         here.go(path, **link)
         assert here.page.evaluate(SIDEWAYS) == [0, 0, 0], path
         assert here.page.evaluate(TOO_WIDE) == [], path
@@ -63,7 +67,7 @@ def test_nothing_scrolls_sideways_on_a_telephone(visit):
 
 def test_an_answer_is_reached_and_picked_by_keyboard_and_keeps_the_focus(visit):
     here = visit().go()
-    here.page.get_by_role("combobox", name="under").focus()
+    here.page.get_by_test_id("stSelectbox").get_by_role("combobox", name="Pooling").focus()
     reached = ""
     for _ in range(40):
         here.page.keyboard.press("Tab")
@@ -89,7 +93,9 @@ def test_an_answer_is_reached_and_picked_by_keyboard_and_keeps_the_focus(visit):
 def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
     here = visit(theme=theme)
     found = []
-    for path, link in (("/", {"pooling": "gmp"}), ("/", {"pooling": "median", "calibrated": "0"}), ("/Method", {})):
+    for path, link in (("/", {"pooling": "gmp", "region": "1,1,1,1"}), ("/", {"pooling": "median", "calibrated": "0"}),
+                       ("/Feature_maps", {"beside": "3"}), ("/Poolings", {"channel": "5"}), ("/Activation_maps", {}),
+                       ("/Activation_maps", {"maps": "votes"}), ("/", {"present": "1"}), ("/Method", {})):
         here.go(path, **link)
         here.page.evaluate(AXE.read_text(encoding="utf-8"))
         found += here.page.evaluate("""async () => (await axe.run(document, {resultTypes: ["violations"]})).violations

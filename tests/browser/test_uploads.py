@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from explorer import analyse, read_image
 from explorer.framing import FRAMINGS
 from explorer.wording import percent
+from tests.browser.canvas import canvas, drawn, picture, picture_on_screen
 from tests.browser.uploads import arrow, broken, encode, grey_with_object
 
 
@@ -51,13 +52,14 @@ def test_a_photo_taken_sideways_is_shown_upright(visit, network):
     analysis = analyse(network, read_image(data))
     here.upload("sideways.jpg", data, "image/jpeg")
     expect(here.find(".headline h1")).to_have_text(headline(analysis.under()))
-    here.eventually(lambda: here.picture().size, (400, 300))
-    shown = here.picture()
+    here.eventually(lambda: round(picture(here).width / picture(here).height, 2), 1.33)
+    here.settle(canvas(here))
+    shown = picture(here)
     grey = np.asarray(shown.convert("L"), float)
     corners = [grey[:20, :20].mean(), grey[:20, -20:].mean(), grey[-20:, :20].mean(), grey[-20:, -20:].mean()]
     assert np.argmax(corners) == 0, "the white corner is at the upper left"
     cells = analysis.under().evidence(analysis.under().top(1)[0].class_index).cells
-    difference = np.asarray(shown, float) - np.asarray(analysis.overlay(cells), float)
+    difference = np.asarray(shown, float) - np.asarray(analysis.overlay(cells).resize(shown.size), float)
     assert np.abs(difference).mean() < 6
 
 
@@ -67,7 +69,7 @@ def test_broken_files_are_one_sentence_each_and_the_last_good_photo_stays(visit,
     here.upload("good.png", encode(good))
     expect(here.find(".headline h1")).to_have_text(headline(analyse(network, good).under()))
     here.settle(here.find(".answers"))
-    link, picture = here.link, here.find(".photo img").get_attribute("src")
+    link, before = here.link, drawn(here)
     said = ""
     for kind in ("empty", "text", "cut short", "bomb"):
         here.upload(f"{kind}.png", broken()[kind])
@@ -76,9 +78,9 @@ def test_broken_files_are_one_sentence_each_and_the_last_good_photo_stays(visit,
         here.settle(here.find(".answers"))
         said = here.notices()[0]
         assert re.fullmatch(r"[A-Z][^\n]+\. The last photo stays\.", said), (kind, said)
-        assert here.find(".photo img").get_attribute("src") == picture
+        assert drawn(here) == before
         assert here.link == link
-    here.choose("under", "GMP")
+    here.choose("Pooling", "GMP")
     here.leads_to(pooling="gmp")
     expect(here.find(".notice")).to_have_count(0)
     expect(here.find(".headline h1")).to_have_text(headline(analyse(network, good).under()))
@@ -86,14 +88,14 @@ def test_broken_files_are_one_sentence_each_and_the_last_good_photo_stays(visit,
 
 def test_a_file_of_another_kind_is_refused_before_it_is_sent(visit):
     here = visit().go()
-    before = here.find(".photo img").get_attribute("src")
+    before = drawn(here)
     here.upload("notes.txt", b"not a photo", "text/plain")
     expect(here.page.get_by_test_id("stFileUploaderFileErrorMessage").or_(
         here.page.get_by_test_id("stFileUploader").get_by_text("not allowed"))).to_be_visible()
     here.find(".answer").nth(5).click()
     here.leads_to(pooling="gmp")
     assert here.link["example"] == "astronaut"
-    expect(here.find(".photo img")).not_to_have_attribute("src", before)
+    here.eventually(lambda: drawn(here) != before, True)
 
 
 def test_a_photo_of_20000_by_1_is_analysed_and_refused_as_a_whole_in_one_sentence(visit, network, examples):
@@ -102,7 +104,7 @@ def test_a_photo_of_20000_by_1_is_analysed_and_refused_as_a_whole_in_one_sentenc
     here.upload("line.png", encode(photo))
     expect(here.find(".headline h1")).to_have_text(headline(analyse(network, photo).under()))
     assert here.notices() == []
-    expect(here.find(".photo img")).to_be_visible()
+    expect(canvas(here)).to_be_visible()
     here.page.get_by_role("radio", name="whole").click()
     expect(here.find(".notice p")).to_have_count(1)
     assert "choose crop or squash" in here.notices()[0]
@@ -138,11 +140,11 @@ def test_the_reddest_place_on_screen_is_the_position_with_most_evidence(visit, n
         here.page.get_by_role("radio", name=framing).click()
         here.leads_to(framing=framing, **{"class": str(class_index)})
         row, column = np.unravel_index(cells.argmax(), cells.shape)
-        expect(here.find(".photo img")).to_have_attribute("alt", re.compile(
-            f"row {row + 1}, column {column + 1} of {cells.shape[0]} by {cells.shape[1]}"))
-        here.settle(here.find(".photo img"))
+        expect(here.find(".viewer .readout")).to_contain_text(f"Strongest position ({row}, {column})")
+        expect(here.find(".viewer .readout")).to_contain_text(f"× {cells.shape[0]} × {cells.shape[1]}")
+        here.settle(canvas(here))
         left, top, right, bottom = analysis.framing.rectangles[row, column] / np.array([1920, 1080, 1920, 1080])
-        for seen in (here.picture(), here.picture_on_screen()):
+        for seen in (picture(here), picture_on_screen(here)):
             x, y = reddest_place(seen, ((right - left) / 2, (bottom - top) / 2))
             assert x == pytest.approx((left + right) / 2, abs=(right - left) * 0.3), framing
             assert y == pytest.approx((top + bottom) / 2, abs=(bottom - top) * 0.3), framing
@@ -156,9 +158,9 @@ def test_what_was_cropped_away_is_grey_and_what_was_seen_is_not(upright, visit, 
     analysis = analyse(network, photo)
     here = visit().go(example="photographer")
     here.upload("green.png", encode(photo))
-    here.eventually(lambda: here.picture().size, tuple(length * 860 // 1200 for length in photo.size))
-    here.settle(here.find(".photo img"))
-    for shown in (here.picture(), here.picture_on_screen()):
+    here.eventually(lambda: round(picture(here).width / picture(here).height, 1), 0.5 if upright else 2.0)
+    here.settle(canvas(here))
+    for shown in (picture(here), picture_on_screen(here)):
         pixels = np.asarray(shown, float)
         scale = shown.width / photo.width
         left, top, right, bottom = (round(edge * scale) for edge in analysis.framing.seen)
