@@ -22,6 +22,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.cost
 	$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m benchmarks.page
+	$(BIN)/python -m benchmarks.viewer
 
 # A virtual environment without pip is the mark of a Debian without python3-venv.
 $(VENV)/bin/pip:

@@ -6,7 +6,7 @@ from explorer.ui.controls import downloads, pooling_choice
 from explorer.ui.frame import frame, show_notices, shown_class
 from explorer.ui.maps import under
 from explorer.ui.panels import answers_and_channels, evidence_panel, headline
-from explorer.ui.places import place_panel
+from explorer.ui.places import with_place
 from explorer.ui.stage import talk_about_evidence
 from explorer.ui.state import write_url
 
@@ -42,8 +42,7 @@ def story() -> None:
     headline(analysis, outcome, class_index)
     left, right = st.columns([46, 54], gap="medium")
     with left:
-        evidence_panel(current, analysis, outcome, class_index)
-        place_panel(current, outcome, class_index)
+        with_place(current, outcome, class_index, lambda: evidence_panel(current, analysis, outcome, class_index))
     with right:
         pooling_choice(current)
         outcomes = [under(analysis, spelling) for spelling in compared]

@@ -16,7 +16,7 @@ from explorer.ui.channels import (
 from explorer.ui.controls import pooling_choice
 from explorer.ui.frame import frame, show_notices, shown_class
 from explorer.ui.maps import under
-from explorer.ui.places import place_panel
+from explorer.ui.places import with_place
 from explorer.ui.state import write_url
 from explorer.ui.wall import put_channels, wall
 
@@ -50,8 +50,8 @@ def story() -> None:
         running_sum(outcome, class_index, table)
     with right:
         pooling_choice(current)
-        channel_viewer(current, outcome, class_index, channel, beside)
-        place_panel(current, outcome, class_index)
+        with_place(current, outcome, class_index,
+                   lambda: channel_viewer(current, outcome, class_index, channel, beside))
         compare_choice(current, table)
         card_panel(current, outcome, class_index, channel, beside)
 

@@ -5,7 +5,7 @@ import streamlit as st
 from explorer.ui.channels import card_panel, check_channels
 from explorer.ui.frame import frame, show_notices, shown_class
 from explorer.ui.maps import under
-from explorer.ui.places import place_panel
+from explorer.ui.places import with_place
 from explorer.ui.poolings import (
     answers_panel,
     differences_panel,
@@ -40,8 +40,7 @@ def story() -> None:
     poolings_headline(outcomes, chosen.calibrated)
     poolings_choice(current)
     heads(current, outcomes, chosen.calibrated)
-    rows_of_maps(current, outcomes, class_index)
-    place_panel(current, outcomes[0], class_index)
+    with_place(current, outcomes[0], class_index, lambda: rows_of_maps(current, outcomes, class_index))
     answers_panel(current, outcomes, class_index)
     left, right = st.columns([54, 46], gap="medium")
     with left:

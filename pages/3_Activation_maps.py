@@ -17,7 +17,7 @@ from explorer.ui.activation import (
 from explorer.ui.controls import downloads, pooling_choice
 from explorer.ui.frame import frame, show_notices, shown_class
 from explorer.ui.maps import under
-from explorer.ui.places import place_panel
+from explorer.ui.places import with_place
 from explorer.ui.poolings import poolings_choice
 from explorer.ui.state import write_url
 
@@ -46,15 +46,13 @@ def story() -> None:
         {"evidence": poolings_choice, "cams": methods_choice, "votes": pooling_choice}[chosen.maps](current)
     with more:
         {"evidence": box_choice, "cams": pooling_choice, "votes": lambda _: None}[chosen.maps](current)
-    if chosen.maps == "votes":
-        votes_grid(current, outcome, class_index)
-    else:
+    if chosen.maps != "votes":
         class_choice(current, analysis, classes, class_index)
-        if chosen.maps == "evidence":
-            evidence_grid(current, outcomes, classes)
-        else:
-            cam_grid(current, outcome, classes)
-    place_panel(current, outcome, class_index)
+    with_place(current, outcome, class_index, {
+        "evidence": lambda: evidence_grid(current, outcomes, classes),
+        "cams": lambda: cam_grid(current, outcome, classes),
+        "votes": lambda: votes_grid(current, outcome, class_index),
+    }[chosen.maps])
     downloads(outcome, class_index, chosen.calibrated, classes, chosen.poolings)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+
+import streamlit as st
 
 from explorer.analysis import Outcome
 from explorer.ui.board import board, el
 from explorer.ui.maps import votes_in_words
-from explorer.ui.state import EXAMPLES, Session
+from explorer.ui.state import EXAMPLES, Session, write_url
 from explorer.ui.viewer import Heard
 from explorer.wording import percent, signed
 
@@ -31,7 +34,25 @@ def hears(current: Session, pick: Callable[[Any], None] | None = None) -> Heard:
     return Heard(region=choose_region, pick=pick, present=present, walk=walk)
 
 
-def place_panel(current: Session, outcome: Outcome, class_index: int) -> None:
+def with_place(current: Session, outcome: Outcome, class_index: int, draw: Callable[[], None]) -> None:
+    """What `draw` draws, a viewer, and what is said of the place chosen in it: a click on a place runs this alone.
+
+    Whatever else the viewer is told (a map to follow, a talk) concerns the whole page.
+    """
+    drawn = replace(current.choices, region=None)
+
+    @st.fragment
+    def part() -> None:
+        if replace(current.choices, region=None) != drawn:
+            st.rerun()
+        write_url(current, class_index)
+        draw()
+        _place(current, outcome, class_index)
+
+    part()
+
+
+def _place(current: Session, outcome: Outcome, class_index: int) -> None:
     """What the positions chosen give to the class, and what they say by themselves; nothing when none are."""
     region = current.choices.region
     if region is None:

@@ -8,14 +8,11 @@ class Viewer {
     this.parts = {
       says: make("h1", { class: "says" }), title: make("div", { class: "title" }), panes: make("div", { class: "panes" }),
       legend: make("div", { class: "legend" }), lines: make("p", { class: "lines" }), readout: make("p", { class: "readout" }),
-      tools: make("div", { class: "tools" }), live: make("p", { class: "heard", "aria-live": "polite" }),
-      steps: make("div", { class: "steps" }), help: make("dl", { class: "help" }, ...KEYS.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
+      tools: make("div", { class: "tools" }), steps: make("div", { class: "steps" }),
+      live: make("p", { class: "heard", "aria-live": "polite" }), help: make("dl", { class: "help", hidden: "" }, ...KEYS.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
     };
-    this.parts.help.hidden = true;
-    const { says, title, panes, legend, lines, readout, tools, steps, live, help } = this.parts;
-    root.append(says, title, panes, legend, lines, readout, tools, steps, help, live);
-    root.tabIndex = 0;
-    root.setAttribute("role", "group");
+    root.append(...Object.values(this.parts));
+    Object.assign(root, { tabIndex: 0, role: "group" });
     root.addEventListener("keydown", (event) => this.press(event));
     new ResizeObserver(() => this.paint()).observe(root);
     const hear = { view: () => this.refresh(), hover: () => this.point(), photo: () => this.paint(), show: (told) => this.follow(told) };
@@ -31,7 +28,10 @@ class Viewer {
   }
   /** Show what was told, once its maps are in the store; until then the last ones stay. */
   take(data) {
+    const told = JSON.stringify({ ...data, region: null }), before = this.told;
     if (this.data && this.data.chosen !== data.chosen && data.main) page.view.m = "";
+    this.told = told;
+    if (before === told) return Object.assign(this, { data }).point(); // nothing is new but the place that is chosen
     if (this.data?.stack !== data.stack) Object.assign(this, { maps: page.stacks.get(data.stack), painted: new Map() });
     Object.assign(this, { data, arriving: null, guest: null, titled: null });
     this.root.classList.toggle("stage", !!data.stage);

@@ -20,7 +20,7 @@ def use(page: AppTest, key: str, event: str, value: Any, part_alone: bool = Fals
     (component,) = (each for each in page.get("bidi_component") if each.key == key)
     sent = WidgetState(id=_make_trigger_id(component.proto.id, "events"),
                        json_trigger_value=json.dumps([{"event": event, "value": value}]))
-    return _send(page, sent, part_alone)
+    return _send(page, sent, _part_of(page, component) if part_alone else "")
 
 
 def pick(page: AppTest, key: str, value: Any, part_alone: bool = False) -> AppTest:
@@ -28,20 +28,26 @@ def pick(page: AppTest, key: str, value: Any, part_alone: bool = False) -> AppTe
     return use(page, key, "pick", value, part_alone)
 
 
+def _part_of(page: AppTest, component: Any) -> str:
+    """The innermost fragment around it: a viewer (but in a talk) and what is said of a place have their own."""
+    story, *inner = page._fragment_storage._fragments
+    is_inside = component.proto.component_name == "poolscope.viewer" or component.key == "place"
+    return inner[0] if inner and is_inside else story
+
+
 def click_point(page: AppTest, key: str, point: dict[str, Any] | None) -> AppTest:
     """A click on a point of a Plotly figure; None takes the selection away."""
     (figure,) = (each for each in page.get("plotly_chart") if each.key == key)
     points = [] if point is None else [point]
     selection = {"points": points, "point_indices": [each["point_index"] for each in points], "box": [], "lasso": []}
-    return _send(page, WidgetState(id=figure.proto.id, string_value=json.dumps({"selection": selection})), False)
+    return _send(page, WidgetState(id=figure.proto.id, string_value=json.dumps({"selection": selection})))
 
 
-def _send(page: AppTest, sent: WidgetState, part_alone: bool) -> AppTest:
+def _send(page: AppTest, sent: WidgetState, fragment: str = "") -> AppTest:
     states = page._tree.get_widget_states()
     states.widgets.append(sent)
     with pytest.MonkeyPatch.context() as patch:
-        if part_alone:
-            (fragment,) = page._fragment_storage._fragments
+        if fragment:
             patch.setattr(local_script_runner, "RerunData",
                           functools.partial(local_script_runner.RerunData, fragment_id=fragment))
         return page._run(states)
