@@ -54,8 +54,10 @@ CLICK_CONTROL = """() => new Promise((done) => {
   requestAnimationFrame(look);
 })"""
 NEW_PHOTO = """() => new Promise((done) => {
-  const lead = () => [...document.querySelectorAll("*")]
-    .map((e) => e.shadowRoot?.querySelector(".photo img")).find(Boolean)?.src;
+  // The photo that the viewer has been given and has: then it is painted.
+  const given = () => [...document.querySelectorAll("*")]
+    .map((e) => e.shadowRoot?.querySelector(".viewer")).find(Boolean)?.viewer?.data?.photo;
+  const lead = () => (window.poolscope.photos.has(given()) ? given() : undefined);
   window.before = lead(); window.begin = performance.now();
   window.waited = new Promise((seen) => {
     const look = () => lead() && lead() !== window.before ? seen(performance.now() - window.begin)

@@ -28,7 +28,8 @@ def in_step(
     count += shown != value
     current.shown[name] = value, count
     key = f"{name}_{count}"
-    st.session_state[key] = value
+    if key not in st.session_state or st.session_state[key] != value:  # told again, it would undo what was done since
+        st.session_state[key] = value
 
     def changed() -> None:
         picked, newest = st.session_state[key], current.shown[name][1]

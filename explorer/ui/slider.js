@@ -18,22 +18,20 @@ page.parts.slider = ({ data, parentElement, setTriggerValue }) => {
   name.textContent = `${data.name} =`;
   root.title = data.explanation;
   input.setAttribute("aria-label", data.label);
-  if (!root.held && root.sent === undefined) {
+  // What the person wants counts until Python has said it; older answers come late.
+  if (root.wanted === undefined || root.wanted === data.value || performance.now() - root.moved > 3000) {
+    root.wanted = undefined;
     input.value = Math.round(Math.min(1, Math.max(0, share(data.value, data))) * STEPS);
     show(data.value);
   }
-  if (root.sent === data.value) root.sent = undefined;
   const send = () => {
-    const value = valueAt(input.value / STEPS, root.data);
     root.timer = undefined;
-    root.sent = value === root.data.value ? undefined : value;
-    root.send(value);
+    if (root.wanted !== undefined) root.send(root.wanted);
   };
   Object.assign(root, { data, send: (value) => setTriggerValue("value", value) });
   input.oninput = () => {
-    show(valueAt(input.value / STEPS, data));
+    Object.assign(root, { wanted: valueAt(input.value / STEPS, root.data), moved: performance.now() });
+    show(root.wanted);
     root.timer ??= setTimeout(send, PAUSE);
   };
-  input.onpointerdown = () => { root.held = true; };
-  input.onpointerup = input.onblur = () => { root.held = false; root.sent = undefined; };
 };

@@ -9,6 +9,6 @@ page.parts.source = ({ data: { photo, stack, pack } }) => {
   }
   if (stack && !page.stacks.has(stack.key))
     unpack(stack.pack).then(({ at, rows, columns }) => put(page.stacks, "stack", stack.key,
-      stack.maps.map((map, i) => ({ ...map, values: at(i), rows, columns })), 20));
+      stack.maps.map((map, i) => ({ ...map, values: map.kind === "labels" ? at(i).map(Math.round) : at(i), rows, columns })), 20));
   if (pack && !page.packs.has(pack.key)) unpack(pack).then((channels) => put(page.packs, "pack", pack.key, channels));
 };

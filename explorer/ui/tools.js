@@ -50,7 +50,7 @@ class Tools {
 function stageTools(viewer) {
   const place = `${viewer.maps.indexOf(viewer.shown) + 1} of ${viewer.maps.length}`;
   return [button("‹", () => viewer.go(-1), { "aria-label": "Step back" }), make("span", {}, place),
-    button("›", () => viewer.go(1), { "aria-label": "Next step" }), button("Leave", () => viewer.send("present", false))];
+    button("›", () => viewer.go(1), { "aria-label": "Next step" }), button("Leave", () => viewer.present(false))];
 }
 
 /** The legend of a map of labels. */

@@ -9,7 +9,7 @@ function readView() {
   for (const part of (new URLSearchParams(location.search).get("view") ?? "").split("_")) {
     const [key, text] = [part[0], part.slice(1)], [low, high] = LIMITS[key] ?? [];
     if (key === "m") view.m = text;
-    else if (low !== undefined && text && Number.isFinite(+text)) view[key] = Math.min(high, Math.max(low, +text));
+    else if (low !== undefined && text && ("zxy".includes(key) ? Number.isFinite : Number.isInteger)(+text)) view[key] = Math.min(high, Math.max(low, +text));
   }
   return view;
 }
@@ -32,6 +32,6 @@ function change(changes) {
 }
 if (!page.view) {
   page.view = readView();
-  window.addEventListener("popstate", () => { page.view = readView(); say("view"); });
+  window.addEventListener("popstate", () => { Object.assign(page, { view: readView(), returned: performance.now() }); say("view"); });
 }
 

@@ -29,14 +29,15 @@ class Viewer {
   /** Show what was told, once its maps are in the store; until then the last ones stay. */
   take(data) {
     const told = JSON.stringify({ ...data, region: null }), before = this.told;
-    if (this.data && this.data.chosen !== data.chosen && data.main) page.view.m = "";
+    const moved = this.data && (this.data.chosen !== data.chosen || this.data.photo !== data.photo);
+    if (moved && data.main && !(performance.now() - page.returned < 3000)) page.view.m = ""; // Back brings its own map
     this.told = told;
     if (before === told) return Object.assign(this, { data }).point(); // nothing is new but the place that is chosen
     if (this.data?.stack !== data.stack) Object.assign(this, { maps: page.stacks.get(data.stack), painted: new Map() });
     Object.assign(this, { data, arriving: null, guest: null, titled: null });
     this.root.classList.toggle("stage", !!data.stage);
     this.root.setAttribute("aria-label", data.name);
-    this.setUpTools();
+    this.tools ??= new Tools(this.parts.tools, data, { fullScreen: () => this.fullScreen(), help: () => this.help() });
     this.refresh();
     rememberView();
   }
@@ -144,11 +145,6 @@ class Viewer {
   }
   colourOf(label) { return this.data.palette[label] ?? this.data.palette.at(-1); }
 
-  setUpTools() {
-    const asked = JSON.stringify([this.data.toolbar, this.data.schemeNames]);
-    if (this.tooled !== asked) this.tools = new Tools(this.parts.tools, this.data, { fullScreen: () => this.fullScreen(), help: () => this.help() });
-    this.tooled = asked;
-  }
   help() { this.parts.help.hidden = !this.parts.help.hidden; }
   fullScreen() { return document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen?.(); }
 
@@ -170,7 +166,7 @@ class Viewer {
   }
   pressAnywhere(event) {
     if (event.composedPath()[0].matches?.("input, select, textarea, [contenteditable]") || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "p" || (event.key === "Escape" && this.data.stage && !document.fullscreenElement)) this.send("present", !this.data.stage);
+    if (event.key === "p" || (event.key === "Escape" && this.data.stage && !document.fullscreenElement)) this.present(!this.data.stage);
     if (!this.data.stage || event.shiftKey) return;
     const ahead = { ArrowRight: 1, PageDown: 1, " ": 1, ArrowLeft: -1, PageUp: -1 }[event.key], photos = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!ahead && !photos) return;
@@ -178,6 +174,7 @@ class Viewer {
     if (photos) this.send("walk", photos);
     else this.go(ahead);
   }
+  present(on) { change({ m: "" }); this.send("present", on); }
   go(ahead) { if (!this.step(ahead)) this.send("walk", ahead); }
   step(ahead) {
     const next = this.many ? null : this.maps[this.maps.indexOf(this.shown) + ahead];
@@ -185,7 +182,7 @@ class Viewer {
     return !!next;
   }
   walk(down, right) {
-    const { rows, columns } = this.shown ?? this.data.grid, [i, j] = this.cell ?? [0, -right];
+    const { rows, columns } = this.shown ?? this.data.grid, [i, j] = this.cell ?? [-down, -right];
     this.hoverAt(Math.min(rows - 1, Math.max(0, i + down)), Math.min(columns - 1, Math.max(0, j + right)), rows, columns);
     this.parts.live.textContent = this.panes.map((pane) => this.reading(pane.map)).join(". ");
   }
@@ -232,8 +229,8 @@ class Viewer {
       if (!begin || event.shiftKey) return;
       const at = this.pixel(pane, event), map = pane.map ?? { rows: this.data.grid[0], columns: this.data.grid[1] };
       const ends = drag ?? [at, at], clip = (n) => Math.min(1 - 1e-9, Math.max(0, n));
-      const inside = !drag && !cellOf(map, this.place(at));
-      if (inside) return;
+      const [p, q] = ends.map((end) => this.place(end)), apart = (k) => Math.max(p[k], q[k]) <= 0 || Math.min(p[k], q[k]) >= 1;
+      if (apart("u") || apart("v")) return; // nothing of what the network saw
       const [a, b] = ends.map((end) => { const { u, v } = this.place(end); return cellOf(map, { u: clip(u), v: clip(v) }); });
       this.choose([Math.min(a[0], b[0]), Math.min(a[1], b[1])], [Math.max(a[0], b[0]), Math.max(a[1], b[1])], ends, pane.map);
     });

@@ -27,7 +27,7 @@ class Wall {
     Object.assign(this, { data, send });
     if (before?.pack !== data.pack) this.tiles = null;
     if (before && before.order.join() !== data.order.join()) this.scroller.scrollTop = 0;
-    this.at = null;
+    if (before?.order.join() !== data.order.join()) this.at = null;
     this.paint();
     if (!before && data.chosen != null) this.reveal(data.order.indexOf(data.chosen));
   }

@@ -217,7 +217,10 @@ class Visit:
 
     def choose(self, label: str, option: str) -> None:
         """Type an option's name into Streamlit's selectbox and take the one of exactly that name."""
-        self.selectbox(label).fill(option)
+        box = self.selectbox(label)
+        # First to the middle of the window: a list that opens while it scrolls closes again.
+        box.evaluate("(box) => box.scrollIntoView({block: 'center'})")
+        box.fill(option)
         self.page.get_by_test_id("stSelectboxVirtualDropdown").get_by_role("option", name=option, exact=True).click()
 
     def selectbox(self, label: str) -> Locator:

@@ -62,7 +62,7 @@ class Instrument:
                          for row in self.rectangles])
 
     def outlined(self, pane: int = 0, colour: tuple[int, int, int] = (255, 255, 255)) -> tuple[float, ...] | None:
-        """Left, top, right, bottom, in pixels of the photo, of what is drawn over it in a colour (white: pointed at)."""
+        """Left, top, right, bottom, in pixels of the photo, of what is outlined in a colour (white: pointed at)."""
         drawn = _read(self.top(pane))
         is_of_it = (np.abs(drawn[..., :3].astype(int) - colour).max(-1) < 8) & (drawn[..., 3] > 250)
         if not is_of_it.any():

@@ -95,7 +95,8 @@ def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
     found = []
     for path, link in (("/", {"pooling": "gmp", "region": "1,1,1,1"}), ("/", {"pooling": "median", "calibrated": "0"}),
                        ("/Feature_maps", {"beside": "3"}), ("/Poolings", {"channel": "5"}), ("/Activation_maps", {}),
-                       ("/Activation_maps", {"maps": "votes"}), ("/", {"present": "1"}), ("/Method", {})):
+                       ("/Activation_maps", {"maps": "votes"}), ("/Activation_maps", {"maps": "cams"}),
+                       ("/", {"present": "1"}), ("/Poolings", {"present": "1"}), ("/Method", {})):
         here.go(path, **link)
         here.page.evaluate(AXE.read_text(encoding="utf-8"))
         found += here.page.evaluate("""async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
@@ -106,3 +107,43 @@ def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
         if not each["ours"]:  # Streamlit's own elements are not in a shadow root
             warnings.warn(f"axe, {theme}, in Streamlit's own: {each['id']}: {each['html']}", stacklevel=1)
     assert [each for each in grave if each["ours"]] == []
+
+
+@pytest.mark.parametrize(("path", "link", "parts"), [
+    ("/Feature_maps", {}, (".headline", ".wall canvas", ".wall .status", ".viewer canvas >> nth=0",
+                           ".viewer .legend", ".viewer .lines")),
+    ("/Poolings", {}, (".headline", ".st-key-looks .viewer canvas >> nth=0", ".st-key-looks .legend",
+                       ".st-key-evidence .title", ".st-key-slider_2_attention input")),
+    ("/Activation_maps", {}, (".headline", ".chips", ".viewer .title", ".viewer .tools", ".row >> nth=0",
+                              ".viewer canvas >> nth=0")),
+    ("/Activation_maps", {"maps": "votes"}, (".headline", ".viewer canvas >> nth=0", ".viewer canvas >> nth=2",
+                                             ".viewer .legend", ".note >> nth=0")),
+])
+def test_what_matters_of_each_new_page_is_above_the_fold_on_1280_by_800(path, link, parts, visit):
+    here = visit(1280, 800).go(path, **link)
+    for part in parts:
+        expect(here.find(part)).to_be_visible()
+        box = here.find(part).bounding_box()
+        assert box["x"] >= 0, part
+        assert box["x"] + box["width"] <= 1280, part
+        assert box["y"] + box["height"] <= 800, part
+
+
+@pytest.mark.parametrize("path", ["/", "/Feature_maps", "/Poolings", "/Activation_maps"])
+def test_every_tool_is_reached_and_works_on_a_telephone(path, visit):
+    here = visit(390, 844, touch=True).go(path)
+    viewer = here.find(".viewer").filter(has=here.find(".tools button")).first
+    viewer.get_by_role("button", name="More").tap()
+    for tool in viewer.locator(".tools").locator("button, input, select").all():
+        tool.scroll_into_view_if_needed()
+        box = tool.bounding_box()
+        assert box["width"] > 8, tool
+        assert box["height"] >= 4, tool
+        assert box["x"] >= 0, tool
+        assert box["x"] + box["width"] <= 390, tool
+    viewer.get_by_role("button", name="Smooth").tap()
+    expect(viewer.get_by_role("button", name="Smooth")).to_have_attribute("aria-pressed", "true")
+    viewer.locator(".cover canvas").last.scroll_into_view_if_needed()
+    box = viewer.locator(".cover canvas").last.bounding_box()
+    here.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(here.find(".place h3")).to_have_text("Position (3, 3)")

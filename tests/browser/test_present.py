@@ -1,0 +1,195 @@
+"""A talk: the viewer alone with what is being said, step by step and photo by photo, by keys and by buttons."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from explorer import analyse
+from explorer.ui.state import EXAMPLES
+from explorer.wording import percent
+
+PAGES = {"/": "What does it say, and why?", "/Feature_maps": "Which channels pay for missile?",
+         "/Poolings": "What does each pooling keep?", "/Activation_maps": "Where does the evidence lie?"}
+# What can be seen on the page and is neither in the stage nor around it.
+BESIDE = """() => {
+  const found = [];
+  const look = (element) => {
+    const box = element.getBoundingClientRect(), style = getComputedStyle(element);
+    if (element.classList.contains("stage")) return;
+    const seen = box.width > 1 && box.height > 1 && style.visibility !== "hidden" && style.opacity !== "0";
+    const text = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (seen && (text || ["IMG", "CANVAS", "svg", "INPUT", "BUTTON"].includes(element.tagName))
+        && element.tagName !== "STYLE" && element.tagName !== "SCRIPT" && box.bottom > 0)
+      found.push(element.outerHTML.slice(0, 90));
+    for (const child of [...(element.shadowRoot?.children ?? []), ...element.children]) look(child);
+  };
+  look(document.body);
+  return found;
+}"""
+SCROLLS = """() => [document.documentElement, ...document.querySelectorAll("[data-testid=stApp], [data-testid=stMain]")]
+  .map((element) => [element.scrollWidth - element.clientWidth, element.scrollHeight - element.clientHeight])"""
+
+
+def says(here) -> str:
+    return here.find(".stage .says").text_content()
+
+
+def step(here, key: str, to: str | re.Pattern) -> None:
+    here.page.keyboard.press(key)
+    expect(here.find(".stage .says")).to_have_text(to)
+
+
+def place(here) -> tuple[int, int]:
+    """Which step of how many."""
+    return tuple(int(part) for part in re.search(r"(\d+) of (\d+)", here.find(".steps").text_content()).groups())
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_each_step_of_a_talk_fits_the_projector_and_nothing_is_beside_it(path, visit, network, examples):
+    here = visit(1280, 720).go(path, present="1", example="rocket", framing="whole" if path == "/" else "crop")
+    expect(here.find(".stage .says")).to_have_text(PAGES[path])
+    assert here.page.evaluate(BESIDE) == []
+    framing = "whole" if path == "/" else "crop"
+    here.viewer(analyse(network, examples["rocket"], framing), "stage").wait_for_photo()
+    _, count = place(here)
+    assert count >= 4
+    said = {says(here)}
+    for n in range(1, count + 1):
+        assert place(here) == (n, count)
+        assert here.page.evaluate(SCROLLS) == [[0, 0]] * 3, says(here)
+        boxes = {}
+        for part in (".says", ".legend", ".lines", ".readout", ".panes canvas >> nth=0", ".steps"):
+            found = here.find(f".stage {part}")
+            if found.is_visible():
+                box = boxes[part] = found.bounding_box()
+                assert box["x"] >= 0, (part, says(here))
+                assert box["y"] >= 0, (part, says(here))
+                assert box["x"] + box["width"] <= 1280, (part, says(here))
+                assert box["y"] + box["height"] <= 720, (part, says(here))
+        below = max(box["y"] + box["height"] for part, box in boxes.items() if part not in (".steps", ".panes canvas"
+                                                                                          " >> nth=0"))
+        assert below <= boxes[".steps"]["y"] + 1, f"what is said runs into the buttons: {says(here)}"
+        assert boxes[".panes canvas >> nth=0"]["width"] > 500, "the photo is large"
+        if n < count:
+            with here.without_a_frame():
+                here.page.keyboard.press("ArrowRight")
+            assert says(here) not in said, "each step says something of its own"
+            said.add(says(here))
+
+
+def test_what_is_said_comes_from_the_numbers(visit, network, examples):
+    analysis = analyse(network, examples["astronaut"])
+    first, second = analysis.under().top(2)
+    here = visit(1280, 720).go(present="1")
+    here.viewer(analysis, "stage").wait_for_photo()
+    step(here, "ArrowRight", re.compile(f"^It says {first.name}, with {percent(first.probability)}. "))
+    view = here.viewer(analysis, "stage")
+    cells = analysis.under().evidence(first.class_index).cells.numpy()
+    i, j = divmod(int(cells.argmax()), 7)
+    view.hover(i, j)
+    view.says(rf"^Position \({i}, {j}\): \+{cells.max():.2f} logits, ")
+    step(here, "ArrowRight", re.compile(f"^Rank 2: {second.name}, with {percent(second.probability)}. "))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_after_the_last_step_comes_the_next_photo_from_its_beginning(path, visit):
+    here = visit(1280, 720).go(path, present="1", example="cat_and_coffee")
+    opening = re.compile(re.escape(PAGES[path]).replace("missile", ".*"))
+    expect(here.find(".stage .says")).to_have_text(opening)
+    _, count = place(here)
+    for _ in range(count - 1):
+        here.page.keyboard.press("ArrowRight")
+    assert place(here) == (count, count)
+    here.page.keyboard.press("ArrowRight")
+    here.leads_to(example="cat", present="1")
+    here.settle(here.find(".stage .says"))
+    expect(here.find(".stage .says")).to_have_text(opening)
+    assert place(here)[0] == 1
+    here.page.keyboard.press("ArrowLeft")
+    here.leads_to(example="cat_and_coffee", present="1")
+
+
+def test_up_and_down_go_from_photo_to_photo_all_the_way_round(visit, network, examples):
+    here = visit(1280, 720).go(present="1", example="rocket")
+    names = list(EXAMPLES)
+    for key, name in (("ArrowDown", names[0]), ("ArrowDown", names[1]), ("ArrowUp", names[0]), ("ArrowUp", "rocket")):
+        here.page.keyboard.press(key)
+        here.leads_to(example=name, present="1")
+        here.settle(here.find(".stage .says"))
+        here.viewer(analyse(network, examples[name]), "stage").wait_for_photo()
+        expect(here.find(".stage .says")).to_have_text("What does it say, and why?")
+
+
+def test_other_keys_of_a_presenter_walk_too_and_the_buttons_do_the_same(visit):
+    here = visit(1280, 720).go(present="1")
+    for key, at in (("PageDown", 2), ("Space", 3), ("PageUp", 2), ("ArrowRight", 3), ("ArrowLeft", 2)):
+        here.page.keyboard.press(key)
+        here.eventually(lambda: place(here)[0], at)
+    here.find(".steps").get_by_role("button", name="Next step").click()
+    assert place(here)[0] == 3
+    here.find(".steps").get_by_role("button", name="Step back").click()
+    assert place(here)[0] == 2
+    here.page.keyboard.press("Space")
+    assert place(here)[0] == 3, "after a click on a button a space is still one step, not two and not back"
+
+
+def test_a_talk_begins_and_ends_by_keys_and_by_buttons(visit, network, examples):
+    here = visit(1280, 720).go(example="cat")
+    view = here.viewer(analyse(network, examples["cat"]))
+    sidebar = here.page.get_by_test_id("stSidebar")
+    ends = (lambda: here.page.keyboard.press("p"), lambda: here.page.keyboard.press("Escape"),
+            lambda: here.find(".steps").get_by_role("button", name="Leave").click())
+    for n, end in enumerate(ends):
+        view.wait_for_photo()
+        if n == 1:
+            here.page.get_by_role("button", name="Present").click()
+        else:
+            here.page.keyboard.press("p")
+        here.leads_to(present="1", example="cat")
+        expect(here.find(".stage .says")).to_have_text("What does it say, and why?")
+        expect(sidebar).to_be_hidden()
+        here.settle(here.find(".stage .says"))
+        assert here.page.evaluate(BESIDE) == []
+        end()
+        here.leads_to(present=None, example="cat")
+        here.settle(here.find(".answers"))
+        expect(sidebar).to_be_visible()
+        expect(here.find(".stage")).to_have_count(0)
+    assert here.answers()
+
+
+def test_a_talk_that_is_left_leaves_the_page_as_it_was(visit, network, examples):
+    analysis = analyse(network, examples["coffee"])
+    here = visit(1280, 720).go(example="coffee", pooling="gmp", view="o60")
+    before = here.viewer(analysis).wait_for_photo().pixels().tobytes()
+    here.page.keyboard.press("p")
+    here.settle(here.find(".stage .says"))
+    for _ in range(3):
+        here.page.keyboard.press("ArrowRight")
+    here.eventually(lambda: place(here)[0], 4)
+    here.page.keyboard.press("Escape")
+    here.settle(here.find(".answers"))
+    view = here.viewer(analysis).wait_for_photo()
+    here.eventually(lambda: view.find(".title select").evaluate_all("(all) => all.map((each) => each.value)"),
+                    ["espresso", "GMP"])
+    here.eventually(lambda: view.pixels().tobytes() == before, True)
+    here.leads_to(pooling="gmp", view="o60", present=None)
+
+
+def test_a_talk_is_a_link_and_back_leads_out_of_it(visit, network, examples):
+    here = visit(1280, 720).go(example="cat")
+    here.viewer(analyse(network, examples["cat"])).wait_for_photo()
+    here.page.keyboard.press("p")
+    here.leads_to(present="1")
+    here.settle(here.find(".stage .says"))
+    here.page.keyboard.press("ArrowDown")
+    here.leads_to(example="coffee", present="1")
+    here.settle(here.find(".stage .says"))
+    here.page.go_back()
+    here.leads_to(example="cat", present="1")
+    here.page.go_back()
+    here.leads_to(example="cat", present=None)
+    here.settle(here.find(".answers"))
