@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from hypothesis import settings
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
@@ -20,6 +21,10 @@ from explorer.networks import Network
 torch.set_num_threads(1)
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
+
+# The same examples each time, and no deadline: a busy machine is slow, not wrong.
+settings.register_profile("poolscope", deadline=None, derandomize=True)
+settings.load_profile("poolscope")
 
 
 @pytest.fixture(scope="session")
