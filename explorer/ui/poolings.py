@@ -115,7 +115,9 @@ def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
     if max(places) >= len(outcomes) or places[0] == places[1]:
         places = (0, 1)
     for n, column in enumerate(st.columns(2, gap="small")):
-        def choose(place: int, n: int = n) -> None:
+        def choose(place: int | None, n: int = n) -> None:
+            if place is None:  # the browser lets go of a place that fewer poolings do not have
+                return
             pair = list(places)
             other = 1 - n
             if place == pair[other]:

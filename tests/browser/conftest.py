@@ -369,7 +369,8 @@ def watched(windows: Windows, server: Server) -> Iterator[Callable[..., Visit]]:
         yield open_window
         for each in opened:
             each.check()
-        assert "Traceback" not in server.log[written:]
+        _, failed, traceback = server.log[written:].partition("Traceback")
+        assert not failed, traceback[-3000:]
     finally:
         for each in opened:
             each.page.close()
