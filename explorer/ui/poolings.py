@@ -115,8 +115,8 @@ def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
     if max(places) >= len(outcomes) or places[0] == places[1]:
         places = (0, 1)
     for n, column in enumerate(st.columns(2, gap="small")):
-        def choose(place: int | None, n: int = n) -> None:
-            if place is None:  # the browser lets go of a place that fewer poolings do not have
+        def choose(place: object, n: int = n) -> None:
+            if place not in range(len(outcomes)):  # None or a name: the browser has not heard that a pooling is gone
                 return
             pair = list(places)
             other = 1 - n

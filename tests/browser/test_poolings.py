@@ -116,6 +116,20 @@ def test_poolings_are_added_and_taken_away_two_to_four_of_them(here, analysis):
     here.eventually(here.answers, columns(analysis, "gap", "gem"))
 
 
+def test_a_click_on_a_page_that_has_not_heard_that_a_pooling_is_gone_breaks_nothing(visit, analysis):
+    here = visit()
+    wire = SlowWire(here.page)
+    here.go("/Poolings", example="coffee", poolings="gap,gmp,attention,gem")
+    with wire.answers_held_back():
+        remove(here, "GMP")
+        wire.wait_for_answer()
+        here.find(".answers .column").first.locator(".answer").nth(1).click()
+    second = analysis.under().top(2)[1]
+    here.leads_to(poolings="gap,attention,gem", **{"class": str(second.class_index)})
+    here.settle(here.find(".differences"))
+    here.eventually(lambda: titles(here, "looks"), ["GAP", "Attention, t = 0.1", "GeM, p = 3"])
+
+
 def test_an_answer_shows_its_class_under_all_of_them(here, analysis):
     second = analysis.under("gmp").top(2)[1]
     here.find(".answers .column").nth(1).locator(".answer").nth(1).click()
