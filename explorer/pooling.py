@@ -310,6 +310,10 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
 )})
 
 
+# Poolings that only some networks have, as their own: explorer/networks/special.py.
+NATIVE_ONLY = ("catavgmax", "attention_pool")
+
+
 def pooling_of(key: str) -> Pooling:
     """The pooling of that key. Raises ParameterError naming the keys that exist."""
     if key not in POOLINGS:
@@ -318,7 +322,12 @@ def pooling_of(key: str) -> Pooling:
 
 
 def parse_pooling(text: str) -> tuple[str, dict[str, float]]:
-    """"gmp" or "gem:p=4" to a key and its parameters. Raises ParameterError for anything else."""
+    """"gmp" or "gem:p=4" to a key and its parameters. Raises ParameterError for anything else.
+
+    The keys of poolings that only some networks have are read too.
+    """
+    if text in NATIVE_ONLY:
+        return text, {}
     key, colon, setting = text.partition(":")
     name, _, value = setting.partition("=")
     try:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
-from explorer.errors import ParameterError
+from explorer.errors import MethodError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks.calibration import Calibration
 from explorer.networks.head import head_kind
-from explorer.pooling import Pooling
+from explorer.networks.layers import Layers
+from explorer.networks.probing import (
+    are_probabilities,
+    digest_of,
+    example_input,
+    fitted,
+    names_for,
+    without_activation,
+)
+from explorer.networks.splitting import NoGlobalPooling, split_at_global_pool
+from explorer.networks.taps import own_copy
+from explorer.pooling import POOLINGS, Pooling
+
+ACTIVATIONS = ("softmax", "sigmoid", "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,20 +39,26 @@ class Network:
 
     Attributes:
         name: what `load_network` was asked for; title: for people.
-        backbone: (B, 3, h, w) to feature maps (B, C, H, W).
-        pooling: its own global pooling, with `pooling_parameters`.
-        head: (B, C) to logits (B, classes).
+        backbone: (B, channels, h, w) to feature maps (B, C, H, W); channels are 3, or 1 for a network of grey images.
+        pooling: its own global pooling, with `pooling_parameters`; None when it has none, and then `reason` says why.
+        head: (B, C) to logits (B, classes); without a pooling (B, C, H, W) to logits, or a module that cannot be
+            asked alone, see `layers`.
         class_names: one a class.
         preprocessing: what the backbone wants of its input.
         digest: sha256 of the weights' file, hex.
         origin: where the weights come from, one line.
         calibration: fitted multipliers for what-if poolings; empty when none were fitted.
+        activation: "softmax" when one class excludes the others, "sigmoid" when each is asked by itself, "none" when
+            the network gives probabilities itself and they could not be traced back to logits.
+        layers: what there is to look at inside the backbone.
+        reason: one sentence why there is no global pooling; "" when there is one.
+        found: how the pooling was found: "known", "traced", "timm", "watched" or "named"; "" when there is none.
     """
 
     name: str
     title: str
     backbone: nn.Module
-    pooling: Pooling
+    pooling: Pooling | None
     head: nn.Module
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
@@ -45,19 +66,120 @@ class Network:
     origin: str
     pooling_parameters: Mapping[str, float] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
+    activation: str = "softmax"
+    layers: Layers = field(default_factory=Layers)
+    reason: str = ""
+    found: str = "known"
 
     def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ParameterError(f"The activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}.")
         for part in (self.backbone, self.head):
-            part.eval().requires_grad_(False)
+            part.eval()
+            part.requires_grad_(False)
 
-    @property
+    @classmethod
+    def from_module(
+        cls,
+        module: nn.Module,
+        preprocessing: Preprocessing | None = None,
+        class_names: Sequence[str] | None = None,
+        *,
+        name: str = "module",
+        title: str = "",
+        origin: str = "a module of your own",
+        digest: str = "",
+        activation: str | None = None,
+        layer: str | None = None,
+        word: str = "class",
+    ) -> Network:
+        """A network of any image classifier; the module itself is not changed, its weights are shared.
+
+        Args:
+            module: (B, channels, h, w) to logits (B, classes).
+            preprocessing: what it wants of its input; None is ImageNet's usual one. Its stride is found here.
+            class_names: one a class; None numbers them.
+            name, title, origin, digest: see Network; None or "" are filled in.
+            activation: "softmax" or "sigmoid"; None is what the network itself ends in, else sigmoid for a single
+                logit, else softmax. A softmax or sigmoid at its end is taken off, so that logits are logits.
+            layer: path of the module after which to cut, where the pooling is not found without.
+            word: what to call an output without a name.
+
+        Raises:
+            NetworkError: the module cannot be copied or run, or is no classifier.
+            ParameterError: the class names are not as many as the logits, or the activation does not exist.
+            NoGlobalPooling: with `layer` alone: what follows it is not a pooling and a head. Without `layer` a
+                network that has no pooling is made all the same, with `pooling` None and its `reason`.
+        """
+        preprocessing = preprocessing or Preprocessing()
+        x, own = example_input(preprocessing), own_copy(module)
+        try:
+            split, reason = split_at_global_pool(module, x, layer), ""
+        except NoGlobalPooling as error:
+            split, reason = None, str(error)
+        layers = Layers(own, x)
+        if split is None and (layer is not None or not layers.all):
+            raise NoGlobalPooling(reason)
+        backbone = split.backbone if split else layers.backbone()
+        rows = split.shape[1] if split else layers.all[-1].shape[1]
+        logits = layers.logits(x)
+        head, applied = without_activation(split.head) if split else (nn.Identity(), "")
+        if not applied and are_probabilities(layers.logits(torch.cat([x, 3 * x + 1, 0.3 * x - 1]))):
+            applied = "none"
+        fitting = fitted(preprocessing, backbone, rows, split or layers.logits, layers.logits)
+        return cls(
+            name=name, title=title or type(module).__name__, origin=origin, digest=digest or digest_of(own),
+            backbone=backbone, pooling=split and split.pooling, head=head,
+            pooling_parameters=split.parameters if split else {}, found=split.found if split else "",
+            class_names=names_for(logits.shape[1], class_names, word), preprocessing=fitting,
+            activation=activation or applied or ("sigmoid" if logits.shape[1] == 1 else "softmax"),
+            layers=layers, reason=reason,
+        )
+
+    @cached_property
     def head_kind(self) -> str:
-        """"affine" (its evidence is exact) or "nonlinear" (its evidence is integrated)."""
-        return head_kind(self.head)
+        """"affine" (its evidence is exact) or "nonlinear" (its evidence is integrated); "none" without a pooling."""
+        return head_kind(self.head) if self.pooling else "none"
+
+    @cached_property
+    def poolings(self) -> Mapping[str, Pooling]:
+        """All that can stand before the head, its own first where the registry does not know it; empty without one."""
+        if self.pooling is None:
+            return {}
+        own = {} if self.pooling.key in POOLINGS else {self.pooling.key: self.pooling}
+        return own | dict(POOLINGS)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of weights, each counted once."""
+        parts = (self.layers.model,) if self.layers.model else (self.backbone, self.head)
+        unique = {id(each): each.numel() for each in chain.from_iterable(part.parameters() for part in parts)}
+        return sum(unique.values())
+
+    def pooling_of(self, key: str) -> Pooling:
+        """The pooling of that key, as it stands before this head.
+
+        Raises MethodError when there is no pooling to replace, ParameterError for an unknown key.
+        """
+        if self.pooling is None:
+            raise MethodError(self.reason)
+        if key not in self.poolings:
+            raise ParameterError(f"There is no pooling {key!r}; expected one of {', '.join(self.poolings)}.")
+        return self.poolings[key]
 
     def is_native(self, pooling: str, parameters: Mapping[str, float]) -> bool:
         """Whether the head was trained with this pooling."""
-        return pooling == self.pooling.key and dict(parameters) == self.pooling.resolve(dict(self.pooling_parameters))
+        own = self.pooling
+        return own is not None and pooling == own.key and dict(parameters) == own.resolve(dict(self.pooling_parameters))
+
+    def probabilities(self, logits: Tensor, dimension: int = -1) -> Tensor:
+        """Of logits, with the classes along that dimension."""
+        if self.activation == "none":
+            return logits
+        one = self.activation == "softmax" and logits.shape[dimension] == 1
+        found = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dimension)
+        # Nothing is certain but a single class, so what rounding makes 1 is the number below it.
+        return found if one else found.clamp_max(1.0 - torch.finfo(logits.dtype).eps / 2)
 
     def check_class(self, index: int) -> int:
         """The index itself, or a ParameterError when there is no such class."""
@@ -68,5 +190,7 @@ class Network:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits (B, classes) of inputs (B, 3, h, w): one forward pass."""
+        """Logits (B, classes) of inputs (B, channels, h, w): one forward pass."""
+        if self.pooling is None:
+            return self.layers.logits(x)
         return self.head(self.pooling.value(self.backbone(x), **self.pooling_parameters))

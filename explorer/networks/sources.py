@@ -1,121 +1,143 @@
-"""Where networks come from. Today: the bundled one."""
+"""Where networks come from: bundled, torchvision or timm by name, or a file of one's own."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-
-import timm
-from safetensors import SafetensorError
-from safetensors.torch import load
-from torch import Tensor, nn
 
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
-from explorer.networks.calibration import Calibration
+from explorer.networks.blueprints import Blueprint
+from explorer.networks.bundled import BUNDLED
+from explorer.networks.catalogue import identify
+from explorer.networks.checkpoint import MOST_BYTES, read_bytes, read_checkpoint
+from explorer.networks.class_names import read_class_names
+from explorer.networks.fetching import Progress
+from explorer.networks.filling import ArchitectureError, filled
 from explorer.networks.network import Network
-from explorer.pooling import POOLINGS
+from explorer.networks.pretrained import pretrained
+from explorer.networks.probing import names_for
+from explorer.networks.programs import Program, program_kind, read_program
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+__all__ = ["ArchitectureError", "load_file", "load_network"]
+
+ClassNames = Sequence[str] | bytes | str | Path
 
 
-def load_network(name: str = "efficientnet_lite0") -> Network:
-    """Load a network by name, cut into its parts.
+def load_network(
+    name: str | Path = "efficientnet_lite0",
+    *,
+    architecture: str | None = None,
+    class_names: ClassNames | None = None,
+    preprocessing: Preprocessing | None = None,
+    activation: str | None = None,
+    layer: str | None = None,
+    progress: Progress | None = None,
+) -> Network:
+    """Load a network, cut into its parts.
 
     Args:
-        name: one of `BUNDLED`.
-
-    Returns:
-        A Network; each call reads the file anew.
+        name: "efficientnet_lite0" (bundled, always here); a network of torchvision or timm, whose trained weights
+            are fetched on first use, such as "resnet50", "torchvision/convnext_tiny" or "timm/resnet50.a1_in1k"; or
+            the path of a checkpoint (.safetensors, .pth, .pt), a TorchScript file or a torch.export file.
+        architecture: of a checkpoint, a name of torchvision or timm; a program file needs none.
+        class_names: one a class: a sequence, or a .txt or .json file by its path or bytes; None takes what is known.
+        preprocessing: what the network wants of its input; None takes what its architecture's weights want.
+        activation: "softmax" or "sigmoid"; None is sigmoid for a single logit, else softmax.
+        layer: path of the module after which to cut, where the pooling is not found without.
+        progress: called with the bytes fetched so far and in all.
 
     Raises:
-        NetworkError: there is no such network, or its file is missing, damaged or not the one that was bundled.
+        NetworkError: there is no such network or file; weights cannot be fetched; a file is not what it should be
+            (an ArchitectureError where it is of another architecture); nothing in a file is ever executed.
+        ParameterError: class names or preprocessing do not fit.
     """
-    if name not in BUNDLED:
-        raise NetworkError(f"There is no network {name!r}; expected one of {', '.join(BUNDLED)}.")
-    return BUNDLED[name]()
+    if name in BUNDLED:
+        return _adapted(BUNDLED[name](), class_names, preprocessing, activation)
+    if isinstance(name, Path) or _is_path(name):
+        path = Path(name)
+        return load_file(path, path.name, architecture=architecture, class_names=class_names,
+                         preprocessing=preprocessing, activation=activation, layer=layer)
+    try:
+        identify(name)
+    except NetworkError as error:
+        raise NetworkError(f"{str(error).removesuffix('.')}; {', '.join(BUNDLED)} is bundled.") from None
+    blueprint = pretrained(name, progress)
+    return _network(blueprint, blueprint.known.name, blueprint.known.tagged, class_names, preprocessing, activation,
+                    layer)
 
 
-class FeatureMaps(nn.Module):
-    """A timm network up to its global pooling: (B, 3, h, w) to (B, C, H, W)."""
+def load_file(
+    data: bytes | Path,
+    name: str,
+    *,
+    architecture: str | None = None,
+    class_names: ClassNames | None = None,
+    preprocessing: Preprocessing | None = None,
+    activation: str | None = None,
+    layer: str | None = None,
+) -> Network:
+    """A person's own classifier from the bytes of a file, or from its path; see `load_network`.
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
+    The name is for people alone: a file is told by its content.
+    """
+    content, called = read_bytes(data, name, MOST_BYTES)
+    if program_kind(content):
+        program = read_program(content, called)
+        return _of_program(program, called, class_names, preprocessing, activation, layer)
+    checkpoint = read_checkpoint(content, called)
+    del content
+    return _network(filled(checkpoint, architecture, called), "file", called, class_names, preprocessing, activation,
+                    layer)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.model.forward_features(x)
+
+def _is_path(name: str) -> bool:
+    """Whether a name is meant as a file's: it ends like one, or there is one."""
+    return Path(name).suffix.lower() in {".safetensors", ".pth", ".pt", ".pt2", ".ckpt", ".bin"} or (
+        not name.startswith(("torchvision/", "timm/")) and Path(name).is_file())
 
 
-def _efficientnet_lite0() -> Network:
-    with _reading("efficientnet_lite0.json") as file:
-        card = json.loads(file.read_text(encoding="utf-8"))
-        model, sha256 = timm.create_model(card["architecture"]), card["sha256"]
-    with _reading("efficientnet_lite0.safetensors") as file:
-        model.load_state_dict(_checked_state(file, sha256))
-    head = model.classifier
-    model.reset_classifier(0)
-    return Network(
-        name="efficientnet_lite0",
-        title="EfficientNet-Lite0",
-        backbone=FeatureMaps(model),
-        pooling=POOLINGS["gap"],
-        head=head,
-        class_names=imagenet_class_names(),
-        preprocessing=Preprocessing(
-            size=224, crop_ratio=0.875, mean=(127 / 255,) * 3, std=(128 / 255,) * 3, interpolation="bicubic"
-        ),
-        digest=sha256,
-        origin="ImageNet, bundled",
-        calibration=_calibration("efficientnet_lite0"),
+def _of_program(
+    program: Program, called: str, class_names: ClassNames | None, preprocessing: Preprocessing | None,
+    activation: str | None, layer: str | None,
+) -> Network:
+    channels, height, width = program.shape
+    if height != width:
+        raise NetworkError(f"The program {called} takes inputs of {width} x {height} px; expected a square.")
+    usual = Preprocessing()
+    fitting = replace(usual, size=height, mean=usual.mean[:channels], std=usual.std[:channels])
+    return Network.from_module(
+        program.module, preprocessing or fitting, _read_names(class_names), name="file", title=called,
+        origin=f"your file, {program.kind}, rebuilt", digest=program.digest, activation=activation, layer=layer,
     )
 
 
-BUNDLED: MappingProxyType[str, Callable[[], Network]] = MappingProxyType({"efficientnet_lite0": _efficientnet_lite0})
+def _network(
+    blueprint: Blueprint, name: str, title: str, class_names: ClassNames | None,
+    preprocessing: Preprocessing | None, activation: str | None, layer: str | None,
+) -> Network:
+    names = _read_names(class_names) or blueprint.class_names
+    return Network.from_module(
+        blueprint.module, preprocessing or blueprint.preprocessing, names, name=name, title=title,
+        origin=blueprint.origin, digest=blueprint.digest, activation=activation, layer=layer,
+        word="class" if blueprint.classifies else "output",
+    )
 
 
-@cache
-def imagenet_class_names() -> tuple[str, ...]:
-    """The 1000 names, in the order of the sorted synsets. Raises NetworkError when their file is missing or damaged."""
-    with _reading("imagenet_classes.txt") as file:
-        names = tuple(file.read_text(encoding="utf-8").splitlines())
-    if len(names) != 1000:
-        raise NetworkError(f"The network's file {file.name} has {len(names)} names of classes; expected 1000.")
-    return names
+def _adapted(
+    network: Network, class_names: ClassNames | None, preprocessing: Preprocessing | None, activation: str | None
+) -> Network:
+    """The bundled network with what somebody wants otherwise."""
+    changes: dict[str, object] = {}
+    if (names := _read_names(class_names)) is not None:
+        changes["class_names"] = names_for(len(network.class_names), names)
+    if preprocessing is not None:
+        changes["preprocessing"] = preprocessing
+    if activation is not None:
+        changes["activation"] = activation
+    return replace(network, **changes) if changes else network
 
 
-@contextmanager
-def _reading(name: str) -> Iterator[Path]:
-    """The path of a bundled file; whatever its absence or damage raises becomes one sentence that names it."""
-    try:
-        yield ASSETS / name
-    except OSError as error:
-        raise NetworkError(f"The network's file {name} cannot be read: {error.strerror or error}.") from None
-    except SafetensorError as error:
-        raise NetworkError(f"The network's file {name} is not safetensors: {error}.") from None
-    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError):
-        raise NetworkError(f"The network's file {name} is damaged: its content is not what was expected.") from None
-
-
-def _checked_state(file: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file whose bytes have this hash, in fp32."""
-    data = file.read_bytes()
-    got = hashlib.sha256(data).hexdigest()
-    if got != sha256:
-        raise NetworkError(f"The network's file {file.name} has sha256 {got[:12]}..., expected {sha256[:12]}...: "
-                           "it is damaged or was exchanged.")
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(data).items()}
-
-
-def _calibration(network: str) -> Calibration:
-    with _reading("calibration.json") as file:
-        fitted = json.loads(file.read_text(encoding="utf-8")).get(network, {})
-        return Calibration({
-            key: tuple((point["parameter"], point["multiplier"]) for point in points)
-            for key, points in fitted.get("poolings", {}).items()
-        })
+def _read_names(class_names: ClassNames | None) -> tuple[str, ...] | None:
+    return None if class_names is None else read_class_names(class_names)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from explorer import CAM_METHODS, POOLINGS, analyse, load_network
 from explorer.errors import NetworkError, ParameterError
 from explorer.framing import FRAMINGS
-from explorer.networks import sources
+from explorer.networks import bundled
 from explorer.networks.calibration import Calibration, fit_multiplier
 
 
@@ -61,7 +61,7 @@ def test_the_feature_maps_are_those_that_enter_its_own_pooling(network, original
 
 
 def test_its_card_says_what_it_is(network):
-    card = json.loads((sources.ASSETS / "efficientnet_lite0.json").read_text())
+    card = json.loads((bundled.ASSETS / "efficientnet_lite0.json").read_text())
     assert network.name == "efficientnet_lite0"
     assert network.pooling is POOLINGS["gap"]
     assert network.head_kind == "affine"
@@ -127,11 +127,11 @@ def assets(tmp_path, monkeypatch):
     """A copy of the assets that may be damaged."""
     for name in ("efficientnet_lite0.json", "efficientnet_lite0.safetensors", "imagenet_classes.txt",
                  "calibration.json"):
-        shutil.copy(sources.ASSETS / name, tmp_path / name)
-    monkeypatch.setattr(sources, "ASSETS", tmp_path)
-    sources.imagenet_class_names.cache_clear()
+        shutil.copy(bundled.ASSETS / name, tmp_path / name)
+    monkeypatch.setattr(bundled, "ASSETS", tmp_path)
+    bundled.imagenet_class_names.cache_clear()
     yield tmp_path
-    sources.imagenet_class_names.cache_clear()
+    bundled.imagenet_class_names.cache_clear()
 
 
 def complaint(name="efficientnet_lite0"):
@@ -208,7 +208,7 @@ def test_a_list_of_names_that_is_too_short_is_noticed(assets):
 
 
 @pytest.mark.parametrize("name", ["resnet5000", "", "../efficientnet_lite0"])
-def test_an_unknown_name_is_answered_with_those_that_exist(name):
+def test_an_unknown_name_is_answered_with_one_that_is_here(name):
     message = complaint(name)
     assert repr(name) in message
     assert "efficientnet_lite0" in message

@@ -1,0 +1,197 @@
+"""Layers inside a network: which there are to look at, their maps, and the answer as a function of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from explorer.errors import MethodError
+from explorer.networks.arrangement import Arrangement, arrangement_of
+from explorer.networks.class_token import class_token_attention
+from explorer.networks.taps import Taps, logits_of
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer to look at.
+
+    Attributes:
+        key: the module's path in the network, such as "layer3" or "features.7".
+        shape: (C, H, W) of its maps at the network's own input size.
+        arrangement: how its output holds the maps.
+    """
+
+    key: str
+    shape: tuple[int, int, int]
+    arrangement: Arrangement
+
+
+class Layers:
+    """The layers of a model, and the model run up to or from one of them.
+
+    The model is a copy of its own that shares the weights. Its modules ask, in the thread that runs it, whether they
+    are looked at; so no shared model is changed, nothing is hooked, and threads do not meet.
+
+    Args:
+        model: of its own (see `own_copy`), or None for a network of which nothing but its parts is known.
+        example: (1, channels, h, w), an input of the network's own size.
+
+    Attributes:
+        all: the layers from the input to the end; the last is the last on whose maps the answer depends.
+    """
+
+    def __init__(self, model: nn.Module | None = None, example: Tensor | None = None) -> None:
+        self.all: tuple[Layer, ...] = ()
+        self._taps = None
+        if model is not None:
+            self._taps = Taps(model)
+            self.all = _stages(self._taps, example)
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The whole model; None where there is none."""
+        return self._taps and self._taps.model
+
+    def backbone(self) -> nn.Module:
+        """The model up to its last layer: (B, channels, h, w) to (B, C, H, W)."""
+        return _UpTo(self, self.all[-1].key, self._taps.model)
+
+    def of(self, key: str) -> Layer:
+        """The layer of that key. Raises MethodError naming those that exist."""
+        for layer in self.all:
+            if layer.key == key:
+                return layer
+        names = ", ".join(layer.key for layer in self.all)
+        raise MethodError(f"There is no layer {key!r:.80}; expected one of {names}." if names else
+                          "This network has no other layers to look at than its final feature maps.")
+
+    @torch.no_grad()
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, classes): the model's answer to (B, channels, h, w)."""
+        return logits_of(self._taps.model(x), len(x))
+
+    @torch.no_grad()
+    def maps(self, x: Tensor, key: str) -> Tensor:
+        """(B, C, H, W): the layer's maps, channels first whatever the network does inside; no gradient."""
+        layer = self.of(key)
+        # Cloned: what comes after a layer may work in place, as DenseNet's last ReLU does.
+        return layer.arrangement.maps(self._taps.until(x, key).output, x.shape[-2:]).clone()
+
+    def answer(self, x: Tensor, key: str, maps: Tensor) -> Tensor:
+        """(B, classes): what the model says when the layer gives these maps (B, C, H, W) instead; differentiable."""
+        layer = self.of(key)
+        given = maps.clone()  # or an operation in place would change the caller's
+        return logits_of(self._taps.run(
+            x, key, lambda module, arguments, output: layer.arrangement.put_back(output, given)), len(x))
+
+    @torch.no_grad()
+    def attention(self, x: Tensor, key: str) -> Tensor | None:
+        """(heads, H, W): how much the class token looks at each position in the block after the layer; one input.
+
+        None where there is no class token, or where its attention could not be followed.
+        """
+        layer = self.of(key)
+        calls, _ = self._taps.watch(x)
+        found = class_token_attention(calls, key)
+        if found is None or not layer.arrangement.prefix:
+            return None
+        return layer.arrangement.on_grid(found[:, layer.arrangement.prefix:], x.shape[-2:])
+
+
+class _UpTo(nn.Module):
+    def __init__(self, layers: Layers, key: str, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model  # so that its weights are counted
+        self._layers = layers
+        self._key = key
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._layers.maps(x, self._key)
+
+
+def _stages(taps: Taps, example: Tensor) -> tuple[Layer, ...]:
+    """The modules of the upper levels that give maps; of leaves in a row that give one shape, the last."""
+    with torch.no_grad():
+        calls, _ = taps.watch(example)
+    modules = dict(taps.model.named_modules())
+    found: dict[str, Layer] = {}
+    leaf_before = ""
+    for call in calls:
+        stage = _is_stage(call.key.partition("@")[0], modules) and not isinstance(call.module, nn.AdaptiveAvgPool2d)
+        arrangement = arrangement_of(call.output, example.shape[-2:]) if stage else None
+        if arrangement is None:
+            continue
+        shape = tuple(arrangement.maps(call.output, example.shape[-2:]).shape[1:])
+        if shape[1] * shape[2] == 1:
+            continue
+        leaf = next(call.module.children(), None) is None
+        if leaf and leaf_before and found[leaf_before].shape == shape:
+            del found[leaf_before]  # convolution, normalisation, activation: one stage
+        found.pop(call.key, None)
+        found[call.key] = Layer(call.key, shape, arrangement)
+        leaf_before = call.key if leaf else ""
+    return _that_matter(taps, example, _outermost(tuple(found.values())))
+
+
+def _is_stage(key: str, modules: dict[str, nn.Module]) -> bool:
+    """Whether a module is of the upper two levels, where a mere row of modules inside another is no level."""
+    above = key.split(".")[:-1]
+    rows = (nn.Sequential, nn.ModuleList)
+    return len(above) < 2 or (len(above) == 2 and isinstance(modules[".".join(above)], rows)
+                              and not isinstance(modules[above[0]], rows))
+
+
+def _outermost(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Without the last child of a listed parent, which gives the same maps."""
+    kept = []
+    for n, layer in enumerate(layers):
+        after = layers[n + 1] if n + 1 < len(layers) else None
+        if after and layer.key.startswith(f"{after.key}.") and layer.shape == after.shape:
+            continue
+        kept.append(layer)
+    return tuple(kept)
+
+
+def _that_matter(taps: Taps, example: Tensor, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Up to the last layer whose maps the answer depends on: a class token's last block gives maps nobody reads."""
+    for n in range(len(layers) - 1, -1, -1):
+        if _matters(taps, example, layers[n]):
+            return layers[: n + 1]
+    return ()
+
+
+def _matters(taps: Taps, example: Tensor, layer: Layer) -> bool:
+    """Whether other maps give another answer, and gradients of it come back to them.
+
+    Maps of NaN tell even where the weights above are zero; where a model does not let them through, random ones do.
+    """
+    size, generator = example.shape[-2:], torch.Generator().manual_seed(1)
+    leaves: list[Tensor] = []
+
+    def answer(make: Callable[[Tensor], Tensor]) -> Tensor:
+        def exchanged(module: nn.Module, arguments: tuple, output: Any) -> Any:
+            leaves.append(make(layer.arrangement.maps(output, size).detach()).requires_grad_())
+            return layer.arrangement.put_back(output, leaves[-1].clone())
+
+        with torch.enable_grad():
+            return logits_of(taps.run(example, layer.key, exchanged), len(example))
+
+    usual = answer(torch.clone)
+    with torch.enable_grad():
+        if not usual.requires_grad or torch.autograd.grad(usual.sum(), leaves[-1], allow_unused=True)[0] is None:
+            return False
+    for make in (
+        lambda maps: torch.full_like(maps, torch.nan),
+        lambda maps: maps + (1 + maps.abs().max()) * torch.randn(maps.shape, generator=generator),
+    ):
+        try:
+            changed = answer(make).detach()
+        except Exception:  # a model may refuse what is not finite, in any way
+            continue
+        if not torch.equal(changed, usual.detach()):
+            return True
+    return False

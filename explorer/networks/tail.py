@@ -1,0 +1,167 @@
+"""What follows the pooling, written out as a chain of modules by watching it run once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+# These only rearrange a vector, or do nothing in evaluation; that they did is checked on the numbers.
+_REARRANGING = {
+    "flatten", "reshape", "view", "squeeze", "unsqueeze", "permute", "transpose", "contiguous", "dropout", "dropout_",
+    "alpha_dropout", "feature_dropout", "dropout2d", "getitem", "__getitem__", "mean", "adaptive_avg_pool2d",
+    "avg_pool2d", "identity", "to", "float", "type_as", "clone", "detach", "expand", "mT", "t", "unflatten",
+}
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish": nn.Hardswish, "silu": nn.SiLU, "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid, "mish": nn.Mish, "hardsigmoid": nn.Hardsigmoid, "selu": nn.SELU, "softsign": nn.Softsign,
+    "logsigmoid": nn.LogSigmoid, "softmax": lambda: nn.Softmax(1), "log_softmax": lambda: nn.LogSoftmax(1),
+}
+# These have a setting: its name, its place among the arguments, and what it is unless given.
+_SETTINGS: dict[str, tuple[Callable[..., nn.Module], tuple[tuple[str, float], ...]]] = {
+    "leaky_relu": (nn.LeakyReLU, (("negative_slope", 0.01),)), "elu": (nn.ELU, (("alpha", 1.0),)),
+    "celu": (nn.CELU, (("alpha", 1.0),)), "hardtanh": (nn.Hardtanh, (("min_val", -1.0), ("max_val", 1.0))),
+    "softplus": (nn.Softplus, (("beta", 1.0), ("threshold", 20.0))),
+}
+
+
+class Step(NamedTuple):
+    """One operation that a model did."""
+
+    function: Callable[..., Any]
+    name: str
+    arguments: tuple[Any, ...]
+    named: dict[str, Any]
+    output: Tensor
+
+
+class Tape(TorchFunctionMode):
+    """Notes the operations of its own thread that give tensors; it changes nothing and other threads do not see it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        output = function(*args, **named)
+        if isinstance(output, Tensor):
+            self.steps.append(Step(function, getattr(function, "__name__", ""), args, named, output))
+        return output
+
+
+def chain_of(head: Callable[[Tensor], Tensor], pooled: Tensor) -> nn.Sequential | None:
+    """The head as a Sequential of modules that share its weights; None when it does what has no such form.
+
+    Args:
+        head: (B, C) to (B, classes).
+        pooled: (B, C), an example.
+    """
+    with torch.no_grad(), Tape() as tape:
+        logits = head(pooled)
+    return follow(tape.steps, pooled, logits)
+
+
+def follow(steps: Sequence[Step], start: Tensor, end: Tensor) -> nn.Sequential | None:
+    """The modules that lead from one tensor to another, when each operation reads the one before it and no other.
+
+    What they give must still be compared with the model: an activation's own settings are not read.
+    """
+    modules: list[nn.Module] = []
+    current, index = end, len(steps)
+    while True:  # backwards: what else was done on the way, such as a copy that nobody read, leads nowhere
+        index = next((n for n in range(index - 1, -1, -1) if steps[n].output is current), -1)
+        if index < 0:
+            return nn.Sequential(*reversed(modules)) if current is start else None
+        given = _input_of(steps[index])
+        module = None if given is None else _as_module(steps[index], given)
+        if module is None:
+            return None
+        if not isinstance(module, nn.Identity):
+            modules.append(module)
+        current = given
+
+
+def _input_of(step: Step) -> Tensor | None:
+    first = step.arguments[0] if step.arguments else step.named.get("input")
+    return first if isinstance(first, Tensor) else None
+
+
+def _as_module(step: Step, current: Tensor) -> nn.Module | None:
+    """What one operation does to a vector; None when that is not known."""
+    arguments = dict(enumerate(step.arguments)) | step.named
+    if step.name in _REARRANGING:
+        same = step.output.numel() == current.numel() and torch.equal(step.output.flatten(), current.flatten())
+        return nn.Identity() if same else None
+    if step.name.removesuffix("_") in _ACTIVATIONS:
+        return _ACTIVATIONS[step.name.removesuffix("_")]()
+    if step.name.removesuffix("_") in _SETTINGS:
+        make, settings = _SETTINGS[step.name.removesuffix("_")]
+        return make(*(arguments.get(n, arguments.get(name, usual)) for n, (name, usual) in enumerate(settings, 1)))
+    if step.name == "prelu":
+        return _prelu(arguments.get(1, arguments.get("weight")))
+    if step.name == "gelu":
+        return nn.GELU(approximate=step.named.get("approximate", "none"))
+    made = {"linear": _linear, "conv2d": _convolution, "layer_norm": _layer_norm, "batch_norm": _batch_norm}
+    return made[step.name](arguments, current) if step.name in made else None
+
+
+def _linear(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
+    return linear(arguments.get(1, arguments.get("weight")), arguments.get(2, arguments.get("bias")))
+
+
+def _prelu(weight: Tensor) -> nn.Module:
+    module = nn.PReLU(len(weight))
+    module.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    return module
+
+
+def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """A Linear that holds these very tensors: weight (out, in), bias (out,)."""
+    with torch.device("meta"):
+        module = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    module.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    if bias is not None:
+        module.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    return module
+
+
+def _convolution(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
+    """A convolution of one position by a kernel of one position is a Linear."""
+    weight, bias = arguments.get(1, arguments.get("weight")), arguments.get(2, arguments.get("bias"))
+    if tuple(current.shape[2:]) != (1, 1) or tuple(weight.shape[2:]) != (1, 1) or weight.shape[1] != current.shape[1]:
+        return None
+    return linear(weight.flatten(1), bias)
+
+
+def _layer_norm(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
+    weight, bias = arguments.get(2, arguments.get("weight")), arguments.get(3, arguments.get("bias"))
+    width = current.flatten(1).shape[1]
+    if tuple(arguments.get(1, arguments.get("normalized_shape")))[-1] != width:
+        return None
+    module = nn.LayerNorm(width, eps=arguments.get(4, arguments.get("eps", 1e-5)),
+                          elementwise_affine=weight is not None, bias=bias is not None)
+    if weight is not None:
+        module.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    if bias is not None:
+        module.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    return module
+
+
+def _batch_norm(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    _, mean, variance, weight, bias, training, _, eps = (
+        arguments.get(n, arguments.get(name)) for n, name in enumerate(names))
+    if training or mean is None or current.flatten(1).shape[1] != len(mean):
+        return None
+    module = nn.BatchNorm1d(len(mean), eps=1e-5 if eps is None else eps, affine=weight is not None)
+    module.running_mean, module.running_var = mean.detach(), variance.detach()
+    if weight is not None:
+        module.weight = nn.Parameter(weight.detach(), requires_grad=False)
+        module.bias = nn.Parameter((torch.zeros_like(weight) if bias is None else bias).detach(), requires_grad=False)
+    return module.eval()

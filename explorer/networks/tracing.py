@@ -1,0 +1,187 @@
+"""A model as a graph (torch.fx), and the places where all that follows depends on one tensor alone."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+# Two traces at once would undo each other's patches in the wrong order, and the last would stay for good.
+_TRACING = threading.Lock()
+
+
+class _Tracer(fx.Tracer):
+    """Traces a model while other threads use theirs.
+
+    torch.fx replaces nn.Module.__call__ and __getattr__ for the whole process as long as it traces, and takes the
+    modules that other threads call meanwhile for parts of this model. Here those threads are let through.
+    """
+
+    def __init__(self, is_whole: Callable[[nn.Module], bool], wrapped: Sequence[Callable[..., Any]]) -> None:
+        super().__init__(autowrap_modules=(math,), autowrap_functions=tuple(wrapped), param_shapes_constant=True)
+        self._is_whole = is_whole
+        self._thread = threading.get_ident()
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return self._is_whole(m) or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+class _OneArgument(nn.Module):
+    """A model of which only the first argument is an input: the others keep their defaults while it is traced."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Any:
+        return self.model(x)
+
+
+def trace(model: nn.Module, is_whole: Callable[[nn.Module], bool] = lambda module: False) -> fx.GraphModule:
+    """The model as a graph that shares its modules.
+
+    Modules of torch.nn, those that timm says cannot be traced and those that are `is_whole` are single nodes.
+    Raises whatever tracing raises where Python's control flow depends on tensors.
+    """
+    if isinstance(model, fx.GraphModule):
+        return model
+    leaves, wrapped = _known_leaves()
+    root = _OneArgument(model) if len(inspect.signature(model.forward).parameters) > 1 else model
+    with _TRACING:
+        graph = _Tracer(lambda module: isinstance(module, leaves) or is_whole(module), wrapped).trace(root)
+    return fx.GraphModule(root, graph)
+
+
+def _known_leaves() -> tuple[tuple[type, ...], list[Callable[..., Any]]]:
+    from timm.layers import get_notrace_functions, get_notrace_modules  # late: timm's import takes a second
+
+    return tuple(get_notrace_modules()), [each for each in get_notrace_functions() if callable(each)]
+
+
+@dataclass(frozen=True)
+class Neck:
+    """A node on which, alone, all that follows depends; `value` is what it gave for the example."""
+
+    node: fx.Node
+    value: Tensor
+
+
+def necks(traced: fx.GraphModule, example: Tensor) -> list[Neck]:
+    """The necks of a traced model from input to output."""
+    values = _Values(traced)
+    with torch.no_grad():
+        values.run(example)
+    tensors = values.kept
+    nodes = list(traced.graph.nodes)
+    place = {node: n for n, node in enumerate(nodes)}
+    found, open_until = [], -1
+    for n, node in enumerate(nodes):
+        if node not in tensors:
+            continue
+        last_use = max((place[user] for user in _users_of_tensor(node, tensors)), default=-1)
+        # Nothing earlier is used later than here, so what follows reads this node alone.
+        if open_until <= n and last_use > n:
+            found.append(Neck(node, tensors[node]))
+        open_until = max(open_until, last_use)
+    return found
+
+
+class _Values(fx.Interpreter):
+    """Runs a graph and keeps each node's tensor that depends on the input (not parameters and constants)."""
+
+    def __init__(self, traced: fx.GraphModule) -> None:
+        super().__init__(traced, garbage_collect_values=False)
+        self.kept: dict[fx.Node, Tensor] = {}
+
+    def run_node(self, node: fx.Node) -> Any:
+        result = super().run_node(node)
+        depends = node.op == "placeholder" or any(self._carries(each) for each in node.all_input_nodes)
+        if depends and node.op != "output" and self._holds_tensor(result):
+            self.kept[node] = result.detach().clone() if isinstance(result, Tensor) and result.ndim else result
+        return result
+
+    def _carries(self, node: fx.Node) -> bool:
+        return node in self.kept
+
+    @staticmethod
+    def _holds_tensor(value: Any) -> bool:
+        if isinstance(value, Tensor):
+            return True
+        return isinstance(value, (tuple, list)) and any(isinstance(each, Tensor) for each in value)
+
+
+def _users_of_tensor(node: fx.Node, tensors: dict[fx.Node, Any]) -> list[fx.Node]:
+    """Those that read the tensor itself; a node that reads its size alone does not count."""
+    return [user for user in node.users if user in tensors or user.op == "output"]
+
+
+def before(traced: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
+    """The part of a traced model that ends with a node's tensor."""
+    graph, known = fx.Graph(), {}
+    for each in traced.graph.nodes:
+        known[each] = graph.node_copy(each, known.__getitem__)
+        if each is node:
+            break
+    graph.output(known[node])
+    return _module(traced, graph)
+
+
+def after(traced: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
+    """The part of a traced model that begins with a neck's tensor.
+
+    Raises ValueError where it needs more than that, such as the size of an earlier tensor that is not the batch's.
+    """
+    graph = fx.Graph()
+    known = {node: graph.placeholder("pooled")}
+
+    def bring(needed: fx.Node) -> fx.Node:
+        if needed not in known:
+            if _is_batch_size(needed):
+                known[needed] = graph.call_method("size", (known[node], 0))
+            elif needed.op == "placeholder":
+                raise ValueError(f"what follows {node.name} reads the input too")
+            else:  # a weight, or what is made of weights alone
+                known[needed] = graph.node_copy(needed, bring)
+        return known[needed]
+
+    begun = False
+    for each in traced.graph.nodes:
+        if begun and any(needed in known for needed in each.all_input_nodes):
+            known[each] = graph.node_copy(each, bring)
+        begun = begun or each is node
+    return _module(traced, graph)
+
+
+def _module(traced: fx.GraphModule, graph: fx.Graph) -> fx.GraphModule:
+    module = fx.GraphModule(traced, graph)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
+
+
+def _is_batch_size(node: fx.Node) -> bool:
+    """Whether a node is x.size(0) or x.shape[0] of some tensor x."""
+    if node.op == "call_method" and node.target == "size":
+        return node.args[1:] == (0,)
+    if node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem" and node.args[1] == 0:
+        of = node.args[0]
+        return isinstance(of, fx.Node) and (
+            (of.op == "call_method" and of.target == "size" and len(of.args) == 1)
+            or (getattr(of.target, "__name__", "") == "getattr" and of.args[1] == "shape"))
+    return False

@@ -1,0 +1,330 @@
+"""Checkpoints that people bring: read as torch and safetensors read them, or refused in one sentence, harmlessly."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load, save
+from torch import nn
+
+from explorer.errors import NetworkError
+from explorer.networks.checkpoint import candidates, read_checkpoint
+
+
+def saved(value: object, **how: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file, **how)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2)).state_dict()
+
+
+def refusal(data: bytes | Path, name: str = "my_model.pth", **how: int) -> str:
+    with pytest.raises(NetworkError) as caught:
+        read_checkpoint(data, name, **how)
+    sentence = str(caught.value)
+    assert sentence.endswith((".", ").")), sentence
+    assert "\n" not in sentence
+    assert len(sentence) < 400
+    return sentence
+
+
+def assert_same(got: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert list(got) == list(wanted)
+    for key in wanted:
+        assert got[key].dtype == wanted[key].dtype
+        assert torch.equal(got[key], wanted[key])
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_reads_what_torch_load_reads(state, zipped):
+    data = saved({"epoch": 3, "state_dict": state, "best": torch.tensor(0.5)}, _use_new_zipfile_serialization=zipped)
+    wanted = torch.load(io.BytesIO(data), weights_only=True)["state_dict"]
+    checkpoint = read_checkpoint(data)
+    assert_same(checkpoint.state, dict(wanted))
+    assert checkpoint.opened == ("state_dict",)
+
+
+def test_reads_what_safetensors_reads_in_the_order_of_the_file(state):
+    data = save(dict(state))
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    checkpoint = read_checkpoint(data, "model.pth")
+    wanted = load(data)
+    assert checkpoint.kind == "safetensors"
+    assert_same(checkpoint.state, {key: wanted[key] for key in header})
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_views_of_one_storage_come_out_as_torch_load_gives_them(data):
+    base = torch.arange(24.0).reshape(2, 3, 4).permute(data.draw(st.permutations(range(3))))
+    axis = data.draw(st.integers(0, 2))
+    start = data.draw(st.integers(0, base.shape[axis] - 1))
+    view = base.narrow(axis, start, data.draw(st.integers(0, base.shape[axis] - start)))
+    kind = data.draw(st.sampled_from([torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool]))
+    file = saved({"view": view.to(kind), "raw": view, "parameter": nn.Parameter(base)})
+    wanted = torch.load(io.BytesIO(file), weights_only=True)
+    assert_same(read_checkpoint(file).state, {key: tensor.detach() for key, tensor in wanted.items()})
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("write", [saved, save, lambda s: saved(s, _use_new_zipfile_serialization=False)])
+def test_half_precision_becomes_float32_and_not_a_number_is_allowed(kind, write):
+    tensor = torch.tensor([1.5, -2.25, float("nan"), float("inf")]).to(kind)
+    got = read_checkpoint(write({"a": tensor})).state["a"]
+    assert got.dtype is torch.float32
+    assert got.tolist()[:2] == [1.5, -2.25]
+    assert got.isnan().tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize(("wrap", "opened"), [
+    (lambda s: {"model_state_dict": s, "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}, "groups": [1]}},
+     ("model_state_dict",)),
+    (lambda s: {"model": {"state_dict": s}}, ("model", "state_dict")),
+    (lambda s: {f"module.{key}": tensor for key, tensor in s.items()}, ("module.",)),
+    (lambda s: {"state_dict": {f"module._orig_mod.{key}": tensor for key, tensor in s.items()}},
+     ("state_dict", "_orig_mod.", "module.")),
+    (lambda s: {"my_net": s, "epoch": 1, "optimizer_state": {"a": torch.ones(1)}}, ("my_net",)),
+    (lambda s: {"model": s, "model_ema": {key: tensor * 0 for key, tensor in s.items()}}, ("model",)),
+])
+def test_opens_the_common_wrappings_and_says_which(state, wrap, opened):
+    checkpoint = read_checkpoint(saved(wrap(state)))
+    assert_same(checkpoint.state, dict(state))
+    assert checkpoint.opened == opened
+
+
+def test_an_average_of_weights_is_taken_only_for_want_of_the_weights_and_says_so(state):
+    checkpoint = read_checkpoint(saved({"state_dict_ema": state, "epoch": 1}))
+    assert_same(checkpoint.state, dict(state))
+    assert "average" in checkpoint.opened[0]
+
+
+def test_both_readings_of_a_shared_first_name_are_offered(state):
+    lightning = {**{f"model.{key}": tensor for key, tensor in state.items()}, "loss.weight": torch.ones(2)}
+    found = candidates(lightning)
+    assert_same(found[0].state, lightning)
+    assert found[1].opened == ("model.",)
+    assert_same(found[1].state, dict(state))
+    assert [candidate.opened for candidate in candidates(dict(state))] == [()]
+
+
+class Attack:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("place", ["zip", "legacy", "bare"])
+def test_a_pickle_that_runs_a_command_is_refused_by_name_and_not_run(tmp_path, state, protocol, place):
+    marker = tmp_path / "it ran"
+    evil = {"state_dict": state, "epoch": Attack(os.system, f"touch '{marker}'")}
+    data = (pickle.dumps({"a": evil["epoch"]}, protocol) if place == "bare" else
+            saved(evil, pickle_protocol=protocol, _use_new_zipfile_serialization=place == "zip"))
+    sentence = refusal(data)
+    assert "safetensors" in sentence
+    assert "it names posix.system" in sentence
+    assert not marker.exists()
+    with pytest.raises(NetworkError):  # and nothing is left behind that a second reading runs into
+        read_checkpoint(data)
+
+
+@pytest.mark.parametrize("function", ["builtins eval", "builtins getattr", "torch.serialization load", "torch load",
+                                      "torch.hub load", "torch.jit load", "numpy.core.multiarray _reconstruct",
+                                      "torch.storage _load_from_bytes", "__torch__.M M", "collections defaultdict"])
+def test_no_name_but_tensors_is_accepted_in_a_pickle(function, state):
+    module, name = function.split()
+    data = with_pickle(f"c{module}\n{name}\n)R.".encode(), state)
+    sentence = refusal(data)
+    assert f"{module}.{name}" in sentence or "kind load" in sentence
+
+
+def with_pickle(content: bytes, state: dict) -> bytes:
+    """A file of torch.save with another pickle in it."""
+    return rewritten(saved(state), lambda path, old: content if path.endswith("data.pkl") else old)
+
+
+def rewritten(data: bytes, change, compression: int = zipfile.ZIP_STORED) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w", compression) as new:
+        for path in old.namelist():
+            new.writestr(path, change(path, old.read(path)))
+    return made.getvalue()
+
+
+def rebuild(count: int, offset: object, size: tuple, stride: tuple, key: str = "0") -> bytes:
+    """A pickle of {"w": a tensor that claims all this}."""
+    class Storage:
+        pass
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value):
+            return ("storage", torch.FloatStorage, key, "cpu", count) if isinstance(value, Storage) else None
+
+    file = io.BytesIO()
+    Pickler(file, 2).dump({"w": Attack(torch._utils._rebuild_tensor_v2, Storage(), offset, size, stride, False, {})})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("claim", [
+    rebuild(2_500_000_000, 0, (2_500_000_000,), (1,)),          # a storage of 10 GB
+    rebuild(4, 0, (50_000, 50_000), (0, 0)),                    # 10 GB of one number, by steps of nothing
+    rebuild(4, 0, (2, 2), (1000, 1)),                           # numbers behind the storage
+    rebuild(4, 1 << 40, (1,), (1,)),
+    rebuild(4, -1, (1,), (1,)),
+    rebuild(4, 0, (-4,), (1,)),
+    rebuild(4, 0, (1 << 62, 1 << 62), (1, 1)),
+    rebuild(4, 0, (2, 2), (1,)),
+    rebuild(-1, 0, (1,), (1,)),
+    rebuild(4, 0, (1.5,), (1,)),
+    rebuild(4, 0, (1,) * 1000, (1,) * 1000),
+    rebuild(4, 0, (1,), (1,), key="../../etc/passwd"),
+    rebuild(4, 0, (1,), (1,), key="7"),
+])
+def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(claim):
+    sentence = refusal(with_pickle(claim, {"w": torch.zeros(4)}))
+    assert any(word in sentence for word in ("claims", "damaged", "not whole"))
+
+
+def test_many_tensors_on_one_storage_cannot_claim_it_a_thousand_times():
+    base = torch.zeros(10_000)
+    data = saved({str(n): base[n:] for n in range(1000)})
+    assert "overlap" in refusal(data)
+    tied = read_checkpoint(saved({"a": base, "b": base, "c": base, "d": base})).state
+    assert all(tensor.shape == (10_000,) for tensor in tied.values())
+
+
+_BOUNDED = """
+import resource, sys
+from explorer.networks.checkpoint import read_checkpoint
+from explorer.errors import NetworkError
+import torch
+def memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[1:]:
+    data = open(path, "rb").read()
+    before = memory()
+    try:
+        read_checkpoint(data, path)
+        print("read", path)
+    except NetworkError as error:
+        print("refused", memory() - before < 60_000, str(error)[-60:])
+"""
+
+
+def test_memory_stays_bounded_whatever_a_file_claims(tmp_path):
+    length = 10 << 30
+    bombs = {
+        "zip.pth": rewritten(saved({"w": torch.zeros(20_000_000 // 4)}), lambda path, old: old, zipfile.ZIP_DEFLATED),
+        "claim.pth": with_pickle(rebuild(2_500_000_000, 0, (2_500_000_000,), (1,)), {"w": torch.zeros(4)}),
+        "expand.pth": with_pickle(rebuild(4, 0, (50_000, 50_000), (0, 0)), {"w": torch.zeros(4)}),
+        "head.safetensors": struct.pack("<Q", length) + b'{"a":1}',
+        "body.safetensors": safetensors({"a": {"dtype": "F32", "shape": [length // 4], "data_offsets": [0, length]}}),
+        "text.pth": with_pickle(b"\x80\x04\x8d" + struct.pack("<Q", length) + b"abc.", {"w": torch.zeros(1)}),
+        "memo.pth": with_pickle(b"\x80\x02}r" + struct.pack("<I", 2**32 - 1) + b".", {"w": torch.zeros(1)}),
+        "deep.pth": with_pickle(b"\x80\x02}" + b")" + b"\x85" * 500_000 + b"K\x01s.", {"w": torch.zeros(1)}),
+        "deeper.pth": with_pickle(b"\x80\x02)" + b"\x85" * 500_000 + b")R.", {"w": torch.zeros(1)}),
+    }
+    for name, data in bombs.items():
+        (tmp_path / name).write_bytes(data)
+    done = subprocess.run([sys.executable, "-c", _BOUNDED, *(str(tmp_path / name) for name in bombs)],
+                          capture_output=True, text=True, check=True, timeout=120)
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(bombs), done.stdout
+    assert all(line.startswith("refused True") for line in lines), done.stdout
+
+
+def safetensors(header: object, body: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+@pytest.mark.parametrize("data", [
+    safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, b"1234"),
+    safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [-4, 4]}}, b"1234"),
+    safetensors({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}, b"12345678"),
+    safetensors({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}, b"1234"),
+    safetensors({"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}, b"1234"),
+    safetensors({"a": [1, 2]}), safetensors(b"{" * 100_000), safetensors(b"{}"), safetensors(b"{\xff}"),
+    struct.pack("<Q", 2**63) + b"{}",
+])
+def test_a_wrong_list_of_tensors_in_safetensors_is_refused(data):
+    assert "my_model.safetensors" in refusal(data, "my_model.safetensors")
+
+
+@pytest.mark.parametrize(("value", "words"), [
+    ({"a": torch.zeros(2).to_sparse()}, "sparse"),
+    ({"a": torch.zeros(2, dtype=torch.complex64)}, "complex"),
+    ({"a": torch.zeros(2, device="meta")}, "without numbers"),
+    ({"a": torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.qint8)}, "quantised"),
+    ({"a": torch.zeros(2, dtype=torch.float8_e5m2)}, "float8"),
+    (nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+    (3, "no state dict"), ([torch.zeros(2)], "no state dict"), ({"epoch": 3}, "no state dict"),
+])
+def test_anything_but_plain_tensors_under_names_is_refused_by_what_it_is(value, words):
+    assert words in refusal(saved(value))
+
+
+@pytest.mark.parametrize("write", [saved, lambda s: saved(s, _use_new_zipfile_serialization=False),
+                                   lambda s: save(dict(s))])
+def test_a_file_that_was_cut_short_anywhere_is_refused(state, write):
+    data = write(state)
+    assert read_checkpoint(data).state
+    lengths = {*range(0, len(data) - 1, max(1, len(data) // 80)), len(data) - 1, 1, 7, 8, 9}
+    for length in lengths:
+        refusal(data[:length])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1), new=st.binary(min_size=1, max_size=8), which=st.integers(0, 2))
+def test_damaged_bytes_are_read_or_refused_and_nothing_else(state, place, new, which):
+    data = [saved(state), saved(state, _use_new_zipfile_serialization=False), save(dict(state))][which]
+    at = int(place * (min(len(data), 2500) - 1))
+    with contextlib.suppress(NetworkError):  # any other error fails
+        assert all(isinstance(tensor, torch.Tensor)
+                   for tensor in read_checkpoint(data[:at] + new + data[at + len(new):]).state.values())
+
+
+def test_a_file_is_measured_before_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "large.pth"
+    with path.open("wb") as file:
+        file.truncate(5 << 30)  # takes no room on the disk
+    monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("it was opened"))
+    assert "5,368,709,120 bytes; at most 1,073,741,824" in refusal(path, "")
+    assert refusal(b"12345", most=4) == "my_model.pth has 5 bytes; at most 4 are accepted."
+
+
+def test_an_absent_path_an_empty_file_and_a_folder_are_refused(tmp_path):
+    (tmp_path / "empty.pth").write_bytes(b"")
+    assert refusal(tmp_path / "empty.pth", "") == "empty.pth is empty: it has no bytes."
+    assert "cannot be read" in refusal(tmp_path / "none.pth")
+    assert "cannot be read" in refusal(tmp_path)
+
+
+def test_names_from_a_file_are_cut_and_cleaned_in_a_sentence():
+    key = "<script>alert(1)</script>\n\x1b[31m" + "x" * 1_000_000
+    claim = rebuild(4, 0, (50_000, 50_000), (0, 0)).replace(
+        b"X\x01\x00\x00\x00w", b"X" + struct.pack("<I", len(key)) + key.encode())
+    sentence = refusal(with_pickle(claim, {"w": torch.zeros(4)}), "a\x1b]0;name\n.pth")
+    assert sentence.startswith("a?]0;name?.pth")
+    assert "\x1b" not in sentence
+    assert "<script>alert(1)</script>??[31m" in sentence  # markup is for a page to escape
