@@ -1,7 +1,8 @@
 """Published class activation maps, on the feature maps that one forward pass left.
 
 Maps are signed and not normalised: no ReLU at the end, no scaling to 0..1; both are the business of `render`. All
-but Score-CAM run only what stands above the feature maps (pooling and head), which costs next to nothing.
+but Score-CAM run only what stands above the feature maps: a pooling and a head, which cost next to nothing, or what
+follows a layer, once. A method whose definition needs the pooling and the head says so where there is no pooling.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import inspect
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
@@ -24,51 +26,45 @@ from explorer.networks.head import has_slopes_of_its_own, head_kind, hold
 Progress = Callable[[int, int], None]
 
 
-@dataclass(eq=False)
-class Tail:
+class Tail(ABC):
     """What stands above the feature maps, at one image: all that a CAM method may read.
 
     Attributes:
-        x: (1, 3, h, w), the network's input; backbone: only Score-CAM runs it.
-        feature_maps: (C, H, W); pool: (..., C, H, W) to (..., C); head: (B, C) to (B, classes).
-        pooled: (C,); logits: (classes,).
+        x: (1, channels, h, w), the network's input.
+        feature_maps: (C, H, W), or the maps of the layer that is looked at.
+        logits: (classes,).
+        head: (B, C) to (B, classes), and pooled (C,), what it was given; None where these maps are not pooled.
     """
 
-    x: Tensor
-    backbone: nn.Module
-    feature_maps: Tensor
-    pool: Callable[[Tensor], Tensor]
-    head: nn.Module
-    pooled: Tensor
-    logits: Tensor
-    _gradients: dict[int, Tensor] = field(default_factory=dict)
-    _graph: tuple[Tensor, Tensor] | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(
+        self, x: Tensor, feature_maps: Tensor, head: nn.Module | None = None, pooled: Tensor | None = None
+    ) -> None:
+        self.x = x
+        self.feature_maps = feature_maps
+        self.head = head
+        self.pooled = pooled
+        self._gradients: dict[int, Tensor] = {}
+        self._lock = threading.Lock()
+
+    @property
+    @abstractmethod
+    def logits(self) -> Tensor:
+        """(classes,): the network's answer."""
+
+    @abstractmethod
+    def answers(self, photos: Tensor) -> Tensor:
+        """(B, classes): the network's answers to other inputs (B, channels, h, w). Only Score-CAM asks."""
+
+    @abstractmethod
+    def _gradient(self, index: int) -> Tensor:
+        """(C, H, W): computed anew; never by two threads at once."""
 
     def gradient(self, index: int) -> Tensor:
         """(C, H, W): of the class's logit at the feature maps; remembered."""
         with self._lock:
             if index not in self._gradients:
-                feature_maps, pooled = self._pooled_graph()
-                self._gradients[index] = torch.autograd.grad(
-                    pooled, feature_maps, self._gradient_at_pooled(index), retain_graph=True
-                )[0]
+                self._gradients[index] = self._gradient(index)
             return self._gradients[index]
-
-    def _gradient_at_pooled(self, index: int) -> Tensor:
-        """(C,): of the class's logit at the pooled vector."""
-        if has_slopes_of_its_own(self.head):  # reads one row of a Linear; going back through it reads all
-            return hold(self.head, self.pooled, [index])[0][0]
-        with torch.enable_grad():
-            pooled = self.pooled.detach().clone().requires_grad_()
-            return torch.autograd.grad(self.head(pooled[None])[0, index], pooled)[0]
-
-    def _pooled_graph(self) -> tuple[Tensor, Tensor]:
-        if self._graph is None:
-            with torch.enable_grad():
-                feature_maps = self.feature_maps.detach().clone().requires_grad_()
-                self._graph = feature_maps, self.pool(feature_maps)
-        return self._graph
 
     @cached_property
     def total(self) -> Tensor:
@@ -79,9 +75,13 @@ class Tail:
     def principal(self) -> Tensor:
         """(H, W): the maps' projection on their first right singular vector, active positions positive."""
         maps = self.feature_maps.flatten(1)
-        # From the small (H W, H W) product: the same vector as the singular value decomposition's, at a tenth.
-        values, vectors = torch.linalg.eigh(maps.T @ maps)
-        projection = vectors[:, -1] * values[-1].clamp_min(0).sqrt()
+        # From the smaller of the two products, (H W, H W) or (C, C): the same vector as the singular value
+        # decomposition's, at a tenth; early layers have thousands of positions, late ones thousands of channels.
+        if len(maps) < maps.shape[1]:
+            projection = torch.linalg.eigh(maps @ maps.T)[1][:, -1] @ maps
+        else:
+            values, vectors = torch.linalg.eigh(maps.T @ maps)
+            projection = vectors[:, -1] * values[-1].clamp_min(0).sqrt()
         # A singular vector's sign is arbitrary: choose the one under which active positions are positive.
         sign = 1.0 if projection @ maps.sum(0) >= 0 else -1.0
         return (sign * projection).unflatten(0, self.feature_maps.shape[1:])
@@ -92,11 +92,19 @@ def _weighted(channel_weights: Tensor, feature_maps: Tensor) -> Tensor:
     return (channel_weights @ feature_maps.flatten(1)).unflatten(0, feature_maps.shape[1:])
 
 
+def _head(tail: Tail, method: str) -> nn.Module:
+    if tail.head is None:
+        raise MethodError(f"{method} needs a pooling and the head that follows it, which these maps do not have; "
+                          "Grad-CAM needs neither.")
+    return tail.head
+
+
 def _slopes(tail: Tail, index: int, method: str) -> Tensor:
-    if head_kind(tail.head) != "affine":
+    head = _head(tail, method)
+    if head_kind(head) != "affine":
         raise MethodError(f"{method} needs a head that is affine, and this network's is not; Grad-CAM is its "
                           "generalisation.")
-    return hold(tail.head, tail.pooled, [index])[0][0]
+    return hold(head, tail.pooled, [index])[0][0]
 
 
 def _cam(tail: Tail, index: int) -> Tensor:
@@ -138,8 +146,9 @@ def _eigen_cam(tail: Tail, index: int) -> Tensor:
 def _ablation_cam(tail: Tail, index: int) -> Tensor:
     """A channel goes by its pooled value becoming 0, which is its map becoming 0 (under attention: weights held)."""
     # Without a channel a LayerNorm has other statistics, so its head has no closed form.
-    if has_slopes_of_its_own(tail.head):
-        drops = hold(tail.head, tail.pooled, [index])[0][0] * tail.pooled
+    head = _head(tail, "Ablation-CAM")
+    if has_slopes_of_its_own(head):
+        drops = hold(head, tail.pooled, [index])[0][0] * tail.pooled
     else:
         drops = tail.logits[index] - _ablated_logits(tail, index)
     return _weighted(drops, tail.feature_maps)
@@ -174,7 +183,7 @@ def _score_cam(
         )
         low, high = upsampled.amin((2, 3), keepdim=True), upsampled.amax((2, 3), keepdim=True)
         ranged = (upsampled - low) / torch.where(high > low, high - low, torch.ones_like(high))
-        answers.append(tail.head(tail.pool(tail.backbone(tail.x * ranged)))[:, index])
+        answers.append(tail.answers(tail.x * ranged)[:, index])
         if progress is not None:
             progress(min(begin + batch, len(maps)), len(maps))
     return _weighted(torch.softmax(torch.cat(answers), 0), tail.feature_maps)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ParameterError
-from explorer.pooling import Parameter, pooling_of
+from explorer.pooling import POOLINGS, Parameter, Pooling
 
 _ROUNDING = 1e-9  # by which a share may be missed: in binary, three tenths of ten are a hair less than three
 
@@ -28,7 +28,7 @@ def looks(outcome: Outcome, class_index: int) -> np.ndarray:
     over channels, each counting as much as it contributes to the class, for or against. When nothing contributes all
     channels count alike. What is not finite counts for nothing; where nothing else is left the map is even.
 
-    Raises ParameterError when there is no such class.
+    Raises ParameterError when there is no such class, MethodError where nothing is pooled.
     """
     weights = _array(outcome.weights).reshape(len(outcome.pooled), -1)
     with np.errstate(invalid="ignore"):
@@ -90,7 +90,8 @@ def largest_differences(a: Outcome, b: Outcome, class_index: int, count: int = 6
 
     At most `count`, ties by number; channels that contribute alike are left out, and so is what is not finite.
 
-    Raises ParameterError when there is no such class, or the outcomes have different numbers of channels.
+    Raises ParameterError when there is no such class, or the outcomes have different numbers of channels; MethodError
+    where nothing is pooled.
     """
     if len(a.pooled) != len(b.pooled):
         raise ParameterError(f"The outcomes have {len(a.pooled)} and {len(b.pooled)} channels; expected as many.")
@@ -125,7 +126,7 @@ class Path:
         parameter: its number's name, range and meaning.
         classes: those asked for.
         values: (steps,) of the parameter, rising over its usual range, in equal ratios where it is logarithmic.
-        probabilities: (steps, classes asked for), of the softmax over all classes.
+        probabilities: (steps, classes asked for), as the network makes them of all logits: softmax or sigmoid.
         logits: likewise, as the head gave them, never calibrated.
         calibrated: whether the probabilities are. All of them or none: one curve is never a mixture.
         ends: what the pooling is at both ends.
@@ -156,17 +157,21 @@ def path(
 
     Raises:
         ParameterError: a pooling that does not exist or has no parameter, an unknown class, or too few steps.
+        MethodError: nothing is pooled here.
     """
-    parameter = pooling_of(pooling).parameter
+    analysis.must_take_apart()
+    chosen = analysis.network.pooling_of(pooling)
+    parameter = chosen.parameter
     if parameter is None:
-        raise ParameterError(f"{pooling_of(pooling).name} has no parameter; expected a pooling that has one.")
+        raise ParameterError(f"{chosen.name} has no parameter; expected a pooling that has one.")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
         raise ParameterError(f"The path has {steps!r} steps; expected a whole number of at least 2.")
     classes = [analysis.network.check_class(index) for index in classes]
     values = _values(parameter, steps)
-    logits = analysis.remember(("path", pooling, steps), lambda: _logits(analysis, pooling, parameter, values))
+    logits = analysis.remember(("path", pooling, steps), lambda: _logits(analysis, chosen, values))
     factors = _factors(analysis, pooling, parameter, values) if calibrated else None
-    probabilities = torch.softmax(logits if factors is None else logits * torch.tensor(factors)[:, None], 1)
+    probabilities = analysis.network.probabilities(
+        logits if factors is None else logits * torch.tensor(factors)[:, None], 1)
     return Path(
         pooling=pooling, parameter=parameter, classes=tuple(classes), values=values,
         probabilities=_array(probabilities[:, classes]), logits=_array(logits[:, classes]),
@@ -181,10 +186,10 @@ def _values(parameter: Parameter, steps: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def _logits(analysis: Analysis, pooling: str, parameter: Parameter, values: np.ndarray) -> Tensor:
+def _logits(analysis: Analysis, pooling: Pooling, values: np.ndarray) -> Tensor:
     """(steps, classes) float64: the head once, for the pooled vectors of all steps."""
-    pool = pooling_of(pooling).value
-    vectors = [pool(analysis.feature_maps, **{parameter.name: float(value)}) for value in values]
+    name = pooling.parameter.name
+    vectors = [pooling.value(analysis.feature_maps, **{name: float(value)}) for value in values]
     return analysis.network.head(torch.stack(vectors)).double()
 
 
@@ -206,7 +211,7 @@ def _gem_ends(feature_maps: Tensor) -> Ends:
 
 def _topk_ends(feature_maps: Tensor) -> Ends:
     positions = feature_maps.shape[-2] * feature_maps.shape[-1]
-    count = max(1, math.floor(pooling_of("topk").parameter.usual[0] * positions + 0.5))
+    count = max(1, math.floor(POOLINGS["topk"].parameter.usual[0] * positions + 0.5))
     return Ends("GMP" if count == 1 else f"the {count} strongest of {positions} positions", "GAP")
 
 

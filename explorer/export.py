@@ -6,7 +6,7 @@ import io
 import json
 import math
 import platform
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import timm
@@ -14,13 +14,54 @@ import torch
 
 import explorer
 from explorer.analysis import Analysis, Answer, Outcome
+from explorer.cams import CAM_METHODS
 from explorer.images import digest
 from explorer.render import png
+from explorer.wording import exactness, plain, signed, sum_sentence
+
+CAM_INSTEAD = "grad_cam"  # what is drawn and recorded where there is no evidence
+
+
+class Shown(NamedTuple):
+    """The map that stands for a class: its evidence, or a CAM where the answer cannot be taken apart.
+
+    Attributes:
+        cells: Tensor (H, W), signed.
+        kind, name: "Grad-CAM", "Grad-CAM of tabby"; "evidence", "Evidence for tabby".
+        unit: "logits"; "" for a CAM, which has none.
+        account: two sentences on how the logit adds up and how exactly, or why it does not.
+    """
+
+    cells: torch.Tensor
+    kind: str
+    name: str
+    unit: str
+    account: tuple[str, str]
+
+    def number(self, value: float) -> str:
+        """"+0.41" of a logit; "+0.00041" of a CAM, whose numbers may be of any size."""
+        if self.unit or not math.isfinite(value):
+            return signed(value)
+        return f"{value:+.2g}".replace("-", "−")
+
+
+def shown(outcome: Outcome, class_index: int) -> Shown:
+    """The evidence for a class, or Grad-CAM where there is none. Raises ParameterError when there is no such class."""
+    analysis = outcome.analysis
+    name = analysis.network.class_names[analysis.network.check_class(class_index)]
+    if not analysis.takes_apart:
+        kind = CAM_METHODS[CAM_INSTEAD].name
+        return Shown(outcome.cam(CAM_INSTEAD, class_index), kind, f"{kind} of {name}", "",
+                     (f"logit {plain(float(outcome.logits[class_index]))}", analysis.why_not))
+    evidence = outcome.evidence(class_index)
+    total = float(evidence.cells.sum())
+    return Shown(evidence.cells, "evidence", f"Evidence for {name}", "logits", (
+        sum_sentence(evidence.logit, evidence.baseline, total), exactness(evidence.exact, evidence.residual)))
 
 
 def overlay_png(outcome: Outcome, class_index: int) -> bytes:
-    """The photo, at its own size, with the evidence for a class laid over it on a signed scale of that evidence."""
-    return png(outcome.analysis.overlay(outcome.evidence(class_index).cells))
+    """The photo, at its own size, with what is `shown` of a class laid over it on a signed scale of its own."""
+    return png(outcome.analysis.overlay(shown(outcome, class_index).cells))
 
 
 def arrays_npz(outcome: Outcome, class_index: int) -> bytes:
@@ -39,14 +80,20 @@ def arrays_npz(outcome: Outcome, class_index: int) -> bytes:
         rectangles        (H, W, 4)      left, top, right, bottom of each position, in photo pixels
         seen              (4,)           the part of the photo that the network saw, likewise
         photo_size        (2,)           width, height
-        input_shape       (4,)           1, 3, h, w
+        input_shape       (4,)           1, channels, h, w
+
+    Where the answer cannot be taken apart the feature maps are those of the layer that is looked at, `cells` is
+    Grad-CAM, and pooling_weights, pooled, channels and baseline are left out.
     """
-    analysis, evidence = outcome.analysis, outcome.evidence(class_index)
+    analysis = outcome.analysis
     real = {
-        "feature_maps": analysis.feature_maps, "pooling_weights": outcome.weights, "pooled": outcome.pooled,
-        "logits": outcome.logits, "cells": evidence.cells, "channels": evidence.channels,
-        "baseline": evidence.baseline, "rectangles": analysis.framing.rectangles, "seen": analysis.framing.seen,
+        "feature_maps": analysis.feature_maps, "logits": outcome.logits, "cells": shown(outcome, class_index).cells,
+        "rectangles": analysis.framing.rectangles, "seen": analysis.framing.seen,
     }
+    if analysis.takes_apart:
+        evidence = outcome.evidence(class_index)
+        real |= {"pooling_weights": outcome.weights, "pooled": outcome.pooled, "channels": evidence.channels,
+                 "baseline": evidence.baseline}
     whole = {
         "class_index": class_index, "photo_size": analysis.framing.photo_size, "input_shape": analysis.input.shape,
     }
@@ -68,23 +115,20 @@ def numbers(outcome: Outcome, class_index: int, calibrated: bool = False) -> dic
 
     Args:
         outcome: from `analysis.under(...)`.
-        class_index: whose evidence is recorded.
+        class_index: whose evidence is recorded, or Grad-CAM under "cam" with the reason under "why_not".
         calibrated: multiply the logits of what-ifs by their fitted number before the probabilities are taken. The
             logits themselves are always the head's own; `calibrated` under each pooling says where it was done.
     """
-    analysis, evidence = outcome.analysis, outcome.evidence(class_index)
+    analysis = outcome.analysis
     return finite({
         "network": _network(analysis),
+        "layer": None if analysis.layer is None else analysis.layer.key,
         "image": {"sha256": digest(analysis.image), "width": analysis.image.width, "height": analysis.image.height},
         "framing": _framing(analysis),
         "pooling": _pooling(outcome, calibrated),
         "class": {
             **_answer(outcome.answer(class_index, calibrated)),
-            "baseline": evidence.baseline,
-            "evidence": float(evidence.cells.sum(dtype=torch.float64)),
-            "residual": evidence.residual,
-            "exact": evidence.exact,
-            "cells": evidence.cells.tolist(),
+            **(_evidence if analysis.takes_apart else _cam_instead)(outcome, class_index),
         },
         "top": [
             {**_pooling(each, calibrated), "classes": [_answer(answer) for answer in each.top(5, calibrated)]}
@@ -109,11 +153,31 @@ def label(outcome: Outcome, calibrated: bool) -> str:
     return f"{outcome.label}, calibrated" if is_calibrated(outcome, calibrated) else outcome.label
 
 
+def _evidence(outcome: Outcome, class_index: int) -> dict[str, Any]:
+    evidence = outcome.evidence(class_index)
+    return {
+        "baseline": evidence.baseline,
+        "evidence": float(evidence.cells.sum(dtype=torch.float64)),
+        "residual": evidence.residual,
+        "exact": evidence.exact,
+        "cells": evidence.cells.tolist(),
+    }
+
+
+def _cam_instead(outcome: Outcome, class_index: int) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(("baseline", "evidence", "residual", "exact", "cells")),
+        "why_not": outcome.analysis.why_not,
+        "cam": {"method": CAM_INSTEAD, "cells": shown(outcome, class_index).cells.tolist()},
+    }
+
+
 def _network(analysis: Analysis) -> dict[str, Any]:
     network = analysis.network
     return {
         "name": network.name, "title": network.title, "sha256": network.digest, "head": network.head_kind,
-        "pooling": network.pooling.key, "classes": len(network.class_names),
+        "pooling": network.pooling.key if network.pooling else None, "classes": len(network.class_names),
+        "activation": network.activation,
     }
 
 

@@ -22,7 +22,12 @@ SMALLEST_SIDE, LARGEST_SIDE = 96, 640
 LARGEST_INPUT = 2_500_000  # pixels: a panorama of 6:1 at 640 px; more would take seconds and gigabytes
 _LARGEST_RESIZED = 10_000_000  # pixels of the resized photo that a crop is cut from: 40 MB
 
-_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+LARGEST_OWN = 2048  # px: of a network's own square
+_SMALLEST_CROP = 0.01  # less would resize the photo to more pixels than can be counted
+_LARGEST_MEAN = 1e6  # far beyond any pixel, and far below what single precision holds
+_SMALLEST_STD = 1e-6  # in single precision a much smaller one is 0
+
+_FILTERS = {each.name.lower(): each for each in Image.Resampling}
 
 
 @dataclass(frozen=True)
@@ -30,19 +35,75 @@ class Preprocessing:
     """What a network wants of its input.
 
     Attributes:
-        size: side of the square it was trained on, in px.
-        crop_ratio: that side as a share of the resized photo's short side (224 of 256: 0.875).
-        mean, std: of each of the three channels, for pixel values from 0 to 1.
-        interpolation: "bicubic" or "bilinear".
-        stride: input px from one position of the feature maps to the next.
+        size: side of the square it was trained on, 1 to 2048 px.
+        crop_ratio: that side as a share of the resized photo's short side (224 of 256: 0.875), 0.01 to 1.
+        mean, std: of each of the three channels, for pixel values from 0 to 1; one number each for a network of grey
+            images, which is given the photo in grey.
+        interpolation: a filter of Pillow's by its name: "nearest", "box", "bilinear", "hamming", "bicubic", "lanczos".
+        stride: input px from one position of the feature maps to the next, 1 to 2048.
+        fixed: whether the network takes no input but its own square.
+
+    Raises ParameterError for a value outside these.
     """
 
     size: int = 224
     crop_ratio: float = 0.875
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: str = "bicubic"
     stride: int = 32
+    fixed: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("size", "stride"):
+            value = getattr(self, name)
+            if not _is_whole(value) or not 1 <= value <= LARGEST_OWN:
+                raise ParameterError(f"The preprocessing's {name} is {value!r:.40}; expected a whole number of px from "
+                                     f"1 to {LARGEST_OWN}.")
+        if not _is_number(self.crop_ratio) or not _SMALLEST_CROP <= self.crop_ratio <= 1:
+            raise ParameterError(f"The preprocessing's crop ratio is {self.crop_ratio!r:.40}; expected a number from "
+                                 f"{_SMALLEST_CROP:g} to 1.")
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _one_or_three(getattr(self, name), name))
+        if len(self.mean) != len(self.std):
+            raise ParameterError(f"The preprocessing has {len(self.mean)} means and {len(self.std)} stds; expected as "
+                                 "many: three each, or one each for grey images.")
+        if not all(value >= _SMALLEST_STD for value in self.std):
+            raise ParameterError(f"The preprocessing's std is {self.std!r:.80}; expected numbers above 0, of at least "
+                                 f"{_SMALLEST_STD:f}.")
+        if not isinstance(self.interpolation, str) or self.interpolation not in _FILTERS:
+            raise ParameterError(f"The preprocessing's interpolation is {self.interpolation!r:.40}; expected one of "
+                                 f"{', '.join(_FILTERS)}.")
+        if not isinstance(self.fixed, bool):
+            raise ParameterError(f"The preprocessing's fixed is {self.fixed!r:.40}; expected True or False.")
+
+    @property
+    def channels(self) -> int:
+        """Of the input: 3, or 1 for grey images."""
+        return len(self.mean)
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The smallest and the largest short side of an input, in px; the network's own is allowed besides."""
+        if self.fixed:
+            return self.size, self.size
+        return min(SMALLEST_SIDE, self.size), LARGEST_SIDE
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _one_or_three(values: object, name: str) -> tuple[float, ...]:
+    numbers = tuple(values) if isinstance(values, (tuple, list)) else ()
+    if len(numbers) not in (1, 3) or not all(_is_number(each) and abs(each) < _LARGEST_MEAN for each in numbers):
+        raise ParameterError(f"The preprocessing's {name} is {values!r:.80}; expected three numbers, or one for grey "
+                             "images.")
+    return tuple(float(each) for each in numbers)
 
 
 @dataclass(frozen=True)
@@ -95,22 +156,23 @@ def frame(
         preprocessing: what the network wants.
         kind: "crop" (resize, then the central square, as in training), "whole" (the entire photo at its own
             aspect, its long side rounded to a multiple of the stride) or "squash" (the entire photo as a square).
-        short_side: of the input, 96 to 640 px; None is the size that the network was trained on. Take a multiple of
-            the stride: at other sizes positions may lie up to one position off (docs/decisions/0001).
+        short_side: of the input, 96 to 640 px (a network of smaller images: from its own size); None is the size that
+            the network was trained on, whatever it is. Take a multiple of the stride: at other sizes positions may
+            lie up to one position off (docs/decisions/0001).
 
     Returns:
-        Tensor (1, 3, h, w) float32, normalised, and its Framing.
+        Tensor (1, 3, h, w) float32, normalised, and its Framing; (1, 1, h, w) for a network of grey images, where the
+        photo is made grey first.
 
     Raises:
-        ParameterError: unknown kind, or short_side outside 96..640.
-        FramingError: under "whole" the photo is so long that its input would exceed 2.5 megapixels.
+        ParameterError: unknown kind, or short_side outside its range.
+        FramingError: the network takes its own square alone and another input was asked for, or under "whole" the
+            photo is so long that its input would exceed 2.5 megapixels.
     """
     if kind not in FRAMINGS:
         raise ParameterError(f"There is no framing {kind!r}; expected one of {', '.join(FRAMINGS)}.")
-    side = preprocessing.size if short_side is None else short_side
-    if not isinstance(side, int) or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
-        raise ParameterError(f"The short side is {side!r} px; expected a whole number from {SMALLEST_SIDE} "
-                             f"to {LARGEST_SIDE}.")
+    side = _checked_side(preprocessing, kind, short_side)
+    image = image.convert("L") if preprocessing.channels == 1 else image
     interpolation = _FILTERS[preprocessing.interpolation]
     if kind == "crop":
         resized, seen = _central_square(image, side, preprocessing.crop_ratio, interpolation)
@@ -119,6 +181,21 @@ def frame(
         resized = image.resize(size, interpolation)
         seen = (0.0, 0.0, float(image.width), float(image.height))
     return _normalise(resized, preprocessing), Framing(kind, image.size, resized.size, seen)
+
+
+def _checked_side(preprocessing: Preprocessing, kind: str, short_side: int | None) -> int:
+    own, (low, high) = preprocessing.size, preprocessing.sides
+    side = own if short_side is None else short_side
+    if preprocessing.fixed and kind == "whole":
+        raise FramingError(f"This network takes inputs of {own} x {own} px alone, so the whole photo at its own aspect "
+                           "cannot be its input; choose crop or squash.")
+    if preprocessing.fixed and side != own:
+        raise FramingError(f"This network takes inputs of {own} x {own} px alone; got a short side of {side!r:.40} px.")
+    if not _is_whole(side) or not (low <= side <= high or side == own):
+        beside = "" if low <= own <= high else f", or {own}"
+        raise ParameterError(f"The short side is {side!r:.40} px; expected a whole number from {low} to "
+                             f"{high}{beside}.")
+    return side
 
 
 def _central_square(
@@ -158,7 +235,8 @@ def _own_aspect(photo: tuple[int, int], side: int, stride: int) -> tuple[int, in
 
 
 def _normalise(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format)
-    mean = torch.tensor(preprocessing.mean).view(3, 1, 1) * 255
-    std = torch.tensor(preprocessing.std).view(3, 1, 1) * 255
+    pixels = torch.from_numpy(np.atleast_3d(np.array(image))).permute(2, 0, 1)
+    pixels = pixels.to(torch.float32, memory_format=torch.contiguous_format)
+    mean = torch.tensor(preprocessing.mean).view(-1, 1, 1) * 255
+    std = torch.tensor(preprocessing.std).view(-1, 1, 1) * 255
     return pixels.sub_(mean).div_(std).unsqueeze(0)

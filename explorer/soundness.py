@@ -17,6 +17,8 @@ from explorer.analysis import Analysis, Outcome
 def trouble(outcome: Outcome) -> str | None:
     """None when feature maps, pooled vector and logits are finite; else a sentence saying what is not, and since where.
 
+    Where nothing is pooled there is no pooled vector; the maps of an early layer stand in for the feature maps.
+
     For example "The feature maps hold 49 numbers that are NaN or infinite (of 62,720); they first arise in the layer
     blocks.3.1.conv_pw (Conv2d) of the backbone." Remembered. Where all is well this costs next to nothing; else the
     backbone (or the head) is run once more under watch, and where that does not find the layer its part is named.
@@ -28,6 +30,9 @@ def _trouble(outcome: Outcome) -> str | None:
     analysis = outcome.analysis
     if found := analysis.remember("trouble", lambda: _trouble_with_feature_maps(analysis)):
         return found
+    if not analysis.takes_apart:
+        bad = _unsound(outcome.logits)
+        return f"The logits hold {_so_many(bad, outcome.logits)} in what follows {_these(analysis)}." if bad else None
     if bad := _unsound(outcome.pooled):
         return f"The pooled vector holds {_so_many(bad, outcome.pooled)} in the pooling {outcome.name}."
     if bad := _unsound(outcome.logits):
@@ -40,9 +45,27 @@ def _trouble_with_feature_maps(analysis: Analysis) -> str | None:
     bad = _unsound(analysis.feature_maps)
     if not bad:
         return None
-    backbone = analysis.network.backbone
-    where = "the network's input" if _unsound(analysis.input) else _place(backbone, analysis.input, "backbone")
-    return f"The feature maps hold {_so_many(bad, analysis.feature_maps)} in {where}."
+    if _unsound(analysis.input):
+        where = "the network's input"
+    elif analysis.layer is None:
+        where = _place(analysis.network.backbone, analysis.input, "backbone")
+    else:
+        where = _first_layer(analysis)
+    return f"T{_these(analysis)[1:]} hold {_so_many(bad, analysis.feature_maps)} in {where}."
+
+
+def _these(analysis: Analysis) -> str:
+    """What is looked at: "the feature maps", "the maps of layer2"."""
+    return "the feature maps" if analysis.layer is None else f"the {analysis.layer_name}"
+
+
+def _first_layer(analysis: Analysis) -> str:
+    """The first of the network's layers, up to the one looked at, whose maps are not finite."""
+    layers = analysis.network.layers
+    for layer in layers.all:
+        if layer.key == analysis.layer.key or _unsound(layers.maps(analysis.input, layer.key)):
+            return f"the layer {layer.key}"
+    return f"the layer {analysis.layer.key}"
 
 
 def _so_many(bad: int, tensor: Tensor) -> str:

@@ -1,4 +1,7 @@
-"""The evidence for a class as one SVG document: the photo, a rectangle for each position, and a legend."""
+"""The evidence for a class as one SVG document: the photo, a rectangle for each position, and a legend.
+
+Where an answer cannot be taken apart Grad-CAM takes the place of evidence, and the legend says why.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import numpy as np
 
 from explorer import render
 from explorer.analysis import Outcome
+from explorer.export import Shown, shown
 from explorer.markup import Markup, clean, tag
-from explorer.wording import exactness, signed, sum_sentence
 
 OPACITY = 0.85  # of the strongest position, as render.overlay has it
 _INK, _QUIET, _PAPER = "#1f2328", "#5f656b", "#ffffff"
@@ -33,22 +36,24 @@ def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600) -> s
     Raises:
         ParameterError: there is no such class.
     """
-    analysis, evidence = outcome.analysis, outcome.evidence(class_index)
-    cells = evidence.cells.numpy()
+    analysis, drawn = outcome.analysis, shown(outcome, class_index)
+    cells = drawn.cells.numpy()
     scale = render.Scale.signed(cells)
     width, height = analysis.framing.photo_size
     line = max(width, height) / 42  # a line of the legend
     wide, high = max(width, 30 * line), height + _LEGEND * line
-    name = f"{analysis.network.class_names[class_index]}, under {outcome.name}"
+    name = f"{analysis.network.class_names[class_index]}, " + (
+        f"under {outcome.name}" if analysis.takes_apart else f"{drawn.kind}, {analysis.layer_name}")
     document = tag(
         "svg",
-        tag("title", f"The photo with the evidence for {name}"),
+        tag("title", f"The photo with {'the evidence for ' if analysis.takes_apart else ''}{name}"),
         _definitions(scale),
         tag("rect", width=_number(wide), height=_number(high), fill=_PAPER),
         tag("image", href=data_uri(_photo(outcome, photo_side)), width=width, height=height,
             preserveAspectRatio="none"),
-        tag("g", *positions(cells, analysis.framing.rectangles, scale), id="positions", shape_rendering="crispEdges"),
-        tag("g", *_legend(outcome, class_index, name, scale, line, (wide, height)), id="legend",
+        tag("g", *positions(cells, analysis.framing.rectangles, scale, drawn.unit), id="positions",
+            shape_rendering="crispEdges"),
+        tag("g", *_legend(drawn, outcome.label, name, scale, line, (wide, height)), id="legend",
             font_family="system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif",
             font_size=_number(line), fill=_INK),
         xmlns="http://www.w3.org/2000/svg", role="img", width=_number(wide), height=_number(high),
@@ -76,7 +81,9 @@ def _definitions(scale: render.Scale) -> Markup:
     return tag("defs", tag("linearGradient", *stops, id="scale"))
 
 
-def positions(cells: np.ndarray, rectangles: np.ndarray, scale: render.Scale) -> list[Markup]:
+def positions(
+    cells: np.ndarray, rectangles: np.ndarray, scale: render.Scale, unit: str = "logits"
+) -> list[Markup]:
     """One `<rect>` for each number of cells (H, W), at rectangles (H, W, 4): left, top, right, bottom."""
     cover = OPACITY * scale.strength(cells) ** 0.7
     colours = scale.colours(cells)
@@ -85,7 +92,8 @@ def positions(cells: np.ndarray, rectangles: np.ndarray, scale: render.Scale) ->
     for i, j in np.ndindex(rows, columns):
         left, top, right, bottom = rectangles[i, j]
         value = float(cells[i, j])
-        exactly = f"{value:+.4f} logits".replace("-", "−") if np.isfinite(value) else "not a number"
+        number = f"{value:+.4f} {unit}" if unit else f"{value:+.4g}"
+        exactly = number.replace("-", "−") if np.isfinite(value) else "not a number"
         drawn.append(tag(
             "rect", tag("title", f"Row {i + 1} of {rows}, column {j + 1} of {columns}: {exactly}"),
             x=_number(left), y=_number(top), width=_number(right - left), height=_number(bottom - top),
@@ -95,10 +103,9 @@ def positions(cells: np.ndarray, rectangles: np.ndarray, scale: render.Scale) ->
 
 
 def _legend(
-    outcome: Outcome, class_index: int, name: str, scale: render.Scale, line: float, at: tuple[float, float]
+    drawn: Shown, label: str, name: str, scale: render.Scale, line: float, at: tuple[float, float]
 ) -> list[Markup]:
     """What is drawn and in which unit, in a band of nine lines below the photo; `at` is its right and its top."""
-    evidence = outcome.evidence(class_index)
     right, top = at
     room = right / line - 2  # in lines: the margins are one line each
 
@@ -106,16 +113,15 @@ def _legend(
         return tag("text", words, x=_number(x), y=_number(top + row * line), **look)
 
     sizes = {"text_anchor": "middle"}, {"text_anchor": "end"}
-    total = float(evidence.cells.sum())
     return [
         text(fitting(name, room / 1.1), 1.9, font_size=_number(1.1 * line), font_weight="600"),
         tag("rect", x=_number(line), y=_number(top + 2.8 * line), width=_number(right - 2 * line),
             height=_number(0.6 * line), fill="url(#scale)"),
-        text(signed(scale.low), 4.5, fill=_QUIET),
+        text(drawn.number(scale.low), 4.5, fill=_QUIET),
         text("0", 4.5, right / 2, fill=_QUIET, **sizes[0]),
-        text(f"{signed(scale.limit)} logits", 4.5, right - line, fill=_QUIET, **sizes[1]),
-        text(sum_sentence(evidence.logit, evidence.baseline, total), 6.4),
-        text(f"{outcome.label} · {exactness(evidence.exact, evidence.residual)}", 7.8, fill=_QUIET),
+        text(f"{drawn.number(scale.limit)} {drawn.unit or '(no unit)'}", 4.5, right - line, fill=_QUIET, **sizes[1]),
+        text(drawn.account[0], 6.4),
+        text(fitting(f"{label} · {drawn.account[1]}", room), 7.8, fill=_QUIET),
     ]
 
 

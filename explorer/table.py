@@ -14,20 +14,26 @@ LONGEST_NAME = 40
 
 
 def describe(outcome: Outcome, photo: str) -> list[str]:
-    """Two lines on the photo, how it became an input, and the network."""
+    """Two lines on the photo, how it became an input, and the network with what is looked at in it."""
     analysis, framing = outcome.analysis, outcome.analysis.framing
     width, height = framing.input_size
     shape = " x ".join(str(length) for length in analysis.feature_maps.shape)
     return [
         f"{printable(photo)}: {framing.photo_size[0]} x {framing.photo_size[1]} px, framing {framing.kind}, "
         f"input {width} x {height} px",
-        f"{printable(analysis.network.title)} ({printable(analysis.network.origin)}): final feature maps {shape}",
+        f"{printable(analysis.network.title)} ({printable(analysis.network.origin)}): "
+        f"{printable(analysis.layer_name)} {shape}, probabilities by {analysis.network.activation}",
     ]
 
 
 def account(outcome: Outcome, class_index: int, calibrated: bool) -> list[str]:
-    """Two lines: what the chosen pooling says of the chosen class, and its logit taken apart."""
-    evidence, answer = outcome.evidence(class_index), outcome.answer(class_index, calibrated)
+    """Two lines: what the chosen pooling says of the chosen class, and its logit taken apart or why it is not."""
+    answer = outcome.answer(class_index, calibrated)
+    if not outcome.analysis.takes_apart:
+        logit, sentence = export.shown(outcome, class_index).account
+        return [f"{printable(answer.name)} ({class_index}): probability {answer.probability:.2g}, rank {answer.rank}",
+                f"{logit}; drawn is Grad-CAM. {printable(sentence)}"]
+    evidence = outcome.evidence(class_index)
     total = float(evidence.cells.sum())
     return [
         f"{printable(answer.name)} ({class_index}) under {outcome.name} ({export.label(outcome, calibrated)}): "
@@ -40,7 +46,7 @@ def account(outcome: Outcome, class_index: int, calibrated: bool) -> list[str]:
 def table(outcomes: Sequence[Outcome], calibrated: bool) -> list[str]:
     """The top 5 under each pooling, side by side, in as many bands as it takes to stay within `WIDEST` columns."""
     blocks = [_block(outcome, calibrated) for outcome in outcomes]
-    for across in (4, 3, 2):
+    for across in range(min(4, len(blocks)), min(1, len(blocks) - 1), -1):
         widths = [max(columns(line) for block in blocks[n::across] for line in block) for n in range(across)]
         if sum(widths) + 4 * across <= WIDEST:
             break

@@ -25,7 +25,7 @@ class Won(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Winners:
-    """Which class wins each position, by its vote softmax(head(F_ij)).
+    """Which class wins each position, by its vote: the largest number of head(F_ij).
 
     Attributes:
         labels: (H, W) int64, a place in `classes`, or -1 where another class wins or none does.
@@ -46,7 +46,7 @@ class Winners:
 def winners(analysis: Analysis, most: int = 7) -> Winners:
     """The class that wins each position, with the `most` that win most of them by name; remembered.
 
-    Raises ParameterError when `most` is not a whole number of at least 1.
+    Raises ParameterError when `most` is not a whole number of at least 1, MethodError where there are no votes.
     """
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise ParameterError(f"The number of classes to name is {most!r}; expected a whole number of at least 1.")
@@ -58,7 +58,9 @@ def _winners(analysis: Analysis, most: int) -> Winners:
     grid = tuple(analysis.feature_maps.shape[1:])
     votes = analysis.votes().detach().numpy().reshape(-1, grid[0] * grid[1])
     answered = np.isfinite(votes).all(0)
-    best = _best(np.where(answered, votes, 0), 3)
+    # By logits: among probabilities several may be 1.
+    logits = analysis.vote_logits().detach().numpy().reshape(votes.shape)
+    best = _best(np.where(answered, logits, 0), 3)
     won, counts = np.unique(best[0, answered], return_counts=True)
     named = won[np.argsort(-counts, kind="stable")][:most]
     labels = np.full(answered.shape, OTHERS)
@@ -76,12 +78,12 @@ def _winners(analysis: Analysis, most: int) -> Winners:
     )
 
 
-def _best(votes: np.ndarray, count: int) -> np.ndarray:
-    """(count, positions): the classes with the largest votes, best first, ties by class index."""
-    votes, found = votes.copy(), []
-    for _ in range(min(count, len(votes))):  # some passes cost less than sorting a thousand classes
-        found.append(votes.argmax(0))
-        np.put_along_axis(votes, found[-1][None], -1.0, 0)
+def _best(logits: np.ndarray, count: int) -> np.ndarray:
+    """(count, positions): the classes with the largest logits, best first, ties by class index."""
+    logits, found = logits.copy(), []
+    for _ in range(min(count, len(logits))):  # some passes cost less than sorting a thousand classes
+        found.append(np.nanargmax(logits, 0))
+        np.put_along_axis(logits, found[-1][None], np.nan, 0)
     return np.stack(found)
 
 
@@ -89,8 +91,10 @@ def votes_average_to_logit(outcome: Outcome) -> bool:
     """Whether each logit is the plain mean over positions of what they say by themselves, head(F_ij).
 
     So it is when all positions weigh the same, as under GAP or GeM with p = 1, and the head is affine with slopes of
-    its own: the head of a mean is the mean of the heads.
+    its own: the head of a mean is the mean of the heads. It is not so where there are no votes.
     """
+    if not outcome.analysis.takes_apart:
+        return False
     weights = outcome.weights
     alike = torch.allclose(weights, torch.full_like(weights, 1 / weights[0].numel()), rtol=1e-5, atol=0)
     return alike and has_slopes_of_its_own(outcome.analysis.network.head)

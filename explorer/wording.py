@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_MOST_NAMED = 4  # classes in one sentence
 _SPREAD = 0.34  # of positions that carry the evidence, as a share of the map's side; a uniform map has 0.41
 
 
@@ -62,6 +64,50 @@ def carriers_sentence(cells: np.ndarray, speaks_for: str = "it") -> str:
     place = found.place if found.count > 1 or found.place != "spread over the photo" else "in the middle"
     return (f"{number_word(found.count).capitalize()} of {found.total} positions, {place}, {verb} "
             f"{percent(found.share)} of what speaks for {speaks_for}.")
+
+
+class Name(str):
+    """A name within a sentence that is given in parts, to be set apart from its other words."""
+
+
+def answer_parts(likeliest: Sequence[tuple[str, float]], activation: str, classes: int, found: int) -> list[str]:
+    """The answer in one sentence, its names as `Name`.
+
+    Args:
+        likeliest: names and probabilities, the most probable first; at least one.
+        activation: "softmax" when one class excludes the others, "sigmoid" when each is asked by itself.
+        classes: how many there are.
+        found: how many of them have a probability above one half; of use for "sigmoid" alone.
+    """
+    name, share = likeliest[0]
+    if activation == "softmax" or (classes == 1 and found):
+        return ["It says ", Name(shortened(name)), f", with {percent(share)}."]
+    if classes == 1:
+        return ["It speaks against ", Name(shortened(name)), f", which has {percent(share)}."]
+    if not found:
+        return [f"It finds none of its {classes:,} classes above 50%; the closest is ", Name(shortened(name)),
+                f", {percent(share)}."]
+    named = likeliest[:min(found, _MOST_NAMED)]
+    ends = [f" ({percent(each)})" for _, each in named]
+    joints = [", "] * (len(named) - 1) + [f" and {found - len(named)} more." if found > len(named) else "."]
+    if found == len(named) > 1:
+        joints[-2] = " and "
+    parts = ["It finds "]
+    for (each, _), end, joint in zip(named, ends, joints, strict=True):
+        parts += [Name(shortened(each)), end + joint]
+    return parts
+
+
+def said_of_class(name: str, probability: float, rank: int, activation: str) -> str:
+    """What it says of one class, without a full stop: "It says cat, with 93%" or "Rank 3: dog, with 2%"."""
+    if activation == "sigmoid":
+        return f"{'It finds' if probability > 0.5 else 'It does not find'} {name}, with {percent(probability)}"
+    return f"{'It says' if rank == 1 else f'Rank {rank}:'} {name}, with {percent(probability)}"
+
+
+def shortened(name: str, most: int = 80) -> str:
+    """A name that may be of any length, cut at `most` characters with an ellipsis."""
+    return name if len(name) <= most else f"{name[:most - 1].rstrip()}…"
 
 
 def number_word(number: int) -> str:

@@ -21,6 +21,7 @@ from explorer.comparison import (
     positions_carrying,
 )
 from explorer.errors import ParameterError
+from explorer.networks import Network
 from explorer.networks.calibration import Calibration
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import analysis_of, heads, linear, random_maps
@@ -275,12 +276,12 @@ def test_a_path_needs_neither_the_backbone_nor_pooling_weights(make_network, mon
     network = make_network()
     pooling = POOLINGS["gem"]
     changed = dataclasses.replace(pooling, compute_weights=None)
-    monkeypatch.setattr("explorer.comparison.pooling_of", lambda key: changed)
+    monkeypatch.setattr(Network, "pooling_of", lambda self, key: changed)
     before = network.backbone.calls
     analysis = analysis_of(network, random_maps())
     first = path(analysis, "gem", [0])
     assert network.backbone.calls == before
-    monkeypatch.setattr("explorer.comparison.pooling_of", lambda key: dataclasses.replace(changed, compute_value=None))
+    monkeypatch.setattr(Network, "pooling_of", lambda self, key: dataclasses.replace(changed, compute_value=None))
     np.testing.assert_array_equal(path(analysis, "gem", [0]).logits, first.logits)  # remembered
 
 

@@ -256,3 +256,125 @@ def test_the_middle_of_a_long_strip_is_what_crop_sees():
     assert red[:, :20].max() < 60
     assert red[:, -20:].min() > 195
     assert (np.diff(red[100]) >= -1e-3).all()
+
+
+# What other networks want.
+
+
+FILTERS = {"nearest": Image.Resampling.NEAREST, "box": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR,
+           "hamming": Image.Resampling.HAMMING, "bicubic": Image.Resampling.BICUBIC,
+           "lanczos": Image.Resampling.LANCZOS}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("kind", FRAMINGS)
+def test_each_interpolation_is_pillows_filter_of_that_name(name, kind):
+    image, wanted = speckled(200, 200), Preprocessing(size=64, crop_ratio=1.0, interpolation=name)
+    expected = np.asarray(image.resize((64, 64), FILTERS[name])).astype(float)
+    np.testing.assert_allclose(pixels_of(frame(image, wanted, kind)[0], wanted), expected, atol=0.01)
+    others = [np.asarray(image.resize((64, 64), other)) for key, other in FILTERS.items() if key != name]
+    assert all(np.abs(expected - other).max() > 2 for other in others)
+
+
+@pytest.mark.parametrize("kind", FRAMINGS)
+def test_a_network_of_grey_images_is_given_the_photo_in_grey(kind):
+    grey = Preprocessing(size=28, mean=(0.1307,), std=(0.3081,), interpolation="bilinear", stride=4, crop_ratio=1.0)
+    x, framing = frame(speckled(90, 60), grey, kind)
+    width, height = framing.input_size
+    assert x.shape == (1, 1, height, width)
+    assert x.is_contiguous()
+    # ITU-R 601's weights of red, green and blue, which Pillow documents for "L".
+    flat = Image.new("RGB", (60, 60), (200, 100, 50))
+    level = (200 * 299 + 100 * 587 + 50 * 114) / 1000
+    found = frame(flat, grey, kind)[0]
+    assert found.unique().tolist() == pytest.approx([(level / 255 - 0.1307) / 0.3081], abs=0.5 / 255 / 0.3081)
+
+
+@pytest.mark.parametrize("own", [28, 32, 64, 96, 225, 299, 300, 380, 640, 700, 1024])
+@pytest.mark.parametrize("kind", ["crop", "squash"])
+def test_a_networks_own_size_is_always_allowed(own, kind):
+    image, wanted = speckled(120, 90), Preprocessing(size=own)
+    for side in (None, own):
+        assert frame(image, wanted, kind, side)[1].input_size == (own, own)
+    for side in (min(own, 96), 640, 200):
+        assert frame(image, wanted, kind, side)[1].input_size == (side, side)
+
+
+@pytest.mark.parametrize(("own", "side", "words"), [
+    (32, 31, "from 32 to 640"), (64, 63, "from 64 to 640"), (64, 641, "from 64 to 640"), (299, 95, "from 96 to 640"),
+    (1024, 1023, "from 96 to 640, or 1024"), (700, 95, "from 96 to 640, or 700"), (1, True, "from 1 to 640"),
+])
+def test_a_side_that_is_neither_in_the_range_nor_the_networks_own_is_refused(own, side, words):
+    with pytest.raises(ParameterError, match=rf"{words}\.$"):
+        frame(Image.new("RGB", (9, 9)), Preprocessing(size=own), "crop", side)
+
+
+@pytest.mark.parametrize(("stride", "expected"), [(8, (424, 300)), (14, (420, 300)), (16, (432, 300)), (32, (416, 300)),
+                                                  (1, (425, 300))])
+def test_whole_rounds_the_long_side_to_the_networks_own_stride(stride, expected):
+    wanted = Preprocessing(size=300, stride=stride)  # 850 x 600 at 300: 425 px
+    assert frame(Image.new("RGB", (850, 600)), wanted, "whole")[1].input_size == expected
+
+
+def test_a_network_of_one_size_takes_no_other():
+    image, fixed = speckled(300, 200), Preprocessing(size=224, fixed=True)
+    free = Preprocessing(size=224)
+    for kind in ("crop", "squash"):
+        for side in (None, 224):
+            torch.testing.assert_close(frame(image, fixed, kind, side)[0], frame(image, free, kind)[0])
+        for side in (96, 223, 288, True, "224"):
+            with pytest.raises(FramingError, match=r"inputs of 224 x 224 px alone; got a short side of .* px\.$"):
+                frame(image, fixed, kind, side)
+    for side in (None, 224, 288):
+        with pytest.raises(FramingError, match=r"^This network takes inputs of 224 x 224 px alone.*choose crop or "
+                                               r"squash\.$"):
+            frame(Image.new("RGB", (50, 50)), fixed, "whole", side)
+    with pytest.raises(ParameterError, match="There is no framing"):
+        frame(image, fixed, "zoom")
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    *[("size", value) for value in (0, -1, 2049, 10**9, 224.0, True, "224", None, NAN)],
+    *[("stride", value) for value in (0, -32, 2049, 32.0, False, None)],
+    *[("crop_ratio", value) for value in (0, -0.5, 1.0001, 1e-300, NAN, INF, True, "0.9", None, 10**400)],
+    *[("mean", value) for value in ((), (0.5,) * 2, (0.5,) * 4, (0.5, NAN, 0.5), (INF, 0.5, 0.5), 0.5, None, "abc",
+                                    (0.5, "x", 0.5), (True, 0.5, 0.5), (10**400, 0, 0), (0.5,))],
+    *[("std", value) for value in ((0.0, 0.2, 0.2), (0.2, -0.1, 0.2), (NAN,) * 3, (1e-50,) * 3, (), {}, (0.2,))],
+    *[("interpolation", value) for value in ("cubic", "BICUBIC", "", None, 3, [], Image.Resampling.BICUBIC)],
+    *[("fixed", value) for value in (1, None, "yes")],
+], ids=lambda value: repr(value)[:20])
+def test_a_preprocessing_that_cannot_be_is_refused_in_one_sentence(field, value):
+    with pytest.raises(ParameterError) as error:
+        Preprocessing(**{field: value})
+    words = str(error.value)
+    assert words.startswith("The preprocessing")
+    assert "expected" in words
+    assert words.endswith(".")
+    assert "\n" not in words
+    assert len(words) < 250
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 128), st.floats(0.01, 1), st.integers(1, 64),
+       st.sampled_from(sorted(FRAMINGS)), st.sampled_from(sorted(FILTERS)), st.booleans())
+def test_what_is_accepted_gives_finite_inputs_of_what_was_seen(width, height, size, ratio, stride, kind, name, grey):
+    numbers = {"mean": (0.4,), "std": (1e-6,)} if grey else {}
+    wanted = Preprocessing(size=size, crop_ratio=ratio, stride=stride, interpolation=name, **numbers)
+    try:
+        x, framing = frame(speckled(width, height), wanted, kind)
+    except FramingError:
+        assert kind == "whole"
+        return
+    assert x.shape[1] == len(wanted.mean)
+    assert torch.isfinite(x).all()
+    assert min(framing.input_size) == size
+    left, top, right, bottom = framing.seen
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+
+
+def test_lists_will_do_and_two_alike_are_equal():
+    assert Preprocessing(mean=[0, 0, 0], std=[1, 1, 1]) == Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3)

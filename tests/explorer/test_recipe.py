@@ -190,8 +190,8 @@ def test_a_recipe_that_does_not_fit_the_network_is_refused(written, network, exa
 
 
 def test_the_network_of_a_recipe_may_be_unknown_here(written):
-    name = read_recipe(json.dumps(changed(written, "network.name", "resnet50")))["network"]["name"]
-    with pytest.raises(ExplorerError, match="no network 'resnet50'"):
+    name = read_recipe(json.dumps(changed(written, "network.name", "no_such_network")))["network"]["name"]
+    with pytest.raises(ExplorerError, match="no network 'no_such_network'"):
         load_network(name)
 
 
@@ -233,9 +233,18 @@ def test_a_file_that_is_too_large_or_a_folder_is_refused(tmp_path):
     ("image.width", 0, "from 1"),
     ("image.height", 4.5, "whole number"),
     ("framing.kind", "wide", "crop, whole, squash"),
-    ("framing.short_side", 20, "96 to 640"),
-    ("framing.short_side", True, "96 to 640"),
-    ("framing.short_side", "224", "96 to 640"),
+    ("framing.short_side", 0, "1 to 2048"),
+    ("framing.short_side", 2049, "1 to 2048"),
+    ("framing.short_side", True, "1 to 2048"),
+    ("framing.short_side", "224", "1 to 2048"),
+    ("preprocessing.size", 0, "from 1 to 2048"),
+    ("preprocessing.std", [0, 1, 1], "above 0"),
+    ("preprocessing.mean", None, "three numbers"),
+    ("preprocessing", 5, "no 'preprocessing.size'"),
+    ("activation", "relu", "softmax or sigmoid"),
+    ("activation", [], "softmax or sigmoid"),
+    ("layer", 5, "text"),
+    ("layer", "x" * 201, "200 letters"),
     ("pooling", "max", "no pooling 'max'"),
     ("pooling", "gem:p=0", "from 1 to 100"),
     ("pooling", "gem:p=nan", "from 1 to 100"),

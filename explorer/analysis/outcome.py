@@ -1,0 +1,212 @@
+"""What the network says: under one pooling, where it can be taken apart, or by itself, where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import torch
+from torch import Tensor
+
+from explorer.analysis.memory import Memory
+from explorer.analysis.tails import LayerTail, PoolingTail
+from explorer.cams import Tail, cam_method_of
+from explorer.errors import MethodError, ParameterError
+from explorer.evidence import Evidence, take_apart
+from explorer.pooling import Pooling
+
+if TYPE_CHECKING:
+    from explorer.analysis.analysis import Analysis
+
+NO_POOLING = "none"  # stands for the key of a pooling where a network has none, as in network.head_kind
+
+
+class Answer(NamedTuple):
+    """One line of a top list."""
+
+    class_index: int
+    name: str
+    probability: float
+    logit: float
+    rank: int
+
+
+class Outcome:
+    """What the network says under one pooling.
+
+    Attributes:
+        analysis, pooling (its key), parameters (resolved).
+        label: "native" when the head was trained with this pooling, else "what-if".
+    """
+
+    def __init__(self, analysis: Analysis, pooling: str, parameters: dict[str, float]) -> None:
+        self.analysis = analysis
+        self.pooling = pooling
+        self.parameters = parameters
+        self.remember = Memory()
+        self.label = "native" if analysis.network.is_native(pooling, parameters) else "what-if"
+
+    @property
+    def _pooling(self) -> Pooling:
+        return self.analysis.network.pooling_of(self.pooling)
+
+    @property
+    def name(self) -> str:
+        """For people: "GeM, p = 3"."""
+        return self._pooling.label(**self.parameters)
+
+    @property
+    def pooled(self) -> Tensor:
+        """(C,): the pooled vector."""
+        return self.remember("pooled", lambda: self._pool(self.analysis.feature_maps))
+
+    @property
+    def weights(self) -> Tensor:
+        """(C, H, W): pooling weights; times the feature maps, summed over positions, they give `pooled`."""
+        return self.remember(
+            "weights", lambda: self._pooling.weights(self.analysis.feature_maps, **self.parameters)
+        )
+
+    @property
+    def logits(self) -> Tensor:
+        """(classes,)"""
+        return self.remember("logits", self._logits)
+
+    @torch.no_grad()
+    def _logits(self) -> Tensor:
+        return self.analysis.network.head(self.pooled[None])[0]
+
+    @property
+    def multiplier(self) -> float | None:
+        """The fitted number that mends this what-if's probabilities; None for the native pooling or where none is."""
+        if self.label == "native":
+            return None
+        return self.analysis.network.calibration.multiplier(self.pooling, self.parameters)
+
+    def probabilities(self, calibrated: bool = False) -> Tensor:
+        """(classes,): the network's own (softmax or sigmoid) of the logits, times the fitted number if asked for and
+        fitted."""
+        factor = (self.multiplier or 1.0) if calibrated else 1.0
+        return self.remember(("probabilities", factor),
+                             lambda: self.analysis.network.probabilities(self.logits * factor, 0))
+
+    def top(self, count: int = 5, calibrated: bool = False) -> list[Answer]:
+        """The classes with the largest logits, best first; at most as many as there are."""
+        best = self.logits.topk(min(count, len(self.logits)))
+        classes = best.indices.tolist()
+        probabilities = self.probabilities(calibrated)[best.indices].tolist()
+        names = self.analysis.network.class_names
+        return [
+            Answer(index, names[index], probability, logit, rank)
+            for rank, (index, probability, logit) in enumerate(
+                zip(classes, probabilities, best.values.tolist(), strict=True), 1)
+        ]
+
+    def answer(self, class_index: int, calibrated: bool = False) -> Answer:
+        """What it says of one class; rank 1 is the most probable."""
+        network = self.analysis.network
+        logit = self.logits[network.check_class(class_index)]
+        rank = 1 + int((self.logits > logit).sum())
+        probability = float(self.probabilities(calibrated)[class_index])
+        return Answer(class_index, network.class_names[class_index], probability, float(logit), rank)
+
+    def evidence(self, class_index: int) -> Evidence:
+        """The class's logit, taken apart over positions and channels."""
+        return self.evidences([class_index])[0]
+
+    def evidences(self, classes: Sequence[int]) -> list[Evidence]:
+        """Evidence for several classes, together at the price of little more than one."""
+        known = self.remember("evidence", dict)
+        missing = [index for index in map(self.analysis.network.check_class, classes) if index not in known]
+        if missing:
+            kept = self.remember("kept", lambda: self.weights * self.analysis.feature_maps)
+            head, exact = self.analysis.network.head, self._pooling.exact
+            for found in take_apart(kept, self.pooled, self.logits, head, missing, exact):
+                known.setdefault(found.class_index, found)
+        return [known[index] for index in classes]
+
+    def cam(self, method: str, class_index: int, **options: Any) -> Tensor:
+        """(H, W): a published CAM under this pooling, signed and not normalised; see `Analysis.cam`."""
+        self.analysis.network.check_class(class_index)
+        chosen = cam_method_of(method)
+        if options and (unknown := set(options) - set(chosen.options)):
+            raise ParameterError(f"{method} has no option {', '.join(sorted(unknown))}; "
+                                 f"expected {', '.join(chosen.options) or 'none'}.")
+        heard = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}
+        key = ("cam", method, class_index, repr(sorted(heard.items())))
+        return self.remember(key, lambda: chosen.compute(self.tail, class_index, **options))
+
+    def under_each_pooling(self) -> list[Outcome]:
+        """The image under every pooling there is, in the registry's order; before them its own special one.
+
+        This one's pooling has its parameters, the native one the network's, the others their usual ones. Where nothing
+        can be taken apart, this alone.
+        """
+        analysis = self.analysis
+        known = {analysis.network.pooling.key: analysis.under(), self.pooling: self}
+        return [known.get(key) or analysis.under(key) for key in analysis.network.poolings]
+
+    @property
+    def tail(self) -> Tail:
+        """What a CAM method may read."""
+        return self.remember("tail", self._tail)
+
+    def _tail(self) -> Tail:
+        analysis = self.analysis
+        return PoolingTail(
+            analysis.input, analysis.feature_maps, self.logits, analysis.network.head, self.pooled,
+            analysis.network.backbone, self._pool,
+        )
+
+    def _pool(self, feature_maps: Tensor) -> Tensor:
+        return self._pooling.value(feature_maps, **self.parameters)
+
+
+class Plain(Outcome):
+    """What the network says by itself where its answer cannot be taken apart: `analysis.why_not` is the reason.
+
+    It answers and has CAMs as any outcome; `pooled`, `weights`, `evidence` and `evidences` raise MethodError.
+
+    Attributes:
+        pooling: key of the network's own, with its parameters; "none" without one.
+        label: "native".
+    """
+
+    def __init__(self, analysis: Analysis) -> None:
+        own = analysis.network.pooling
+        parameters = own.resolve(dict(analysis.network.pooling_parameters)) if own else {}
+        super().__init__(analysis, own.key if own else NO_POOLING, parameters)
+        self.label = "native"
+
+    @property
+    def name(self) -> str:
+        """For people: that of the network's own pooling, or "no pooling"."""
+        return self._pooling.label(**self.parameters) if self.analysis.network.pooling else "no pooling"
+
+    @property
+    def pooled(self) -> Tensor:
+        """Raises MethodError."""
+        self._refuse()
+
+    @property
+    def weights(self) -> Tensor:
+        """Raises MethodError."""
+        self._refuse()
+
+    def evidences(self, classes: Sequence[int]) -> list[Evidence]:
+        """Raises MethodError."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise MethodError(self.analysis.why_not)
+
+    def _logits(self) -> Tensor:
+        return self.tail.logits
+
+    def under_each_pooling(self) -> list[Outcome]:
+        """This alone."""
+        return [self]
+
+    def _tail(self) -> Tail:
+        analysis = self.analysis
+        return LayerTail(analysis.input, analysis.feature_maps, analysis.network.layers, analysis.layer_key)
