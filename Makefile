@@ -1,14 +1,15 @@
-# `make run` and `make test` set up all they need in .venv; see README.md.
+# `make run` and `make test` set up all they need in .venv; see README.md. A network of one's own:
+# make run ARGS="--network resnet18 --checkpoint my.safetensors --classes classes.txt"
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench zoo zoo-timm clean
 
 run: $(VENV)/.installed
-	$(BIN)/streamlit run app.py --server.port $(PORT) --server.headless true
+	$(BIN)/streamlit run app.py --server.port $(PORT) --server.headless true $(if $(ARGS),-- $(ARGS))
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.browser.chromium
@@ -23,6 +24,12 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.viewer
+
+zoo: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.zoo torchvision
+
+zoo-timm: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.zoo timm
 
 # A virtual environment without pip is the mark of a Debian without python3-venv.
 $(VENV)/bin/pip:

@@ -2,26 +2,25 @@
 
 import streamlit as st
 
-from explorer.ui.controls import downloads, pooling_choice
+from explorer.ui.controls import downloads
 from explorer.ui.frame import frame, show_notices, shown_class
 from explorer.ui.maps import under
-from explorer.ui.panels import answers_and_channels, evidence_panel, headline
+from explorer.ui.networks_compared import answers_of_both, second_of
+from explorer.ui.offered import beside_each_other, pooling_choice
+from explorer.ui.panels import answers_and_channels, evidence_panel, follow_answer, headline
 from explorer.ui.places import with_place
 from explorer.ui.stage import talk_about_evidence
 from explorer.ui.state import write_url
-
-COMPARED = ("gap", "gmp", "attention")
 
 current, analysis = frame("Explore")
 
 
 def show(picked: list) -> None:
-    what, number = picked
-    if what == "channel":
-        current.choose(channel=number)
+    if picked[0] == "channel":
+        current.choose(channel=picked[1])
         current.onward = "pages/1_Feature_maps.py"
     else:
-        current.choose(pooling=what, class_index=number)
+        follow_answer(current, picked)
 
 
 @st.fragment  # a click in here runs this part alone: the sidebar stays as it is
@@ -38,15 +37,26 @@ def story() -> None:
     if current.presenting:
         talk_about_evidence(current, analysis, outcome, class_index)
         return
-    compared = COMPARED if chosen.pooling in COMPARED else (*COMPARED[:2], chosen.pooling)
-    headline(analysis, outcome, class_index)
-    left, right = st.columns([46, 54], gap="medium")
-    with left:
-        with_place(current, outcome, class_index, lambda: evidence_panel(current, analysis, outcome, class_index))
-    with right:
-        pooling_choice(current)
-        outcomes = [under(analysis, spelling) for spelling in compared]
-        answers_and_channels(outcomes, outcome, class_index, chosen.calibrated, show)
+    second = second_of(current)
+    headline(analysis, outcome, class_index, named=second is not None)
+
+    def photo(limit: float | None = None) -> None:
+        with_place(current, outcome, class_index,
+                   lambda: evidence_panel(current, analysis, outcome, class_index, limit))
+
+    def poolings() -> None:
+        pooling_choice(current, analysis)
+        answers_and_channels(beside_each_other(analysis, chosen.pooling), outcome, class_index, chosen.calibrated, show)
+
+    if second is not None:
+        answers_of_both(current, outcome, second, class_index, photo)
+        poolings()
+    else:
+        left, right = st.columns([46, 54], gap="medium")
+        with left:
+            photo()
+        with right:
+            poolings()
     downloads(outcome, class_index, chosen.calibrated)
 
 

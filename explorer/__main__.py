@@ -15,13 +15,14 @@ from explorer import POOLINGS, ExplorerError, __version__, analyse, export, load
 from explorer.analysis import Outcome
 from explorer.errors import ParameterError
 from explorer.framing import FRAMINGS, LARGEST_SIDE, SMALLEST_SIDE
-from explorer.networks import BUNDLED
+from explorer.networks.options import add_options, load_as_asked, options_of
 from explorer.pooling import parse_pooling
 from explorer.recipe import read_recipe, record_json, repeat
 from explorer.report import report_html
 from explorer.table import LONGEST_NAME, account, describe, printable, table
 
-NETWORK, FRAMING = "efficientnet_lite0", "crop"
+FRAMING = "crop"
+OF_A_FILE = ("file", "given", "module")  # names of networks that a recipe cannot bring back by themselves
 ROUNDING = 1e-3  # logits: further off than other machines and versions bring it
 
 _EPILOG = """\
@@ -35,11 +36,13 @@ examples:
   python -m explorer photo.jpg
   python -m explorer photo.jpg --pooling gmp --class "golden retriever" --calibrated
   python -m explorer photo.jpg --pooling gem:p=4 --framing whole --size 288 --report --out results
+  python -m explorer photo.jpg --network resnet18 --checkpoint my.safetensors --classes classes.txt
   python -m explorer photo.jpg --recipe results/photo.json --out again
 
 Writes <photo>_overlay.png (the evidence for the class, laid over the photo), <photo>_arrays.npz (the arrays behind
 it, for numpy.load) and <photo>.json (what was computed, the table, and the recipe that repeats it); with --report
-<photo>_report.html as well, a page to read and to send. Nothing is downloaded.
+<photo>_report.html as well, a page to read and to send. Nothing is downloaded unless --network names a network of
+torchvision or timm whose weights are not on this computer yet; nothing in a file is executed.
 """
 
 
@@ -89,7 +92,7 @@ def _run(options: argparse.Namespace) -> list[str]:
 def _asked(options: argparse.Namespace) -> _Job:
     pooling, parameters = (None, {}) if options.pooling is None else parse_pooling(options.pooling)
     photo = read_image(options.photo)
-    network = load_network(options.network or NETWORK)
+    network = load_as_asked(options_of(options))
     chosen = None if options.class_ is None else find_class(options.class_, network.class_names)
     outcome = analyse(network, photo, options.framing or FRAMING, options.size).under(pooling, **parameters)
     class_index = outcome.top(1)[0].class_index if chosen is None else chosen
@@ -97,13 +100,18 @@ def _asked(options: argparse.Namespace) -> _Job:
 
 
 def _repeated(options: argparse.Namespace) -> _Job:
+    recipe = read_recipe(Path(options.recipe))
+    own = recipe["network"]["name"] in OF_A_FILE
     fixed = {"--pooling": options.pooling, "--class": options.class_, "--framing": options.framing,
-             "--size": options.size, "--network": options.network, "--calibrated": options.calibrated or None}
+             "--size": options.size, "--calibrated": options.calibrated or None} | (
+                 {} if own else {"--network": options.network, "--checkpoint": options.checkpoint})
     if given := [name for name, value in fixed.items() if value is not None]:
         raise ParameterError(f"The recipe says what to compute; leave out {' and '.join(given)}, or --recipe.")
-    recipe = read_recipe(Path(options.recipe))
-    photo = read_image(options.photo)
-    outcome, class_index, calibrated, differences = repeat(recipe, load_network(recipe["network"]["name"]), photo)
+    if own and not options.checkpoint:
+        raise ParameterError("The recipe is of a network from a file; expected that file too, with --checkpoint and, "
+                             "for weights alone, --network and the name of its architecture.")
+    network = load_as_asked(options_of(options)) if own else load_network(recipe["network"]["name"])
+    outcome, class_index, calibrated, differences = repeat(recipe, network, read_image(options.photo))
     largest = max(differences)
     if largest <= ROUNDING:
         remark = f"Repeats the recipe: largest difference {largest:.1g} logits"
@@ -140,12 +148,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=_whole_number, metavar="PX",
                         help=f"short side of the network's input, {SMALLEST_SIDE} to {LARGEST_SIDE} (default: as the "
                              "network was trained)")
-    parser.add_argument("--network", metavar="NAME", help=f"one of {', '.join(BUNDLED)} (default: {NETWORK})")
+    add_options(parser)
     parser.add_argument("--calibrated", action="store_true",
                         help="mend the probabilities of what-ifs with one fitted number per pooling")
     parser.add_argument("--recipe", metavar="FILE",
                         help="repeat what a <photo>.json or a report's recipe.json records, and compare; it stands in "
-                             "for the six options above")
+                             "for what is chosen above")
     parser.add_argument("--report", action="store_true", help="write <photo>_report.html as well")
     parser.add_argument("--out", default=".", metavar="FOLDER",
                         help="where the files go; made when missing (default: the current folder)")

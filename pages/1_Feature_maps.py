@@ -2,23 +2,24 @@
 
 import streamlit as st
 
-from explorer.channels import channel_table
 from explorer.ui.channels import (
     card_panel,
     channel_choice,
     channel_viewer,
     channels_headline,
     compare_choice,
+    order_of,
     running_sum,
+    table_of,
     talk_about_channels,
     wall_choice,
 )
-from explorer.ui.controls import pooling_choice
 from explorer.ui.frame import frame, show_notices, shown_class
 from explorer.ui.maps import under
+from explorer.ui.offered import pooling_choice
 from explorer.ui.places import with_place
 from explorer.ui.state import write_url
-from explorer.ui.wall import put_channels, wall
+from explorer.ui.wall import put_channels, wall, wall_status
 
 current, analysis = frame("Feature maps")
 channels_key = put_channels(analysis, current.photo.digest)
@@ -31,8 +32,8 @@ def story() -> None:
     if current.left_frame(class_index):
         st.rerun()
     outcome = under(analysis, chosen.pooling)
-    table = channel_table(outcome, class_index)
-    order = table.order(chosen.rank, chosen.show)
+    table = table_of(outcome, class_index)
+    order = order_of(current, table)
     channel, beside = channel_choice(current, table, order)
     write_url(current, class_index)
     show_notices(current, analysis)
@@ -44,12 +45,14 @@ def story() -> None:
     with left:
         wall_choice(current, table)
         wall(analysis, channels_key, order, table.contribution, key="wall", chosen=channel, beside=beside,
-             status=f"{len(order):,} of {table.count('all'):,} channels",
+             status=wall_status(analysis, len(order)), means=table.pooled,
              class_name=analysis.network.class_names[class_index],
              on_channel=lambda clicked: current.choose(channel=clicked))
-        running_sum(outcome, class_index, table)
+        if analysis.takes_apart:
+            running_sum(outcome, class_index, table)
     with right:
-        pooling_choice(current)
+        if analysis.takes_apart:
+            pooling_choice(current, analysis)
         with_place(current, outcome, class_index,
                    lambda: channel_viewer(current, outcome, class_index, channel, beside))
         compare_choice(current, table)

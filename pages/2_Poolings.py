@@ -4,7 +4,8 @@ import streamlit as st
 
 from explorer.ui.channels import card_panel, check_channels
 from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.maps import under
+from explorer.ui.limited import no_poolings
+from explorer.ui.offered import outcomes_of
 from explorer.ui.places import with_place
 from explorer.ui.poolings import (
     answers_panel,
@@ -19,6 +20,7 @@ from explorer.ui.poolings import (
     scatter_panel,
     talk_about_poolings,
 )
+from explorer.ui.stage import talk_about_evidence
 from explorer.ui.state import write_url
 
 current, analysis = frame("Poolings")
@@ -33,12 +35,18 @@ def story() -> None:
     check_channels(current, len(analysis.feature_maps))
     write_url(current, class_index)
     show_notices(current, analysis)
-    outcomes = [under(analysis, spelling) for spelling in chosen.poolings]
+    outcomes = outcomes_of(analysis, chosen.poolings)
+    if not analysis.takes_apart:
+        if current.presenting:
+            talk_about_evidence(current, analysis, outcomes[0], class_index)
+        else:
+            no_poolings(analysis, outcomes[0])
+        return
     if current.presenting:
         talk_about_poolings(current, outcomes, class_index)
         return
     poolings_headline(outcomes, chosen.calibrated)
-    poolings_choice(current)
+    poolings_choice(current, analysis)
     heads(current, outcomes, chosen.calibrated)
     with_place(current, outcomes[0], class_index, lambda: rows_of_maps(current, outcomes, class_index))
     answers_panel(current, outcomes, class_index)

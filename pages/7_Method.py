@@ -30,7 +30,7 @@ st.markdown(
     "rounding alone where the parts are an identity (*exact*), the error of a quadrature for LSE and for heads that "
     "are not affine (*integrated*)."
 )
-method_table("Poolings", POOLINGS.values())
+method_table("Poolings", (analysis.network.poolings or POOLINGS).values())
 method_table("Class activation maps", CAM_METHODS.values())
 with st.expander("Where the network and the example photos come from"):
     st.markdown(licences())

@@ -9,18 +9,39 @@ import streamlit as st
 from explorer import CAM_METHODS
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ExplorerError
+from explorer.export import CAM_INSTEAD
 from explorer.localisation import locate
 from explorer.ui.board import board, el
 from explorer.ui.controls import in_step
 from explorer.ui.jobs import Job
-from explorer.ui.link import LARGEST_BOX, MAP_KINDS, MOST, MOST_CLASSES
-from explorer.ui.maps import cam_map, evidence_map, no_map, votes_in_words, votes_map, winners_map
+from explorer.ui.limited import (
+    ATTENTION,
+    attention_note,
+    kinds_of_maps,
+    limited_map_choice,
+    methods_offered,
+    shown_kind,
+    shown_methods,
+)
+from explorer.ui.link import LARGEST_BOX, MOST, MOST_CLASSES
+from explorer.ui.maps import (
+    attention_maps,
+    cam_map,
+    evidence_map,
+    layer_caption,
+    no_map,
+    votes_in_words,
+    votes_map,
+    winners_map,
+)
+from explorer.ui.offered import pooling_choice
 from explorer.ui.places import hears
+from explorer.ui.poolings import poolings_choice
 from explorer.ui.stage import talk
 from explorer.ui.state import Session
 from explorer.ui.viewer import Look, Map, stack, viewer
 from explorer.voting import votes_average_to_logit
-from explorer.wording import carriers_sentence, percent, plain
+from explorer.wording import carriers_sentence, percent, plain, shortened
 
 CANDIDATES = 8  # classes to choose from, beside any that is asked for by its name
 TALLEST = 300  # px of a photo in a row of maps
@@ -38,20 +59,31 @@ def classes_shown(current: Session, analysis: Analysis, class_index: int) -> lis
     return classes if class_index in classes else [class_index, *classes][:MOST_CLASSES]
 
 
-def activation_headline(outcome: Outcome, class_index: int, others: int) -> None:
-    """Where the evidence for the page's class lies."""
-    name = outcome.analysis.network.class_names[class_index]
-    speaks_for = "it" if outcome.label == "native" else f"it under {outcome.name}, a what-if"
-    sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), speaks_for)
-    board(el("div", el("h1", "Where the evidence for ", el("span", name, class_="says"), " lies"),
-             el("p", f"{sentence} Beside it: {others} other {'class' if others == 1 else 'classes'}."
-                if others else sentence, class_="lead"), class_="headline"), key="headline")
+def activation_headline(outcome: Outcome, class_index: int, others: int, kind: str) -> None:
+    """Where the evidence for the page's class lies, or what is shown instead."""
+    analysis = outcome.analysis
+    name = el("span", shortened(analysis.network.class_names[class_index]), class_="says")
+    beside = f" Beside it: {others} other {'class' if others == 1 else 'classes'}." if others else ""
+    if analysis.takes_apart:
+        speaks_for = "it" if outcome.label == "native" else f"it under {outcome.name}, a what-if"
+        title = el("h1", "Where the evidence for ", name, " lies")
+        lead = carriers_sentence(outcome.evidence(class_index).cells.numpy(), speaks_for) + beside
+    elif kind == ATTENTION:
+        title, lead = el("h1", "Where the class token looks"), "The same for every class: all answers are read from it."
+    else:
+        title = el("h1", "Where the network looks for ", name)
+        lead = f"By gradients, at the {analysis.layer_name}; without a unit.{beside}"
+    board(el("div", title, el("p", lead, class_="lead"), class_="headline"), key="headline")
 
 
-def map_choice(current: Session) -> None:
-    """Evidence, CAM methods or votes."""
-    st.segmented_control("Maps", list(MAP_KINDS), format_func=MAP_KINDS.__getitem__, width="stretch",
-                         **in_step(current, "maps", current.choices.maps))
+def map_choice(current: Session, analysis: Analysis) -> None:
+    """Evidence, CAM methods or votes; or what there is instead."""
+    if not analysis.takes_apart:
+        limited_map_choice(current, analysis)
+        return
+    kinds = kinds_of_maps(analysis)
+    st.segmented_control("Maps", list(kinds), format_func=kinds.__getitem__, width="stretch",
+                         **in_step(current, "maps", shown_kind(current, analysis)))
 
 
 def box_choice(current: Session) -> None:
@@ -62,7 +94,7 @@ def box_choice(current: Session) -> None:
               **in_step(current, "box", current.choices.box))
 
 
-def methods_choice(current: Session) -> None:
+def methods_choice(current: Session, analysis: Analysis) -> None:
     """One to four CAM methods."""
     def choose(picked: list[str]) -> None:
         current.touch()
@@ -71,8 +103,28 @@ def methods_choice(current: Session) -> None:
         else:
             current.notices.append("One to four CAM methods stand side by side; the last ones stay.")
 
-    st.multiselect("Methods", list(CAM_METHODS), format_func=lambda key: CAM_METHODS[key].name, max_selections=MOST,
-                   **in_step(current, "methods", list(current.choices.methods), choose))
+    st.multiselect("Methods", methods_offered(analysis), format_func=lambda key: CAM_METHODS[key].name,
+                   max_selections=MOST,
+                   **in_step(current, "methods", list(shown_methods(current, analysis)), choose))
+
+
+def controls(current: Session, analysis: Analysis, kind: str) -> None:
+    """What there is to choose of a kind of maps."""
+    first, what, more = st.columns([30, 46, 24], gap="small") if analysis.takes_apart else st.columns([50, 50, 1])
+    with first:
+        map_choice(current, analysis)
+    with what:
+        if kind == "evidence":
+            poolings_choice(current, analysis)
+        elif kind == "cams":
+            methods_choice(current, analysis)
+        elif kind == "votes":
+            pooling_choice(current, analysis)
+    with more:
+        if kind == "evidence":
+            box_choice(current)
+        elif kind == "cams" and analysis.takes_apart:
+            pooling_choice(current, analysis)
 
 
 def class_choice(current: Session, analysis: Analysis, shown: Sequence[int], class_index: int) -> None:
@@ -89,6 +141,7 @@ def class_choice(current: Session, analysis: Analysis, shown: Sequence[int], cla
         current.choose(classes=tuple(classes), **({} if class_index in classes else {"class_index": classes[0]}))
 
     chips = [el("button", names[index], pick=index, type="button", class_="chip", data_key=f"class-{index}",
+                title=names[index],
                 aria_pressed=str(index in shown).lower()) for index in list(candidates)[:CANDIDATES + MOST_CLASSES]]
     board(el("div", el("span", "Classes", class_="caption"), *chips, class_="chips"), key="classes", on_pick=pick)
 
@@ -110,21 +163,28 @@ def evidence_grid(current: Session, outcomes: Sequence[Outcome], classes: list[i
 
 def cam_grid(current: Session, outcome: Outcome, classes: list[int]) -> None:
     """A row for each class, a column for each method; each map on a scale of its own, from 0 to 1 of its largest."""
+    analysis, methods = outcome.analysis, shown_methods(current, outcome.analysis)
     maps, jobs = [], []
     for index in classes:
-        for method in current.choices.methods:
-            row = outcome.analysis.network.class_names[index] if method == current.choices.methods[0] else ""
+        for method in methods:
+            row = analysis.network.class_names[index] if method == methods[0] else ""
             job = _long_job(outcome, index) if method == "score_cam" else None
             if job is not None and not job.ended:
                 jobs.append(job)
             maps.append(_cam_or_reason(outcome, method, index, row, job))
     if jobs:
         _show_progress(jobs)
-    _grid(current, outcome.analysis, maps, len(current.choices.methods),
-          "CAM methods, each map from 0 to 1 of its own largest")
+    _grid(current, analysis, maps, len(methods), "CAM methods, each map from 0 to 1 of its own largest")
+    where = f"under {outcome.name}" if analysis.takes_apart else f"by gradients at the {analysis.layer_name}"
     board(el("p", f"CAM methods have no unit: each map is divided by its own largest magnitude, so colours run from 0 "
-                  f"to 1 and cannot be compared between maps. Red speaks for the class, blue against it, under "
-                  f"{outcome.name}.", class_="note"), key="cam_note")
+                  f"to 1 and cannot be compared between maps. Red speaks for the class, blue against it, {where}.",
+             class_="note"), key="cam_note")
+
+
+def attention_grid(current: Session, analysis: Analysis) -> None:
+    """How much a class token looks at each position, on average and head by head, on one scale of weights."""
+    _grid(current, analysis, attention_maps(analysis), 4, "Class token's attention", tallest=220)
+    attention_note(analysis)
 
 
 def _cam_or_reason(outcome: Outcome, method: str, class_index: int, row: str, job: Job | None) -> Map:
@@ -170,15 +230,20 @@ def votes_grid(current: Session, outcome: Outcome, class_index: int) -> None:
 def _grid(
     current: Session, analysis: Analysis, maps: list[Map], across: int, name: str, tallest: int = TALLEST
 ) -> None:
-    channels, rows, columns = analysis.feature_maps.shape
+    if current.choices.against:  # another network's maps stand below
+        name = f"{analysis.network.title}: {name}"
     viewer(analysis, current.photo.digest, stack(maps), key="grid", name=name,
            look=Look(across=across, main=True, tallest=tallest, region=current.choices.region, heard=hears(current),
-                     heading=name, aside=f"final feature maps, {channels:,} × {rows} × {columns}"))
+                     heading=name, aside=layer_caption(analysis)))
 
 
 def talk_about_maps(current: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
-    """The evidence of each class, then what the positions say by themselves."""
+    """The evidence of each class and what the positions say by themselves; or CAMs and a class token's attention."""
     analysis, calibrated = outcomes[0].analysis, current.choices.calibrated
+    if not analysis.takes_apart:
+        steps = [cam_map(outcomes[0], CAM_INSTEAD, index) for index in classes]
+        talk(current, analysis, [*steps, *attention_maps(analysis)[:1]], "Where does it look?")
+        return
     notes = votes_in_words(analysis)
     steps = [evidence_map(outcome, index, scale="all", calibrated=calibrated)
              for index in classes for outcome in outcomes[:1]]

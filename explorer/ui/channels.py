@@ -6,16 +6,24 @@ import numpy as np
 import streamlit as st
 
 from explorer import figures
-from explorer.analysis import Outcome
-from explorer.channels import KINDS, RANKINGS, ChannelCard, ChannelTable, channel_card
+from explorer.analysis import Analysis, Outcome
+from explorer.channels import (
+    RANKINGS,
+    ChannelCard,
+    ChannelTable,
+    channel_card,
+    channel_table,
+    plain_channel_card,
+    plain_channel_table,
+)
 from explorer.ui.board import Node, board, el
 from explorer.ui.controls import in_step
-from explorer.ui.maps import channel_map
+from explorer.ui.maps import channel_map, layer_caption
 from explorer.ui.places import hears
 from explorer.ui.stage import talk
 from explorer.ui.state import Session
 from explorer.ui.viewer import Look, stack, viewer
-from explorer.wording import percent, plain, signed
+from explorer.wording import percent, plain, shortened, signed
 
 STEPS_IN_A_TALK = 8
 
@@ -31,16 +39,39 @@ def check_channels(current: Session, count: int) -> None:
 
 def channel_choice(current: Session, table: ChannelTable, order: np.ndarray) -> tuple[int, int | None]:
     """The channel on the card (the one asked for, else the first of the wall) and the one beside it."""
-    check_channels(current, len(table.contribution))
+    check_channels(current, len(table.pooled))
     chosen = current.choices
     first = int(order[0]) if len(order) else int(table.order()[0])
     return (first if chosen.channel is None else chosen.channel), chosen.beside
 
 
+def table_of(outcome: Outcome, class_index: int) -> ChannelTable:
+    """What each channel does for the class; where that cannot be said, what can be said without a class."""
+    analysis = outcome.analysis
+    return channel_table(outcome, class_index) if analysis.takes_apart else plain_channel_table(analysis)
+
+
+def order_of(current: Session, table: ChannelTable) -> np.ndarray:
+    """The channels of the kind and in the order chosen, or the usual ones where those need contributions."""
+    rank, show = _ranking(current, table), _kind(current, table)
+    return table.order(rank, show)
+
+
+def _ranking(current: Session, table: ChannelTable) -> str:
+    return current.choices.rank if current.choices.rank in table.rankings else table.rankings[0]
+
+
+def _kind(current: Session, table: ChannelTable) -> str:
+    return current.choices.show if current.choices.show in table.kinds else "all"
+
+
 def channels_headline(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
     """How many channels carry the class, and how many pay, oppose and are silent."""
-    name = outcome.analysis.network.class_names[class_index]
-    carrying, count = table.carrying(0.8), table.count
+    name, count = shortened(outcome.analysis.network.class_names[class_index]), table.count
+    if table.contribution is None:
+        _plain_headline(outcome.analysis, table)
+        return
+    carrying = table.carrying(0.8)
     if carrying is None:
         title = el("h1", "No channel speaks for ", el("span", name, class_="says"), ".")
     else:
@@ -53,17 +84,32 @@ def channels_headline(outcome: Outcome, class_index: int, table: ChannelTable) -
     board(el("div", title, el("p", lead, class_="lead"), class_="headline"), key="headline")
 
 
+def _plain_headline(analysis: Analysis, table: ChannelTable) -> None:
+    channels, rows, columns = analysis.feature_maps.shape
+    silent = table.count("silent")
+    board(el("div", el("h1", f"{channels:,} channels of {rows} × {columns} positions: the {analysis.layer_name}."),
+             el("p", f"{silent:,} of them {'is' if silent == 1 else 'are'} silent on this photo: 0 at every position.",
+                class_="lead"), class_="headline"), key="headline")
+
+
 def wall_choice(current: Session, table: ChannelTable) -> None:
-    """In which order, which ones, and one by its number."""
+    """In which order, which ones, and one by its number; where some orders and kinds cannot be had, why."""
     chosen = current.choices
     ranking, kind, number = st.columns([28, 50, 22], gap="small")
-    ranking.selectbox("Ranked by", list(RANKINGS), format_func=lambda key: RANKINGS[key].name,
-                      help="\n\n".join(f"{each.name}: {each.explanation}." for each in RANKINGS.values()),
-                      **in_step(current, "rank", chosen.rank))
-    kind.segmented_control("Channels", list(KINDS), format_func=str.capitalize, width="stretch",
-                           **in_step(current, "show", chosen.show))
-    number.number_input("Channel", 0, len(table.contribution) - 1, None, step=1, placeholder="number",
+    ranking.selectbox("Ranked by", table.rankings, format_func=lambda key: _ranking_name(key, table),
+                      help="\n\n".join(f"{each.name}: {each.explanation}" for each in RANKINGS.values()),
+                      **in_step(current, "rank", _ranking(current, table)))
+    kind.segmented_control("Channels", table.kinds, format_func=str.capitalize, width="stretch",
+                           **in_step(current, "show", _kind(current, table)))
+    number.number_input("Channel", 0, len(table.pooled) - 1, None, step=1, placeholder="number",
                         **in_step(current, "channel", chosen.channel, lambda typed: current.choose(channel=typed)))
+    if table.contribution is None:
+        board(el("p", f"Contributions, and which channels pay or oppose, cannot be had: {table.why_not}",
+                 class_="note"), key="why_not_ranked")
+
+
+def _ranking_name(key: str, table: ChannelTable) -> str:
+    return "Mean" if key == "pooled" and table.contribution is None else RANKINGS[key].name
 
 
 def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
@@ -81,18 +127,16 @@ def channel_viewer(current: Session, outcome: Outcome, class_index: int, channel
     """The channel's map on the photo, and another's beside it; a tile that is pointed at takes their place."""
     shown = [channel_map(outcome, class_index, each)
              for each in dict.fromkeys([channel, beside]) if each is not None]
-    rows, columns = outcome.analysis.framing.grid
-    caption = f"final feature maps, {len(outcome.pooled):,} × {rows} × {columns}"
     viewer(
         outcome.analysis, current.photo.digest, stack(shown), key="channel_map", name="The channel on the photo",
-        look=Look(across=0 if len(shown) == 1 else 2, main=True, tallest=330, caption=caption,
+        look=Look(across=0 if len(shown) == 1 else 2, main=True, tallest=330, caption=layer_caption(outcome.analysis),
                   follow="wall" if len(shown) == 1 else "", region=current.choices.region, heard=hears(current)),
     )
 
 
 def compare_choice(current: Session, table: ChannelTable) -> None:
     """Another channel to lay beside the one on the card."""
-    st.number_input("Compare with channel", 0, len(table.contribution) - 1, None, step=1,
+    st.number_input("Compare with channel", 0, len(table.pooled) - 1, None, step=1,
                     placeholder="none: type a number",
                     **in_step(current, "beside", current.choices.beside, lambda typed: current.choose(beside=typed)))
 
@@ -101,18 +145,39 @@ def card_panel(
     current: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None = None
 ) -> None:
     """All that is known of a channel, and of one beside it."""
-    cards = [outcome.remember(("card", class_index, each), lambda each=each: channel_card(outcome, class_index, each))
+    cards = [outcome.remember(("card", class_index, each), lambda each=each: _card_of(outcome, class_index, each))
              for each in dict.fromkeys([channel, beside]) if each is not None]
     name = outcome.analysis.network.class_names[class_index]
-    board(el("div", *(_card(card, name) for card in cards), class_=f"cards cards{len(cards)}"), key="card",
+    nodes = [_plain_card(card) if card.contribution is None else _card(card, name) for card in cards]
+    board(el("div", *nodes, class_=f"cards cards{len(cards)}"), key="card",
           on_pick=lambda index: current.choose(class_index=index))
+
+
+def _card_of(outcome: Outcome, class_index: int, channel: int) -> ChannelCard:
+    if outcome.analysis.takes_apart:
+        return channel_card(outcome, class_index, channel)
+    return plain_channel_card(outcome.analysis, channel)
+
+
+def _plain_card(card: ChannelCard) -> Node:
+    return el("div", _card_head(card), el("p", f"Its mean over positions is {plain(card.mean)}."), *_positions(card),
+              class_="channelCard")
+
+
+def _card_head(card: ChannelCard) -> Node:
+    return el("div", el("h3", f"Channel {card.channel}"),
+              el("span", f"rank {card.rank:,} of {card.count:,}", class_="badge"), class_="head")
+
+
+def _positions(card: ChannelCard) -> tuple[Node, Node]:
+    return (el("h2", f"Its {int(card.histogram[0].sum())} positions, from {plain(card.minimum)} to "
+                     f"{plain(card.maximum)}; {percent(card.zero_share)} are 0"), _histogram(card))
 
 
 def _card(card: ChannelCard, class_name: str) -> Node:
     return el(
         "div",
-        el("div", el("h3", f"Channel {card.channel}"),
-           el("span", f"rank {card.rank:,} of {card.count:,}", class_="badge"), class_="head"),
+        _card_head(card),
         el("p", f"{signed(card.contribution)} logits for {class_name}: its weight {plain(card.weight)} times its "
                 "pooled value."),
         el("h2", "Pooled value under"),
@@ -121,9 +186,7 @@ def _card(card: ChannelCard, class_name: str) -> Node:
            class_="table"),
         el("div", el("div", el("h2", f"Speaks for, by its {card.weights_are}"), _classes(card.speaks_for)),
            el("div", el("h2", "Speaks against"), _classes(card.speaks_against)), class_="sides"),
-        el("h2", f"Its {int(card.histogram[0].sum())} positions, from {plain(card.minimum)} to "
-                 f"{plain(card.maximum)}; {percent(card.zero_share)} are 0"),
-        _histogram(card),
+        *_positions(card),
         class_="channelCard",
     )
 
@@ -144,11 +207,15 @@ def _histogram(card: ChannelCard) -> Node:
 
 
 def talk_about_channels(current: Session, outcome: Outcome, class_index: int, table: ChannelTable) -> None:
-    """The channels that pay most, one after the other."""
+    """The channels that pay most, or where that cannot be said those that respond most, one after the other."""
     analysis, name = outcome.analysis, outcome.analysis.network.class_names[class_index]
     maps = []
     for place, channel in enumerate(table.order()[:STEPS_IN_A_TALK], 1):
-        paid = signed(float(table.contribution[channel]))
-        says = f"Channel {channel} pays {paid} logits for {name}: place {place} of {len(table.contribution):,}."
+        if table.contribution is None:
+            says = f"Channel {channel} has a mean of {plain(float(table.pooled[channel]))}"
+        else:
+            says = f"Channel {channel} pays {signed(float(table.contribution[channel]))} logits for {name}"
+        says += f": place {place} of {len(table.pooled):,}."
         maps.append(channel_map(outcome, class_index, int(channel), says=says))
-    talk(current, analysis, maps, f"Which channels pay for {name}?")
+    asked = "Which channels respond most?" if table.contribution is None else f"Which channels pay for {name}?"
+    talk(current, analysis, maps, asked)

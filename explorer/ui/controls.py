@@ -9,7 +9,6 @@ import streamlit as st
 
 from explorer.analysis import Outcome
 from explorer.export import arrays_npz, overlay_png
-from explorer.pooling import POOLINGS, parse_pooling
 from explorer.recipe import record_json
 from explorer.report import report_html
 from explorer.svg import overlay_svg
@@ -22,11 +21,12 @@ def in_step(
     """`key` and `on_change` of a widget that shows `value` and makes the choice of that name, or calls `choose`.
 
     Once the value was changed elsewhere it is a new widget, and the old one is not heard any more: the browser sends
-    old values along with the next click until it knows the new ones, and they would be taken for choices.
+    old values along with the next click until it knows the new ones, and they would be taken for choices. On another
+    page it is a new one too: the browser forgets values with the page, and Streamlit would not tell it again.
     """
     shown, count = current.shown.get(name, (value, 0))
-    count += shown != value
-    current.shown[name] = value, count
+    count += shown != value or current.drawn.get(name, current.page) != current.page
+    current.shown[name], current.drawn[name] = (value, count), current.page
     key = f"{name}_{count}"
     if key not in st.session_state or st.session_state[key] != value:  # told again, it would undo what was done since
         st.session_state[key] = value
@@ -58,18 +58,6 @@ def class_search(current: Session, names: Sequence[str], class_index: int) -> No
         "Ask for any class", range(len(names)), format_func=names.__getitem__,
         placeholder=f"{len(names):,} classes", **in_step(current, "searched", current.searched, current.search),
     )
-
-
-def pooling_choice(current: Session) -> None:
-    """Choose any of the eight poolings."""
-    chosen = current.choices.pooling
-    options = [chosen if chosen.partition(":")[0] == key else key for key in POOLINGS]
-    st.selectbox("Pooling", options, format_func=pooling_in_words, **in_step(current, "pooling", chosen))
-
-
-def pooling_in_words(spelling: str) -> str:
-    key, parameters = parse_pooling(spelling)
-    return POOLINGS[key].label(**parameters)
 
 
 def downloads(

@@ -9,12 +9,16 @@ import streamlit as st
 from explorer import Analysis, render
 from explorer.errors import ExplorerError, FramingError
 from explorer.framing import FRAMINGS
+from explorer.images import MAX_BYTES
+from explorer.networks import BUNDLED, Network
 from explorer.soundness import trouble
 from explorer.ui.board import Node, board, el, picture
 from explorer.ui.cache import analysis_of, send_without_delay
 from explorer.ui.controls import class_search, in_step
 from explorer.ui.library import put_library
-from explorer.ui.link import SIZES, STAGES
+from explorer.ui.link import STAGES, sizes_of
+from explorer.ui.networks import card, layers_in_words, network_in_use, second_network
+from explorer.ui.picker import ask_for_network, fetching, network_buttons
 from explorer.ui.state import EXAMPLES, Session, example_photo, session, write_url
 from explorer.ui.viewer import put_photo
 from explorer.wording import percent
@@ -49,13 +53,39 @@ def frame(title: str) -> tuple[Session, Analysis]:
         _navigation()
         _photo(current)
         _examples_and_network(current, analysis)
+        network_buttons(current)
+        _layer(current, analysis.network)
         class_search(current, analysis.network.class_names, class_index)
-        _settings(current)
+        _settings(current, analysis.network)
         _change_with_size(current, analysis)
         if title in STAGES:
             st.button("Present", key="present_button", on_click=lambda: current.choose(present=True), type="tertiary",
                       icon=":material/slideshow:", help="The viewer alone, for a projector; the key p does the same.")
+    ask_for_network(current, analysis.network)
     return current, analysis
+
+
+def second_analysis(current: Session) -> Analysis | None:
+    """The same photo seen by the network that is held to compare; None when there is none.
+
+    It is framed alike, at the size that was chosen where that is not the network's usual one and the second network
+    takes it, else at its own.
+    """
+    network = second_network(current)
+    if network is None:
+        return None
+    chosen, photo, wants = current.choices, current.photo, network.preprocessing
+    is_usual = chosen.size == current.fitted.size
+    size = wants.size if is_usual or chosen.size not in sizes_of(wants) else chosen.size
+    wanted = current.wanted(chosen.against)
+    for framing, side in dict.fromkeys([(chosen.framing, size), ("crop", wants.size)]):
+        try:
+            return analysis_of(wanted, photo.image, photo.digest, framing, side, None)
+        except FramingError as error:
+            refusal = str(error)
+    current.notices += [refusal, "No other network is beside it."]
+    current.choose(against="")
+    return None
 
 
 def show_notices(current: Session, analysis: Analysis) -> None:
@@ -78,13 +108,29 @@ def shown_class(current: Session, analysis: Analysis) -> int:
 
 
 def _analyse(current: Session) -> Analysis:
+    """Of the photo on the table by the network chosen, framed as chosen, or as the network allows."""
+    with fetching(current.choices.network, current.choices.against) as progress:
+        network = network_in_use(current, progress)
+        second_network(current, progress)
     chosen, photo = current.choices, current.photo
-    try:
-        return analysis_of(chosen.network, photo.image, photo.digest, chosen.framing, chosen.size)
-    except FramingError as error:
-        current.notices.append(str(error))
-        current.choose(framing="crop")
-        return analysis_of(chosen.network, photo.image, photo.digest, "crop", chosen.size)
+    size = network.preprocessing.size
+    refused: FramingError | None = None
+    for framing, side in dict.fromkeys([(chosen.framing, chosen.size), ("crop", chosen.size), ("crop", size)]):
+        try:
+            found = analysis_of(current.wanted(chosen.network), photo.image, photo.digest, framing, side,
+                                chosen.layer or None)
+        except FramingError as error:
+            refused = error
+            current.notices.append(str(error))
+            continue
+        if (framing, side) != (chosen.framing, chosen.size):
+            current.choose(framing=framing, size=side)
+        current.good = chosen.network
+        return found
+    if chosen.network in BUNDLED:
+        raise refused
+    current.choose(network=next(each for each in [current.good, *BUNDLED] if each != chosen.network))
+    return _analyse(current)
 
 
 def _let_go_of_places(current: Session, analysis: Analysis) -> None:
@@ -107,7 +153,8 @@ def _photo(current: Session) -> None:
             current.show_upload(file.getvalue())
 
     st.file_uploader(
-        "Photo", key="upload", on_change=uploaded, type=["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
+        "Photo", key="upload", on_change=uploaded, max_upload_size=MAX_BYTES // 2**20,
+        type=["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"],
     )
     if st.button("Use the camera", key="camera_button", on_click=current.touch, type="tertiary",
                  icon=":material/photo_camera:"):
@@ -130,7 +177,8 @@ def _examples_and_network(current: Session, analysis: Analysis) -> None:
         )
         for name, words in EXAMPLES.items()
     ]
-    tree = el("div", el("div", *thumbnails, class_="examples"), _network_card(analysis), class_="sidebar")
+    about = card(current, analysis.network, tuple(analysis.feature_maps.shape), analysis.seconds)
+    tree = el("div", el("div", *thumbnails, class_="examples"), about, class_="sidebar")
     board(tree, key="examples", on_pick=current.show_example)
 
 
@@ -142,26 +190,29 @@ def _thumbnail(name: str) -> Node:
     return picture(render.jpeg(image.crop((left, top, left + side, top + side)).resize((128, 128))), alt="")
 
 
-def _network_card(analysis: Analysis) -> Node:
-    network = analysis.network
-    channels, rows, columns = analysis.feature_maps.shape
-    head = "Linear" if network.head_kind == "affine" else "nonlinear head"
-    return el(
-        "div",
-        el("h2", "Network"),
-        el("strong", network.title),
-        el("p", f"{channels:,} × {rows} × {columns} → {network.pooling.name} → {head}"),
-        el("p", f"{len(network.class_names):,} classes, {network.origin}"),
-        el("p", f"one forward pass, {analysis.seconds * 1000:.0f} ms"),
-        class_="card",
-    )
+def _layer(current: Session, network: Network) -> None:
+    """Which layer's maps are looked at, where there are several."""
+    titles = layers_in_words(network)
+    if len(titles) < 2:
+        return
+
+    def choose(key: str) -> None:
+        current.choose(layer=key, region=None, channel=None, beside=None)
+
+    st.selectbox("Layer", list(titles), format_func=titles.__getitem__,
+                 **in_step(current, "layer", current.choices.layer, choose))
 
 
-def _settings(current: Session) -> None:
-    chosen = current.choices
-    st.segmented_control("What the network sees", list(FRAMINGS), width="stretch",
+def _settings(current: Session, network: Network) -> None:
+    chosen, wants = current.choices, network.preprocessing
+    framings = [each for each in FRAMINGS if each != "whole" or not wants.fixed]
+    st.segmented_control("What the network sees", framings, width="stretch",
                          **in_step(current, "framing", chosen.framing))
-    st.select_slider("Short side of its input, px", SIZES, **in_step(current, "size", chosen.size))
+    sizes = sizes_of(wants)
+    if len(sizes) > 1:
+        st.select_slider("Short side of its input, px", sizes, **in_step(current, "size", chosen.size))
+    else:
+        board(el("p", f"Its input is {wants.size} × {wants.size} px and no other.", class_="caption"), key="fixed_size")
     st.toggle("Calibrated what-ifs", **in_step(current, "calibrated", chosen.calibrated))
 
 
@@ -171,7 +222,8 @@ def _change_with_size(current: Session, analysis: Analysis) -> None:
     if chosen.size == usual:
         return
     try:
-        other = analysis_of(chosen.network, current.photo.image, current.photo.digest, chosen.framing, usual)
+        other = analysis_of(current.wanted(chosen.network), current.photo.image, current.photo.digest,
+                            chosen.framing, usual, chosen.layer or None)
     except FramingError:  # the whole of a panorama may be too large at the usual size
         return
     lines = []

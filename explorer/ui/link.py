@@ -12,18 +12,23 @@ from typing import Any
 
 from explorer.cams import CAM_METHODS
 from explorer.channels import KINDS, RANKINGS
-from explorer.errors import ParameterError
-from explorer.framing import FRAMINGS, LARGEST_SIDE, SMALLEST_SIDE
+from explorer.errors import ExplorerError
+from explorer.framing import FRAMINGS, LARGEST_OWN, Preprocessing
 from explorer.networks import BUNDLED
-from explorer.pooling import POOLINGS, parse_pooling, pooling_of
+from explorer.networks.catalogue import SOURCES, identify
+from explorer.pooling import POOLINGS, parse_pooling
+from explorer.ui.arguments import GIVEN
 
-SIZES = tuple(range(SMALLEST_SIDE, LARGEST_SIDE + 1, 32))
-NATIVE_SIZE = 224
+OWN_FILE = "file-"  # what links call a person's own network begins so; the first digits of the file's digest follow
 FEWEST, MOST = 2, 4  # poolings beside each other
-MAP_KINDS = {"evidence": "Evidence", "cams": "CAM methods", "votes": "Votes"}
+MAP_KINDS = {"evidence": "Evidence", "cams": "CAM methods", "votes": "Votes",
+             "attention": "Class token's attention"}
 LARGEST_BOX = 95  # percent of the maximum
 MOST_CLASSES = 5
 STAGES = ("Explore", "Feature maps", "Poolings", "Activation maps")  # pages that can be presented
+_STEP = 32  # px between the sizes to choose from, or the next multiple of the network's stride
+_OWN_FILE = re.compile(OWN_FILE + "[0-9a-f]{12}")
+_LAYER = re.compile(r"[A-Za-z0-9_.]{1,120}")
 _VIEW = re.compile(r"[A-Za-z0-9_.-]{0,120}")  # what the viewer writes there itself, see viewer.js
 
 
@@ -32,7 +37,10 @@ class Choices:
     """All that a link carries.
 
     Attributes:
-        network, example, photo, framing, size, calibrated: what is analysed; one of example and photo is "".
+        network, example, photo, framing, size, calibrated: what is analysed; one of example and photo is "". A size of
+            None is the network's own.
+        against: a second network, that is shown the same photo; "" for none.
+        layer: whose maps are looked at; "" for the final feature maps.
         class_index: None means the answer itself, whatever it is.
         pooling: with its parameter, as in "gem:p=4".
         region: positions chosen on the photo: first row and column, last row and column.
@@ -51,8 +59,10 @@ class Choices:
     class_index: int | None = None
     pooling: str = "gap"
     framing: str = "crop"
-    size: int = NATIVE_SIZE
+    size: int | None = None
     calibrated: bool = True
+    against: str = ""
+    layer: str = ""
     region: tuple[int, int, int, int] | None = None
     present: bool = False
     rank: str = "contribution"
@@ -100,7 +110,9 @@ def _pooling(text: str) -> str:
 
 def written(key: str, parameters: Mapping[str, float]) -> str:
     """A pooling for a choice: its parameter is left out where it is the usual one."""
-    pooling = pooling_of(key)
+    if key not in POOLINGS:  # a network's own, which has no parameter
+        return key
+    pooling = POOLINGS[key]
     usual = pooling.parameter is None or pooling.resolve(dict(parameters)) == pooling.resolve({})
     return key if usual else pooling.written(**parameters)
 
@@ -136,6 +148,34 @@ def _percent(text: str) -> int:
     return int(text)
 
 
+def _network(text: str) -> str:
+    """In its one form: of timm's networks with the tag of its weights."""
+    if text in BUNDLED or text == GIVEN or _OWN_FILE.fullmatch(text):
+        return text
+    if text.partition("/")[0] not in SOURCES:
+        raise ValueError(text)
+    return identify(text).name
+
+
+def _size(text: str) -> int:
+    if not 1 <= _number(text) <= LARGEST_OWN or text.startswith("0"):
+        raise ValueError(text)
+    return int(text)
+
+
+def sizes_of(preprocessing: Preprocessing) -> tuple[int, ...]:
+    """The short sides of an input to choose from: multiples of the network's stride, and its own."""
+    low, high = preprocessing.sides
+    step = preprocessing.stride * -(-_STEP // preprocessing.stride)
+    return tuple(sorted({*(side for side in range(step, high + 1, step) if side >= low), preprocessing.size}))
+
+
+def _layer(text: str) -> str:
+    if not _LAYER.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
 def _joined(values: tuple) -> str:
     return ",".join(str(value) for value in values)
 
@@ -145,11 +185,13 @@ def _switch(name: str, **more: Any) -> Field:
 
 
 FIELDS = (
-    Field("network", _one_of(BUNDLED), always=True),
+    Field("network", _network, always=True),
     Field("pooling", _pooling, always=True),
     Field("framing", _one_of(FRAMINGS), always=True),
-    Field("size", lambda text: int(_one_of(tuple(str(size) for size in SIZES))(text)), always=True),
+    Field("size", _size, always=True),
     _switch("calibrated", always=True),
+    Field("against", _network),
+    Field("layer", _layer),
     Field("region", _region, _joined),
     _switch("present", pages=STAGES),
     Field("rank", _one_of(RANKINGS), pages=("Feature maps",)),
@@ -172,7 +214,7 @@ def as_query(choices: Choices, class_index: int, page: str = "", view: str = "")
     query = {}
     for field in FIELDS:
         value = getattr(choices, field.name)
-        if field.always or (field.is_on(page) and value != getattr(usual, field.name)):
+        if value is not None and (field.always or (field.is_on(page) and value != getattr(usual, field.name))):
             query[field.name] = field.write(value)
         if field.name == "network":
             query |= {"example": choices.example} if choices.example else {"photo": choices.photo}
@@ -196,7 +238,7 @@ def read(asked: Mapping[str, str], page: str, choices: Choices) -> tuple[dict[st
             continue
         try:
             found[field.name] = field.read(asked[field.name])
-        except (ValueError, ParameterError):
+        except (ValueError, ExplorerError):
             instead = f"{now[field.name]} is shown" if field.name in now else "the usual is shown"
             sentences.append(f"The link asks for {field.name} “{asked[field.name][:40]}”, which does not exist; "
                              f"{instead}.")

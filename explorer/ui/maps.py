@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
 from explorer import CAM_METHODS, Analysis
 from explorer.analysis import Outcome
-from explorer.channels import channel_table
+from explorer.analysis.outcome import NO_POOLING
+from explorer.channels import channel_table, plain_channel_table
 from explorer.comparison import entropy, looks, positions_carrying
 from explorer.pooling import parse_pooling
 from explorer.ui.link import written
 from explorer.ui.viewer import Map
 from explorer.voting import winners
-from explorer.wording import carriers_sentence, exactness, percent, plain, signed
+from explorer.wording import carriers_sentence, exactness, percent, plain, said_of_class, signed
 
 SILENT_SENTENCE = "all evidence for this class is negative"
 
@@ -25,14 +27,25 @@ def name_in_links(text: str) -> str:
 
 
 def under(analysis: Analysis, spelling: str) -> Outcome:
-    """The outcome under a pooling as choices and links spell it, such as "gem:p=4"."""
+    """The outcome under a pooling as choices and links spell it, such as "gem:p=4".
+
+    Where the network does not offer that pooling, or none at all, what it says by itself.
+    """
+    if not analysis.takes_apart:
+        return analysis.under()
     key, parameters = parse_pooling(spelling)
-    return analysis.under(key, **parameters)
+    return analysis.under(key, **parameters) if key in analysis.network.poolings else analysis.under()
 
 
 def spelt(outcome: Outcome) -> str:
-    """The outcome's pooling as choices and links spell it."""
-    return written(outcome.pooling, outcome.parameters)
+    """The outcome's pooling as choices and links spell it; "none" where the answer cannot be taken apart."""
+    return written(outcome.pooling, outcome.parameters) if outcome.analysis.takes_apart else NO_POOLING
+
+
+def layer_caption(analysis: Analysis) -> str:
+    """Which maps are looked at, and their shape: "final feature maps, 1,280 × 7 × 7"."""
+    channels, rows, columns = analysis.feature_maps.shape
+    return f"{analysis.layer_name}, {channels:,} × {rows} × {columns}"
 
 
 def evidence_map(
@@ -58,17 +71,19 @@ def evidence_map(
         badge=exactness(evidence.exact, evidence.residual),
         says=says or _said(outcome, class_index, cells, calibrated), scale=scale, mark=strongest, box=box,
         pick=[spelt(outcome), class_index],
-        caption=f"Strongest position {strongest}: {signed(float(cells[strongest]))} logits · final feature maps, "
-                f"{len(outcome.pooled):,} × {rows} × {columns}",
+        caption=f"Strongest position {strongest}: {signed(float(cells[strongest]))} logits · "
+                f"{layer_caption(outcome.analysis)}",
     )
 
 
 def _said(outcome: Outcome, class_index: int, cells: np.ndarray, calibrated: bool) -> str:
-    answer = outcome.answer(class_index, calibrated)
     under = "" if outcome.label == "native" else f" under {outcome.name}, a what-if"
-    begin = "It says" if answer.rank == 1 else f"Rank {answer.rank}:"
-    return (f"{begin} {answer.name}, with {percent(answer.probability)}{under}. "
-            f"{carriers_sentence(cells, 'it')}")
+    return f"{_answer_in_words(outcome, class_index, calibrated)}{under}. {carriers_sentence(cells, 'it')}"
+
+
+def _answer_in_words(outcome: Outcome, class_index: int, calibrated: bool = False) -> str:
+    answer = outcome.answer(class_index, calibrated)
+    return said_of_class(answer.name, answer.probability, answer.rank, outcome.analysis.network.activation)
 
 
 def photo_map(analysis: Analysis, says: str) -> Map:
@@ -96,10 +111,42 @@ def cam_map(outcome: Outcome, method: str, class_index: int, row: str = "", titl
     most = float(np.abs(finite).max(initial=0.0)) or 1.0
     chosen, name = CAM_METHODS[method], outcome.analysis.network.class_names[class_index]
     lines = () if (values > 0).any() else ("nothing is positive",)
+    strongest = divmod(int(np.nan_to_num(values, nan=-np.inf).argmax()), values.shape[1])
     return Map(
         id=f"{class_index}.{name_in_links(method)}", values=values / most, name=f"{chosen.name} of {name}", unit="",
         unit_name="of its own largest, no unit", facets=(name, chosen.name), row=row, title=title, limit=1.0,
-        lines=lines,
+        lines=lines, aside=f"{values.shape[0]} × {values.shape[1]} positions", pick=[spelt(outcome), class_index],
+        says=f"{_answer_in_words(outcome, class_index)}. {chosen.name}: {chosen.explanation}",
+        caption="" if title else f"Strongest position {strongest} · {layer_caption(outcome.analysis)}",
+    )
+
+
+def attention_maps(analysis: Analysis) -> list[Map]:
+    """How much a class token looks at each position in the block after the layer: on average, then head by head.
+
+    No maps where there is no class token, or where its attention could not be followed.
+    """
+    attention = analysis.remember("attention of the class token", lambda: _attention(analysis))
+    if attention is None:
+        return []
+    heads = attention.numpy()
+    return [_attention_map("mean", heads.mean(0), f"Mean of {len(heads)} heads"),
+            *(_attention_map(str(n), head, f"Head {n}") for n, head in enumerate(heads))]
+
+
+def _attention(analysis: Analysis) -> Tensor | None:
+    layers, key = analysis.network.layers, analysis.layer_key
+    has_tokens = layers.of(key).arrangement.prefix > 0  # else a forward pass would be for nothing
+    return layers.attention(analysis.input, key) if has_tokens else None
+
+
+def _attention_map(key: str, values: np.ndarray, title: str) -> Map:
+    on_photo = min(float(values.sum(dtype=np.float64)), 1 - 1e-9)  # the class token always looks at itself too
+    return Map(
+        id=f"token.{key}", values=values, name=f"{title}: attention of the class token", kind="positive",
+        unit="share", unit_name="of the class token's attention", title=title, scale="attention",
+        facets=(title,), lines=(f"{percent(on_photo)} on the photo", f"at most {percent(float(values.max()))}"),
+        says=f"{title}: the class token looks here, with {percent(on_photo)} of its attention on the photo.",
     )
 
 
@@ -146,15 +193,18 @@ def _largest_activation(analysis: Analysis) -> float:
 
 def channel_map(outcome: Outcome, class_index: int, channel: int, says: str = "") -> Map:
     """Where a channel responds, in units of its activation, on one scale for all channels."""
-    values = outcome.analysis.feature_maps[channel].numpy()
-    table = channel_table(outcome, class_index)
-    name = outcome.analysis.network.class_names[class_index]
+    analysis = outcome.analysis
+    values = analysis.feature_maps[channel].numpy()
+    if analysis.takes_apart:
+        paid = float(channel_table(outcome, class_index).contribution[channel])
+        line = f"pays {signed(paid)} logits for {analysis.network.class_names[class_index]}"
+    else:
+        line = f"mean {plain(float(plain_channel_table(analysis).pooled[channel]))}"
     return Map(
         id=f"channel.{channel}", values=values, name=f"Where channel {channel} responds",
         kind="signed" if (values < 0).any() else "positive", unit="activation", unit_name="activation",
-        title=f"Channel {channel}", limit=_largest_activation(outcome.analysis), says=says,
-        aside=f"{values.shape[0]} × {values.shape[1]} positions",
-        lines=(f"pays {signed(float(table.contribution[channel]))} logits for {name}",),
+        title=f"Channel {channel}", limit=_largest_activation(analysis), says=says,
+        aside=f"{values.shape[0]} × {values.shape[1]} positions", lines=(line,),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import streamlit as st
 
 from explorer.cams import CamMethod
-from explorer.networks.sources import ASSETS
+from explorer.networks.bundled import ASSETS
 from explorer.pooling import Pooling
 from explorer.ui.board import board, el
 

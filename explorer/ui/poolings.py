@@ -7,20 +7,21 @@ from collections.abc import Sequence
 import streamlit as st
 from plotly.graph_objects import Figure
 
-from explorer import POOLINGS, figures
+from explorer import figures
 from explorer.analysis import Analysis, Outcome
 from explorer.comparison import Difference, largest_differences, path
 from explorer.ui.board import Node, board, el
-from explorer.ui.controls import in_step, pooling_in_words
+from explorer.ui.controls import in_step
 from explorer.ui.link import FEWEST, MOST, written
-from explorer.ui.maps import evidence_map, looks_map, spelt
-from explorer.ui.panels import answers, label, what_if_note
+from explorer.ui.maps import evidence_map, layer_caption, looks_map, spelt
+from explorer.ui.offered import pooling_in_words
+from explorer.ui.panels import answer_in_parts, answers, label, set_apart, what_if_note
 from explorer.ui.places import hears
 from explorer.ui.slider import slider
 from explorer.ui.stage import talk
 from explorer.ui.state import Session
 from explorer.ui.viewer import Look, stack, viewer
-from explorer.wording import carriers_sentence, percent, plain, signed
+from explorer.wording import Name, carriers_sentence, percent, plain, shortened, signed
 
 TALLEST = 210  # px of a photo in a row of them
 
@@ -29,24 +30,42 @@ def poolings_headline(outcomes: Sequence[Outcome], calibrated: bool) -> None:
     """What each of them answers, in one sentence."""
     native = outcomes[0].analysis.under()
     firsts = [(outcome, outcome.top(1, calibrated)[0]) for outcome in outcomes]
+    if native.analysis.network.activation == "sigmoid":
+        _headline_of_found(native, outcomes, calibrated)
+        return
     parting = [(outcome, first) for outcome, first in firsts if first.class_index != native.top(1)[0].class_index]
-    name = native.top(1)[0].name
+    name = shortened(native.top(1)[0].name)
     if parting:
         other, first = parting[0]
-        title = [f"Under {native.name} it says ", el("span", name, class_="says"), f", under {other.name} ",
-                 el("span", first.name, class_="says"), "."]
+        title = [f"Under {native.name} it says ", Name(name), f", under {other.name} ", Name(shortened(first.name)),
+                 "."]
     else:
-        title = ["They agree on ", el("span", name, class_="says"), "."]
-    lead = ", ".join(f"{outcome.name} {percent(first.probability)}" for outcome, first in firsts)
-    board(el("div", el("h1", *title), el("p", f"Its probability: {lead}." if not parting else
-                                         f"The most probable class of each: {lead}.", class_="lead"),
-             class_="headline"), key="headline")
+        title = ["They agree on ", Name(name), "."]
+    shares = ", ".join(f"{outcome.name} {percent(first.probability)}" for outcome, first in firsts)
+    _headline(title, f"{'The most probable class of each' if parting else 'Its probability'}: {shares}.")
 
 
-def poolings_choice(current: Session) -> None:
-    """Two to four of the eight."""
+def _headline_of_found(native: Outcome, outcomes: Sequence[Outcome], calibrated: bool) -> None:
+    """Each class is asked by itself: the native answer, and which poolings find something else."""
+    def found(outcome: Outcome) -> set[int]:
+        return set((outcome.probabilities(calibrated) > 0.5).nonzero()[:, 0].tolist())
+
+    parting = [outcome.name for outcome in outcomes if found(outcome) != found(native)]
+    said = (f"Under {', '.join(parting)} it finds other classes." if parting else
+            "The other poolings find the same." if len(outcomes) > 1 else "")
+    first, *others = answer_in_parts(native, calibrated)
+    _headline([f"Under {native.name} {first[0].lower()}{first[1:]}", *others], said)
+
+
+def _headline(title: Sequence[str], lead: str) -> None:
+    board(el("div", el("h1", *set_apart(title)), el("p", lead, class_="lead"), class_="headline"), key="headline")
+
+
+def poolings_choice(current: Session, analysis: Analysis) -> None:
+    """Two to four of those that the network offers."""
     chosen = current.choices.poolings
-    options = [*chosen, *(key for key in POOLINGS if key not in {spelling.partition(":")[0] for spelling in chosen})]
+    taken = {spelling.partition(":")[0] for spelling in chosen}
+    options = [*chosen, *(key for key in analysis.network.poolings if key not in taken)]
 
     def choose(picked: list[str]) -> None:
         if FEWEST <= len(picked) <= MOST:
@@ -55,7 +74,8 @@ def poolings_choice(current: Session) -> None:
             current.touch()
             current.notices.append("Two to four poolings stand side by side; the last ones stay.")
 
-    st.multiselect("Poolings side by side, two to four", options, format_func=pooling_in_words, max_selections=MOST,
+    st.multiselect("Poolings side by side, two to four", options, max_selections=MOST,
+                   format_func=lambda each: pooling_in_words(analysis, each),
                    **in_step(current, "poolings", list(chosen), choose))
 
 
@@ -70,7 +90,7 @@ def heads(current: Session, outcomes: Sequence[Outcome], calibrated: bool) -> No
 
 
 def _parameter(current: Session, outcome: Outcome, place: int) -> None:
-    parameter = POOLINGS[outcome.pooling].parameter
+    parameter = outcome.analysis.network.pooling_of(outcome.pooling).parameter
     if parameter is None:
         board(el("p", "no parameter", class_="caption"), key=f"no_parameter_{place}")
         return
@@ -88,7 +108,6 @@ def _parameter(current: Session, outcome: Outcome, place: int) -> None:
 def rows_of_maps(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
     """Where each pooling looks, and the evidence that it keeps; each row on one scale."""
     analysis, name = outcomes[0].analysis, outcomes[0].analysis.network.class_names[class_index]
-    rows, columns = analysis.framing.grid
     looking = [looks_map(outcome, class_index, outcome.name) for outcome in outcomes]
     viewer(analysis, current.photo.digest, stack(looking), key="looks", name="Where each pooling looks",
            look=Look(across=len(outcomes), toolbar=False, tallest=TALLEST, region=current.choices.region,
@@ -98,7 +117,7 @@ def rows_of_maps(current: Session, outcomes: Sequence[Outcome], class_index: int
     viewer(analysis, current.photo.digest, stack(speaking), key="evidence", name=f"Evidence for {name}",
            look=Look(across=len(outcomes), main=True, tallest=TALLEST, region=current.choices.region,
                      heading=f"Evidence for {name}", heard=hears(current),
-                     aside=f"final feature maps, {len(outcomes[0].pooled):,} × {rows} × {columns}"))
+                     aside=layer_caption(analysis)))
 
 
 def answers_panel(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
@@ -184,9 +203,9 @@ def _difference(each: Difference) -> Node:
 def path_panel(current: Session, analysis: Analysis, class_index: int) -> None:
     """The likeliest classes as a pooling's parameter goes from one end to the other."""
     chosen = current.choices
-    with_parameter = [key for key, each in POOLINGS.items() if each.parameter]
-    st.segmented_control("The path along a parameter", with_parameter,
-                         format_func=lambda key: f"{POOLINGS[key].name}: {POOLINGS[key].parameter.name}",
+    poolings = analysis.network.poolings
+    st.segmented_control("The path along a parameter", [key for key, each in poolings.items() if each.parameter],
+                         format_func=lambda key: f"{poolings[key].name}: {poolings[key].parameter.name}",
                          **in_step(current, "path", chosen.path))
     native = analysis.under()
     ends = [analysis.under(key) for key in ("gap", "gmp")]
@@ -213,7 +232,7 @@ def path_panel(current: Session, analysis: Analysis, class_index: int) -> None:
 def formulas(outcomes: Sequence[Outcome]) -> None:
     """The formula and one sentence of each, from the registry."""
     for place, (column, outcome) in enumerate(zip(st.columns(len(outcomes), gap="small"), outcomes, strict=True)):
-        pooling = POOLINGS[outcome.pooling]
+        pooling = outcome.analysis.network.pooling_of(outcome.pooling)
         with column:
             board(el("div", el("h3", pooling.name), el("p", pooling.explanation), el("p", pooling.source,
                                                                                  class_="caption"), class_="method"),
@@ -227,8 +246,8 @@ def talk_about_poolings(current: Session, outcomes: Sequence[Outcome], class_ind
     steps = []
     for outcome in outcomes:
         answer = outcome.top(1, calibrated)[0]
-        says = (f"{outcome.name}: {POOLINGS[outcome.pooling].explanation} It says {answer.name}, "
-                f"{percent(answer.probability)}.")
+        explanation = analysis.network.pooling_of(outcome.pooling).explanation
+        says = f"{outcome.name}: {explanation} It says {answer.name}, {percent(answer.probability)}."
         cells = outcome.evidence(class_index).cells.numpy()
         steps.append(looks_map(outcome, class_index, says=says))
         steps.append(evidence_map(outcome, class_index, scale=spelt(outcome), says=f"Under {outcome.name}: "

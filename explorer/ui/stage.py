@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.analysis import Analysis, Outcome
-from explorer.ui.maps import evidence_maps, photo_map
+from explorer.export import CAM_INSTEAD
+from explorer.ui.maps import cam_map, evidence_maps, photo_map
 from explorer.ui.places import hears
 from explorer.ui.state import Session
 from explorer.ui.viewer import Look, Map, stack, viewer
@@ -23,10 +24,16 @@ def talk(
 
 
 def talk_about_evidence(current: Session, analysis: Analysis, outcome: Outcome, class_index: int) -> None:
-    """The evidence for the class shown and the likeliest ones, under the pooling chosen and beside it."""
+    """The evidence for the class shown and the likeliest ones, under the pooling chosen and beside it.
+
+    Where the answer cannot be taken apart, a CAM by gradients of each.
+    """
     chosen = current.choices
     classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(3))]))
     native = analysis.under()
+    if not analysis.takes_apart:
+        talk(current, analysis, [cam_map(native, CAM_INSTEAD, index) for index in classes])
+        return
     beside = {each.pooling: each for each in (outcome, analysis.under("gmp"), analysis.under("attention"))}
     others = [each for each in beside.values() if each is not native]
     steps = evidence_maps([native], classes, chosen.calibrated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -11,9 +12,12 @@ import streamlit as st
 from PIL import Image
 
 from explorer.errors import ExplorerError
+from explorer.framing import Preprocessing
 from explorer.images import digest, read_image
-from explorer.networks.sources import ASSETS
-from explorer.ui.link import STAGES, Choices, as_query, read, read_view
+from explorer.networks.bundled import ASSETS
+from explorer.ui.arguments import GIVEN, given
+from explorer.ui.link import OWN_FILE, STAGES, Choices, as_query, read, read_view
+from explorer.ui.shelf import Wanted
 
 EXAMPLES = MappingProxyType({
     "astronaut": "An astronaut, taken for a football helmet",
@@ -39,6 +43,16 @@ class Photo:
         return self.example or self.digest[:12]
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What the choices fit: a network's name, its size, its own pooling as links spell it, and its classes."""
+
+    name: str = ""
+    size: int = 0
+    native: str = Choices.pooling
+    class_names: tuple[str, ...] = ()
+
+
 @dataclass
 class Session:
     """One person's table. Streamlit keeps it between runs and across pages.
@@ -51,11 +65,19 @@ class Session:
         touched: something was done on the page since then.
         searched: the class that was last asked for by its name.
         shown: for each choice, what its widget shows and how many widgets came before it, see controls.in_step.
+        drawn: for each choice, the page on which its widget was drawn last.
         notices: sentences to show once.
         page: the title of the page it is on.
         framed: the photo's digest and whether it was a talk when the frame around the page was drawn last.
         onward: the page that the last click leads to.
         view: how the viewer shows its maps, as it wrote into the URL itself.
+        asked: what the link that was obeyed last says, until it is known whether the network has it.
+        token: the owner of this session's own networks, for as long as it lasts.
+        own: the names of networks that it dropped in, whether they are still in memory or not.
+        edited: preprocessing that was put in place of a network's own, by the network's name.
+        fitted: what the choices were made to fit last, see explorer.ui.networks.
+        good: the network that was shown last without trouble.
+        picking: which network is being chosen in a dialog: "network", "against" or "" for none.
     """
 
     choices: Choices = field(default_factory=Choices)
@@ -66,11 +88,19 @@ class Session:
     touched: bool = False
     searched: int | None = None
     shown: dict[str, tuple[object, int]] = field(default_factory=dict)
+    drawn: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     page: str = ""
     framed: tuple[str, bool] | None = None
     onward: str = ""
     view: str = ""
+    asked: frozenset[str] = frozenset()
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    own: set[str] = field(default_factory=set)
+    edited: dict[str, Preprocessing] = field(default_factory=dict)
+    fitted: Fitted = field(default_factory=Fitted)
+    good: str = Choices.network
+    picking: str = ""
 
     def choose(self, **changes: object) -> None:
         """Change some choices."""
@@ -83,6 +113,11 @@ class Session:
         self.touch()
         if class_index is not None:
             self.choose(class_index=class_index)
+
+    def wanted(self, name: str) -> Wanted:
+        """The network that this session means by a name: its own file's, and as it edited it."""
+        owner = self.token if name.startswith(OWN_FILE) else ""
+        return Wanted(name, owner, self.edited.get(name))
 
     @property
     def presenting(self) -> bool:
@@ -143,7 +178,9 @@ class Session:
 def session(page: str) -> Session:
     """This person's session on the page of that title, in step with its URL."""
     if "poolscope" not in st.session_state:
-        st.session_state["poolscope"] = Session()
+        arguments, wrong = given()
+        st.session_state["poolscope"] = Session(
+            Choices(network=GIVEN if arguments.given else Choices.network), notices=[wrong] if wrong else [])
     current: Session = st.session_state["poolscope"]
     current.page = page
     asked = {name: st.query_params[name] for name in st.query_params}
@@ -181,6 +218,7 @@ def write_url(current: Session, class_index: int) -> None:
 def _obey(current: Session, asked: dict[str, str]) -> None:
     found, sentences = read(asked, current.page, current.choices)
     current.notices += sentences
+    current.asked = frozenset(set(found) & set(asked) | ({"class"} & set(asked)))
     _obey_photo(current, asked)
     if current.photo is None:
         current.show_example(Choices.example)

@@ -86,7 +86,7 @@ class Viewer {
       pane.row.textContent = (many && pane.map?.row) || "";
       pane.name.textContent = (many && pane.map?.title) || "";
       pane.base.setAttribute("aria-label", pane.map ? [pane.map.name, ...pane.map.lines].join(". ") : "The photo");
-      pane.note.textContent = many ? (pane.map?.lines ?? []).join(" · ") : "";
+      pane.note.textContent = many ? [...(pane.map?.lines ?? []), pane.map?.badge].filter(Boolean).join(" · ") : "";
     });
     const map = maps[0], other = map && !this.guest && map.id !== data.chosen && map.pick != null && !many && !data.stage;
     parts.says.textContent = data.stage ? map?.says ?? "" : "";
@@ -187,7 +187,8 @@ class Viewer {
     this.parts.live.textContent = this.panes.map((pane) => this.reading(pane.map)).join(". ");
   }
   hoverAt(i, j, rows, columns) {
-    page.hover = { photo: this.data.photo, u: (j + 0.5) / columns, v: (i + 0.5) / rows };
+    const [left, top, right, bottom] = this.data.seen;
+    page.hover = { photo: this.data.photo, at: [left + ((j + 0.5) / columns) * (right - left), top + ((i + 0.5) / rows) * (bottom - top)] };
     say("hover");
   }
 
@@ -203,7 +204,7 @@ class Viewer {
   }
   place([x, y]) {
     const [left, top, right, bottom] = this.data.seen;
-    return { photo: this.data.photo, u: (x - left) / (right - left), v: (y - top) / (bottom - top) };
+    return { u: (x - left) / (right - left), v: (y - top) / (bottom - top) };
   }
   listen(pane) {
     const { top } = pane;
@@ -218,7 +219,7 @@ class Viewer {
       if (from && event.shiftKey) return change({ x: page.view.x - ((at[0] - last[0]) / width) * 100, y: page.view.y - ((at[1] - last[1]) / height) * 100 });
       last = at;
       this.drag = from && Math.hypot(at[0] - from[0], at[1] - from[1]) > this.window.w / 80 ? [from, at] : null;
-      page.hover = this.place(at);
+      page.hover = { photo: this.data.photo, at };
       say("hover");
     });
     top.addEventListener("pointerleave", () => { page.hover = null; say("hover"); });
@@ -251,8 +252,8 @@ class Viewer {
 
   // Reading a position.
 
-  /** The place under the pointer, of whichever viewer: when they are of one photo they share it. */
-  get hover() { return page.hover?.photo === this.data.photo ? page.hover : null; }
+  /** The place under the pointer, of whichever viewer: when they are of one photo they share it, pixel for pixel. */
+  get hover() { return page.hover?.photo === this.data.photo ? this.place(page.hover.at) : null; }
   reading(map) { return map && this.hover ? readPosition(map, cellOf(map, this.hover)) : ""; }
   point() {
     const lead = this.panes?.[0]?.map;

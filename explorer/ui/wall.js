@@ -32,9 +32,13 @@ class Wall {
     if (!before && data.chosen != null) this.reveal(data.order.indexOf(data.chosen));
   }
 
-  /** Every map, one pixel a position, side by side on canvases of at most 64 maps in a row. */
+  /** So many maps in a row of the atlas that no browser refuses a canvas of that width. */
+  inRow(pack) { return Math.max(1, Math.min(64, Math.floor(16000 / pack.columns))); }
+  /** What a tile's number says: a contribution with its sign, or a plain number of the map. */
+  number(channel) { return this.data.contributes ? signed(this.data.paid[channel]) : plain(this.data.paid[channel]); }
+  /** Every map, one pixel a position, side by side on one canvas. */
   drawTiles(pack) {
-    const across = 64, atlas = Object.assign(document.createElement("canvas"), { width: across * pack.columns, height: Math.ceil(pack.n / across) * pack.rows });
+    const across = this.inRow(pack), atlas = Object.assign(document.createElement("canvas"), { width: across * pack.columns, height: Math.ceil(pack.n / across) * pack.rows });
     const kind = this.data.kind, stops = this.data.schemes[kind][0], colours = table(stops), picture = new ImageData(atlas.width, atlas.height);
     this.drawnApart = page.view.u;
     const maps = Array.from({ length: pack.n }, (_, i) => pack.at(i));
@@ -60,7 +64,7 @@ class Wall {
     if (!this.data || !page.packs.has(this.data.pack) || !this.scroller.clientWidth) return;
     const { pack, room, across, wide, high, step } = this.layout, { order, chosen, beside, paid } = this.data, ratio = window.devicePixelRatio || 1;
     if (!this.tiles || this.drawnApart !== page.view.u) this.drawTiles(pack);
-    const tall = this.scroller.clientHeight, { canvas } = this, style = getComputedStyle(this.root);
+    const inRow = this.inRow(pack), tall = this.scroller.clientHeight, { canvas } = this, style = getComputedStyle(this.root);
     this.scroller.firstChild.style.height = `${Math.ceil(order.length / across) * step}px`;
     if (canvas.width !== Math.round(room * ratio) || canvas.height !== Math.round(tall * ratio)) Object.assign(canvas, { width: Math.round(room * ratio), height: Math.round(tall * ratio) });
     Object.assign(canvas.style, { width: `${room}px`, height: `${tall}px` });
@@ -71,9 +75,9 @@ class Wall {
     context.font = `11px ${style.fontFamily}`;
     for (let n = first * across; n < order.length && Math.floor(n / across) * step < scrolled + tall; n++) {
       const channel = order[n], x = (n % across) * (wide + GAP), y = Math.floor(n / across) * step - scrolled;
-      context.drawImage(this.tiles, (channel % 64) * pack.columns, Math.floor(channel / 64) * pack.rows, pack.columns, pack.rows, x, y, wide, high);
-      context.fillStyle = style.getPropertyValue(paid[channel] < -0.005 ? "--against" : "--ink");
-      context.fillText(wide > 50 ? `${channel}  ${signed(paid[channel])}` : channel, x + 1, y + high + 11, wide);
+      context.drawImage(this.tiles, (channel % inRow) * pack.columns, Math.floor(channel / inRow) * pack.rows, pack.columns, pack.rows, x, y, wide, high);
+      context.fillStyle = style.getPropertyValue(this.data.contributes && paid[channel] < -0.005 ? "--against" : "--ink");
+      context.fillText(wide > 50 ? `${channel}  ${this.number(channel)}` : channel, x + 1, y + high + 11, wide);
       if (n === this.at || channel === chosen || channel === beside) {
         context.strokeStyle = style.getPropertyValue(channel === chosen ? "--for" : channel === beside ? "--logit" : "--ink");
         context.lineWidth = 2;
@@ -84,7 +88,7 @@ class Wall {
     this.own.setAttribute("aria-pressed", String(!page.view.u));
     this.scale.textContent = page.view.u ? "each map 0 to its own largest" : `0 to ${this.most.toFixed(1)}, one scale`;
     const held = this.at == null ? null : order[this.at];
-    this.status.textContent = held == null ? this.data.status : `Channel ${held}: ${this.data.says.replace("%", signed(paid[held]))}`;
+    this.status.textContent = held == null ? this.data.status : `Channel ${held}: ${this.data.says.replace("%", this.number(held))}`;
     canvas.setAttribute("aria-label", this.status.textContent);
   }
   under(event) {
@@ -101,7 +105,7 @@ class Wall {
     say("show", { from: this.data.key, map: channel == null ? null : {
       id: `channel.${channel}`, values: pack.at(channel), rows: pack.rows, columns: pack.columns, kind: this.data.kind, unit: "activation", unitName: "activation",
       title: `Channel ${channel}`, name: `Where channel ${channel} responds`, aside: `${pack.rows} × ${pack.columns} positions`, limit: this.most,
-      lines: [this.data.says.replace("%", signed(this.data.paid[channel]))], facets: [], legend: [] } });
+      lines: [this.data.says.replace("%", this.number(channel))], facets: [], legend: [] } });
   }
   choose(n) { if (n != null) this.send("channel", this.data.order[n]); }
   reveal(n) {

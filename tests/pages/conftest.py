@@ -72,7 +72,11 @@ def factor(network) -> Callable[[str], float]:
 @pytest.fixture
 def put(monkeypatch) -> Callable[[Analysis], None]:
     """`put(analysis)`: from now on every page shows this analysis, whatever photo and network are chosen."""
-    return lambda analysis: monkeypatch.setattr("explorer.ui.frame.analysis_of", lambda *_: analysis)
+    def show(analysis: Analysis) -> None:
+        monkeypatch.setattr("explorer.ui.frame.analysis_of", lambda *_: analysis)
+        monkeypatch.setattr("explorer.ui.networks.network_named", lambda *_: analysis.network)
+
+    return show
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.framing import FRAMINGS
-from explorer.networks import BUNDLED
 from explorer.pooling import POOLINGS, parse_pooling
 from explorer.ui import link
 from explorer.ui.link import Choices, as_query, read, read_view, written
@@ -24,7 +23,11 @@ METHODS = ("cam", "grad_cam", "grad_cam_plus_plus", "xgrad_cam", "hires_cam", "l
 # For each field: where links carry it, something unusual, and how that is written.
 UNUSUAL = [
     ("pooling", PAGES, "gmp", "gmp"), ("pooling", PAGES, "gem:p=4", "gem:p=4"), ("framing", PAGES, "whole", "whole"),
-    ("size", PAGES, 96, "96"), ("size", PAGES, 640, "640"), ("calibrated", PAGES, False, "0"),
+    ("size", PAGES, 96, "96"), ("size", PAGES, 640, "640"), ("size", PAGES, 299, "299"),
+    ("against", PAGES, "torchvision/resnet18", "torchvision/resnet18"),
+    ("against", PAGES, "file-0123456789ab", "file-0123456789ab"), ("against", PAGES, "given", "given"),
+    ("layer", PAGES, "features.7", "features.7"), ("layer", PAGES, "layer3", "layer3"),
+    ("calibrated", PAGES, False, "0"),
     ("region", PAGES, (1, 2, 3, 4), "1,2,3,4"), ("region", PAGES, (0, 0, 0, 0), "0,0,0,0"),
     ("present", (EXPLORE, CHANNELS, COMPARED, MAPS), True, "1"),
     ("rank", (CHANNELS,), "spread", "spread"), ("show", (CHANNELS,), "silent", "silent"),
@@ -39,11 +42,14 @@ UNUSUAL = [
 
 # For each field what nobody can have meant; every field has some.
 BAD = [
-    ("network", ["", "resnet50", "../../assets"]),
+    ("network", ["", "resnet50", "../../assets", "torchvision/resnet19", "timm/", "torchvision/../x", "file-123",
+                 "file-0123456789AB", "file-0123456789abc", "hub/resnet50", "Given"]),
+    ("against", ["", "resnet50", "torchvision/resnet19", "file-", "../../assets"]),
+    ("layer", ["", "a/b", "a b", "../x", "é", "x" * 121]),
     ("pooling", ["", "median", "GAP", "gem:", "gem:p", "gem:p=", "gem:p=x", "gem:p=nan", "gem:p=inf", "gem:p=0.5",
                  "gem:p=101", "gem:q=3", "gap:p=3", "gem:p=3:p=4", "gem,p=3", "x" * 5000]),
     ("framing", ["", "zoom", "Crop"]),
-    ("size", ["", "0", "223", "672", "64", "-224", "1e3", "224.0", "0224", "２２４"]),
+    ("size", ["", "0", "2049", "-224", "1e3", "224.0", "0224", "２２４"]),
     ("calibrated", ["", "2", "true", "yes", "01"]),
     ("region", ["", "1", "1,2,3", "1,2,3,4,5", "3,0,2,0", "0,3,0,2", "-1,0,1,1", "a,b,c,d", "0,0,1,1.5", "0, 0,1,1",
                 "1,2,3,"]),
@@ -61,7 +67,8 @@ BAD = [
     ("box", ["", "0", "96", "100", "-5", "20%", "x"]),
 ]
 HTML = "<img src=x onerror=alert(1)>"
-ALL_BAD = [(name, text) for name, texts in BAD for text in [*texts, HTML, " ", "null"]]
+ALL_BAD = [(name, text) for name, texts in BAD for text in [*texts, HTML, " ", "null"]
+           if (name, text) != ("layer", "null")]  # some network may call a layer so
 
 
 def page_of(name: str) -> str:
@@ -79,17 +86,17 @@ def unusual(name: str) -> object:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_link_to_what_is_usual_says_the_seven_things_that_every_link_says_and_no_more(page):
-    assert as_query(Choices(), 560, page) == {
+    assert as_query(Choices(size=224), 560, page) == {
         "network": "efficientnet_lite0", "example": "astronaut", "class": "560", "pooling": "gap", "framing": "crop",
         "size": "224", "calibrated": "1"}
 
 
 @pytest.mark.parametrize(("name", "pages", "value", "text"), UNUSUAL)
 def test_what_is_unusual_is_written_on_the_pages_that_have_it_and_on_no_other(name, pages, value, text):
-    usual = as_query(Choices(), 3)
+    usual = as_query(Choices(size=224), 3)
     for page in PAGES:
         wanted = usual | {name: text} if page in pages else usual
-        assert as_query(Choices(**{name: value}), 3, page) == wanted, page
+        assert as_query(Choices(**({"size": 224} | {name: value})), 3, page) == wanted, page
 
 
 def test_every_choice_but_photo_and_class_is_a_field_of_some_link():
@@ -99,6 +106,10 @@ def test_every_choice_but_photo_and_class_is_a_field_of_some_link():
 
 def test_every_field_has_something_bad_that_is_tried():
     assert {name for name, _ in BAD} == {field.name for field in link.FIELDS}
+
+
+def test_a_link_says_no_size_until_the_network_and_with_it_its_own_size_is_known():
+    assert "size" not in as_query(Choices(), 560, EXPLORE)
 
 
 # Reading.
@@ -137,7 +148,7 @@ def test_a_sentence_repeats_no_more_than_forty_letters_of_what_it_was_given():
 
 
 def test_each_bad_part_has_its_own_sentence_and_the_good_ones_are_read():
-    asked = {"pooling": "median", "size": "7", "framing": "whole", "box": "0", "maps": "votes", "classes": "x"}
+    asked = {"pooling": "median", "size": "0", "framing": "whole", "box": "0", "maps": "votes", "classes": "x"}
     found, sentences = read(asked, MAPS, Choices())
     assert found["framing"] == "whole"
     assert found["maps"] == "votes"
@@ -165,6 +176,22 @@ def test_a_name_that_no_page_knows_is_left_alone():
     found, sentences = read({"utm_source": "newsletter", "gclid": HTML, "": "x"}, EXPLORE, Choices())
     assert sentences == []
     assert not {"utm_source", "gclid", ""} & set(found)
+
+
+@pytest.mark.parametrize(("text", "one_form"), [
+    ("timm/resnet50", "timm/resnet50.a1_in1k"), ("torchvision/ResNet18", "torchvision/resnet18"),
+    ("torchvision/resnet50.imagenet1k_v1", "torchvision/resnet50.IMAGENET1K_V1"),
+    ("torchvision/resnet50.IMAGENET1K_V2", "torchvision/resnet50"), ("given", "given"),
+])
+def test_a_network_is_read_in_its_one_form(text, one_form):
+    found, sentences = read({"network": text, "against": text}, EXPLORE, Choices())
+    assert (found["network"], found["against"], sentences) == (one_form, one_form, [])
+
+
+@pytest.mark.parametrize("key", ["catavgmax", "attention_pool"])
+def test_a_pooling_that_only_some_networks_have_can_be_in_a_link(key):
+    assert read({"pooling": key, "poolings": f"gap,{key}"}, COMPARED, Choices())[0]["pooling"] == key
+    assert written(key, {}) == key
 
 
 # Poolings in their one form.
@@ -218,9 +245,12 @@ def several(parts: st.SearchStrategy, least: int, most: int) -> st.SearchStrateg
 NUMBER = st.integers(0, 99_999_999)
 REGION = st.tuples(NUMBER, NUMBER, NUMBER, NUMBER).map(
     lambda four: (min(four[0], four[2]), min(four[1], four[3]), max(four[0], four[2]), max(four[1], four[3])))
+NETWORKS = st.sampled_from(["efficientnet_lite0", "torchvision/resnet18", "timm/resnet50.a1_in1k", "given",
+                            "file-0123456789ab", "torchvision/resnet50.IMAGENET1K_V1"])
 CHOICES = st.builds(
-    Choices, network=st.sampled_from(list(BUNDLED)), pooling=spellings(), framing=st.sampled_from(list(FRAMINGS)),
-    size=st.sampled_from(range(96, 641, 32)), calibrated=st.booleans(), region=st.none() | REGION,
+    Choices, network=NETWORKS, against=st.just("") | NETWORKS, layer=st.sampled_from(["", "layer3", "features.7"]),
+    pooling=spellings(), framing=st.sampled_from(list(FRAMINGS)),
+    size=st.integers(1, 2048), calibrated=st.booleans(), region=st.none() | REGION,
     present=st.booleans(), rank=st.sampled_from(["contribution", "pooled", "spread", "sparsity", "index"]),
     show=st.sampled_from(["all", "paying", "opposing", "silent"]), channel=st.none() | NUMBER,
     beside=st.none() | NUMBER, poolings=several(spellings(), 2, 4), pair=several(st.integers(0, 3), 2, 2),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.framing import LARGEST_SIDE, SMALLEST_SIDE
 from explorer.images import digest
-from explorer.ui.link import NATIVE_SIZE, SIZES, Choices, as_query
+from explorer.ui.link import Choices, as_query
 from explorer.ui.state import EXAMPLES, Session, example_file, example_photo
 from tests.browser.uploads import arrow, broken, encode
 
@@ -109,7 +108,7 @@ def test_notices_are_taken_once():
 
 
 def test_a_link_names_the_example_or_the_photo_and_never_both():
-    with_example = as_query(Choices(example="cat", calibrated=False), 7)
+    with_example = as_query(Choices(example="cat", size=224, calibrated=False), 7)
     with_photo = as_query(Choices(example="", photo="0123456789ab", size=96), 7)
     assert with_example == {"network": "efficientnet_lite0", "example": "cat", "class": "7", "pooling": "gap",
                             "framing": "crop", "size": "224", "calibrated": "0"}
@@ -129,8 +128,3 @@ def test_a_name_that_is_no_example_is_never_a_path(name):
 def test_an_example_is_there_and_is_read_once(name):
     assert example_photo(name).image.mode == "RGB"
     assert example_photo(name) is example_photo(name)
-
-
-def test_the_sizes_span_what_a_framing_takes_and_hold_the_native_one():
-    assert (SIZES[0], SIZES[-1]) == (SMALLEST_SIDE, LARGEST_SIDE)
-    assert NATIVE_SIZE in SIZES

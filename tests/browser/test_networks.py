@@ -1,0 +1,164 @@
+"""A person's own network in a browser: dropped in with its class names, compared, refused, and gone elsewhere."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from PIL import Image
+from playwright.sync_api import Locator, expect
+from safetensors.torch import save_file
+from torchvision.models import resnet18
+from torchvision.transforms import functional
+
+from explorer.wording import percent
+
+NAMES = ("daisy", "<img src=x onerror=alert(1)>", "roses", "sunflowers & co", "tulips")
+
+
+class Own(NamedTuple):
+    """A file, and what torchvision itself makes of a photo with it: names with probabilities, best first."""
+
+    file: Path
+    top: list[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def own(examples, tmp_path_factory) -> Own:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = resnet18(num_classes=5).eval()
+        torch.nn.init.normal_(model.fc.weight, std=0.3)
+    file = tmp_path_factory.mktemp("own") / "<b>flowers.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, file)
+    return Own(file, top_of(model, examples["cat"]))
+
+
+@torch.no_grad()
+def top_of(model: torch.nn.Module, photo: Image.Image) -> list[tuple[str, str]]:
+    """As torchvision evaluates its ResNet-18: short side 256, bilinear, the central 224 px, ImageNet's numbers."""
+    x = functional.center_crop(functional.resize(photo, 256), 224)
+    x = functional.normalize(functional.to_tensor(x), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    shares = model(x[None]).softmax(1)[0].tolist()
+    best = sorted(range(5), key=lambda index: -shares[index])
+    return [(NAMES[index], percent(shares[index])) for index in best]
+
+
+def dialog(here) -> Locator:
+    return here.page.get_by_role("dialog")
+
+
+def open_file_form(here) -> None:
+    here.page.get_by_role("button", name="Change the network").click()
+    dialog(here).get_by_role("radio", name="Your own file").click()
+    expect(dialog(here).get_by_text("Take it apart")).to_be_visible()
+
+
+def drop(here, file: Path) -> None:
+    dialog(here).get_by_test_id("stFileUploaderDropzoneInput").first.set_input_files(file)
+    expect(dialog(here).get_by_role("button", name=f"Remove {file.name}")).to_be_visible()
+
+
+def architecture(here, name: str) -> None:
+    box = dialog(here).get_by_role("combobox", name="Architecture")
+    box.fill(name)
+    here.page.get_by_test_id("stSelectboxVirtualDropdown").get_by_role("option", name=name, exact=True).click()
+
+
+def take(here) -> None:
+    button = dialog(here).get_by_role("button", name="Take it apart")
+    expect(button).to_be_enabled()
+    button.click()
+
+
+def test_an_own_checkpoint_is_guessed_named_and_answers_as_torchvision_says_in_its_own_window_alone(visit, own):
+    here = visit().go(example="cat")
+    open_file_form(here)
+    drop(here, own.file)
+    architecture(here, "torchvision/mobilenet_v2")
+    dialog(here).get_by_role("textbox", name="or one a line").fill("\n".join(NAMES))
+    take(here)
+    expect(dialog(here).locator(".notice p")).to_contain_text("mobilenet_v2")
+    expect(dialog(here).locator(".notice p")).to_contain_text("The last network stays.")
+    dialog(here).get_by_role("button", name="Take it for torchvision/resnet18", exact=True).click()
+    expect(dialog(here)).to_have_count(0)
+    expect(here.find(".headline h1")).to_contain_text(own.top[0][0])
+    here.settle(here.find(".answers"))
+    assert here.answers()["GAP"] == own.top
+    card = here.find(".sidebar .card")
+    expect(card).to_contain_text("11.2 M parameters")
+    expect(card).to_contain_text("512 × 7 × 7 → GAP → Linear → 5 classes")
+    expect(card.locator("strong")).to_contain_text("<b>flowers")
+    assert here.find("img[src=x], [onerror], .card b").count() == 0
+    assert re.fullmatch("file-[0-9a-f]{12}", here.link["network"])
+    assert here.notices() == []
+    link = here.link
+    here.change_page("Poolings")
+    expect(here.find(".headline h1")).to_contain_text(own.top[0][0])
+    other = visit().go(**link)
+    assert other.notices()[0].startswith("The link is of a network from a file that was dropped in elsewhere")
+    assert other.link["network"] == "efficientnet_lite0"
+    expect(other.find(".sidebar .card strong")).to_have_text("EfficientNet-Lite0")
+
+
+def test_a_file_that_runs_a_command_when_it_is_unpickled_is_refused_and_runs_nothing(visit, tmp_path):
+    class Command:
+        def __reduce__(self):
+            return open, (str(tmp_path / "was_run"), "w")
+
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Command()))
+    here = visit().go(example="cat")
+    before = here.find(".headline h1").text_content()
+    open_file_form(here)
+    drop(here, tmp_path / "evil.pth")
+    architecture(here, "torchvision/resnet18")
+    take(here)
+    expect(dialog(here).locator(".notice p")).to_contain_text("safetensors")
+    assert not (tmp_path / "was_run").exists()
+    here.page.keyboard.press("Escape")
+    expect(dialog(here)).to_have_count(0)
+    expect(here.find(".headline h1")).to_have_text(before)
+    assert here.link["network"] == "efficientnet_lite0"
+
+
+def test_edited_preprocessing_changes_the_answer_and_says_so(visit, examples, network):
+    here = visit().go(example="cat")
+    before = here.find(".headline h1").text_content()
+    here.page.get_by_role("button", name="Change the network").click()
+    dialog(here).get_by_text("Preprocessing of the network in use").click()
+    dialog(here).get_by_role("textbox", name="Mean of each channel").fill("0.1, 0.9, 0.5")
+    dialog(here).get_by_role("button", name="Use these numbers").click()
+    expect(dialog(here)).to_have_count(0)
+    expect(here.find(".sidebar .card")).to_contain_text("mean 0.100 0.900 0.500")
+    expect(here.find(".sidebar .card")).to_contain_text("edited")
+    wants = network.preprocessing
+    x = functional.center_crop(functional.resize(examples["cat"], 256, functional.InterpolationMode.BICUBIC), 224)
+    x = functional.normalize(functional.to_tensor(x), [0.1, 0.9, 0.5], list(wants.std))
+    share, index = network(x[None]).softmax(1)[0].max(0)
+    expect(here.find(".headline h1")).to_contain_text(network.class_names[index])
+    shown = float(re.search(r"(\d+)%", here.find(".headline h1").text_content())[1])
+    assert math.isclose(shown, 100 * float(share), abs_tol=0.51)
+    assert here.find(".headline h1").text_content() != before
+
+
+def test_the_dialog_fits_a_telephone(visit):
+    here = visit(width=390, height=844).go(example="cat")
+    here.page.get_by_test_id("stExpandSidebarButton").click()
+    open_file_form(here)
+    box = dialog(here).bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    assert here.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_what_was_chosen_is_what_the_controls_of_the_next_page_show(visit):
+    here = visit().go(example="cat", pooling="gmp", framing="squash", size="128")
+    for page in ("Feature maps", "Explore"):
+        here.change_page(page)
+        expect(here.selectbox("Pooling")).to_have_value("GMP")
+        expect(here.page.get_by_role("radio", name="squash")).to_be_checked()
