@@ -310,7 +310,7 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
 )})
 
 
-# Poolings that only some networks have, as their own: explorer/networks/special.py.
+# Poolings that only some networks have, as their own: explorer/networks/cutting/special.py.
 NATIVE_ONLY = ("catavgmax", "attention_pool")
 
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks.calibration import Calibration
+from explorer.networks.cutting.taps import own_copy
 from explorer.networks.layers import Layers
 from explorer.networks.network import Network
 from explorer.networks.probing import example_input
-from explorer.networks.taps import own_copy
 from explorer.pooling import POOLINGS
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"

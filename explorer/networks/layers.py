@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from explorer.errors import MethodError
-from explorer.networks.arrangement import Arrangement, arrangement_of
-from explorer.networks.class_token import class_token_attention
-from explorer.networks.taps import Taps, logits_of
+from explorer.networks.cutting.arrangement import Arrangement, arrangement_of
+from explorer.networks.cutting.class_token import class_token_attention
+from explorer.networks.cutting.taps import Taps, logits_of
 
 
 @dataclass(frozen=True)

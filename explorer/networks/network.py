@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from explorer.errors import MethodError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks.calibration import Calibration
+from explorer.networks.cutting.taps import own_copy
 from explorer.networks.head import head_kind
 from explorer.networks.layers import Layers
 from explorer.networks.probing import (
@@ -24,7 +25,6 @@ from explorer.networks.probing import (
     without_activation,
 )
 from explorer.networks.splitting import NoGlobalPooling, split_at_global_pool
-from explorer.networks.taps import own_copy
 from explorer.pooling import POOLINGS, Pooling
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")

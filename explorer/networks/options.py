@@ -11,10 +11,10 @@ from torch import nn
 
 from explorer.errors import ParameterError
 from explorer.framing import Preprocessing
-from explorer.networks.blueprints import describe
 from explorer.networks.bundled import BUNDLED
-from explorer.networks.catalogue import identify
-from explorer.networks.fetching import Progress
+from explorer.networks.known.blueprints import describe
+from explorer.networks.known.catalogue import identify
+from explorer.networks.known.fetching import Progress
 from explorer.networks.network import Network
 from explorer.networks.sources import load_network
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
-from explorer.networks.blueprints import Blueprint
 from explorer.networks.bundled import BUNDLED
-from explorer.networks.catalogue import identify
-from explorer.networks.checkpoint import MOST_BYTES, read_bytes, read_checkpoint
-from explorer.networks.class_names import read_class_names
-from explorer.networks.fetching import Progress
-from explorer.networks.filling import ArchitectureError, filled
+from explorer.networks.files.checkpoint import MOST_BYTES, read_bytes, read_checkpoint
+from explorer.networks.files.class_names import read_class_names
+from explorer.networks.files.filling import ArchitectureError, filled
+from explorer.networks.files.programs import Program, program_kind, read_program
+from explorer.networks.known.blueprints import Blueprint
+from explorer.networks.known.catalogue import identify
+from explorer.networks.known.fetching import Progress
+from explorer.networks.known.pretrained import pretrained
 from explorer.networks.network import Network
-from explorer.networks.pretrained import pretrained
 from explorer.networks.probing import names_for
-from explorer.networks.programs import Program, program_kind, read_program
 
 __all__ = ["ArchitectureError", "load_file", "load_network"]
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from explorer.errors import NetworkError
-from explorer.networks.cuts import Cut, by_timm, by_tracing, by_watching, seen_at_the_end, silent_at_the_end
+from explorer.networks.cutting.cuts import Cut, by_timm, by_tracing, by_watching, seen_at_the_end, silent_at_the_end
+from explorer.networks.cutting.taps import first_line, logits_of, own_copy
 from explorer.networks.head import head_kind
-from explorer.networks.taps import first_line, logits_of, own_copy
 from explorer.pooling import Pooling
 
 CLOSE = 1e-5  # of the largest logit: how far the parts may be from the model

@@ -15,7 +15,7 @@ from explorer.channels import KINDS, RANKINGS
 from explorer.errors import ExplorerError
 from explorer.framing import FRAMINGS, LARGEST_OWN, Preprocessing
 from explorer.networks import BUNDLED
-from explorer.networks.catalogue import SOURCES, identify
+from explorer.networks.known.catalogue import SOURCES, identify
 from explorer.pooling import POOLINGS, parse_pooling
 from explorer.ui.arguments import GIVEN
 

@@ -11,7 +11,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from explorer.errors import ExplorerError, NetworkError
 from explorer.framing import Preprocessing
-from explorer.networks.catalogue import identify, timm_architectures, timm_names, torchvision_names
+from explorer.networks.known.catalogue import identify, timm_architectures, timm_names, torchvision_names
 from explorer.networks.options import usual_preprocessing
 from explorer.networks.sources import load_file
 from explorer.ui.board import board, el

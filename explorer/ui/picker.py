@@ -9,8 +9,8 @@ import streamlit as st
 
 from explorer.errors import ExplorerError
 from explorer.networks import BUNDLED, Network
-from explorer.networks.catalogue import search
-from explorer.networks.pretrained import cached_names
+from explorer.networks.known.catalogue import search
+from explorer.networks.known.pretrained import cached_names
 from explorer.ui.arguments import GIVEN, given
 from explorer.ui.board import board, el
 from explorer.ui.cache import SHELF, network_named

@@ -15,9 +15,16 @@ from torchvision.models import get_model_weights
 
 from explorer.errors import NetworkError, ParameterError
 from explorer.framing import frame
-from explorer.networks.blueprints import Unfilled, build, describe, new_module
 from explorer.networks.bundled import imagenet_class_names
-from explorer.networks.catalogue import Known, identify, search, timm_names, torchvision_names, torchvision_weights
+from explorer.networks.known.blueprints import Unfilled, build, describe, new_module
+from explorer.networks.known.catalogue import (
+    Known,
+    identify,
+    search,
+    timm_names,
+    torchvision_names,
+    torchvision_weights,
+)
 
 # Names.
 

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
+from torchvision.models import squeezenet1_1
 
 from explorer import POOLINGS, __main__, load_network
 from explorer.framing import Preprocessing
@@ -30,7 +32,8 @@ QUICK = ("--size", "96")  # where the numbers do not matter
 @pytest.fixture
 def run(network, monkeypatch, tmp_path, capsys):
     """Run the command in a fresh folder, on the network that is already loaded: (exit code, stdout, stderr)."""
-    monkeypatch.setattr(__main__, "load_network", lambda name: network)
+    for loads in ("load_network", "load_as_asked"):
+        monkeypatch.setattr(__main__, loads, lambda _: network)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> tuple[int, str, str]:
@@ -285,7 +288,8 @@ def test_a_recipe_of_another_photo_or_network_is_answered_with_one_sentence(run,
     run(ASTRONAUT, *QUICK)
     assert "another photo" in refusal(run(ASTRONAUT.with_name("cat.jpg"), "--recipe", "astronaut.json"))
     assert not (tmp_path / "cat.json").exists()
-    monkeypatch.setattr(__main__, "load_network", lambda name: replace(network, digest="f" * 64))
+    for loads in ("load_network", "load_as_asked"):
+        monkeypatch.setattr(__main__, loads, lambda _: replace(network, digest="f" * 64))
     sentence = refusal(run(ASTRONAUT, "--recipe", "astronaut.json", "--out", "again"))
     assert "another network" in sentence
     assert "expected 5647cc94b3e8" in sentence
@@ -313,8 +317,25 @@ def test_what_is_no_recipe_is_answered_with_one_sentence(run, tmp_path):
     ("--network", "efficientnet_lite0"), ("--calibrated",),
 ])
 def test_a_recipe_and_what_it_fixes_are_not_given_together(run, option):
-    sentence = refusal(run(ASTRONAUT, "--recipe", "any.json", *option))
+    run(ASTRONAUT, *QUICK)
+    sentence = refusal(run(ASTRONAUT, "--recipe", "astronaut.json", "--out", "again", *option))
     assert f"leave out {option[0]}, or --recipe" in sentence
+
+
+def test_a_recipe_of_a_file_asks_for_the_file_and_repeats_with_it(tmp_path, monkeypatch, capsys):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = squeezenet1_1(num_classes=3)
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, tmp_path / "my.safetensors")
+    (tmp_path / "classes.txt").write_text("daisy\nrose\ntulip\n")
+    monkeypatch.chdir(tmp_path)
+    own = ["--network", "squeezenet1_1", "--checkpoint", "my.safetensors", "--classes", "classes.txt"]
+    assert __main__.main([str(ASTRONAUT), *own, *QUICK]) == 0
+    assert "daisy" in capsys.readouterr().out
+    assert __main__.main([str(ASTRONAUT), "--recipe", "astronaut.json", "--out", "again"]) == 2
+    assert "--checkpoint" in capsys.readouterr().err
+    assert __main__.main([str(ASTRONAUT), "--recipe", "astronaut.json", "--out", "again", *own]) == 0
+    assert "Repeats the recipe" in capsys.readouterr().out
 
 
 def test_the_recipe_itself_is_never_replaced(run, tmp_path):
@@ -338,7 +359,8 @@ def test_a_report_is_written_when_it_is_asked_for(run, tmp_path):
 def test_numbers_that_are_not_finite_are_written_and_said(run, monkeypatch, make_network):
     head = nn.Linear(5, 2)
     nn.init.constant_(head.weight, float("nan"))
-    monkeypatch.setattr(__main__, "load_network", lambda name: make_network(head, classes=2))
+    for loads in ("load_network", "load_as_asked"):
+        monkeypatch.setattr(__main__, loads, lambda _: make_network(head, classes=2))
     code, out, err = run(ASTRONAUT, "--class", "1", "--report")
     assert (code, err) == (0, "")
     assert "residual not a number" in out
@@ -357,7 +379,8 @@ def test_long_wide_and_odd_class_names_break_neither_lines_nor_columns(run, monk
         head=nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3)), preprocessing=Preprocessing(),
         digest="0" * 64, origin="a test",
     )
-    monkeypatch.setattr(__main__, "load_network", lambda name: tiny)
+    for loads in ("load_network", "load_as_asked"):
+        monkeypatch.setattr(__main__, loads, lambda _: tiny)
     code, out, _ = run(ASTRONAUT, "--class", "2")
     assert code == 0
     assert "\x1b" not in out

@@ -19,9 +19,9 @@ from torch.nn import functional
 from explorer.errors import MethodError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
-from explorer.networks.arrangement import Arrangement, arrangement_of, grid_of
+from explorer.networks.cutting.arrangement import Arrangement, arrangement_of, grid_of
+from explorer.networks.cutting.taps import own_copy
 from explorer.networks.layers import Layer, Layers
-from explorer.networks.taps import own_copy
 from tests.explorer.own_models import CHANNELS, CLASSES, Does, Small, inputs, network_of, seeded, worst
 
 

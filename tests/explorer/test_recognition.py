@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from explorer.networks.recognition import Recognised, recognise
-from explorer.networks.special import CATAVGMAX, CATMAXAVG
+from explorer.networks.cutting.recognition import Recognised, recognise
+from explorer.networks.cutting.special import CATAVGMAX, CATMAXAVG
 
 PLACES = (2, 3)
 

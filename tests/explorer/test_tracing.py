@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from explorer.networks.tracing import after, before, necks, trace
+from explorer.networks.cutting.tracing import after, before, necks, trace
 from tests.explorer.own_models import CHANNELS, CLASSES, OWN, Small, apart, inputs, network_of, seeded, worst
 
 CALL, GETATTR = nn.Module.__call__, nn.Module.__getattr__

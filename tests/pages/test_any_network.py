@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from explorer.networks.special import CATAVGMAX
+from explorer.networks.cutting.special import CATAVGMAX
 from explorer.wording import percent, plain, signed
 from tests.explorer.tiny import analysis_of, linear
 from tests.pages.arithmetic import softmax

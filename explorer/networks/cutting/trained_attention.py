@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from explorer.networks.tail import linear
+from explorer.networks.cutting.tail import linear
 
 
 def attention_pool_types() -> tuple[type, ...]:

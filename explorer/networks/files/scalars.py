@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, fx
 
-from explorer.networks.archive import shown
-from explorer.networks.scripted import Weight
+from explorer.networks.files.archive import shown
+from explorer.networks.files.scripted import Weight
 
 if TYPE_CHECKING:
-    from explorer.networks.following import Walker
+    from explorer.networks.files.following import Walker
 
 _MOST = 2_000_000  # rounds of a loop
 

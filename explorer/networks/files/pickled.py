@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from explorer.errors import NetworkError
-from explorer.networks.archive import shown
+from explorer.networks.files.archive import shown
 
 MOST_INSTRUCTIONS = 2_000_000
 _DAMAGE = (IndexError, KeyError, ValueError, TypeError, AttributeError, struct.error, OverflowError, RecursionError,

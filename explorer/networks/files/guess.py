@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from explorer.networks.archive import shown
-from explorer.networks.checkpoint import Candidate, candidates
+from explorer.networks.files.archive import shown
+from explorer.networks.files.checkpoint import Candidate, candidates
 
 Shapes = Mapping[str, tuple[int, ...]]
 # What a family's tensors are called that no other's are, in the order in which it is asked.

@@ -9,10 +9,10 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from explorer.errors import NetworkError
-from explorer.networks.blueprints import Blueprint, Unfilled, build, new_module
-from explorer.networks.catalogue import identify, timm_architectures, torchvision_names
-from explorer.networks.checkpoint import Checkpoint
-from explorer.networks.guess import best_candidate, classes_in, mismatch, nearest_architectures
+from explorer.networks.files.checkpoint import Checkpoint
+from explorer.networks.files.guess import best_candidate, classes_in, mismatch, nearest_architectures
+from explorer.networks.known.blueprints import Blueprint, Unfilled, build, new_module
+from explorer.networks.known.catalogue import identify, timm_architectures, torchvision_names
 
 
 class ArchitectureError(NetworkError):
@@ -35,7 +35,7 @@ def filled(checkpoint: Checkpoint, architecture: str | None, called: str) -> Blu
 
     Args:
         checkpoint: as read.
-        architecture: a name as `explorer.networks.catalogue.identify` takes it; None asks for one, with a guess.
+        architecture: a name as `explorer.networks.known.catalogue.identify` takes it; None asks for one, with a guess.
         called: what to call the file in a sentence.
 
     Raises:

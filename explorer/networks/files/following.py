@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from torch import Tensor, fx
 
 from explorer.errors import NetworkError
-from explorer.networks.archive import shown
-from explorer.networks.operations import DoesNotFitError, Recorder
-from explorer.networks.pickled import Instance
-from explorer.networks.scalars import ALWAYS, SCALARS, holds_tensor
-from explorer.networks.scripted import Script, Weight
+from explorer.networks.files.archive import shown
+from explorer.networks.files.operations import DoesNotFitError, Recorder
+from explorer.networks.files.pickled import Instance
+from explorer.networks.files.scalars import ALWAYS, SCALARS, holds_tensor
+from explorer.networks.files.scripted import Script, Weight
 
 MOST_STEPS = 2_000_000
 _DEEPEST = 150  # functions in each other

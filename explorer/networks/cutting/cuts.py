@@ -9,19 +9,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
-from explorer.networks.arrangement import Arrangement, arrangement_of
-from explorer.networks.layers import Layers
-from explorer.networks.recognition import Recognised, recognise
-from explorer.networks.special import attention_pool
-from explorer.networks.tail import Tape, chain_of, follow
-from explorer.networks.taps import Call, Taps, logits_of, tensor_of
-from explorer.networks.tracing import Neck, after, before, necks, trace
-from explorer.networks.trained_attention import (
+from explorer.networks.cutting.arrangement import Arrangement, arrangement_of
+from explorer.networks.cutting.recognition import Recognised, recognise
+from explorer.networks.cutting.special import attention_pool
+from explorer.networks.cutting.tail import Tape, chain_of, follow
+from explorer.networks.cutting.taps import Call, Taps, logits_of, tensor_of
+from explorer.networks.cutting.tracing import Neck, after, before, necks, trace
+from explorer.networks.cutting.trained_attention import (
     AttentionValues,
     heads_of,
     is_attention_pool,
     projection,
 )
+from explorer.networks.layers import Layers
 from explorer.pooling import PLACES, Pooling
 
 REACH = 4  # necks on either side of the pooling that are tried

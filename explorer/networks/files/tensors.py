@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from explorer.errors import NetworkError
-from explorer.networks.archive import shown
-from explorer.networks.pickled import Claim
+from explorer.networks.files.archive import shown
+from explorer.networks.files.pickled import Claim
 
 READABLE = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
                       torch.int16, torch.int8, torch.uint8, torch.bool})

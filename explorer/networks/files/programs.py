@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, fx
 
 from explorer.errors import NetworkError
-from explorer.networks.archive import Archive, is_archive
-from explorer.networks.checkpoint import MOST_BYTES, read_bytes
-from explorer.networks.exported import Export, record_export
-from explorer.networks.following import record_script
-from explorer.networks.operations import DoesNotFitError, Recorder
-from explorer.networks.rebuilding import rebuilt
-from explorer.networks.scripted import Script
+from explorer.networks.files.archive import Archive, is_archive
+from explorer.networks.files.checkpoint import MOST_BYTES, read_bytes
+from explorer.networks.files.exported import Export, record_export
+from explorer.networks.files.following import record_script
+from explorer.networks.files.operations import DoesNotFitError, Recorder
+from explorer.networks.files.rebuilding import rebuilt
+from explorer.networks.files.scripted import Script
 
 SIDES = (224, 256, 299, 384, 240, 288, 192, 160, 128, 96, 64, 32, 28, 512)  # of inputs that are tried, in pixels
 

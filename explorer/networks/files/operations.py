@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx
 
 from explorer.errors import NetworkError
-from explorer.networks.archive import shown
+from explorer.networks.files.archive import shown
 
 MOST_NODES = 30_000
 MOST_VALUE = 2 << 30  # bytes of one tensor between two operations

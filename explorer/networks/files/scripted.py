@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from explorer.errors import NetworkError
-from explorer.networks.archive import Archive, shown
-from explorer.networks.pickled import Claim, Instance, unpickled
-from explorer.networks.tensors import Storages
+from explorer.networks.files.archive import Archive, shown
+from explorer.networks.files.pickled import Claim, Instance, unpickled
+from explorer.networks.files.tensors import Storages
 
 _DEEPEST = 150  # modules in each other
 

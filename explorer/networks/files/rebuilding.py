@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from explorer.networks.operations import SHARING, Recorder, operation_of
+from explorer.networks.files.operations import SHARING, Recorder, operation_of
 
 _ATEN = torch.ops.aten
 

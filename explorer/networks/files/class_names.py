@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import NetworkError
-from explorer.networks.archive import shown
-from explorer.networks.checkpoint import read_bytes
+from explorer.networks.files.archive import shown
+from explorer.networks.files.checkpoint import read_bytes
 
 MOST_BYTES = 1_000_000
 MOST_NAMES = 100_000

@@ -17,9 +17,16 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from explorer.errors import NetworkError
-from explorer.networks.blueprints import Blueprint, Unfilled, describe, droppable_keys, new_module
-from explorer.networks.catalogue import Known, identify, timm_config, timm_names, torchvision_names, torchvision_weights
-from explorer.networks.fetching import (
+from explorer.networks.known.blueprints import Blueprint, Unfilled, describe, droppable_keys, new_module
+from explorer.networks.known.catalogue import (
+    Known,
+    identify,
+    timm_config,
+    timm_names,
+    torchvision_names,
+    torchvision_weights,
+)
+from explorer.networks.known.fetching import (
     NoConnectionError,
     NoSuchFileError,
     Progress,

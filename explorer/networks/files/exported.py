@@ -15,10 +15,10 @@ import torch
 from torch import fx
 
 from explorer.errors import NetworkError
-from explorer.networks.archive import Archive, shown
-from explorer.networks.operations import Recorder
-from explorer.networks.pickled import Claim, Storage
-from explorer.networks.tensors import Storages
+from explorer.networks.files.archive import Archive, shown
+from explorer.networks.files.operations import Recorder
+from explorer.networks.files.pickled import Claim, Storage
+from explorer.networks.files.tensors import Storages
 
 _DTYPES = {1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16,
            7: torch.float32, 8: torch.float64, 12: torch.bool, 13: torch.bfloat16}

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks.bundled import imagenet_class_names
-from explorer.networks.catalogue import Known, identify, timm_config, torchvision_weights
+from explorer.networks.known.catalogue import Known, identify, timm_config, torchvision_weights
 
 # In training these networks answer a second time, from halfway; what their files hold for that is not needed.
 _AUXILIARY = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}

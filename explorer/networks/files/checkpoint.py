@@ -20,9 +20,9 @@ from safetensors.torch import load
 from torch import Tensor
 
 from explorer.errors import NetworkError
-from explorer.networks.archive import Archive, is_archive, shown
-from explorer.networks.pickled import Claim, unpickled
-from explorer.networks.tensors import READABLE, Storages, plain
+from explorer.networks.files.archive import Archive, is_archive, shown
+from explorer.networks.files.pickled import Claim, unpickled
+from explorer.networks.files.tensors import READABLE, Storages, plain
 
 MOST_BYTES = 1 << 30
 MOST_HEADER = 32 << 20  # bytes of a list of tensors

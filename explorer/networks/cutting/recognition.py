@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from explorer.networks.special import CATAVGMAX, CATMAXAVG
+from explorer.networks.cutting.special import CATAVGMAX, CATMAXAVG
 from explorer.pooling import PLACES, POOLINGS, Pooling
 
 Pool = Callable[[Tensor], Tensor]

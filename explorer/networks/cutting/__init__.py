@@ -1,0 +1,1 @@
+"""How a model is run, watched and traced until the place is found where its global pooling lies."""

@@ -1,0 +1,1 @@
+"""Networks of torchvision and timm: which there are, how they are built, and their trained weights."""
