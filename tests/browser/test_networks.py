@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from playwright.sync_api import Locator, expect
 from safetensors.torch import save_file
-from torchvision.models import resnet18
 from torchvision.transforms import functional
 
 from explorer.wording import percent
+from tests.browser.stand_in import prepared, trained
 
 NAMES = ("daisy", "<img src=x onerror=alert(1)>", "roses", "sunflowers & co", "tulips")
 
@@ -30,10 +30,7 @@ class Own(NamedTuple):
 
 @pytest.fixture(scope="module")
 def own(examples, tmp_path_factory) -> Own:
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        model = resnet18(num_classes=5).eval()
-        torch.nn.init.normal_(model.fc.weight, std=0.3)
+    model = trained()
     file = tmp_path_factory.mktemp("own") / "<b>flowers.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, file)
     return Own(file, top_of(model, examples["cat"]))
@@ -42,9 +39,7 @@ def own(examples, tmp_path_factory) -> Own:
 @torch.no_grad()
 def top_of(model: torch.nn.Module, photo: Image.Image) -> list[tuple[str, str]]:
     """As torchvision evaluates its ResNet-18: short side 256, bilinear, the central 224 px, ImageNet's numbers."""
-    x = functional.center_crop(functional.resize(photo, 256), 224)
-    x = functional.normalize(functional.to_tensor(x), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    shares = model(x[None]).softmax(1)[0].tolist()
+    shares = model(prepared(photo)).softmax(1)[0].tolist()
     best = sorted(range(5), key=lambda index: -shares[index])
     return [(NAMES[index], percent(shares[index])) for index in best]
 
