@@ -23,6 +23,7 @@ from tests.explorer.own_models import (
     OWN,
     BranchOnATensor,
     Does,
+    GeM,
     Small,
     apart,
     inputs,
@@ -139,6 +140,16 @@ def test_a_network_small_enough_for_a_pencil_is_cut_where_the_pencil_cuts():
     assert split.head(pooled).tolist() == [[1.0, 3.0]]  # 2 * 1 - 1.5 + 0.5 and 4 * 1.5 - 3
     assert split.shape == (2, 4, 4)
     assert split.difference <= 1e-6
+
+
+@pytest.mark.parametrize(("pool", "key"), [(nn.AdaptiveAvgPool2d(1), "gap"), (nn.AdaptiveMaxPool2d(1), "gmp"),
+                                           (GeM(3.0), "gem")])
+def test_maps_that_hardly_differ_from_place_to_place_do_not_hide_the_pooling(pool, key):
+    model = seeded(lambda: Small(pool))
+    with torch.no_grad():
+        model.block[0].weight.mul_(1e-5)
+        model.block[0].bias.uniform_(0.5, 1.0)
+    assert network_of(model).pooling.key == key
 
 
 # What is not a pooling that is known

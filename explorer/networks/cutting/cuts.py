@@ -74,15 +74,35 @@ def by_tracing(model: nn.Module, example: Tensor) -> Iterator[Cut]:
         arrangement = arrangement_of(maps.value, example.shape[-2:])
         if arrangement is None:
             continue
-        recognised = _recognise(arrangement.maps(maps.value, example.shape[-2:]), pooled.value)
-        if recognised is None:
-            continue
         try:
+            recognised = _between(traced, maps, pooled, arrangement, example.shape[-2:])
+            if recognised is None:
+                continue
             head = _plain(_Head(after(traced, pooled.node), tuple(pooled.value.shape[1:])), pooled.value.flatten(1))
         except ValueError:
             continue
         backbone = _Backbone(before(traced, maps.node), arrangement, recognised.copies)
         yield Cut(backbone, recognised.pooling, head)
+
+
+def _between(
+    traced: fx.GraphModule, maps: Neck, pooled: Neck, arrangement: Arrangement, size: tuple[int, int]
+) -> Recognised | None:
+    """Which pooling leads from one neck to another, told on random maps: the example's may be all but constant.
+
+    Random maps are negative too, which a root may not bear; positive ones come second.
+    """
+    part, generator = after(traced, maps.node, pooled.node), torch.Generator().manual_seed(0)
+    for draw in (torch.randn, torch.rand):
+        given = draw(maps.value.shape, generator=generator)
+        try:
+            with torch.no_grad():
+                got = part.forward(given.clone())
+        except Exception:  # a model's Python may refuse numbers in any way
+            continue
+        if recognised := _recognise(arrangement.maps(given, size), got):
+            return recognised
+    return None
 
 
 def _pairs(found: list[Neck]) -> Iterator[tuple[Neck, Neck]]:

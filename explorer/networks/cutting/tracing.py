@@ -142,8 +142,8 @@ def before(traced: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
     return _module(traced, graph)
 
 
-def after(traced: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
-    """The part of a traced model that begins with a neck's tensor.
+def after(traced: fx.GraphModule, node: fx.Node, last: fx.Node | None = None) -> fx.GraphModule:
+    """The part of a traced model that begins with a neck's tensor, to the end or to another node's.
 
     Raises ValueError where it needs more than that, such as the size of an earlier tensor that is not the batch's.
     """
@@ -164,6 +164,9 @@ def after(traced: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
     for each in traced.graph.nodes:
         if begun and any(needed in known for needed in each.all_input_nodes):
             known[each] = graph.node_copy(each, bring)
+        if each is last:
+            graph.output(known[each])
+            break
         begun = begun or each is node
     return _module(traced, graph)
 
