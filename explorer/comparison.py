@@ -53,11 +53,6 @@ def entropy(weights: np.ndarray) -> float:
     return float(-terms.sum()) + 0.0  # not -0.0
 
 
-def effective_positions(weights: np.ndarray) -> float:
-    """How many positions an even map of the same entropy would have: 2 ** entropy, from 1 to H * W."""
-    return 2 ** entropy(weights)
-
-
 def positions_carrying(weights: np.ndarray, share: float = 0.8) -> int:
     """The fewest positions that carry at least that share (above 0, up to 1) of a map (H, W) with values >= 0.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import platform
 from typing import Any, NamedTuple
@@ -136,11 +135,6 @@ def numbers(outcome: Outcome, class_index: int, calibrated: bool = False) -> dic
         ],
         "versions": versions(),
     })
-
-
-def numbers_json(outcome: Outcome, class_index: int, calibrated: bool = False) -> str:
-    """`numbers` as strict JSON text: no NaN and no Infinity, ASCII throughout."""
-    return json.dumps(numbers(outcome, class_index, calibrated), indent=1, allow_nan=False) + "\n"
 
 
 def is_calibrated(outcome: Outcome, calibrated: bool) -> bool:
