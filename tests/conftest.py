@@ -12,6 +12,8 @@ from hypothesis import settings
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from explorer import POOLINGS, load_network, read_image
 from explorer.framing import Preprocessing
@@ -25,6 +27,20 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
 # The same examples each time, and no deadline: a busy machine is slow, not wrong.
 settings.register_profile("poolscope", deadline=None, derandomize=True)
 settings.load_profile("poolscope")
+
+
+class BrowserApart(LoadScopeScheduling):
+    """A machine has room for one browser and one app: one process runs all tests of them, the others the rest."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/browser" if file.startswith("tests/browser/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BrowserApart:
+    """By file, in the order of their names, the browser's first: they take longest."""
+    config.option.loadscopereorder = False
+    return BrowserApart(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -130,11 +130,11 @@ def _run_once(network: Network) -> None:
 @st.cache_resource(show_spinner=False, scope="session", on_release=lambda token: _left(token))
 def _presence(token: str) -> str:
     """Streamlit lets go of it when the connection is lost, and so we hear of that."""
-    _ABSENT.discard(token)
+    _ABSENT.pop(token, None)
     return token
 
 
-_ABSENT: set[str] = set()
+_ABSENT: dict[str, object] = {}  # each time that a session leaves is one of its own
 
 
 def still_here(token: str) -> None:
@@ -143,11 +143,11 @@ def still_here(token: str) -> None:
 
 
 def _left(token: str) -> None:
-    _ABSENT.add(token)
+    this_time = _ABSENT[token] = object()
 
     def end() -> None:
-        if token in _ABSENT:
-            _ABSENT.discard(token)
+        if _ABSENT.get(token) is this_time:
+            del _ABSENT[token]
             SHELF.let_go(token)
             _collect_for_a_while()
 

@@ -177,8 +177,7 @@ def _examples_and_network(current: Session, analysis: Analysis) -> None:
         )
         for name, words in EXAMPLES.items()
     ]
-    about = card(current, analysis.network, tuple(analysis.feature_maps.shape), analysis.seconds)
-    tree = el("div", el("div", *thumbnails, class_="examples"), about, class_="sidebar")
+    tree = el("div", el("div", *thumbnails, class_="examples"), card(current, analysis), class_="sidebar")
     board(tree, key="examples", on_pick=current.show_example)
 
 

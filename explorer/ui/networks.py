@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from explorer.analysis import Analysis
 from explorer.errors import ExplorerError
 from explorer.framing import Preprocessing
 from explorer.networks import BUNDLED, Network
@@ -170,11 +171,12 @@ def _side_by_side(poolings: tuple[str, ...], network: Network, native: str) -> t
 # The card.
 
 
-def card(current: Session, network: Network, maps: tuple[int, ...], seconds: float) -> Node:
+def card(current: Session, analysis: Analysis) -> Node:
     """What the network is, what it wants of its input, and how exact its answers are."""
-    channels, rows, columns = maps
+    network, (channels, rows, columns) = analysis.network, analysis.feature_maps.shape
     pooling = POOLINGS.get(network.pooling.key, network.pooling) if network.pooling else None
-    through = [f"{channels:,} × {rows} × {columns}"]
+    maps = f"{channels:,} × {rows} × {columns}"
+    through = [f"{analysis.layer_name}, {maps}", "…"] if analysis.layer else [maps]
     through += [pooling.label(**network.pooling_parameters), head_in_words(network.head)] if pooling else []
     return el(
         "div",
@@ -187,7 +189,7 @@ def card(current: Session, network: Network, maps: tuple[int, ...], seconds: flo
            else f"{network.reason} Its answer: {network.activation}."),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if current.choices.network in current.edited else "")),
-        el("p", f"one forward pass, {seconds * 1000:.0f} ms"),
+        el("p", f"{'the way there' if analysis.layer else 'one forward pass'}, {analysis.seconds * 1000:.0f} ms"),
         class_="card",
     )
 

@@ -49,11 +49,9 @@ DRAWN = {"Explore": ".answers", "Feature maps": ".wall canvas", "Poolings": ".di
 expect.set_options(timeout=PATIENCE * 1000)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """A browser on a busy machine may be seconds late: a test of it fails when it fails three times, never once."""
-    for item in items:
-        if "tests/browser/" in item.path.as_posix():
-            item.add_marker(pytest.mark.flaky(reruns=2))
+    item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 class Server:

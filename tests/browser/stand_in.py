@@ -6,6 +6,7 @@ photos, without which random convolutions tell nothing apart). What is trained i
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,18 @@ from torch.nn import functional
 from torchvision.models import resnet18
 from torchvision.transforms import functional as pictures
 
-FLOWERS = Path(__file__).resolve().parents[3] / "shared" / "data" / "flowers" / "train"
 CLASSES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 EACH = 12  # photos a class
 
 
 def photos() -> tuple[list[Image.Image], Tensor]:
-    """Some photos of each flower, and which they show; drawn patterns where the photos are not at hand."""
+    """Some photos of each flower, and which they show: of POOLSCOPE_FLOWERS, a folder with one of photos for each.
+
+    Without it they are drawn patterns, as many and as different.
+    """
     labels = torch.arange(len(CLASSES)).repeat_interleave(EACH)
-    if FLOWERS.is_dir():
-        files = [file for name in CLASSES for file in sorted((FLOWERS / name).iterdir())[:EACH]]
+    if folder := os.environ.get("POOLSCOPE_FLOWERS"):
+        files = [file for name in CLASSES for file in sorted((Path(folder) / name).iterdir())[:EACH]]
         return [Image.open(file).convert("RGB") for file in files], labels
     chance = np.random.default_rng(0)
     y, x = np.mgrid[:256, :256]

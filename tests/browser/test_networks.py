@@ -31,7 +31,7 @@ class Own(NamedTuple):
 @pytest.fixture(scope="module")
 def own(examples, tmp_path_factory) -> Own:
     model = trained()
-    file = tmp_path_factory.mktemp("own") / "<b>flowers.safetensors"
+    file = tmp_path_factory.mktemp("own") / f"<b>flowers{'_of_mine' * 8}.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, file)
     return Own(file, top_of(model, examples["cat"]))
 
@@ -90,6 +90,7 @@ def test_an_own_checkpoint_is_guessed_named_and_answers_as_torchvision_says_in_i
     expect(card).to_contain_text("512 × 7 × 7 → GAP → Linear → 5 classes")
     expect(card.locator("strong")).to_contain_text("<b>flowers")
     assert here.find("img[src=x], [onerror], .card b").count() == 0
+    assert here.find(".sidebar").evaluate("sidebar => sidebar.scrollWidth <= sidebar.clientWidth")
     assert re.fullmatch("file-[0-9a-f]{12}", here.link["network"])
     assert here.notices() == []
     link = here.link
