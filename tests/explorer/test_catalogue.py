@@ -18,6 +18,7 @@ from explorer.framing import frame
 from explorer.networks.bundled import imagenet_class_names
 from explorer.networks.known.blueprints import Unfilled, build, describe, new_module
 from explorer.networks.known.catalogue import (
+    FAMILIAR,
     Known,
     identify,
     search,
@@ -120,7 +121,10 @@ def test_exact_then_prefix_then_the_rest():
 
 def test_nothing_finds_all_and_nonsense_nothing():
     assert search("", "torchvision") == list(torchvision_names())
-    assert search(" -_ ", "timm") == list(timm_names())
+    assert sorted(search("", "timm")) == sorted(timm_names())
+    assert search("", "timm")[:2] == ["resnet50.a1_in1k", "resnet18.a1_in1k"], "and not the first by the alphabet"
+    assert set(FAMILIAR) <= set(timm.list_models(pretrained=True))
+    assert search(" -_ ", "timm") == search("", "timm")
     assert search("no such network", "timm") == []
     with pytest.raises(ParameterError, match="torchvision, timm"):
         search("resnet", "keras")

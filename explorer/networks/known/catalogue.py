@@ -44,6 +44,14 @@ class Known:
         return f"{self.architecture}.{self.tag}" if self.tag else self.architecture
 
 
+# Of timm's many, those to begin with: one of each family that people ask about.
+FAMILIAR = (
+    "resnet50.a1_in1k", "resnet18.a1_in1k", "convnext_tiny.fb_in22k_ft_in1k", "efficientnet_b0.ra_in1k",
+    "mobilenetv3_small_100.lamb_in1k", "mobilenetv2_100.ra_in1k", "densenet121.ra_in1k", "regnety_016.tv2_in1k",
+    "repvgg_a2.rvgg_in1k", "resnet50_clip.openai", "vit_tiny_patch16_224.augreg_in21k_ft_in1k",
+)
+
+
 @cache
 def torchvision_names() -> tuple[str, ...]:
     """torchvision's classification networks, such as "resnet50"."""
@@ -70,7 +78,7 @@ def search(text: str, source: str) -> list[str]:
     short ones first, and of one architecture its usual weights.
 
     Args:
-        text: what a person typed; nothing finds all.
+        text: what a person typed; nothing finds all, of timm's the familiar ones first.
         source: one of `SOURCES`.
 
     Raises ParameterError for an unknown source.
@@ -81,7 +89,7 @@ def search(text: str, source: str) -> list[str]:
     words = [_letters(word) for word in text.lower().removeprefix(f"{source}/").split()]
     words = [word for word in words if word]
     if not words:
-        return list(names)
+        return [*(name for name in FAMILIAR if name in names), *(name for name in names if name not in FAMILIAR)]
     whole = "".join(words)
 
     def rank(name: str) -> tuple[int, int, str, bool]:
