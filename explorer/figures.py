@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -170,6 +170,37 @@ def path(
     figure.update_yaxes(range=[0, 102], ticksuffix="%", dtick=25)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "yref": "container", "y": 0, "x": 0})
     return figure
+
+
+def curves(
+    shares: np.ndarray, lines: Mapping[str, np.ndarray], controls: Sequence[str], x_name: str, y_name: str
+) -> go.Figure:
+    """Several curves over the same shares; controls are grey and dashed.
+
+    Args:
+        shares: (n,), from 0 to 1.
+        lines: (n,) each, by name, from 0 to 1.
+        controls: names of those that are there to compare with.
+        x_name, y_name: of the axes.
+
+    Raises:
+        ParameterError: a line has not as many numbers as there are shares.
+    """
+    shares = np.asarray(shares, dtype=np.float64)
+    figure, coloured, dashes = _quiet(320), iter(_CLASSES), iter(_DASHES[1:] * len(lines))
+    for name, values in lines.items():
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != shares.shape:
+            raise ParameterError(f"The curve has shape {values.shape} and the shares {shares.shape}; expected (n,) "
+                                 "each.")
+        is_control = name in controls
+        style = {"color": _GREY, "dash": next(dashes), "width": 1.5} if is_control else {
+            "color": next(coloured, _ACCENT), "width": 2.5}
+        figure.add_scatter(x=shares, y=values, mode="lines", line=style, name=_text(name),
+                           hovertemplate=f"{_text(name)}<br>%{{x:.0%}}: %{{y:.1%}}<extra></extra>")
+    figure.update_xaxes(title=_text(x_name), tickformat=".0%", range=[0, 1])
+    figure.update_yaxes(title=_text(y_name), tickformat=".0%", rangemode="tozero")
+    return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.28, "x": 0})
 
 
 def _round_numbers(values: np.ndarray) -> list[float]:

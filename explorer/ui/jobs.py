@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -46,6 +47,10 @@ class Job:
                 self._thread = threading.Thread(target=self._run, daemon=True)
                 self._thread.start()
         return self.ended
+
+    def leave(self) -> None:
+        """Stop it now, unless somebody else asks."""
+        self._asked = -math.inf
 
     def _run(self) -> None:
         try:

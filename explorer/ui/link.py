@@ -25,7 +25,9 @@ MAP_KINDS = {"evidence": "Evidence", "cams": "CAM methods", "votes": "Votes",
              "attention": "Class token's attention"}
 LARGEST_BOX = 95  # percent of the maximum
 MOST_CLASSES = 5
-STAGES = ("Explore", "Feature maps", "Poolings", "Activation maps")  # pages that can be presented
+QUESTIONS = {"against": "A against B", "without": "Without this part", "flip": "What flips it",
+             "trust": "How far to trust it", "stable": "How stable it is", "finer": "Finer"}
+STAGES = ("Explore", "Feature maps", "Poolings", "Activation maps", "Why")  # pages that can be presented
 _STEP = 32  # px between the sizes to choose from, or the next multiple of the network's stride
 _OWN_FILE = re.compile(OWN_FILE + "[0-9a-f]{12}")
 _LAYER = re.compile(r"[A-Za-z0-9_.]{1,120}")
@@ -51,6 +53,7 @@ class Choices:
             is followed.
         maps, classes, methods, box: Activation maps: what is shown, of which classes (none: the likeliest three), by
             which CAM methods, and the share of the maximum, in percent, from which a position is in the box.
+        rival, ask: Why: the class that is compared with (None: the likeliest other one), and which question is asked.
     """
 
     network: str = "efficientnet_lite0"
@@ -76,6 +79,8 @@ class Choices:
     classes: tuple[int, ...] = ()
     methods: tuple[str, ...] = ("cam", "grad_cam", "layer_cam")
     box: int = 20
+    rival: int | None = None
+    ask: str = "against"
 
 
 @dataclass(frozen=True)
@@ -198,13 +203,15 @@ FIELDS = (
     Field("show", _one_of(KINDS), pages=("Feature maps",)),
     Field("channel", _number, pages=("Feature maps", "Poolings")),
     Field("beside", _number, pages=("Feature maps",)),
-    Field("poolings", _several(_pooling, FEWEST, MOST), _joined, pages=("Poolings", "Activation maps")),
+    Field("poolings", _several(_pooling, FEWEST, MOST), _joined, pages=("Poolings", "Activation maps", "Why")),
     Field("pair", _several(lambda text: int(_one_of(("0", "1", "2", "3"))(text)), 2, 2), _joined, pages=("Poolings",)),
     Field("path", _one_of(tuple(key for key, each in POOLINGS.items() if each.parameter)), pages=("Poolings",)),
     Field("maps", _one_of(MAP_KINDS), pages=("Activation maps",)),
     Field("classes", _several(_number, 1, MOST_CLASSES), _joined, pages=("Activation maps",)),
     Field("methods", _several(_one_of(CAM_METHODS), 1, MOST), _joined, pages=("Activation maps",)),
     Field("box", _percent, pages=("Activation maps",)),
+    Field("rival", _number, pages=("Why",)),
+    Field("ask", _one_of(QUESTIONS), pages=("Why",)),
 )
 
 

@@ -140,7 +140,7 @@ def _of_another(chosen: Choices, before: Fitted, network: Network, asked: frozen
             known = index is not None and index < len(before.class_names)
             return places.get(before.class_names[index]) if known else None
 
-        changes["class_index"] = same_class(chosen.class_index)
+        changes["class_index"], changes["rival"] = same_class(chosen.class_index), same_class(chosen.rival)
         changes["classes"] = tuple(index for index in map(same_class, chosen.classes) if index is not None)
     if chosen.pooling == before.native or _key(chosen.pooling) not in network.poolings:
         changes["pooling"] = native

@@ -78,6 +78,7 @@ class Session:
         fitted: what the choices were made to fit last, see explorer.ui.networks.
         good: the network that was shown last without trouble.
         picking: which network is being chosen in a dialog: "network", "against" or "" for none.
+        stopped: long computations that this person stopped.
     """
 
     choices: Choices = field(default_factory=Choices)
@@ -101,6 +102,7 @@ class Session:
     fitted: Fitted = field(default_factory=Fitted)
     good: str = Choices.network
     picking: str = ""
+    stopped: set[str] = field(default_factory=set)
 
     def choose(self, **changes: object) -> None:
         """Change some choices."""
@@ -167,7 +169,7 @@ class Session:
     def _show(self, photo: Photo) -> None:
         self.photo = photo
         self.choose(example=photo.example, photo="" if photo.example else photo.name, class_index=None,
-                    classes=(), region=None)
+                    classes=(), region=None, rival=None)
 
     def take_notices(self) -> list[str]:
         """The sentences to show once."""

@@ -29,8 +29,9 @@ from tests.pages.classifiers import (
 )
 from tests.pages.clicks import pick, use
 
-EXPLORE, CHANNELS, POOLS, MAPS, METHOD = PAGES = (
-    "app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py", "pages/7_Method.py")
+EXPLORE, CHANNELS, POOLS, MAPS, WHY, METHOD = PAGES = (
+    "app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py", "pages/4_Why.py",
+    "pages/7_Method.py")
 
 
 @pytest.fixture(scope="module")

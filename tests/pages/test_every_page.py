@@ -18,10 +18,11 @@ from tests.pages.arithmetic import softmax
 from tests.pages.boards import boards, control, figures, is_plain_sentence, notices, told, viewers
 from tests.pages.clicks import pick, upload, use
 
-EXPLORE, CHANNELS, POOLS, MAPS, METHOD = PAGES = (
-    "app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py", "pages/7_Method.py")
-TITLES = dict(zip(PAGES, ("Explore", "Feature maps", "Poolings", "Activation maps", "Method"), strict=True))
-VIEWER = {EXPLORE: "evidence", CHANNELS: "channel_map", POOLS: "evidence", MAPS: "grid"}
+EXPLORE, CHANNELS, POOLS, MAPS, WHY, METHOD = PAGES = (
+    "app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py", "pages/4_Why.py",
+    "pages/7_Method.py")
+TITLES = dict(zip(PAGES, ("Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Method"), strict=True))
+VIEWER = {EXPLORE: "evidence", CHANNELS: "channel_map", POOLS: "evidence", MAPS: "grid", WHY: "against"}
 ESPRESSO, TENCH = 967, 0
 EVERYWHERE = {"network": "efficientnet_lite0", "example": "coffee", "class": "0", "pooling": "gem:p=4",
               "framing": "squash", "size": "160", "calibrated": "0", "region": "1,0,3,2"}
@@ -29,10 +30,11 @@ OWN = {
     EXPLORE: {}, METHOD: {},
     CHANNELS: {"rank": "spread", "show": "paying", "channel": "437", "beside": "12"},
     POOLS: {"channel": "437", "poolings": "gmp,lse:r=2", "pair": "1,0", "path": "mixed"},
+    WHY: {"rival": "7", "poolings": "gmp,lse:r=2"},
     MAPS: {"poolings": "gmp,lse:r=2", "classes": "0,7", "maps": "evidence", "box": "55"},
 }
 # Each page after each other one, once.
-TOUR = [PAGES[int(n)] for n in "010203041213142324340"]
+TOUR = [PAGES[int(n)] for n in "0102030405121314152324253435450"]
 
 
 def everything(page) -> dict:
@@ -60,7 +62,7 @@ def test_a_link_to_a_page_is_kept_as_it_is(path, open_page):
 
 def test_each_page_has_its_own_link_and_is_what_a_newcomer_with_that_link_sees_in_any_order(open_page):
     page, fresh = open_page(EXPLORE, **link_of(EXPLORE)), {path: open_page(path, **link_of(path)) for path in PAGES}
-    for path in (CHANNELS, POOLS, MAPS):  # choose what each page has to choose
+    for path in (CHANNELS, POOLS, MAPS, WHY):  # choose what each page has to choose
         page.switch_page(path)
         page.query_params = dict(link_of(path))
         page.run()
@@ -245,7 +247,7 @@ def test_a_photo_of_extreme_shape_is_shown_with_finite_numbers(path, size, open_
     for viewer in viewers(page).values():
         assert viewer["size"] == list(size)
         assert all(np.isfinite(shown.values).all() for shown in viewer.maps.values())
-    assert figures(page) or path in (EXPLORE, MAPS)
+    assert figures(page) or path in (EXPLORE, MAPS, WHY)
 
 
 @pytest.mark.parametrize(("path", "side", "grid"), [
@@ -289,6 +291,8 @@ def test_a_photo_of_one_colour_is_shown_with_its_numbers(path, colour, open_page
     assert page.query_params["class"] == str(first)
     shown = next(iter(viewers(page)[VIEWER[path]].maps.values()))
     wanted = seen.maps[int(shown.id.partition(".")[2])] if path == CHANNELS else seen.cells(first)
+    if path == WHY:  # against the runner-up
+        wanted = wanted - seen.cells(seen.best(2)[1])
     np.testing.assert_allclose(shown.values, wanted, atol=2e-5 + shown.step)
 
 

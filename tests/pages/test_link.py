@@ -14,8 +14,8 @@ from explorer.ui import link
 from explorer.ui.link import Choices, as_query, read, read_view, written
 from tests.pages.boards import is_plain_sentence
 
-EXPLORE, CHANNELS, COMPARED, MAPS, METHOD = "Explore", "Feature maps", "Poolings", "Activation maps", "Method"
-PAGES = (EXPLORE, CHANNELS, COMPARED, MAPS, METHOD)
+EXPLORE, CHANNELS, COMPARED, MAPS, WHY, METHOD = PAGES = (
+    "Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Method")
 EVERYWHERE = ("network", "pooling", "framing", "size", "calibrated")
 METHODS = ("cam", "grad_cam", "grad_cam_plus_plus", "xgrad_cam", "hires_cam", "layer_cam", "eigen_cam",
            "ablation_cam", "score_cam", "finer_cam")
@@ -29,15 +29,16 @@ UNUSUAL = [
     ("layer", PAGES, "features.7", "features.7"), ("layer", PAGES, "layer3", "layer3"),
     ("calibrated", PAGES, False, "0"),
     ("region", PAGES, (1, 2, 3, 4), "1,2,3,4"), ("region", PAGES, (0, 0, 0, 0), "0,0,0,0"),
-    ("present", (EXPLORE, CHANNELS, COMPARED, MAPS), True, "1"),
+    ("present", (EXPLORE, CHANNELS, COMPARED, MAPS, WHY), True, "1"),
     ("rank", (CHANNELS,), "spread", "spread"), ("show", (CHANNELS,), "silent", "silent"),
     ("channel", (CHANNELS, COMPARED), 437, "437"), ("channel", (CHANNELS, COMPARED), 0, "0"),
     ("beside", (CHANNELS,), 12, "12"), ("beside", (CHANNELS,), 0, "0"),
-    ("poolings", (COMPARED, MAPS), ("gap", "gem:p=5", "lse", "topk"), "gap,gem:p=5,lse,topk"),
-    ("poolings", (COMPARED, MAPS), ("gem", "gem:p=5"), "gem,gem:p=5"), ("pair", (COMPARED,), (2, 0), "2,0"),
+    ("poolings", (COMPARED, MAPS, WHY), ("gap", "gem:p=5", "lse", "topk"), "gap,gem:p=5,lse,topk"),
+    ("poolings", (COMPARED, MAPS, WHY), ("gem", "gem:p=5"), "gem,gem:p=5"), ("pair", (COMPARED,), (2, 0), "2,0"),
     ("path", (COMPARED,), "attention", "attention"), ("maps", (MAPS,), "votes", "votes"),
     ("classes", (MAPS,), (281, 7), "281,7"), ("methods", (MAPS,), ("score_cam",), "score_cam"),
     ("box", (MAPS,), 95, "95"), ("box", (MAPS,), 1, "1"),
+    ("rival", (WHY,), 0, "0"), ("rival", (WHY,), 652, "652"), ("ask", (WHY,), "flip", "flip"),
 ]
 
 # For each field what nobody can have meant; every field has some.
@@ -65,6 +66,8 @@ BAD = [
     ("classes", ["", "x", "1,2,3,4,5,6", "-1", "1,,2"]),
     ("methods", ["", "smooth_grad", "cam,grad_cam,layer_cam,eigen_cam,score_cam", "CAM", "cam,"]),
     ("box", ["", "0", "96", "100", "-5", "20%", "x"]),
+    ("rival", ["", "x", "-1", "1.5", "999999999"]),
+    ("ask", ["", "why", "Flip"]),
 ]
 HTML = "<img src=x onerror=alert(1)>"
 ALL_BAD = [(name, text) for name, texts in BAD for text in [*texts, HTML, " ", "null"]
@@ -73,7 +76,7 @@ ALL_BAD = [(name, text) for name, texts in BAD for text in [*texts, HTML, " ", "
 
 def page_of(name: str) -> str:
     """A page whose links carry the field."""
-    return next(page for page in (EXPLORE, CHANNELS, COMPARED, MAPS)
+    return next(page for page in PAGES
                 if name in EVERYWHERE or name in as_query(Choices(**{name: unusual(name)}), 0, page))
 
 

@@ -33,7 +33,7 @@ from tests.pages.clicks import pick
 
 HTML = "<img src=x onerror=alert(1)>"
 PAGES = ("app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py",
-         "pages/7_Method.py")
+         "pages/4_Why.py", "pages/7_Method.py")
 GAP, GMP, FLAT, LOOSE, GREY = SMALL = ("torchvision/resnet18", "timm/resnet50.a1_in1k", "torchvision/alexnet",
                                        "torchvision/vgg11", "torchvision/squeezenet1_1")
 

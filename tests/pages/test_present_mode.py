@@ -14,10 +14,11 @@ from tests.pages.arithmetic import fewest_carrying
 from tests.pages.boards import boards, control, is_plain_sentence, notices, told, viewers
 from tests.pages.clicks import upload, use
 
-EXPLORE, CHANNELS, POOLS, MAPS, METHOD = (
-    "app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py", "pages/7_Method.py")
-STAGES = (EXPLORE, CHANNELS, POOLS, MAPS)
-VIEWER = {EXPLORE: "evidence", CHANNELS: "channel_map", POOLS: "evidence", MAPS: "grid"}
+EXPLORE, CHANNELS, POOLS, MAPS, WHY, METHOD = (
+    "app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py", "pages/4_Why.py",
+    "pages/7_Method.py")
+STAGES = (EXPLORE, CHANNELS, POOLS, MAPS, WHY)
+VIEWER = {EXPLORE: "evidence", CHANNELS: "channel_map", POOLS: "evidence", MAPS: "grid", WHY: "against"}
 TENCH = 0
 
 

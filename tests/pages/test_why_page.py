@@ -1,0 +1,240 @@
+"""Why, without a browser: what each question shows, against numpy; bad links, stops, and what cannot be asked."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from PIL import ImageFilter
+
+from explorer import analyse
+from explorer.errors import StoppedError
+from explorer.framing import frame
+from explorer.ui.why import stable
+from explorer.wording import percent, plain, signed
+from tests.pages.boards import boards, control, is_plain_sentence, notices, viewers
+from tests.pages.clicks import pick, use
+
+WHY = "pages/4_Why.py"
+HELMET, BOBSLED = 560, 450
+POOLINGS = ("gap", "gmp", "gem", "lse", "topk", "mixed", "softpool", "attention")
+
+
+def done(page, key: str, patience: float = 120):
+    """The page once a long computation has put that board there; the browser asks it again and again likewise."""
+    end = time.monotonic() + patience
+    while key not in boards(page):
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.2)
+        page.run()
+        assert not page.exception
+    return boards(page)[key]
+
+
+# The head.
+
+
+def test_the_question_is_of_the_answer_and_its_runner_up_and_the_summary_is_made_from_numbers(open_page, measured):
+    page, seen = open_page(WHY), measured()
+    first, second = seen.best(2)
+    assert (first, second) == (HELMET, BOBSLED)
+    head = boards(page)["headline"]
+    assert head.one("h1").text == "Why football helmet and not bobsled?"
+    shares, cells = seen.probabilities(), seen.cells(first)
+    assert f"It says football helmet ({percent(shares[first])}), ahead of bobsled ({percent(shares[second])})." in (
+        head.text)
+    running = np.cumsum(np.sort(np.maximum(cells, 0), axis=None)[::-1]) / cells[cells > 0].sum()
+    count = int((running < 0.5).sum()) + 1
+    assert ("One", "Two", "Three", "Four", "Five", "Six", "Seven")[count - 1] + " of 49 positions" in head.text
+    assert f"carry {percent(running[count - 1])} of what speaks for it" in head.text
+    difference = seen.paid(first) - seen.paid(second)
+    rising = np.cumsum(np.sort(np.maximum(difference, 0))[::-1])
+    assert f"{int((rising < rising[-1] / 2).sum()) + 1} of 1,280 channels carry half" in head.text
+    logits = seen.logits()
+    assert f"It is {plain(logits[first] - logits[second])} logits ahead of bobsled" in head.text
+
+
+def test_each_number_of_the_summary_leads_to_where_it_comes_from(open_page):
+    page = open_page(WHY)
+    numbers = boards(page)["headline"].all("button")
+    assert len(numbers) >= 6
+    assert {each.pick for each in numbers} <= {"against", "without", "stable"}
+    pick(page, "headline", "without")
+    assert page.query_params["ask"] == "without"
+    assert "probed" in boards(page)
+
+
+def test_without_the_positions_that_carry_it_the_photo_says_what_the_summary_says(open_page, network, examples):
+    seen = analyse(network, examples["astronaut"])
+    cells = seen.under().evidence(HELMET).cells.numpy()
+    order = np.argsort(-cells, axis=None)
+    count = int((np.cumsum(np.sort(np.maximum(cells, 0), axis=None)[::-1]) < cells[cells > 0].sum() / 2).sum()) + 1
+    photo = examples["astronaut"].copy()
+    blurred = photo.filter(ImageFilter.GaussianBlur(0.5 * 448 / 7))
+    for place in order[:count]:
+        row, column = divmod(int(place), 7)
+        box = (32 + column * 64, 32 + row * 64, 96 + column * 64, 96 + row * 64)
+        photo.paste(blurred.crop(box), box)
+    shares = network(frame(photo, network.preprocessing)[0]).softmax(1)[0]
+    says = f"With them blurred out of the photo it says {network.class_names[int(shares.argmax())]} "
+    assert f"{says}({percent(float(shares.max()))})" in boards(open_page(WHY))["headline"].text
+
+
+def test_another_rival_is_chosen_by_a_chip_and_the_two_are_turned_around(open_page):
+    page = open_page(WHY)
+    chips = boards(page)["rivals"].all("chip")
+    assert [each.attributes["aria-pressed"] for each in chips].count("true") == 1
+    pick(page, "rivals", chips[2].pick)
+    assert page.query_params["rival"] == str(chips[2].pick)
+    pick(page, "rivals", "turn")
+    assert (page.query_params["class"], page.query_params["rival"]) == (str(chips[2].pick), str(HELMET))
+    assert "and not football helmet?" in boards(page)["headline"].text
+
+
+@pytest.mark.parametrize("link", [{"rival": "99999"}, {"rival": "-1"}, {"rival": "x"}, {"ask": "nonsense"}])
+def test_a_bad_part_of_a_link_is_one_sentence(link, open_page):
+    page = open_page(WHY, **link)
+    assert not page.exception
+    (sentence,) = notices(page)
+    assert is_plain_sentence(sentence)
+    assert boards(page)["headline"].one("h1").text == "Why football helmet and not bobsled?"
+
+
+def test_a_class_is_never_compared_with_itself(open_page):
+    page = open_page(WHY, rival=str(HELMET), **{"class": str(HELMET)})
+    assert not page.exception
+    assert boards(page)["headline"].one("h1").text == "Why football helmet and not bobsled?"
+
+
+# A against B.
+
+
+@pytest.mark.parametrize("pooling", ["gap", "gmp", "gem:p=4", "attention"])
+def test_the_map_is_the_evidence_of_one_less_that_of_the_other_and_sums_to_the_difference(pooling, open_page, measured):
+    page, seen = open_page(WHY, pooling=pooling, rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
+    shown = viewers(page)["against"].chosen
+    wanted = seen.cells(HELMET, pooling) - seen.cells(BOBSLED, pooling)
+    np.testing.assert_allclose(shown.values, wanted, atol=2e-4 + shown.step)
+    logits = seen.logits(pooling)
+    assert shown.lines[0].startswith(f"{signed(logits[HELMET] - logits[BOBSLED])} = ")
+    assert shown.badge.startswith("exact, residual ")
+
+
+def test_the_difference_under_each_pooling_stands_beside_the_photo_and_a_click_follows_it(open_page, measured):
+    page, seen = open_page(WHY, rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
+    rows = [each for each in boards(page)["account"].all("button") if each.pick[0] == "pooling"]
+    assert [each.pick[1] for each in rows] == list(POOLINGS)
+    for row, key in zip(rows, POOLINGS, strict=True):
+        logits = seen.logits(key)
+        assert row.texts("span")[1:] == [signed(logits[HELMET] - logits[BOBSLED]), seen.names[int(logits.argmax())]]
+    pick(page, "account", rows[1].pick)
+    assert page.query_params["pooling"] == "gmp"
+    assert any(shown.id == "parting" for shown in viewers(page)["against"].maps.values())
+
+
+def test_the_channels_that_decide_are_those_whose_contributions_differ_most(open_page, measured):
+    page, seen = open_page(WHY, rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
+    difference = seen.paid(HELMET) - seen.paid(BOBSLED)
+    wanted = np.argsort(-np.abs(difference), kind="stable")[:6]
+    tiles = boards(page)["account"].all("tile")
+    assert [each.pick for each in tiles] == [["channel", int(channel)] for channel in wanted]
+    assert [each.texts("strong")[1] for each in tiles] == [signed(difference[channel]) for channel in wanted]
+
+
+# Without this part.
+
+
+def test_the_three_numbers_of_a_box_are_its_evidence_and_what_is_said_without_it(open_page, measured):
+    page, seen = open_page(WHY, ask="without", region="4,3,6,5", **{"class": str(HELMET)}), measured()
+    ways = {each.texts("span")[0]: each for each in boards(page)["probed"].all("way")}
+    assert ways["It holds"].one("strong").text == signed(seen.cells(HELMET)[4:7, 3:6].sum())
+    rest = np.ones((7, 7), bool)
+    rest[4:7, 3:6] = False
+    logits = seen.weight @ seen.maps[:, rest].mean(1) + seen.bias
+    before, after = seen.logits()[HELMET], logits[HELMET]
+    assert ways["Ignored by the pooling"].one("strong").text == signed(after - before)
+    assert f"it says {seen.names[int(logits.argmax())]}" in ways["Ignored by the pooling"].text
+    assert {"Taken out: blur", "Taken out: mean", "Taken out: inpaint"} <= set(ways)
+    assert len(boards(page)["probed"].all("img")) == 3
+
+
+def test_a_box_that_is_dragged_is_asked_about_and_let_go_of(open_page):
+    page = open_page(WHY, ask="without")
+    assert "6 of 49 positions that carry half" in boards(page)["probed"].text
+    use(page, "without", "region", {"positions": [0, 0, 1, 1], "map": None, "pixels": [0, 0, 1, 1]})
+    assert page.query_params["region"] == "0,0,1,1"
+    assert "the 4 of 49 positions in your box" in boards(page)["probed"].text
+    pick(page, "let_go", "clear")
+    assert "region" not in page.query_params
+
+
+# What takes a while.
+
+
+def test_what_flips_it_is_found_beside_the_page_and_shown(open_page):
+    page = open_page(WHY, ask="flip")
+    found = done(page, "flips")
+    assert "it says" in found.text
+    assert "it still says football helmet" in found.text
+    assert len(found.all("img")) == 4
+
+
+def test_a_long_computation_is_stopped_and_started_again(open_page, monkeypatch):
+    asked = []
+
+    def slow(*args, progress, stop, **options):
+        asked.append(1)
+        while not stop():
+            time.sleep(0.01)
+        raise StoppedError("Stopped.")
+
+    monkeypatch.setattr(stable, "stability", slow)
+    page = open_page(WHY, ask="stable", example="rocket")
+    (button,) = (each for each in page.button if each.label == "Stop")
+    button.click().run()
+    assert not page.exception
+    (again,) = (each for each in page.button if each.label == "Start again")
+    assert any("Stopped before it was done." in board.text for board in boards(page).values())
+    count = len(asked)
+    page.run()
+    assert len(asked) == count, "it stays stopped"
+    again.click().run()
+    end = time.monotonic() + 10
+    while len(asked) == count and time.monotonic() < end:
+        time.sleep(0.05)
+        page.run()
+    assert len(asked) > count
+
+
+def test_stability_is_shown_for_each_pooling_and_each_kind_of_change(open_page):
+    page = open_page(WHY, ask="stable", poolings="gap,gmp")
+    found = done(page, "stable")
+    assert "GAP: The answer " in found.text
+    bars = found.all("changes")
+    assert len(bars) % 6 == 0
+    assert all(node.attributes["role"] == "img" for node in bars)
+
+
+def test_stitched_evidence_stands_beside_the_evidence_as_it_is_on_one_scale(open_page, measured):
+    page, seen = open_page(WHY, ask="finer", rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
+    done(page, "finer_note")
+    coarse, fine, tips, _ = viewers(page)["finer"].maps.values()
+    assert coarse.values.shape == fine.values.shape == (28, 28)
+    assert coarse.scale == fine.scale
+    cells = seen.cells(HELMET)
+    np.testing.assert_allclose(coarse.values.reshape(7, 4, 7, 4).sum((1, 3)), cells, atol=1e-4 + 16 * coarse.step)
+    against = cells - seen.cells(BOBSLED)
+    np.testing.assert_allclose(tips.values.reshape(7, 4, 7, 4).sum((1, 3)), against, atol=1e-4 + 16 * tips.step)
+
+
+# Other networks.
+
+
+def test_where_nothing_can_be_taken_apart_the_questions_that_need_no_evidence_are_asked(open_page):
+    page = open_page(WHY, layer="blocks.4")
+    assert not page.exception
+    assert "gradients" in boards(page)["headline"].text
+    assert control(page, "ask").value == "without"
+    ways = [each.texts("span")[0] for each in boards(page)["probed"].all("way")]
+    assert ways == ["Taken out: blur", "Taken out: mean", "Taken out: inpaint"]
