@@ -59,7 +59,7 @@ def test_nothing_scrolls_sideways_on_a_telephone(visit):
     for path, link in (("/", {}), ("/", {"example": "cat_and_coffee", "pooling": "topk", "region": "1,1,2,2"}),
                        ("/Feature_maps", {"beside": "3"}), ("/Poolings", {"poolings": "gap,gem:p=5,topk,lse"}),
                        ("/Activation_maps", {}), ("/Activation_maps", {"maps": "votes"}), ("/Method", {}),
-                       ("/", {"present": "1"})):
+                       ("/Why", {}), ("/Why", {"ask": "without"}), ("/", {"present": "1"})):
         here.go(path, **link)
         assert here.page.evaluate(SIDEWAYS) == [0, 0, 0], path
         assert here.page.evaluate(TOO_WIDE) == [], path
@@ -96,6 +96,7 @@ def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
     for path, link in (("/", {"pooling": "gmp", "region": "1,1,1,1"}), ("/", {"pooling": "median", "calibrated": "0"}),
                        ("/Feature_maps", {"beside": "3"}), ("/Poolings", {"channel": "5"}), ("/Activation_maps", {}),
                        ("/Activation_maps", {"maps": "votes"}), ("/Activation_maps", {"maps": "cams"}),
+                       ("/Why", {}), ("/Why", {"ask": "without", "pooling": "gmp"}),
                        ("/", {"present": "1"}), ("/Method", {})):
         here.go(path, **link)
         here.page.evaluate(AXE.read_text(encoding="utf-8"))
@@ -118,6 +119,9 @@ def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
                               ".viewer canvas >> nth=0")),
     ("/Activation_maps", {"maps": "votes"}, (".headline", ".viewer canvas >> nth=0", ".viewer canvas >> nth=2",
                                              ".viewer .legend", ".note >> nth=0")),
+    ("/Why", {}, (".headline", ".chips", ".viewer canvas >> nth=0", ".viewer .legend", ".viewer .lines",
+                  ".difference >> nth=8", ".channels .tile >> nth=0")),
+    ("/Why", {"ask": "without"}, (".headline", ".viewer .lines", ".way >> nth=4", ".shot img >> nth=2")),
 ])
 def test_what_matters_of_each_new_page_is_above_the_fold_on_1280_by_800(path, link, parts, visit):
     here = visit(1280, 800).go(path, **link)
@@ -129,7 +133,7 @@ def test_what_matters_of_each_new_page_is_above_the_fold_on_1280_by_800(path, li
         assert box["y"] + box["height"] <= 800, part
 
 
-@pytest.mark.parametrize("path", ["/", "/Feature_maps", "/Poolings", "/Activation_maps"])
+@pytest.mark.parametrize("path", ["/", "/Feature_maps", "/Poolings", "/Activation_maps", "/Why"])
 def test_every_tool_is_reached_and_works_on_a_telephone(path, visit):
     here = visit(390, 844, touch=True).go(path)
     viewer = here.find(".viewer").filter(has=here.find(".tools button")).first

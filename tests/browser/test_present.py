@@ -12,7 +12,8 @@ from explorer.ui.state import EXAMPLES
 from explorer.wording import percent
 
 PAGES = {"/": "What does it say, and why?", "/Feature_maps": "Which channels pay for missile?",
-         "/Poolings": "What does each pooling keep?", "/Activation_maps": "Where does the evidence lie?"}
+         "/Poolings": "What does each pooling keep?", "/Activation_maps": "Where does the evidence lie?",
+         "/Why": "Why missile and not projectile?"}
 # What can be seen on the page and is neither in the stage nor around it.
 BESIDE = """() => {
   const found = [];

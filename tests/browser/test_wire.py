@@ -7,7 +7,8 @@ from playwright.sync_api import expect
 
 from explorer import analyse
 
-MAIN = {"/": "evidence", "/Feature_maps": "channel_map", "/Poolings": "evidence", "/Activation_maps": "grid"}
+MAIN = {"/": "evidence", "/Feature_maps": "channel_map", "/Poolings": "evidence", "/Activation_maps": "grid",
+        "/Why": "against"}
 WITH_PLOTLY = {"/Feature_maps", "/Poolings"}
 
 

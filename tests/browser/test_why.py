@@ -1,0 +1,59 @@
+"""Why, as a person uses it: a rival, a box around a part, a search that flips the answer, a number that leads on."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from explorer import analyse
+from explorer.why.contrast import contrast
+from explorer.why.minimal import smallest_flip
+from explorer.wording import signed
+
+HELMET, BOBSLED, KART = 560, 450, 573
+
+
+def test_a_rival_is_chosen_and_the_page_takes_the_difference_apart(visit, network, examples):
+    here = visit().go("/Why")
+    expect(here.find(".headline h1")).to_have_text("Why football helmet and not bobsled?")
+    here.find(".chip").get_by_text("go-kart", exact=True).click()
+    here.leads_to(rival=str(KART))
+    expect(here.find(".headline h1")).to_have_text("Why football helmet and not go-kart?")
+    found = contrast(analyse(network, examples["astronaut"]).under(), HELMET, KART)
+    expect(here.find(".st-key-against .lines")).to_contain_text(f"{signed(found.difference)} = ")
+    here.find(".difference").get_by_text("GMP").click()
+    here.leads_to(pooling="gmp")
+    expect(here.find(".headline h1")).to_have_text("Why football helmet and not go-kart?")
+    assert here.notices() == []
+
+
+def test_a_number_leads_to_its_question_and_a_box_that_is_dragged_is_asked_about(visit, network, examples):
+    here = visit().go("/Why")
+    here.find(".headline button").get_by_text("%").last.click()
+    here.leads_to(ask="without")
+    expect(here.find(".ruled .caption").first).to_contain_text("that carry half of what speaks for it")
+    view = here.viewer(analyse(network, examples["astronaut"]), "without").wait_for_photo()
+    view.click(1, 1)
+    here.leads_to(region="1,1,1,1")
+    expect(here.find(".ruled .caption").first).to_contain_text("the 1 of 49 positions in your box")
+    here.find("button").get_by_text("Let go of the box").click()
+    expect(here.find(".ruled .caption").first).to_contain_text("that carry half of what speaks for it")
+
+
+def test_the_smallest_flip_that_is_shown_is_the_one_that_the_package_finds(visit, network, examples):
+    here = visit().go("/Why", ask="flip", example="rocket")
+    expect(here.find(".halves")).to_be_visible(timeout=120_000)
+    found = smallest_flip(analyse(network, examples["rocket"]).under())
+    expect(here.find(".halves")).to_contain_text(re.compile(re.escape(f"it says {found.after.name}")))
+    assert here.find(".halves img").count() == 4
+    assert here.find(".halves img").evaluate_all("(images) => images.every((image) => image.naturalWidth > 100)")
+
+
+def test_curves_are_drawn_when_they_are_done_and_plotly_comes_with_them_alone(visit):
+    here = visit().go("/Why")
+    assert not any("PlotlyChart" in request for request in here.requests)
+    here.page.get_by_role("radio", name="How far to trust it").click()
+    here.leads_to(ask="trust")
+    expect(here.find(".js-plotly-plot").nth(1)).to_be_visible(timeout=180_000)
+    expect(here.find(".differences").first).to_contain_text("random, a control")
