@@ -18,6 +18,7 @@ from explorer.networks.bundled import ASSETS
 from explorer.ui.arguments import GIVEN, given
 from explorer.ui.link import OWN_FILE, STAGES, Choices, as_query, read, read_view
 from explorer.ui.shelf import Wanted
+from explorer.why.cases import CASES, FRAMING, NETWORK
 
 EXAMPLES = MappingProxyType({
     "astronaut": "An astronaut, taken for a football helmet",
@@ -27,6 +28,9 @@ EXAMPLES = MappingProxyType({
     "photographer": "A photographer behind his tripod",
     "rocket": "A rocket at its launch",
 })
+# All bundled photos: the examples, and those that were drawn for a case.
+PHOTOS = MappingProxyType({name: ASSETS / "examples" / f"{name}.jpg" for name in EXAMPLES}
+                          | {key: case.file for key, case in CASES.items() if not case.example})
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,14 @@ class Session:
         """Put an example on the table, and forget the class that was asked for."""
         self._show(example_photo(name))
 
+    def show_case(self, key: str) -> None:
+        """Put a case on the table, as the sentences about it were written: by the bundled network, cropped."""
+        case = CASES[key]
+        self.show_example(case.example or key)
+        self.choose(class_index=case.class_index, rival=case.rival, network=NETWORK, framing=FRAMING, size=None,
+                    layer="", against="", pooling=Choices.pooling, ask=Choices.ask)
+        self.framed = None  # the sidebar may show another network
+
     def show_upload(self, data: bytes) -> None:
         """Put a person's own photo on the table; a bad one leaves the last good one there and says why."""
         self.touch()
@@ -230,7 +242,7 @@ def _obey(current: Session, asked: dict[str, str]) -> None:
 
 def _obey_photo(current: Session, asked: dict[str, str]) -> None:
     example, photo = asked.get("example"), asked.get("photo")
-    if example in EXAMPLES:
+    if example in PHOTOS:
         if current.choices.example != example or current.photo is None:
             current.show_example(example)
     elif example is not None:
@@ -255,13 +267,11 @@ def _obey_class(current: Session, text: str | None) -> None:
 
 @cache
 def example_photo(name: str) -> Photo:
-    """One of the bundled photos; `name` is a key of EXAMPLES and nothing else."""
+    """One of the bundled photos; `name` is a key of PHOTOS and nothing else."""
     image = read_image(example_file(name))
     return Photo(image, digest(image), name)
 
 
 def example_file(name: str) -> Path:
     """Where a bundled photo lies."""
-    if name not in EXAMPLES:
-        raise KeyError(name)
-    return ASSETS / "examples" / f"{name}.jpg"
+    return PHOTOS[name]

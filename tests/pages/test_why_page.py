@@ -12,6 +12,7 @@ from explorer import analyse
 from explorer.errors import StoppedError
 from explorer.framing import frame
 from explorer.ui.why import stable
+from explorer.why.cases import CASES
 from explorer.wording import percent, plain, signed
 from tests.pages.boards import boards, control, is_plain_sentence, notices, viewers
 from tests.pages.clicks import pick, use
@@ -238,3 +239,22 @@ def test_where_nothing_can_be_taken_apart_the_questions_that_need_no_evidence_ar
     assert control(page, "ask").value == "without"
     ways = [each.texts("span")[0] for each in boards(page)["probed"].all("way")]
     assert ways == ["Taken out: blur", "Taken out: mean", "Taken out: inpaint"]
+
+
+# Cases.
+
+
+@pytest.mark.parametrize("key", list(CASES))
+def test_a_case_opens_with_one_click_as_it_was_meant_and_says_what_to_look_at(key, open_page):
+    page = open_page(WHY, example="cat", framing="squash", pooling="gmp", ask="without")
+    pick(page, "cases", key)
+    page.run()
+    assert not page.exception
+    assert notices(page) == []
+    case, link = CASES[key], page.query_params
+    assert (link["class"], link["rival"], link["framing"], link["pooling"]) == (
+        str(case.class_index), str(case.rival), "crop", "gap")
+    assert boards(page)["headline"].one("note").text == " ".join(case.look)
+    shown = open_page(WHY, **link)
+    assert notices(shown) == []
+    assert boards(shown)["headline"].text == boards(page)["headline"].text

@@ -13,6 +13,7 @@ from explorer.ui.controls import in_step
 from explorer.ui.link import QUESTIONS
 from explorer.ui.offered import pooling_choice
 from explorer.ui.state import Session
+from explorer.why.cases import CASES, FRAMING, NETWORK
 from explorer.why.summary import Part, summary
 from explorer.wording import shortened
 
@@ -59,7 +60,7 @@ def why_headline(current: Session, outcome: Outcome, class_index: int, rival: in
     there = questions(outcome.analysis)
     sentences = [part for sentence in said for part in (*sentence, Part(" "))]
     board(el("div", el("h1", *title, "?"), el("p", *(_part(part, there) for part in sentences), class_="lead"),
-             class_="headline"),
+             _what_to_look_at(current, class_index, rival), class_="headline"),
           key="headline", on_pick=lambda ask: current.choose(ask=ask))
 
 
@@ -75,7 +76,9 @@ def choices(current: Session, outcome: Outcome, class_index: int, rival: int | N
     analysis = outcome.analysis
     asked, there = question_of(current, analysis), questions(analysis)
     _rivals(current, outcome, class_index, rival)
-    what, under = st.columns([74, 26], gap="small")
+    what, under, cases = st.columns([66, 22, 12], gap="small", vertical_alignment="bottom")
+    with cases:
+        _cases(current)
     with what:
         st.segmented_control("Question", list(there), format_func=there.__getitem__, width="stretch",
                              **in_step(current, "ask", asked))
@@ -83,6 +86,24 @@ def choices(current: Session, outcome: Outcome, class_index: int, rival: int | N
         if analysis.takes_apart:
             pooling_choice(current, analysis)
     return asked
+
+
+def _cases(current: Session) -> None:
+    """Photos to learn the page from, each opened by one click."""
+    rows = [el("button", el("span", case.title, class_="name"), pick=key, type="button", class_="network",
+               data_key=f"case-{key}") for key, case in CASES.items()]
+    with st.popover("Cases", width="stretch"):
+        board(el("div", *rows, class_="networks"), key="cases", on_pick=current.show_case)
+
+
+def _what_to_look_at(current: Session, class_index: int, rival: int | None) -> Node | None:
+    """The two sentences of the case that is shown as it was meant."""
+    chosen = current.choices
+    for key, case in CASES.items():
+        if (chosen.example == (case.example or key) and (class_index, rival) == (case.class_index, case.rival)
+                and (chosen.network, chosen.framing) == (NETWORK, FRAMING)):
+            return el("p", " ".join(case.look), class_="note")
+    return None
 
 
 def _rivals(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
