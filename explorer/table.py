@@ -71,6 +71,28 @@ def _block(outcome: Outcome, calibrated: bool) -> list[str]:
     ]
 
 
+def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), indent: int = 2) -> list[str]:
+    """Rows of texts as lines whose columns stand below each other; those at the places in `right` end there."""
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    return [
+        (" " * indent + "   ".join(
+            " " * (width - columns(text)) + text if n in right else pad(text, width)
+            for n, (text, width) in enumerate(zip(row, widths, strict=True)))).rstrip()
+        for row in rows
+    ]
+
+
+def wrapped(text: str, indent: int = 0, width: int = WIDEST) -> list[str]:
+    """A sentence on as many lines as it takes; a word that is wider than a line has one of its own."""
+    lines, line = [], ""
+    for word in text.split():
+        if line and columns(line) + 1 + columns(word) > width - indent:
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}" if line else word
+    return [" " * indent + each for each in [*lines, *([line] if line else [])]]
+
+
 def printable(text: object) -> str:
     """The text on one line, with ? for what a terminal might take for a command."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(text))

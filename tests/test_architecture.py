@@ -23,7 +23,8 @@ LAYERS = (
     {"export", "why", "heads", "folder", "channels", "comparison", "localisation", "voting", "soundness"},
     {"recipe", "svg", "table"},
     {"report"},
-    {"ui", "__main__"},
+    {"ui", "terminal"},
+    {"__main__"},
 )
 LAYER_OF = {module: height for height, layer in enumerate(LAYERS) for module in layer}
 KNOW_ARRAYS_ONLY = {"render", "figures"}

@@ -25,6 +25,8 @@ from explorer.report.parts import (
     section,
     unseen,
 )
+from explorer.report.reasons import Reasons, reasons
+from explorer.report.why import WHY_STYLE, why_section
 from explorer.svg import data_uri
 from explorer.wording import carriers_sentence, number_word, percent
 
@@ -41,6 +43,8 @@ def report_html(
     classes: Sequence[int] | None = None,
     poolings: Sequence[str] | None = None,
     extra: Sequence[Section] = (),
+    rival: int | None = None,
+    why: bool | Reasons = False,
 ) -> str:
     """One self-contained HTML document: the answer, the evidence, and what it takes to repeat both.
 
@@ -54,33 +58,44 @@ def report_html(
         poolings: under which, as `parse_pooling` reads them; None is the native one, GAP, GMP, attention and the
             outcome's own. Where none can be exchanged they are left out.
         extra: further sections before the recipe, each a title and paragraphs of plain text.
+        rival: the class to compare with in the section on why; None is the likeliest other one.
+        why: whether there is such a section: it takes some hundred forward passes, or none with what `reasons` found.
 
     Raises:
         ParameterError: there is no such class or pooling.
+        MethodError: there is a rival, and the network has one logit alone.
     """
     analysis = outcome.analysis
     name = analysis.network.class_names[analysis.network.check_class(class_index)]
     if classes is None:
         classes = list(dict.fromkeys([*(answer.class_index for answer in analysis.under().top(3)), class_index]))
+    found = _reasons(outcome, class_index, rival, calibrated) if why is True else why or None
     sections = [
         _photo(outcome, class_index),
+        why_section(found) if found else None,
         _answers(outcome, class_index, calibrated),
         *_looked_at(outcome, class_index, calibrated, classes, poolings),
         tag("div", _framing(analysis), _network(analysis), class_="halves"),
         *(section(title, *(tag("p", text) for text in paragraphs)) for title, paragraphs in extra),
         _recipe(outcome, class_index, calibrated),
     ]
+    styles = (_STYLE, WHY_STYLE) if found else (_STYLE,)
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", f"{name}, {_where(outcome)}"),
-        tag("style", Markup(_STYLE.read_text(encoding="utf-8"))),
+        tag("style", *(Markup(style.read_text(encoding="utf-8")) for style in styles)),
     )
     versions = " · ".join(f"{what} {version}" for what, version in export.versions().items())
     body = tag("body", _header(outcome, class_index, calibrated), tag("main", *sections), tag("footer", versions))
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _reasons(outcome: Outcome, class_index: int, rival: int | None, calibrated: bool) -> Reasons:
+    return outcome.remember(("reasons", class_index, rival, calibrated),
+                            lambda: reasons(outcome, class_index, rival, calibrated))
 
 
 def _where(outcome: Outcome) -> str:

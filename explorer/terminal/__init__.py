@@ -1,0 +1,1 @@
+"""What the commands of `python -m explorer` share, and the one that asks why."""
