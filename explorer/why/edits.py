@@ -26,8 +26,8 @@ FILLS = MappingProxyType({
     "inpaint": "painted over from around it (Telea, 2004)",
 })
 BATCHED = ("blur", "mean")  # the fills that do not depend on what is taken out
-BATCH = 16  # inputs in one forward pass
-_SIGMA = 0.6  # of the blur, in positions
+BATCH = 4  # inputs in one forward pass: of 8 and more, maps exceed 32 MB, and such memory is handed out anew each time
+_SIGMA = 0.5  # of the blur, in positions
 _PAINTED_SIDE = 640  # px: the long side of the photo that is painted over; its radius is in pixels
 _RADIUS = 5
 

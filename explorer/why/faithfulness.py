@@ -167,8 +167,8 @@ def judged(
     V. Petsiuk, A. Das, K. Saenko, RISE: Randomized Input Sampling for Explanation of Black-box Models, 2018,
     arXiv:1806.07421; here positions go instead of pixels, and one fill serves both curves. Of the controls "uniform" is
     of another kind: it takes out no position wholly before the end, and a network bears half a fading better than half
-    the photo missing. So most maps gain on it at deletion and lose at insertion; the area between the two is what can be
-    compared: 0 for "uniform" and, on average, for an order that knows nothing.
+    the photo missing. So most maps gain on it at deletion and lose at insertion; the area between the two is what can
+    be compared: 0 for "uniform" and, on average, for an order that knows nothing.
 
     Args:
         outcome: its answer is the judge of all maps, whatever they were made from; for the network's own,

@@ -195,10 +195,7 @@ def _maps(outcome: Outcome, index: int, towards: int | None, order: np.ndarray |
             raise ParameterError(f"The order has shape {order.shape} of {order.dtype}; expected numbers of shape "
                                  f"{analysis.framing.grid}.")
         return {OWN: order.astype(np.float64)}
-    try:
-        of_class = _cells(outcome, index)
-    except MethodError:  # no evidence and no gradient: what is measured has to do
-        return {}
+    of_class = _cells(outcome, index)
     kind = "evidence" if analysis.takes_apart else "Grad-CAM"
     if analysis.network.activation == "sigmoid":
         present = float(outcome.logits[index]) > 0

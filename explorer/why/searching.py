@@ -79,9 +79,8 @@ class Search:
         for name, order in orders.items():
             best = self._improved(name, by_order(self._margins, order, self._limit), best)
         if OWN not in orders:
-            likeliest = next(iter(orders.values()), range(self._positions))
             most = self._limit if best is None else min(self._limit, _FURTHER * len(best.chosen))
-            best = self._improved(MEASURED, measured(self._margins, likeliest, most), best)
+            best = self._improved(MEASURED, measured(self._margins, next(iter(orders.values())), most), best)
         self._tell(self._expected)
         return best
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ParameterError, StoppedError
 from explorer.why.contrast import check_pair, contrast
-from explorer.why.edits import BATCH, Progress, Stop
+from explorer.why.edits import Progress, Stop
 
 MOST_STEPS = 8  # 64 forward passes
+_BATCH = 16  # the usual shifts at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,10 +147,10 @@ def _runs(
 ) -> Iterator[tuple[tuple[int, int], Outcome]]:
     """Each shift with the outcome of the input moved by it; run in batches."""
     analysis = outcome.analysis
-    for start in range(0, len(shifts), BATCH):
+    for start in range(0, len(shifts), _BATCH):
         if stop is not None and stop():
             raise StoppedError(f"Stopped after {start} of {len(shifts)} inputs.")
-        batch = shifts[start : start + BATCH]
+        batch = shifts[start : start + _BATCH]
         inputs = torch.cat([moved(analysis.input, *shift) for shift in batch])
         with torch.no_grad():
             everything = analysis.network.backbone(inputs)

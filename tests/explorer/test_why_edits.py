@@ -247,7 +247,8 @@ def test_answers_are_those_of_each_changed_input_by_itself(make_network, pooling
     shares = torch.rand(2 * BATCH + 5, 4, 4, generator=torch.Generator().manual_seed(0))
     told = []
     found = answers_to(outcome, shares, "mean", lambda *numbers: told.append(numbers))
-    assert told == [(16, 37), (32, 37), (37, 37)]
+    done = [*range(BATCH, 2 * BATCH + 5, BATCH), 2 * BATCH + 5]
+    assert told == [(each, 2 * BATCH + 5) for each in done]
     inputs = changed_inputs(analysis, shares, "mean")
     with torch.no_grad():
         expected = [network.head(outcome._pool(network.backbone(x[None])))[0] for x in inputs]
@@ -272,7 +273,7 @@ def test_told_to_stop_it_runs_no_further_batch(make_network):
     network = make_network()
     outcome = analyse(network, noise((190, 130))).under()
     before, told = network.backbone.calls, []
-    with pytest.raises(StoppedError, match="after 32 of 100 inputs"):
+    with pytest.raises(StoppedError, match=f"after {2 * BATCH} of 100 inputs"):
         answers_to(outcome, torch.zeros(100, 4, 4), "mean", lambda *numbers: told.append(numbers),
                    lambda: len(told) == 2)
     assert network.backbone.calls - before == 2
