@@ -10,10 +10,11 @@ from explorer.ui.why.against import against_panel, talk_about_why
 from explorer.ui.why.finer import finer_panel
 from explorer.ui.why.flips import flip_panel
 from explorer.ui.why.head import choices, rival_of, why_headline
+from explorer.ui.why.object import object_panel
 from explorer.ui.why.stable import stable_panel
 from explorer.ui.why.trust import trust_panel
 from explorer.ui.why.without import without_panel
-from explorer.ui.why.working import answered
+from explorer.ui.working import answered
 
 current, analysis = frame("Why")
 
@@ -38,11 +39,12 @@ def story() -> None:
         "against": lambda: against_panel(current, outcome, class_index, rival),
         "without": lambda: without_panel(current, outcome, class_index),
         "flip": lambda: flip_panel(current, outcome, class_index),
+        "object": lambda: object_panel(current, outcome, class_index),
         "trust": lambda: trust_panel(current, outcome, class_index),
         "stable": lambda: stable_panel(current, outcome, class_index),
         "finer": lambda: finer_panel(current, outcome, class_index, rival),
     }[ask])
-    downloads(outcome, class_index, current.choices.calibrated)
+    downloads(outcome, class_index, current.choices.calibrated, rival=rival, why=True)
 
 
 story()

@@ -64,9 +64,10 @@ def _map(outcome: Outcome, class_index: int, scale: render.Scale, calibrated: bo
     )
 
 
-def votes(analysis: Analysis, class_index: int) -> Markup:
+def votes(outcome: Outcome, class_index: int) -> Markup:
     """What each position says by itself."""
-    cells, name = analysis.votes(class_index), analysis.network.class_names[class_index]
+    analysis, cells = outcome.analysis, outcome.votes(class_index)
+    name = analysis.network.class_names[class_index]
     scale = render.Scale.positive(cells.numpy())
     (i, j), largest = strongest(cells.numpy())
     most = f"The most is {percent(largest)}, in row {i + 1}, column {j + 1} of {cells.shape[0]} × {cells.shape[1]}."

@@ -111,7 +111,7 @@ def _looked_at(
         return [plain.cams(outcome, classes), plain.channels(analysis)]
     return [
         maps(analysis, classes, compared(outcome, poolings), calibrated),
-        tag("div", votes(analysis, class_index), channels(outcome, class_index), class_="halves"),
+        tag("div", votes(outcome, class_index), channels(outcome, class_index), class_="halves"),
     ]
 
 
@@ -171,7 +171,9 @@ def _answers(outcome: Outcome, class_index: int, calibrated: bool) -> Markup:
     if not outcome.analysis.takes_apart:
         return section("What it says", tag("p", outcome.analysis.why_not, class_="note"),
                        tag("div", _answers_under(native, class_index, calibrated), class_="answers"))
-    note = (f"The head was trained with {native.name}; under any other pooling the answer is a what-if. " +
+    others = export.trained_in_words(native.analysis.network)
+    trained = f"; {others} have heads of their own, trained with them" if others else ""
+    note = (f"The head was trained with {native.name}{trained}; under any other pooling the answer is a what-if. " +
             ("A calibrated one has its logits multiplied by one fitted number, which changes no rank."
              if calibrated else "The probabilities of what-ifs are as the head gives them, and mostly too sure."))
     tables = (_answers_under(each, class_index, calibrated) for each in outcome.under_each_pooling())
@@ -221,6 +223,7 @@ def _network(analysis: Analysis) -> Markup:
         "Looked at": maps_shape(analysis),
         "Pooling": network.pooling.label(**parameters) if network.pooling else network.reason,
         "Head": kind[network.head_kind],
+        **({"Heads trained beside it": f"with {others}"} if (others := export.trained_in_words(network)) else {}),
         "Probabilities": activation[network.activation],
         "Classes": f"{len(network.class_names):,}",
     }.items()))

@@ -23,7 +23,7 @@ def badge(outcome: Outcome, calibrated: bool) -> Markup:
     """The label, with the multiplier where one was used: "what-if, calibrated × 0.31"."""
     by = f" × {outcome.multiplier:.2f}" if export.is_calibrated(outcome, calibrated) else ""
     return tag("span", export.label(outcome, calibrated) + by,
-               class_="badge native" if outcome.label == "native" else "badge")
+               class_="badge" if outcome.label == "what-if" else "badge native")
 
 
 def figure(data: bytes, alt: str, *caption: str) -> Markup:

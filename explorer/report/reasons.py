@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -9,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from explorer.analysis import Outcome
+from explorer.analysis import Answer, Outcome
 from explorer.errors import ExplorerError, MethodError, ParameterError
 from explorer.export import shown
 from explorer.why.contrast import Contrast, Deciding, check_pair, contrast, deciding_channels
 from explorer.why.minimal import Flip, Smallest, Sufficient, smallest_flip, smallest_sufficient
-from explorer.why.probe import Disagreement, Probe, disagreement, probe
+from explorer.why.probe import Disagreement, Probe, Said, disagreement, probe
 from explorer.why.stability import Stability, stability
 from explorer.why.stitching import Stitched, stitched
 from explorer.why.summary import Part, carrying, summary
-from explorer.wording import percent, shortened
+from explorer.wording import carriers, carriers_sentence, number_word, percent, shortened
 
 Told = Callable[[str, int, int], None]  # what is done, and so many of so many of it
 BESIDE = ("gmp", "attention")  # poolings whose stability is told beside the outcome's and the native one's
@@ -165,9 +166,41 @@ def positions_in_words(found: Reasons) -> str:
     count = f"{int(chosen.sum())} of {chosen.size} positions"
     if found.chosen:
         return f"the {count} from row {rows.min()}, column {columns.min()} to row {rows.max()}, column {columns.max()}"
-    if found.probe.held is None:
-        return f"the {count} that carry half of what is positive in {shown(found.outcome, found.class_index).name}"
-    return f"the {count} that carry half of what speaks for it"
+    drawn, by = shown(found.outcome, found.class_index), found.probe.held is None
+    if carriers(drawn.cells.detach().numpy()) is None:
+        return f"the {count} where {drawn.name if by else 'its evidence'} is largest"
+    verb = "carries" if chosen.sum() == 1 else "carry"
+    return f"the {count} that {verb} half of what {f'is positive in {drawn.name}' if by else 'speaks for it'}"
+
+
+def sides_in_words(found: Reasons, mine: str, other: str) -> list[str]:
+    """Where what speaks for each of the two rather than for the other lies, a sentence each; or that there is none."""
+    cells = found.contrast.cells
+    wrong = int((~np.isfinite(cells)).sum())
+    if wrong:
+        return [f"The difference is not a number at {number_word(wrong)} of {cells.size} positions."]
+    return [f"Nothing on the photo speaks for {speaks}." if carriers(side) is None else carriers_sentence(side, speaks)
+            for side, speaks in ((cells, f"{mine} rather than {other}"), (-cells, f"{other} rather than {mine}"))]
+
+
+def held_in_words(found: Reasons, name: str) -> str:
+    """"50% of what speaks for tabby", of what the probe's positions hold; "" where that is not a number."""
+    held = found.probe.held
+    if not math.isfinite(held.logits):
+        return ""
+    side, share = ("for", held.speaks_for) if held.logits >= 0 else ("against", held.speaks_against)
+    return f"{percent(share)} of what speaks {side} {name}"
+
+
+def said_in_words(found: Reasons, said: Said, longest: int) -> str:
+    """"it says tabby, 12%"; of classes that are asked by themselves what it gives the class."""
+    if found.outcome.analysis.network.activation == "sigmoid":
+        return _given("it gives", said.classes[0], longest)
+    return _given("it says", said.top, longest)
+
+
+def _given(verb: str, answer: Answer, longest: int) -> str:
+    return f"{verb} {shortened(answer.name, longest)}, {percent(answer.probability)}"
 
 
 def smallest_sentence(found: Reasons, smallest: Smallest) -> str:
@@ -190,17 +223,17 @@ def smallest_sentence(found: Reasons, smallest: Smallest) -> str:
 
 def _carrying(outcome: Outcome, class_index: int) -> np.ndarray | None:
     """(H, W) bool: the positions that carry half of what speaks for the class, or the strongest one where none do or
-    all; None where there is no map, or one position alone."""
+    all; None where there is no map, or no number on it, or one position alone."""
     try:
         cells = shown(outcome, class_index).cells.detach().double().numpy()
     except ExplorerError:
         return None
-    if cells.size == 1:
+    if cells.size == 1 or not np.isfinite(cells).any():
         return None
     found = carrying(cells)
     if found is None or found.all():
         found = np.zeros(cells.shape, dtype=bool)
-        found.flat[int(np.nan_to_num(cells, posinf=0.0, neginf=0.0).argmax())] = True
+        found.flat[int(np.where(np.isfinite(cells), cells, -np.inf).argmax())] = True
     return found
 
 

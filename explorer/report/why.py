@@ -13,7 +13,15 @@ from PIL import Image
 from explorer import export, render
 from explorer.markup import Markup, tag
 from explorer.report.parts import OVERLAY_SIDE, TILE_SIDE, figure, legend, maps_shape, unseen
-from explorer.report.reasons import LEFT_OUT, Reasons, positions_in_words, smallest_sentence
+from explorer.report.reasons import (
+    LEFT_OUT,
+    Reasons,
+    held_in_words,
+    positions_in_words,
+    said_in_words,
+    sides_in_words,
+    smallest_sentence,
+)
 from explorer.svg import data_uri
 from explorer.why.edits import FILLS
 from explorer.why.minimal import Smallest
@@ -21,7 +29,7 @@ from explorer.why.probe import Said
 from explorer.why.stability import Row, Stability, Under, movement_sentence, stability_sentence
 from explorer.why.summary import as_text
 from explorer.why.variations import VARIATIONS
-from explorer.wording import carriers_sentence, exactness, percent, plain, shortened, signed
+from explorer.wording import exactness, percent, plain, shortened, signed
 
 WHY_STYLE = Path(__file__).with_suffix(".css")
 _LONGEST = 40  # of a name within a sentence or a table
@@ -46,8 +54,6 @@ def _against(found: Reasons) -> list[Markup]:
     if contrast is None:
         return _missing(found, "contrasts", "A against B")
     scale, total = render.Scale.signed(contrast.cells), float(contrast.cells.sum())
-    sides = (carriers_sentence(contrast.cells, f"{mine} rather than {other}"),
-             carriers_sentence(-contrast.cells, f"{other} rather than {mine}"))
     account = (f"difference {plain(contrast.difference)} = baseline {plain(contrast.baseline)} "
                f"{'−' if total < 0 else '+'} evidence {plain(abs(total))}")
     strip = legend(scale, signed(scale.low), signed(scale.limit), "logits", f"Blue towards {other}, red towards {mine}")
@@ -58,7 +64,8 @@ def _against(found: Reasons) -> list[Markup]:
             f"{exactness(contrast.exact, contrast.residual)}"),
         tag("span", f"red towards {mine}, blue towards {other}; {maps_shape(found.outcome.analysis)}"
             + unseen(found.outcome.analysis)), strip)
-    return [tag("p", " ".join(sides), class_="note"), tag("div", first, _finer(found, scale), class_="pair")]
+    return [tag("p", " ".join(sides_in_words(found, mine, other)), class_="note"),
+            tag("div", first, _finer(found, scale), class_="pair")]
 
 
 def _finer(found: Reasons, scale: render.Scale) -> Markup | None:
@@ -92,7 +99,7 @@ def _poolings(found: Reasons) -> Markup:
         answer = one.top(1, found.calibrated)[0]
         rows.append(tag(
             "tr", tag("td", one.name, " ", tag("span", export.label(one, found.calibrated), class_=(
-                "badge native" if one.label == "native" else "badge"))),
+                "badge" if one.label == "what-if" else "badge native"))),
             tag("td", signed(each.difference), class_="number"),
             tag("td", f"{shortened(answer.name, _LONGEST)}, {percent(answer.probability)}"),
             class_="shown" if one is found.outcome else ""))
@@ -130,14 +137,13 @@ def _without(found: Reasons) -> list[Markup]:
     probe = found.probe
     if probe is None:
         return _missing(found, "probe", "Without this part")
-    before, rows = probe.own.before.classes[0], []
+    rows = []
     if probe.held is not None:
-        speaks = (("for", probe.held.speaks_for) if probe.held.logits >= 0 else ("against", probe.held.speaks_against))
-        rows.append(_way("It holds", signed(probe.held.logits), f"{percent(speaks[1])} of what speaks {speaks[0]} it; "
-                         f"{exactness(probe.held.exact, probe.held.residual)}"))
+        rows.append(_way("It holds", signed(probe.held.logits), "; ".join(filter(None, (
+            held_in_words(found, "it"), exactness(probe.held.exact, probe.held.residual))))))
     if probe.own.ignoring is not None:
-        rows.append(_changed("Ignored by the pooling", before.logit, probe.own.ignoring))
-    rows += [_changed(f"{FILLS[fill][0].upper()}{FILLS[fill][1:]}", before.logit, said)
+        rows.append(_changed(found, "Ignored by the pooling", probe.own.ignoring))
+    rows += [_changed(found, f"{FILLS[fill][0].upper()}{FILLS[fill][1:]}", said)
              for fill, said in probe.own.after.items()]
     heads = (tag("th", ""), tag("th", "logit", scope="col", class_="number"), tag("th", ""))
     notes = [tag("p", each.sentence, class_="note") for each in found.disagreements if each.kind != "none"][:1]
@@ -154,10 +160,10 @@ def _way(name: str, number: str, words: str) -> Markup:
     return tag("tr", tag("td", name), tag("td", tag("strong", number), class_="number"), tag("td", words))
 
 
-def _changed(name: str, before: float, said: Said) -> Markup:
-    after = said.classes[0].logit
-    return _way(name, signed(after - before), f"{plain(before)} to {plain(after)}; it says "
-                f"{shortened(said.top.name, _LONGEST)}, {percent(said.top.probability)}")
+def _changed(found: Reasons, name: str, said: Said) -> Markup:
+    before, after = (each.classes[0].logit for each in (found.probe.own.before, said))
+    return _way(name, signed(after - before),
+                f"{plain(before)} to {plain(after)}; {said_in_words(found, said, _LONGEST)}")
 
 
 def _photo(image: Image.Image, alt: str, *caption: str | Markup) -> Markup:

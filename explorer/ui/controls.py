@@ -63,10 +63,12 @@ def class_search(current: Session, names: Sequence[str], class_index: int) -> No
 def downloads(
     outcome: Outcome, class_index: int, calibrated: bool,
     classes: Sequence[int] | None = None, poolings: Sequence[str] | None = None,
+    rival: int | None = None, why: bool = False,
 ) -> None:
     """Overlay, arrays, numbers and a report of it all; each is made when it is asked for.
 
-    The report compares the classes and poolings given, or those that `report_html` chooses.
+    The report compares the classes and poolings given, or those that `report_html` chooses, and tells why this class
+    and not the rival where that is asked.
     """
     name = f"poolscope_{outcome.pooling}_{class_index}"
     files = (
@@ -76,7 +78,7 @@ def downloads(
         ("Numbers, JSON", f"{name}.json", "application/json",
          lambda: record_json(outcome, class_index, calibrated)),
         ("Report, HTML", f"{name}.html", "text/html",
-         lambda: report_html(outcome, class_index, calibrated, classes, poolings)),
+         lambda: report_html(outcome, class_index, calibrated, classes, poolings, rival=rival, why=why)),
     )
     columns = st.columns(len(files), gap="small")
     for column, (label, file, kind, make) in zip(columns, files, strict=True):

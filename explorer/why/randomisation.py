@@ -108,7 +108,7 @@ def randomised(
     before, own_energy = _map(outcome, class_index, map, stop), _energy(outcome.analysis)
     if not np.isfinite(before).all() or before.min() == before.max():
         raise MethodError("The map is not finite, or the same at all positions: nothing of it could fall apart.")
-    part, after, energies, weights, passes = part_of(outcome.analysis, what), [], [], 0, 0
+    part, after, energies, weights, passes = part_of(outcome, what), [], [], 0, 0
     for n in range(seeds):
         if stop is not None and stop():
             raise StoppedError(f"Stopped after {n} of {seeds} drawings.")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from explorer.analysis import Analysis
+from explorer.analysis import Analysis, Outcome
 from explorer.errors import MethodError
 
 PARTS = MappingProxyType({
@@ -114,20 +114,19 @@ class Redrawn(_Reading):
         return super().run(function, args, kwargs)
 
 
-def part_of(analysis: Analysis, what: str) -> list[Tensor]:
-    """The parameters and buffers of the head or the backbone.
+def part_of(outcome: Outcome, what: str) -> list[Tensor]:
+    """The parameters and buffers of the head that answers under the outcome's pooling, or of the backbone.
 
     Where nothing is pooled, or a layer is looked at, the backbone is what is read on the way to its maps, and the head
     is all else; finding that takes one forward pass, which is remembered.
 
     Raises MethodError where nothing but the network's parts is known.
     """
-    network = analysis.network
+    analysis, network = outcome.analysis, outcome.analysis.network
     if analysis.takes_apart:
-        head = _tensors(network.head)
         if what == "head":
-            return head
-        own = {id(each) for each in head}  # a backbone may be the whole model, run up to a module
+            return _tensors(outcome.head)
+        own = {id(each) for each in _tensors(network.head)}  # a backbone may be the whole model, run up to a module
         return [each for each in _tensors(network.backbone) if id(each) not in own]
     model = network.layers.model
     if model is None:

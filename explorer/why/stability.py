@@ -72,7 +72,7 @@ class Under:
     """One pooling's answers.
 
     Attributes:
-        pooling, name, label: of the outcome: key, for people, "native" or "what-if".
+        pooling, name, label: of the outcome: key, for people, "native", "trained" or "what-if".
         multiplier: what the logits were multiplied with for the probabilities; 1 unless asked for and fitted.
         original: the photo as it is.
         rows: one a variant, in the order of `Stability.variants`.

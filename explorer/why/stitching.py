@@ -98,31 +98,69 @@ def stitched(
 def _stitched(
     outcome: Outcome, class_index: int, rival: int | None, steps: int, progress: Progress | None, stop: Stop | None
 ) -> Stitched:
-    analysis = outcome.analysis
-    (rows, columns), (height, width) = analysis.feature_maps.shape[1:], analysis.input.shape[-2:]
-    down, right = _shifts(height / rows, steps), _shifts(width / columns, steps)
-    shares_down = {shift: _shares(height, rows, steps, shift) for shift in down}
-    shares_right = {shift: _shares(width, columns, steps, shift) for shift in right}
-    shifts = list(product(down, right))
-    cells, outside = np.zeros((rows * steps, columns * steps)), 0.0
-    parts = []
-    for (by_rows, by_columns), run in _runs(outcome, shifts, progress, stop):
+    shifts, parts = Shifts(outcome.analysis, steps), []
+    cells, outside = 0.0, 0.0
+    for shift, run in shifts.runs(outcome, progress, stop):
         part = _taken_apart(run, class_index, rival)
-        placed = shares_down[by_rows] @ part.cells @ shares_right[by_columns].T
-        cells += placed / len(shifts)
-        outside += (float(part.cells.sum()) - float(placed.sum())) / len(shifts)
+        placed = shifts.placed(part.cells, shift)
+        cells += placed / len(shifts.all)
+        outside += (float(part.cells.sum()) - float(placed.sum())) / len(shifts.all)
         parts.append(part)
     logits = np.array([part.logit for part in parts])
     logit, baseline = float(logits.mean()), float(np.mean([part.baseline for part in parts]))
-    # A fine cell holds 1 / steps of a position's side: as often as that is its share, it was within the input.
-    coverage = np.outer(*(steps * np.mean([shares[shift].sum(1) for shift in along], 0)
-                          for shares, along in ((shares_down, down), (shares_right, right))))
     return Stitched(
-        class_index=class_index, rival=rival, steps=steps, cells=cells, coverage=coverage, outside=outside,
-        baseline=baseline, logit=logit, logits=logits, shifts=np.array(shifts),
+        class_index=class_index, rival=rival, steps=steps, cells=cells, coverage=shifts.coverage(),
+        outside=outside, baseline=baseline, logit=logit, logits=logits, shifts=np.array(shifts.all),
         residual=logit - baseline - float(cells.sum()) - outside, exact=all(part.exact for part in parts),
-        rectangles=analysis.framing.on_grid(*cells.shape).rectangles,
+        rectangles=outcome.analysis.framing.on_grid(*cells.shape).rectangles,
     )
+
+
+class Shifts:
+    """The input moved by parts of a position, and where what a position says then lies on the input that is not moved.
+
+    Attributes:
+        all: pairs of shifts down and to the right, in whole px.
+        down, right: by shift, (H * steps, H) and (W * steps, W) float64: how much of each position lies on each fine
+            cell once it is moved back, along one side. A column sums to 1, less what lies beyond the input's edges.
+    """
+
+    def __init__(self, analysis: Analysis, steps: int) -> None:
+        self._steps = steps
+        self.down, self.right = (
+            {shift: _shares(length, count, steps, shift) for shift in _shifts(length / count, steps)}
+            for length, count in zip(analysis.input.shape[-2:], analysis.framing.grid, strict=True))
+        # Rounded shifts may be level: each is counted as often as it is asked for.
+        self.all = list(product(*(_shifts(length / count, steps) for length, count in zip(
+            analysis.input.shape[-2:], analysis.framing.grid, strict=True))))
+
+    def placed(self, cells: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
+        """(H * steps, W * steps): what the positions (H, W) of the moved input hold, moved back."""
+        return self.down[shift[0]] @ cells @ self.right[shift[1]].T
+
+    def coverage(self) -> np.ndarray:
+        """(H * steps, W * steps): the share of the runs in which each fine cell was within the input."""
+        # A fine cell holds 1 / steps of a position's side: as often as that is its share, it was within the input.
+        return self._steps ** 2 * np.mean([np.outer(self.down[down].sum(1), self.right[right].sum(1))
+                                           for down, right in self.all], 0)
+
+    def runs(
+        self, outcome: Outcome, progress: Progress | None = None, stop: Stop | None = None
+    ) -> Iterator[tuple[tuple[int, int], Outcome]]:
+        """Each shift with the outcome of the input moved by it, run in batches. Raises StoppedError when told to."""
+        analysis = outcome.analysis
+        for start in range(0, len(self.all), _BATCH):
+            if stop is not None and stop():
+                raise StoppedError(f"Stopped after {start} of {len(self.all)} inputs.")
+            batch = self.all[start : start + _BATCH]
+            inputs = torch.cat([moved(analysis.input, *shift) for shift in batch])
+            with torch.no_grad():
+                everything = analysis.network.backbone(inputs)
+            for shift, x, feature_maps in zip(batch, inputs, everything, strict=True):
+                run = Analysis(analysis.network, analysis.image, analysis.framing, x[None], feature_maps, 0.0)
+                yield shift, run.under(outcome.pooling, **outcome.parameters)
+            if progress is not None:
+                progress(start + len(batch), len(self.all))
 
 
 def _shifts(side: float, steps: int) -> list[int]:
@@ -131,34 +169,12 @@ def _shifts(side: float, steps: int) -> list[int]:
 
 
 def _shares(length: int, count: int, steps: int, shift: int) -> np.ndarray:
-    """(count * steps, count): how much of each position lies on each fine cell once it is moved back, along one side.
-
-    Each column sums to 1, less what lies beyond the input's edges.
-    """
+    """(count * steps, count): see `Shifts.down`."""
     side, fine = length / count, length / (count * steps)
     positions = np.arange(count) * side - shift
     cells = np.arange(count * steps)[:, None] * fine
     overlap = np.minimum(positions + side, cells + fine) - np.maximum(positions, cells)
     return overlap.clip(0) / side
-
-
-def _runs(
-    outcome: Outcome, shifts: list[tuple[int, int]], progress: Progress | None, stop: Stop | None
-) -> Iterator[tuple[tuple[int, int], Outcome]]:
-    """Each shift with the outcome of the input moved by it; run in batches."""
-    analysis = outcome.analysis
-    for start in range(0, len(shifts), _BATCH):
-        if stop is not None and stop():
-            raise StoppedError(f"Stopped after {start} of {len(shifts)} inputs.")
-        batch = shifts[start : start + _BATCH]
-        inputs = torch.cat([moved(analysis.input, *shift) for shift in batch])
-        with torch.no_grad():
-            everything = analysis.network.backbone(inputs)
-        for shift, x, feature_maps in zip(batch, inputs, everything, strict=True):
-            run = Analysis(analysis.network, analysis.image, analysis.framing, x[None], feature_maps, 0.0)
-            yield shift, run.under(outcome.pooling, **outcome.parameters)
-        if progress is not None:
-            progress(start + len(batch), len(shifts))
 
 
 def moved(x: Tensor, down: int, right: int) -> Tensor:

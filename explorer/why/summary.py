@@ -5,6 +5,7 @@ No sentence names what lies at a place on the photo: the page shows the place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -51,11 +52,12 @@ def summary(outcome: Outcome, class_index: int, rival: int | None, calibrated: b
                              "gradients, and every claim is tried on the photo.")]]
     cells = outcome.evidence(class_index).cells.double().numpy()
     said.append(_lies(cells))
-    if (chosen := carrying(cells)) is not None and not chosen.all():
+    sound = bool(np.isfinite(cells).all())
+    if sound and (chosen := carrying(cells)) is not None and not chosen.all():
         said.append(_without(outcome, class_index, chosen, calibrated))
     if rival is not None:
         said.append(_decides(outcome, contrast(outcome, class_index, rival)))
-    if (around := ring(cells)).more_than_its_share:
+    if sound and (around := ring(cells)).more_than_its_share:
         said.append([Part(ring_sentence(around), "stable")])
     return said
 
@@ -83,23 +85,32 @@ def _named(answer: Answer) -> list[Part]:
 
 def _says(outcome: Outcome, class_index: int, rival: int | None, calibrated: bool) -> list[Part]:
     asked = outcome.answer(class_index, calibrated)
-    under = "" if outcome.label == "native" else f" under {outcome.name}, a what-if"
+    under = f" {outcome.under_in_words}" if outcome.under_in_words else ""
+    if not math.isfinite(asked.probability):
+        return [Part("What it says of "), Part(shortened(asked.name), name=True), Part(f" is not a number{under}.")]
     if outcome.analysis.network.activation == "sigmoid":
         verb = "It finds " if outcome.logits[class_index] > 0 else "It does not find "
         beside = [] if rival is None else [Part("; beside it "), *_named(outcome.answer(rival, calibrated))]
         return [Part(verb), *_named(asked), *beside, Part(f"{under}.")]
+    other = None if rival is None else outcome.answer(rival, calibrated)
     if asked.rank == 1:
-        first, beside = Part("It says "), Part(", ahead of ")
+        first = [Part("It says ")]
+        beside = ", level with " if other is not None and other.logit == asked.logit else ", ahead of "
     else:
-        first, beside = Part(f"It has at rank {asked.rank} "), Part(", beside ")
-    others = [] if rival is None else [beside, *_named(outcome.answer(rival, calibrated))]
-    return [first, *_named(asked), *others, Part(f"{under}.")]
+        first, beside = [Part("It has at "), Part(f"rank {asked.rank}", "against"), Part(" ")], ", beside "
+    others = [] if other is None else [Part(beside), *_named(other)]
+    return [*first, *_named(asked), *others, Part(f"{under}.")]
 
 
 def _lies(cells: np.ndarray) -> list[Part]:
-    found = carriers(cells)
+    wrong, found = int((~np.isfinite(cells)).sum()), carriers(cells)
+    if wrong:
+        return [Part("Its evidence is not a number at "),
+                Part(f"{number_word(wrong)} of {cells.size} positions", "against"), Part(".")]
     if found is None:
         return [Part("Nothing on the photo speaks for it: all its evidence is negative or zero.")]
+    if found.total == 1:
+        return [Part("There is one position alone, and it carries all that speaks for it.")]
     verb = "carries" if found.count == 1 else "carry"
     return [Part(f"{number_word(found.count).capitalize()} of {found.total} positions", "against"),
             Part(f", {found.place}, {verb} "), Part(percent(found.share), "against"), Part(" of what speaks for it.")]
@@ -113,7 +124,7 @@ def _without(outcome: Outcome, class_index: int, chosen: np.ndarray, calibrated:
     before, after = outcome.answer(class_index, calibrated), again.answer(class_index, calibrated)
     it = "them" if chosen.sum() > 1 else "it"
     opening = Part(f"With {it} blurred out of the photo ")
-    if analysis.network.activation == "sigmoid" or before.rank > 1:
+    if analysis.network.activation == "sigmoid" or before.rank > 1 or not math.isfinite(after.probability):
         return [opening, Part("it is given "), Part(percent(after.probability), "without"), Part(".")]
     if after.rank == 1:
         return [opening, Part("it still says so ("), Part(percent(after.probability), "without"), Part(").")]
@@ -124,14 +135,18 @@ def _without(outcome: Outcome, class_index: int, chosen: np.ndarray, calibrated:
 
 def _decides(outcome: Outcome, found: Contrast) -> list[Part]:
     """How many channels it takes to decide between the two."""
-    names = outcome.analysis.network.class_names
-    side = np.maximum(found.channels if found.difference >= 0 else -found.channels, 0)
+    names, difference = outcome.analysis.network.class_names, found.difference
+    other = Part(shortened(names[found.rival]), name=True)
+    if not (math.isfinite(difference) and np.isfinite(found.channels).all()):
+        return [Part("How far it is from "), other, Part(" is not a number.")]
+    pair = (found.class_index, found.rival) if difference >= 0 else (found.rival, found.class_index)
+    rather = " rather than ".join(shortened(names[index]) for index in pair)
+    side = np.maximum(found.channels if difference >= 0 else -found.channels, 0)
     running = np.cumsum(np.sort(side)[::-1])
-    ahead, behind = (found.class_index, found.rival) if found.difference >= 0 else (found.rival, found.class_index)
     if not running[-1] > 0:
-        return [Part(f"No channel speaks for {shortened(names[ahead])} rather than {shortened(names[behind])}.")]
+        return [Part(f"No channel speaks for {rather}.")]
     count = int(np.searchsorted(running / running[-1], 0.5 - 1e-9)) + 1
-    return [Part(f"It is {plain(abs(found.difference))} logits", "against"), Part(" ahead of " if ahead ==
-            found.class_index else " behind "), Part(shortened(names[found.rival]), name=True), Part("; "),
-            Part(f"{count:,} of {len(side):,} channels", "against"),
-            Part(f" carry half of what speaks for {shortened(names[ahead])} rather than {shortened(names[behind])}.")]
+    by = [Part("level with ")] if not difference else [
+        Part(f"{plain(abs(difference))} logits", "against"), Part(f" {'ahead of' if difference > 0 else 'behind'} ")]
+    return [Part("It is "), *by, other, Part("; "), Part(f"{count:,} of {len(side):,} channels", "against"),
+            Part(f" {'carries' if count == 1 else 'carry'} half of what speaks for {rather}.")]

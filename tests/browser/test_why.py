@@ -57,3 +57,25 @@ def test_curves_are_drawn_when_they_are_done_and_plotly_comes_with_them_alone(vi
     here.leads_to(ask="trust")
     expect(here.find(".js-plotly-plot").nth(1)).to_be_visible(timeout=180_000)
     expect(here.find(".differences").first).to_contain_text("random, a control")
+
+
+def test_the_helmet_case_from_its_button_to_a_report_that_is_kept(visit, network, examples):
+    here = visit().go("/Why", example="rocket")
+    here.page.get_by_role("button", name="Cases").click()
+    here.find("[data-key=case-football_helmet]").click()
+    here.leads_to(example="astronaut", rival=str(BOBSLED))
+    expect(here.find(".headline")).to_contain_text("on the helmet under her arm")
+    here.page.get_by_role("radio", name="Without this part").click()
+    here.leads_to(ask="without")
+    before = here.find(".way strong").first.text_content()
+    view = here.viewer(analyse(network, examples["astronaut"]), "without").wait_for_photo()
+    view.drag(view.middle(4, 3), view.middle(6, 5))
+    here.leads_to(region="4,3,6,5")
+    expect(here.find(".ruled .caption").first).to_contain_text("the 9 of 49 positions in your box")
+    assert here.find(".way strong").first.text_content() != before
+    here.find(".chip").get_by_text("go-kart", exact=True).click()
+    here.leads_to(rival=str(KART))
+    with here.page.expect_download(timeout=240_000) as waiting:
+        here.page.get_by_text("Report, HTML").click()
+    report = waiting.value.path().read_text(encoding="utf-8")
+    assert "<h2>Why football helmet and not go-kart</h2>" in report

@@ -34,7 +34,13 @@ def a_path(names=("cat", "dog"), logarithmic=True, **options) -> go.Figure:
     return figures.path(np.array([1.0, 3.0, 10.0]), probabilities, names, "p", logarithmic, **options)
 
 
-ALL = {"running sum": sum_of_three, "scatter": a_scatter, "path": a_path}
+def some_curves(names=("evidence", "by chance"), controls=("by chance",), **axes) -> go.Figure:
+    lines = dict(zip(names, ([0.9, 0.2, 0.0], [0.9, 0.7, 0.1], [0.5, 0.5, 0.5], [0.1, 0.2, 0.3]), strict=False))
+    return figures.curves(np.array([0.0, 0.25, 1.0]), lines, controls, **{"x_name": "share", "y_name": "what is left"}
+                          | axes)
+
+
+ALL = {"running sum": sum_of_three, "scatter": a_scatter, "path": a_path, "curves": some_curves}
 
 
 # All of them.
@@ -253,6 +259,57 @@ def test_probabilities_that_do_not_fit_are_refused():
         figures.path([1.0, 2.0], np.ones((2, 2)), ["cat"], "p", False)
 
 
+# The curves.
+
+
+def test_each_curve_is_drawn_as_it_is_over_the_same_shares_of_one():
+    figure = some_curves()
+    assert [each.name for each in figure.data] == ["evidence", "by chance"]
+    assert list(trace(figure, "evidence").y) == [0.9, 0.2, 0.0]
+    assert list(trace(figure, "by chance").y) == [0.9, 0.7, 0.1]
+    assert [list(each.x) for each in figure.data] == [[0, 0.25, 1]] * 2
+    assert {each.mode for each in figure.data} == {"lines"}
+    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("share", "what is left")
+    assert list(figure.layout.xaxis.range) == [0, 1]
+    assert figure.layout.yaxis.rangemode == "tozero"
+    assert figure.layout.showlegend is True
+    # Shares from 0 to 1 are said in percent, on the axes and where one points.
+    assert figure.layout.xaxis.tickformat == figure.layout.yaxis.tickformat == ".0%"
+    assert "%{x:.0%}: %{y:.1%}" in trace(figure, "evidence").hovertemplate
+
+
+def test_controls_are_grey_and_dashed_and_all_others_are_neither():
+    figure = some_curves(("evidence", "by chance", "Grad-CAM", "edges"), ("edges", "by chance"))
+    controls = [trace(figure, name).line for name in ("by chance", "edges")]
+    others = [trace(figure, name).line for name in ("evidence", "Grad-CAM")]
+    for line in controls:
+        red, green, blue = (int(line.color[n : n + 2], 16) for n in (1, 3, 5))
+        assert red == green == blue
+        assert line.dash not in (None, "solid")
+    assert controls[0].dash != controls[1].dash
+    assert len({line.color for line in (*others, controls[0])}) == 3
+    assert {line.dash for line in others} == {None}
+    assert min(line.width for line in others) > max(line.width for line in controls)
+
+
+def test_curves_beyond_the_colours_and_dashes_there_are_are_drawn_too():
+    many = {str(n): np.full(2, n / 20) for n in range(20)}
+    for controls in ((), tuple(many)):
+        figure = figures.curves(np.array([0.0, 1.0]), many, controls, "share", "left")
+        assert [float(each.y[0]) for each in figure.data] == [n / 20 for n in range(20)]
+
+
+def test_curves_with_numbers_that_are_not_finite_and_no_curves_at_all_are_drawn():
+    json.loads(figures.curves([0.0, 1.0], {"a": [NAN, INF]}, [], "share", "left").to_json())
+    assert not figures.curves([0.0, 1.0], {}, [], "share", "left").data
+
+
+def test_a_curve_that_does_not_fit_its_shares_is_refused():
+    for values in (np.ones(2), np.ones((3, 1)), np.ones(0)):
+        with pytest.raises(ParameterError, match=r"the shares \(3,\); expected \(n,\) each"):
+            figures.curves(np.array([0.0, 0.5, 1.0]), {"one": np.ones(3), "other": values}, [], "share", "left")
+
+
 # Names are text.
 
 
@@ -268,7 +325,8 @@ def texts(figure: go.Figure) -> list[str]:
 @pytest.mark.parametrize("figure", [
     a_scatter(names=(NASTY, NASTY)), a_path(names=(NASTY, "dog")), sum_of_three(unit=NASTY),
     figures.path([1.0], [[1.0]], ["x"], NASTY, False, at=1.0, low_end=NASTY, high_end=NASTY),
-], ids=["scatter", "path", "unit", "parameter"])
+    some_curves(names=(NASTY, "by chance")), some_curves(x_name=NASTY, y_name=NASTY),
+], ids=["scatter", "path", "unit", "parameter", "curves", "axes"])
 def test_html_in_names_is_never_html(figure):
     for text in texts(figure):
         assert "<" not in text
@@ -288,3 +346,18 @@ def test_a_long_name_is_shortened_before_it_is_escaped():
     assert name == "&amp;" * 27 + "…"
     assert a_path(names=("x" * 28, "dog")).data[0].name == "x" * 28
     assert a_path(names=("two\nlines\tand more", "dog")).data[0].name == "two lines and more"
+
+
+def test_what_is_learned_is_drawn_with_its_spread_at_each_size():
+    lines = {"GAP": ([5, 10], [0.7, 0.8], [0.02, 0.01]), "Flatten <b>": ([5], [0.6], [0.05])}
+    figure = figures.learning(lines, 10, "photos", "right")
+    now, first, second = figure.data
+    assert (list(now.x), list(now.y)) == ([10, 10], [0, 1])
+    assert (list(first.x), list(first.y), list(first.error_y.array)) == ([5, 10], [0.7, 0.8], [0.02, 0.01])
+    assert second.name == "Flatten &lt;b&gt;"
+    assert list(figure.layout.xaxis.tickvals) == [5, 10]
+    assert figure.layout.yaxis.range[0] == pytest.approx(0.6 - 0.05 - 0.03)
+    assert figure.layout.yaxis.range[1] == 1
+    with pytest.raises(ParameterError, match="2 sizes, 1 means and 2 deviations"):
+        figures.learning({"GAP": ([5, 10], [0.7], [0.1, 0.1])}, None, "photos", "right")
+    assert len(figures.learning({}, None, "photos", "right").data) == 0

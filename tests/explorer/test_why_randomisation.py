@@ -156,11 +156,11 @@ def test_without_a_pooling_what_leads_to_the_maps_is_told_from_what_follows(exam
     assert np.abs(found.after[0] - found.before).max() > 1e-4
     # Grad-CAM by hand, from the maps and the head as they were drawn.
     x = outcome.analysis.input
-    with Redrawn(part_of(outcome.analysis, what), 0):
+    with Redrawn(part_of(outcome, what), 0):
         maps = model.maps(x) if what == "head" else maps_of(outcome.analysis)[None]
     assert torch.equal(maps[0], outcome.analysis.feature_maps) == (what == "head")
     layers = network.layers.model
-    with Redrawn(part_of(outcome.analysis, what), 0):
+    with Redrawn(part_of(outcome, what), 0):
         rows = (layers.fc.weight + 0)[1].reshape(8, 8, 8)
     assert torch.equal(rows.flatten(), model.fc.weight[1]) == (what == "backbone")
     wanted = (rows.mean((1, 2))[:, None, None] * maps[0]).sum(0)
@@ -199,7 +199,7 @@ def test_another_thread_meanwhile_sees_the_network_as_it_is(make_network, exampl
     def ask(name: str) -> None:
         seen[name] = analyse(network, examples["cat"]).under().logits
 
-    with Redrawn([*part_of(analysis, "head"), *part_of(analysis, "backbone")], 0):
+    with Redrawn([*part_of(analysis.under(), "head"), *part_of(analysis.under(), "backbone")], 0):
         thread = threading.Thread(target=ask, args=("other",))
         thread.start()
         thread.join()

@@ -100,6 +100,66 @@ def test_what_is_asked_for_again_and_again_goes_on(monkeypatch):
     assert time.monotonic() - begin > 0.3
 
 
+class Steps:
+    """Work that takes as many steps as it is let, and asks before each whether to stop."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.let = threading.Semaphore(0)
+        self.begun = self.asked = self.stopped = 0
+
+    def __call__(self, progress, stop) -> str:
+        self.begun += 1
+        for done in range(self.total):
+            self.let.acquire(timeout=10)
+            self.asked += 1
+            if stop():
+                self.stopped += 1
+                raise StoppedError("It was stopped.")
+            progress(done + 1, self.total)
+        return "done"
+
+
+def test_what_is_left_stops_at_its_next_step_and_begins_again_when_it_is_asked_for():
+    work = Steps(3)
+    job = Job(work)
+    job.ask()
+    work.let.release()
+    wait(lambda: job.done == 1)
+    job.leave()
+    assert (job.done, work.asked) == (1, 1), "it is not interrupted within a step"
+    work.let.release()
+    wait(lambda: work.stopped == 1)
+    assert (job.done, job.result, job.error, job.ended) == (1, None, "", False)
+    work.let.release(3)
+    wait(job.ask)
+    assert (job.result, work.begun, work.stopped) == ("done", 2, 1)
+
+
+def test_what_one_leaves_goes_on_as_long_as_another_asks():
+    work = Steps(2)
+    job = Job(work)
+    job.ask()
+    work.let.release()
+    wait(lambda: job.done == 1)
+    job.leave()
+    assert job.ask() is False  # somebody else, before the next step
+    work.let.release()
+    wait(job.ask)
+    assert (job.result, work.begun, work.stopped) == ("done", 1, 0)
+
+
+def test_to_leave_what_has_ended_or_not_begun_changes_nothing():
+    work = Steps(1)
+    job = Job(work)
+    job.leave()
+    assert (work.begun, job.ended) == (0, False)
+    work.let.release()
+    wait(job.ask)
+    job.leave()
+    assert (job.result, job.ask(), work.begun) == ("done", True, 1)
+
+
 def test_what_cannot_be_computed_says_why_and_is_not_tried_again():
     tried = []
 

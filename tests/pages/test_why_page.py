@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import numpy as np
@@ -227,6 +228,24 @@ def test_stitched_evidence_stands_beside_the_evidence_as_it_is_on_one_scale(open
     np.testing.assert_allclose(coarse.values.reshape(7, 4, 7, 4).sum((1, 3)), cells, atol=1e-4 + 16 * coarse.step)
     against = cells - seen.cells(BOBSLED)
     np.testing.assert_allclose(tips.values.reshape(7, 4, 7, 4).sum((1, 3)), against, atol=1e-4 + 16 * tips.step)
+
+
+def test_how_much_of_the_evidence_lies_where_the_object_is(open_page, measured, network, examples):
+    page, seen = open_page(WHY, ask="object", **{"class": str(HELMET)}), measured()
+    said = done(page, "object_said").text
+    evidence, where = viewers(page)["object_evidence"].maps, viewers(page)["object_map"].maps
+    shown = next(iter(evidence.values()))
+    np.testing.assert_allclose(shown.values, seen.cells(HELMET), atol=1e-4 + shown.step)
+    box = shown.box
+    assert box == next(iter(where.values())).box
+    held = np.repeat(np.repeat(np.maximum(seen.cells(HELMET), 0), 32, 0), 32, 1)
+    left, top, right, bottom = analyse(network, examples["astronaut"]).framing.seen
+    xs, ys = (low + (np.arange(224) + 0.5) / 224 * (high - low) for low, high in ((left, right), (top, bottom)))
+    within = np.outer((ys >= box[1]) & (ys < box[3]), (xs >= box[0]) & (xs < box[2]))
+    share, area = held[within].sum() / held.sum(), within.mean()
+    told = [float(each) / 100 for each in re.findall(r"(\d+)%", said)[:2]]
+    assert told == pytest.approx([share, area], abs=0.015)
+    assert f"{share / area:.1f} times its share of the photo" in said
 
 
 # Other networks.

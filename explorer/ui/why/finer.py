@@ -11,7 +11,7 @@ from explorer.ui.maps import layer_caption
 from explorer.ui.places import hears
 from explorer.ui.state import Session
 from explorer.ui.viewer import Heard, Look, Map, stack, viewer
-from explorer.ui.why.working import worked
+from explorer.ui.working import worked
 from explorer.why.contrast import contrast
 from explorer.why.stitching import Stitched, stitched
 from explorer.wording import exactness, plain, shortened, signed

@@ -10,7 +10,7 @@ from explorer.errors import MethodError
 from explorer.ui.board import Node, board, el, picture
 from explorer.ui.jobs import Job
 from explorer.ui.state import Session
-from explorer.ui.why.working import worked
+from explorer.ui.working import worked
 from explorer.why.edits import FILLS, Progress, Stop
 from explorer.why.minimal import Flip, Smallest, Sufficient, cut_out, smallest_flip, smallest_sufficient
 from explorer.wording import number_word, percent, shortened

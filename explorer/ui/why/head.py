@@ -75,16 +75,16 @@ def choices(current: Session, outcome: Outcome, class_index: int, rival: int | N
     """Ask for the pooling, the class to compare with and the question; which question is asked."""
     analysis = outcome.analysis
     asked, there = question_of(current, analysis), questions(analysis)
-    _rivals(current, outcome, class_index, rival)
-    what, under, cases = st.columns([66, 22, 12], gap="small", vertical_alignment="bottom")
-    with cases:
-        _cases(current)
-    with what:
-        st.segmented_control("Question", list(there), format_func=there.__getitem__, width="stretch",
-                             **in_step(current, "ask", asked))
+    rivals, under, cases = st.columns([64, 22, 14], gap="small", vertical_alignment="bottom")
+    with rivals:
+        _rivals(current, outcome, class_index, rival)
     with under:
         if analysis.takes_apart:
             pooling_choice(current, analysis)
+    with cases:
+        _cases(current)
+    st.segmented_control("Question", list(there), format_func=there.__getitem__, width="stretch",
+                         label_visibility="collapsed", **in_step(current, "ask", asked))
     return asked
 
 

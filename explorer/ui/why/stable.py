@@ -11,7 +11,7 @@ from explorer.ui.jobs import Job
 from explorer.ui.maps import spelt
 from explorer.ui.offered import outcomes_of
 from explorer.ui.state import Session
-from explorer.ui.why.working import worked
+from explorer.ui.working import worked
 from explorer.why.places import ring, ring_sentence
 from explorer.why.stability import Row, Stability, Under, movement_sentence, stability, stability_sentence
 from explorer.why.variations import VARIATIONS

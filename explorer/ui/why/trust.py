@@ -10,15 +10,17 @@ import streamlit as st
 from explorer import figures
 from explorer.analysis import Outcome
 from explorer.errors import MethodError
+from explorer.networks import Network
 from explorer.ui.board import Node, board, el
 from explorer.ui.jobs import Job
 from explorer.ui.offered import outcomes_of
 from explorer.ui.state import Session
-from explorer.ui.why.working import worked
+from explorer.ui.working import worked
 from explorer.why.edits import FILLS, Progress, Stop
 from explorer.why.faithfulness import Curves, Drop, Maps, drops, judged, maps_to_judge
+from explorer.why.measured import verdict as many_photos
 from explorer.why.randomisation import FALLEN_APART, Randomised, randomised
-from explorer.wording import percent, plain
+from explorer.wording import percent, plain, signed
 
 FILL, METHODS = "blur", ("grad_cam", "layer_cam")
 PARTS = ("head", "backbone")
@@ -47,7 +49,7 @@ def trust_panel(current: Session, outcome: Outcome, class_index: int) -> None:
         with column:
             board(el("h3", title), key=f"{title}_title")
             st.plotly_chart(_figure(found.curves, insertion), key=f"{title}_figure", config={"displayModeBar": False})
-    board(el("div", _table(found), _said(found), _fallen(found), class_="stack"), key="trust")
+    board(el("div", _table(found), _said(found, outcome.analysis.network), _fallen(found), class_="stack"), key="trust")
 
 
 def _poolings(current: Session, outcome: Outcome) -> tuple[str, ...]:
@@ -96,17 +98,24 @@ def _table(found: Trusted) -> Node:
               class_="differences ruled")
 
 
-def _said(found: Trusted) -> Node:
+def _said(found: Trusted, network: Network) -> Node:
     """Whether the first map does better than the controls on this photo."""
     curves = found.curves
     first = next(each for each in curves.curves if not each.control)
-    better = [name for name in ("random", "uniform") if min(curves.gain(first.name, name)) > 0]
-    verdict = (f"On this photo {first.name} does better than random and than uniform removal, both ways." if
-               len(better) == 2 else f"On this photo {first.name} does not do better than both random and uniform "
-               "removal, both ways: do not lean on it.")
+    gains = {name: curves.gain(first.name, name) for name in ("random", "uniform")}
+    lost = [name for name, gain in gains.items() if gain.between <= 0]
+    beaten = [name for name in gains if name not in lost]
+    numbers = " and ".join(f"{signed(gain.between)} on {name}" for name, gain in gains.items())
+    verdict = (f"On this photo {first.name} does better than {' and '.join(beaten)} removal" if not lost else
+               f"On this photo {first.name} does not do better than {' and '.join(lost)} removal, do not lean on it")
+    verdict += f": {numbers} in the area between the two curves."
+    worse = [name for name, gain in gains.items() if gain.insertion < 0 and name not in lost]
+    verdict += f" At insertion alone {' and '.join(worse)} removal does better." if worse else ""
+    over_many = many_photos(network, first.name)
     return el("p", f"{verdict} Positions go and come by each map's order, the strongest first; {FILLS[curves.fill]}. "
                    f"The judge is the answer under {curves.pooling}: {percent(curves.before)} with all of the photo, "
-                   f"{percent(curves.nothing)} with nothing of it. One photo proves little.", class_="note")
+                   f"{percent(curves.nothing)} with nothing of it. One photo proves little: "
+                   f"{over_many[0].lower()}{over_many[1:]}", class_="note")
 
 
 def _fallen(found: Trusted) -> Node:

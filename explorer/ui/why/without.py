@@ -13,7 +13,7 @@ from explorer.ui.maps import cam_map, evidence_map
 from explorer.ui.places import hears
 from explorer.ui.state import Session, write_url
 from explorer.ui.viewer import Look, stack, viewer
-from explorer.ui.why.working import answered
+from explorer.ui.working import answered
 from explorer.why.edits import FILLS
 from explorer.why.probe import Probe, Said, disagreement, probe
 from explorer.why.summary import carrying

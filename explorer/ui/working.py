@@ -21,12 +21,13 @@ def answered(ask: Callable[[], None]) -> None:
         board(el("p", str(error), class_="note"), key="unanswered")
 
 
-def worked(current: Session, job: Job, key: str, what: str) -> Any:
+def worked(current: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None) -> Any:
     """The job's result; None while it runs, was stopped or failed, which is then said.
 
     Args:
         key: of the job among all of the session.
         what: what is being done, as "Taking positions out of the photo".
+        meanwhile: draws what there is already.
     """
     if job.result is not None:
         return job.result
@@ -35,7 +36,7 @@ def worked(current: Session, job: Job, key: str, what: str) -> Any:
     elif key in current.stopped:
         _stopped(current, key)
     else:
-        _going_on(current, job, key, what)
+        _going_on(current, job, key, what, meanwhile)
     return None
 
 
@@ -49,7 +50,9 @@ def _stopped(current: Session, key: str) -> None:
 
 
 @st.fragment(run_every=0.3)
-def _going_on(current: Session, job: Job, key: str, what: str) -> None:
+def _going_on(
+    current: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None
+) -> None:
     """A page that is left does not ask any more, and the job stops by itself."""
     def stop() -> None:
         current.stopped.add(key)
@@ -58,5 +61,7 @@ def _going_on(current: Session, job: Job, key: str, what: str) -> None:
 
     if key in current.stopped or job.ask():
         st.rerun()
+    if meanwhile is not None:
+        meanwhile()
     st.progress(min(1.0, job.done / max(1, job.total)), f"{what}: {job.done:,} of {job.total:,}")
     st.button("Stop", key=f"{key}_stop", on_click=stop, icon=":material/stop:", type="tertiary")

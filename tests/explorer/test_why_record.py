@@ -1,0 +1,187 @@
+"""The files of `python -m explorer why`: pictures, arrays and a record of what comes out when it is computed again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer import POOLINGS, analyse
+from explorer.networks import Network
+from explorer.why.contrast import contrast, deciding_channels
+from explorer.why.edits import FILLS
+from explorer.why.minimal import smallest_flip, smallest_sufficient
+from explorer.why.probe import disagreement, probe
+from explorer.why.stability import stability
+from explorer.why.stitching import stitched
+from tests.explorer.by_hand import (
+    AGAINST,
+    ASKED,
+    CALIBRATION,
+    PHOTO,
+    ByHand,
+    carrying,
+    chosen_of,
+    deciding_head,
+    maps_of,
+)
+from tests.explorer.why_command import QUICK_FILES, SLOW_FILES, ran, recorded, refusal, started
+
+SEEN = (22, 6, 106, 90)  # px of the photo: the middle square, 0.875 of the short side
+
+
+@pytest.fixture(autouse=True)
+def photo(tmp_path, monkeypatch) -> str:
+    """A small photo in a fresh folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    PHOTO.save("photo.png")
+    return "photo.png"
+
+
+@pytest.fixture(scope="module")
+def decided(make_network) -> Network:
+    """Four classes that differ by some logits, and fitted numbers for two what-ifs."""
+    return dataclasses.replace(make_network(deciding_head()), calibration=CALIBRATION)
+
+
+@pytest.fixture(scope="module")
+def whole(decided, tmp_path_factory) -> tuple[str, Path]:
+    """All that there is to ask, once: what was printed, and the folder with the files."""
+    folder = tmp_path_factory.mktemp("whole")
+    PHOTO.save(folder / "photo.png")
+    code, out, err = started(decided, "why", folder / "photo.png", "--report", "--out", folder / "out")
+    assert (code, err) == (0, "")
+    return out, folder / "out"
+
+
+def test_nothing_is_written_unless_it_is_asked_for(decided, tmp_path):
+    assert "Wrote" not in ran(decided, "--quick")
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_the_files_are_written_where_they_were_asked_for_and_are_named(decided, whole, tmp_path):
+    out, folder = whole
+    names = QUICK_FILES | SLOW_FILES | {"photo_why_report.html"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert {Path(line.removeprefix("Wrote ")).name for line in out.splitlines() if line.startswith("Wrote ")} == names
+    assert {Image.open(path).size for path in folder.glob("*.png")} == {PHOTO.size}
+    ran(decided, "--quick", "--report")
+    assert {path.name for path in tmp_path.iterdir()} == QUICK_FILES | {"photo_why_report.html", "photo.png"}
+    ran(decided, "--quick", "--out", "new/below")
+    assert {path.name for path in (tmp_path / "new" / "below").iterdir()} == QUICK_FILES
+
+
+def test_the_report_is_of_the_same_reasons(decided, whole):
+    folder = whole[1]
+    text = (folder / "photo_why_report.html").read_text(encoding="utf-8")
+    record = recorded(folder)
+    for sentence in (*record["why"]["summary"], record["why"]["flip"]["sentence"],
+                     *(each["sentence"] for each in record["why"]["stability"]["under"])):
+        assert sentence in text
+    ran(decided, "--quick", "--class", ASKED, "--against", AGAINST, "--report", "--out", "again")
+    assert f"Why class {ASKED} and not class {AGAINST}" in Path("again/photo_why_report.html").read_text()
+
+
+def test_the_overlay_is_reddest_towards_the_class_and_bluest_towards_the_other_one(decided):
+    grey = PHOTO.convert("L").convert("RGB")
+    grey.save("photo.png")
+    ran(decided, "--quick", "--class", ASKED, "--against", AGAINST, "--framing", "squash", "--out", "out")
+    apart = ByHand(decided, maps=maps_of(decided, grey, "squash")).apart(ASKED, AGAINST)
+    with Image.open("out/photo_why_overlay.png") as drawn:
+        pixels = np.asarray(drawn, float)
+    redness = (pixels[..., 0] - pixels[..., 2]).reshape(4, 24, 4, 32).mean((1, 3)).ravel()
+    most, least = int(np.argmax(apart)), int(np.argmin(apart))
+    assert apart[most] > 0 > apart[least]
+    assert (int(redness.argmax()), int(redness.argmin())) == (most, least)
+    assert redness[most] > 20 > -20 > redness[least]
+
+
+def test_the_arrays_add_up_to_the_difference_of_the_two_logits(decided, whole):
+    _, folder = whole
+    own = ByHand(decided)
+    first, second = sorted(range(4), key=lambda index: -own.logits[index])[:2]
+    with np.load(folder / "photo_why_arrays.npz", allow_pickle=False) as arrays:
+        found = dict(arrays)
+    assert (found["class_index"], found["rival"]) == (first, second)
+    wanted = own.logits[first] - own.logits[second]
+    assert found["difference"] == pytest.approx(wanted, abs=1e-5)
+    for parts in ("cells", "channels"):
+        assert found["baseline"] + found[parts].sum() == pytest.approx(wanted, abs=1e-4)
+    assert found["cells"].ravel().tolist() == pytest.approx(own.apart(first, second), abs=1e-5)
+    assert found["poolings"].tolist() == list(POOLINGS)
+    for n, key in enumerate(POOLINGS):
+        hand = ByHand(decided, key)
+        wanted = hand.logits[first] - hand.logits[second]
+        assert found["differences"][n] == pytest.approx(wanted, abs=1e-4)
+        assert found["baselines"][n] + found["cells_by_pooling"][n].sum() == pytest.approx(wanted, abs=2e-3)
+    for n, key in enumerate(("gap", "gmp", "attention")):
+        assert found["probabilities"][n, 0] == pytest.approx(ByHand(decided, key).shares()[first], abs=1e-5)
+    record = recorded(folder)["why"]
+    assert found["probabilities"].shape == (3, 1 + len(record["stability"]["under"][0]["variants"]))
+    assert found["stitched"].tolist() == record["stitched"]["cells"]
+    assert found["probed"].tolist() == chosen_of(carrying(own.cells(first))).tolist()
+    assert found["seen"].tolist() == pytest.approx(list(SEEN), abs=1)  # the resized photo has whole px
+    assert found["photo_size"].tolist() == [128, 96]
+
+
+def test_the_record_is_strict_and_holds_what_a_fresh_computation_gives(decided, whole):
+    _, folder = whole
+    record = recorded(folder)
+    found, outcome = record["why"], analyse(decided, PHOTO).under()
+    first, second = (answer.class_index for answer in outcome.top(2))
+    assert (record["class"]["index"], found["rival"]["index"]) == (first, second)
+    assert found["rival"]["probability"] == pytest.approx(ByHand(decided).shares()[second], abs=1e-6)
+    one = contrast(outcome, first, second)
+    assert found["contrast"]["cells"] == one.cells.tolist()
+    assert found["contrast"]["channels"] == [each._asdict() for each in deciding_channels(one, outcome)]
+    assert found["contrast"]["evidence"] == pytest.approx(one.cells.sum())
+    for side, values in (("for_class", one.cells), ("for_rival", -one.cells)):
+        places = carrying(values.ravel().tolist())
+        half = found["contrast"]["half"][side]
+        assert half is None if not places else (half["positions"], half["of"]) == (len(places), 16)
+    for key, each in zip(POOLINGS, found["contrasts"], strict=True):
+        other = contrast(outcome.analysis.under(key), first, second)
+        assert (each["key"], each["difference"], each["cells"]) == (key, other.difference, other.cells.tolist())
+        assert each["answer"]["index"] == ByHand(decided, key).answer
+    chosen = chosen_of(carrying(ByHand(decided).cells(first)))
+    part = probe(outcome, first, chosen)
+    assert found["probe"]["held"] == part.held._asdict()
+    assert found["probe"]["disagreements"] == [each._asdict() for each in disagreement(part)]
+    for row, each in zip(found["probe"]["under_each_pooling"], part.rows, strict=True):
+        for fill in FILLS:
+            assert [answer["logit"] for answer in row["after"][fill]["classes"]] == [
+                answer.logit for answer in each.after[fill].classes]
+    for name, search in (("flip", smallest_flip), ("sufficient", smallest_sufficient)):
+        fresh = search(outcome)
+        assert found[name]["positions"] == fresh.chosen.astype(int).tolist()
+        assert (found[name]["passes"], found[name]["verified"]) == (fresh.passes, True)
+    changed = stability([outcome, outcome.analysis.under("gmp"), outcome.analysis.under("attention")], first)
+    for each, fresh in zip(found["stability"]["under"], changed.under, strict=True):
+        assert [row["logit"] for row in each["variants"]] == [row.logit for row in fresh.rows]
+        assert [row["answer"] for row in each["variants"]] == [row.answer for row in fresh.rows]
+    assert found["stitched"]["cells"] == stitched(outcome, first, second).cells.tolist()
+    assert found["why_not"] == {}
+
+
+@pytest.mark.parametrize("option", [(), ("--pooling", "gem:p=2.3456789", "--class", "3", "--calibrated")])
+def test_the_plain_command_takes_the_record_as_a_recipe(decided, option):
+    ran(decided, "--quick", "--out", "first", *option)
+    code, out, err = started(decided, "photo.png", "--recipe", "first/photo_why.json", "--out", "again")
+    assert (code, err) == (0, "")
+    assert "Repeats the recipe: largest difference 0 logits" in out
+    again, first = json.loads(Path("again/photo.json").read_text()), recorded("first")
+    assert again == {name: value for name, value in first.items() if name != "why"}
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_the_photo_itself_is_never_replaced(decided, tmp_path, link):
+    before = Path("photo.png").read_bytes()
+    link(tmp_path / "photo.png", tmp_path / "photo_why_without_mean.png")
+    assert "would replace the photo" in refusal(started(decided, "why", "photo.png", "--quick", "--out", "."))
+    assert Path("photo.png").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"photo.png", "photo_why_without_mean.png"}
