@@ -29,7 +29,8 @@ poolings:
 {poolings}
 
 A pooling with a parameter takes it after a colon: --pooling gem:p=4 or --pooling topk:share=0.1. The table shows
-every pooling; the chosen one with the parameter given, the others with their usual one.
+every pooling; the chosen one with the parameter given, the others with their usual one. A network may bring more of
+them, each with a head that was trained with it: flowers has learned_attention and gated.
 
 examples:
   python -m explorer photo.jpg

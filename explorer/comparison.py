@@ -185,7 +185,7 @@ def _logits(analysis: Analysis, pooling: Pooling, values: np.ndarray) -> Tensor:
     """(steps, classes) float64: the head once, for the pooled vectors of all steps."""
     name = pooling.parameter.name
     vectors = [pooling.value(analysis.feature_maps, **{name: float(value)}) for value in values]
-    return analysis.network.head(torch.stack(vectors)).double()
+    return analysis.network.head_under(pooling.key)(torch.stack(vectors)).double()
 
 
 def _factors(analysis: Analysis, pooling: str, parameter: Parameter, values: np.ndarray) -> list[float] | None:
@@ -195,7 +195,7 @@ def _factors(analysis: Analysis, pooling: str, parameter: Parameter, values: np.
     for value in values:
         setting = {parameter.name: float(value)}
         native = network.is_native(pooling, setting)
-        factors.append(1.0 if native else network.calibration.multiplier(pooling, setting))
+        factors.append(1.0 if native else network.multiplier(pooling, setting))
     return None if None in factors else factors
 
 

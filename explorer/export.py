@@ -15,8 +15,9 @@ import explorer
 from explorer.analysis import Analysis, Answer, Outcome
 from explorer.cams import CAM_METHODS
 from explorer.images import digest
+from explorer.networks import Network
 from explorer.render import png
-from explorer.wording import exactness, plain, signed, sum_sentence
+from explorer.wording import exactness, listed, plain, signed, sum_sentence, within_sentence
 
 CAM_INSTEAD = "grad_cam"  # what is drawn and recorded where there is no evidence
 
@@ -138,13 +139,18 @@ def numbers(outcome: Outcome, class_index: int, calibrated: bool = False) -> dic
 
 
 def is_calibrated(outcome: Outcome, calibrated: bool) -> bool:
-    """Whether asking for calibrated probabilities changes anything here: never under the native pooling."""
+    """Whether asking for calibrated probabilities changes anything here: never under a pooling that its head knows."""
     return calibrated and outcome.multiplier is not None
 
 
 def label(outcome: Outcome, calibrated: bool) -> str:
-    """"native", "what-if" or "what-if, calibrated"."""
+    """"native", "trained", "what-if" or "what-if, calibrated"."""
     return f"{outcome.label}, calibrated" if is_calibrated(outcome, calibrated) else outcome.label
+
+
+def trained_in_words(network: Network) -> str:
+    """The poolings beside its own that it has trained heads for: "GMP, GeM and learned attention"; "" for none."""
+    return listed([within_sentence(each.pooling.name) for each in network.trained.values()])
 
 
 def _evidence(outcome: Outcome, class_index: int) -> dict[str, Any]:

@@ -310,8 +310,9 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
 )})
 
 
-# Poolings that only some networks have, as their own: explorer/networks/cutting/special.py.
-NATIVE_ONLY = ("catavgmax", "attention_pool")
+# Poolings that only some networks have: as their own (explorer/networks/cutting/special.py), or with something
+# learned in them (explorer/networks/trained.py). They have no parameter.
+OF_SOME_NETWORKS = ("catavgmax", "attention_pool", "learned_attention", "gated")
 
 
 def pooling_of(key: str) -> Pooling:
@@ -322,11 +323,12 @@ def pooling_of(key: str) -> Pooling:
 
 
 def parse_pooling(text: str) -> tuple[str, dict[str, float]]:
-    """"gmp" or "gem:p=4" to a key and its parameters. Raises ParameterError for anything else.
+    """"gmp" or "gem:p=4" to a key and the parameters that are named. Raises ParameterError for anything else.
 
-    The keys of poolings that only some networks have are read too.
+    One that is not named is the usual one, or what a network's own head was trained with. The keys of poolings that
+    only some networks have are read too.
     """
-    if text in NATIVE_ONLY:
+    if text in OF_SOME_NETWORKS:
         return text, {}
     key, colon, setting = text.partition(":")
     name, _, value = setting.partition("=")
@@ -335,4 +337,5 @@ def parse_pooling(text: str) -> tuple[str, dict[str, float]]:
     except ValueError:
         raise ParameterError(f"The pooling {text!r:.60} cannot be read; expected a key such as gmp, or a key and its "
                              "parameter such as gem:p=4.") from None
-    return key, pooling_of(key).resolve(parameters)
+    resolved = pooling_of(key).resolve(parameters)
+    return key, resolved if parameters else {}

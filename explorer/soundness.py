@@ -36,8 +36,8 @@ def _trouble(outcome: Outcome) -> str | None:
     if bad := _unsound(outcome.pooled):
         return f"The pooled vector holds {_so_many(bad, outcome.pooled)} in the pooling {outcome.name}."
     if bad := _unsound(outcome.logits):
-        head = analysis.network.head
-        return f"The logits hold {_so_many(bad, outcome.logits)} in {_place(head, outcome.pooled[None], 'head')}."
+        place = _place(outcome.head, outcome.pooled[None], "head")
+        return f"The logits hold {_so_many(bad, outcome.logits)} in {place}."
     return None
 
 

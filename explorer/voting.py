@@ -43,23 +43,27 @@ class Winners:
     top: list[list[tuple[str, float]]]
 
 
-def winners(analysis: Analysis, most: int = 7) -> Winners:
+def winners(of: Analysis | Outcome, most: int = 7) -> Winners:
     """The class that wins each position, with the `most` that win most of them by name; remembered.
+
+    Of an analysis the positions are asked by the network's own head, of an outcome by the outcome's.
 
     Raises ParameterError when `most` is not a whole number of at least 1, MethodError where there are no votes.
     """
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise ParameterError(f"The number of classes to name is {most!r}; expected a whole number of at least 1.")
-    return analysis.remember(("winners", most), lambda: _winners(analysis, most))
+    outcome = of.under() if isinstance(of, Analysis) else of
+    return outcome.analysis.remember(("winners", most, id(outcome.head)), lambda: _winners(outcome, most))
 
 
-def _winners(analysis: Analysis, most: int) -> Winners:
+def _winners(outcome: Outcome, most: int) -> Winners:
+    analysis = outcome.analysis
     names = analysis.network.class_names
     grid = tuple(analysis.feature_maps.shape[1:])
-    votes = analysis.votes().detach().numpy().reshape(-1, grid[0] * grid[1])
+    votes = outcome.votes().detach().numpy().reshape(-1, grid[0] * grid[1])
     answered = np.isfinite(votes).all(0)
     # By logits: among probabilities several may be 1.
-    logits = analysis.vote_logits().detach().numpy().reshape(votes.shape)
+    logits = outcome.vote_logits().detach().numpy().reshape(votes.shape)
     best = _best(np.where(answered, logits, 0), 3)
     won, counts = np.unique(best[0, answered], return_counts=True)
     named = won[np.argsort(-counts, kind="stable")][:most]
@@ -97,4 +101,4 @@ def votes_average_to_logit(outcome: Outcome) -> bool:
         return False
     weights = outcome.weights
     alike = torch.allclose(weights, torch.full_like(weights, 1 / weights[0].numel()), rtol=1e-5, atol=0)
-    return alike and has_slopes_of_its_own(outcome.analysis.network.head)
+    return alike and has_slopes_of_its_own(outcome.head)

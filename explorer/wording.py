@@ -110,6 +110,16 @@ def shortened(name: str, most: int = 80) -> str:
     return name if len(name) <= most else f"{name[:most - 1].rstrip()}…"
 
 
+def within_sentence(name: str) -> str:
+    """A name that is not first in its sentence: "learned attention", but "GeM" and "GAP beside GMP" as they are."""
+    return name[:1].lower() + name[1:] if name[1:] == name[1:].lower() else name
+
+
+def listed(names: Sequence[str]) -> str:
+    """"GMP, GeM and gated mix"."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
 def number_word(number: int) -> str:
     """Up to twelve in words, then in digits."""
     return _WORDS[number] if 0 <= number < len(_WORDS) else str(number)

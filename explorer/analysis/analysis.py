@@ -158,32 +158,12 @@ class Analysis:
         return self.under(pooling).cam(method, class_index, **options)
 
     def votes(self, class_index: int | None = None) -> Tensor:
-        """What each position says by itself, the probabilities of head(F_ij).
-
-        (H, W) for a class, (classes, H, W) for all. Raises MethodError where the head cannot be asked alone.
-        """
-        if class_index is not None:
-            self.network.check_class(class_index)
-        everything = self.remember("votes", lambda: self._on_grid(
-            self.network.probabilities(self._logits_of_positions(), 1)))
-        return everything if class_index is None else everything[class_index]
+        """What each position says by itself to the network's own head; see `Outcome.votes`."""
+        return self.under().votes(class_index)
 
     def vote_logits(self) -> Tensor:
-        """(classes, H, W): the logits behind the votes, head(F_ij). Raises MethodError likewise."""
-        return self._on_grid(self._logits_of_positions())
-
-    def _on_grid(self, rows: Tensor) -> Tensor:
-        """(classes, H, W) of one row a position."""
-        return rows.T.unflatten(1, self.feature_maps.shape[1:])
-
-    def _logits_of_positions(self) -> Tensor:
-        """(H * W, classes)"""
-        self.must_take_apart()
-        return self.remember("logits of positions", self._ask_positions)
-
-    @torch.no_grad()
-    def _ask_positions(self) -> Tensor:
-        return self.network.head(self.feature_maps.flatten(1).T.contiguous())
+        """(classes, H, W): the logits behind the votes; see `Outcome.vote_logits`."""
+        return self.under().vote_logits()
 
     def overlay(
         self, cells: Tensor, scale: render.Scale | None = None, *, long_side: int | None = None, **options: Any

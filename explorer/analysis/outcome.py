@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from explorer.analysis.memory import Memory
 from explorer.analysis.tails import LayerTail, PoolingTail
@@ -36,7 +36,8 @@ class Outcome:
 
     Attributes:
         analysis, pooling (its key), parameters (resolved).
-        label: "native" when the head was trained with this pooling, else "what-if".
+        label: "native" for the network's own pooling, "trained" where it brings a head that was trained with this
+            one, else "what-if".
     """
 
     def __init__(self, analysis: Analysis, pooling: str, parameters: dict[str, float]) -> None:
@@ -44,7 +45,7 @@ class Outcome:
         self.pooling = pooling
         self.parameters = parameters
         self.remember = Memory()
-        self.label = "native" if analysis.network.is_native(pooling, parameters) else "what-if"
+        self.label = analysis.network.label(pooling, parameters)
 
     @property
     def _pooling(self) -> Pooling:
@@ -54,6 +55,18 @@ class Outcome:
     def name(self) -> str:
         """For people: "GeM, p = 3"."""
         return self._pooling.label(**self.parameters)
+
+    @property
+    def under_in_words(self) -> str:
+        """Under what, within a sentence: "under GMP, a what-if"; "" under the native pooling, which goes without
+        saying."""
+        said = {"what-if": "a what-if", "trained": "with a head trained for it"}
+        return f"under {self.name}, {said[self.label]}" if self.label in said else ""
+
+    @property
+    def head(self) -> nn.Module:
+        """(B, C) to (B, classes): the one that was trained with this pooling, else the network's own."""
+        return self.analysis.network.head_under(self.pooling)
 
     @property
     def pooled(self) -> Tensor:
@@ -74,14 +87,12 @@ class Outcome:
 
     @torch.no_grad()
     def _logits(self) -> Tensor:
-        return self.analysis.network.head(self.pooled[None])[0]
+        return self.head(self.pooled[None])[0]
 
     @property
     def multiplier(self) -> float | None:
-        """The fitted number that mends this what-if's probabilities; None for the native pooling or where none is."""
-        if self.label == "native":
-            return None
-        return self.analysis.network.calibration.multiplier(self.pooling, self.parameters)
+        """The fitted number that mends this what-if's probabilities; None where there is none, or nothing to mend."""
+        return self.analysis.network.multiplier(self.pooling, self.parameters)
 
     def probabilities(self, calibrated: bool = False) -> Tensor:
         """(classes,): the network's own (softmax or sigmoid) of the logits, times the fitted number if asked for and
@@ -120,10 +131,39 @@ class Outcome:
         missing = [index for index in map(self.analysis.network.check_class, classes) if index not in known]
         if missing:
             kept = self.remember("kept", lambda: self.weights * self.analysis.feature_maps)
-            head, exact = self.analysis.network.head, self._pooling.exact
-            for found in take_apart(kept, self.pooled, self.logits, head, missing, exact):
+            for found in take_apart(kept, self.pooled, self.logits, self.head, missing, self._pooling.exact):
                 known.setdefault(found.class_index, found)
         return [known[index] for index in classes]
+
+    def votes(self, class_index: int | None = None) -> Tensor:
+        """What each position says by itself, the probabilities of head(F_ij).
+
+        (H, W) for a class, (classes, H, W) for all. Raises MethodError where the head cannot be asked alone.
+        """
+        network = self.analysis.network
+        if class_index is not None:
+            network.check_class(class_index)
+        rows = self._logits_of_positions()
+        everything = self.analysis.remember(
+            ("votes", id(self.head)), lambda: self._on_grid(network.probabilities(rows, 1)))
+        return everything if class_index is None else everything[class_index]
+
+    def vote_logits(self) -> Tensor:
+        """(classes, H, W): the logits behind the votes, head(F_ij). Raises MethodError likewise."""
+        return self._on_grid(self._logits_of_positions())
+
+    def _on_grid(self, rows: Tensor) -> Tensor:
+        """(classes, H, W) of one row a position."""
+        return rows.T.unflatten(1, self.analysis.feature_maps.shape[1:])
+
+    def _logits_of_positions(self) -> Tensor:
+        """(H * W, classes); poolings that share a head, which lives as long as its network, share these."""
+        self.analysis.must_take_apart()
+        return self.analysis.remember(("logits of positions", id(self.head)), self._ask_positions)
+
+    @torch.no_grad()
+    def _ask_positions(self) -> Tensor:
+        return self.head(self.analysis.feature_maps.flatten(1).T.contiguous())
 
     def cam(self, method: str, class_index: int, **options: Any) -> Tensor:
         """(H, W): a published CAM under this pooling, signed and not normalised; see `Analysis.cam`."""
@@ -137,7 +177,7 @@ class Outcome:
         return self.remember(key, lambda: chosen.compute(self.tail, class_index, **options))
 
     def under_each_pooling(self) -> list[Outcome]:
-        """The image under every pooling there is, in the registry's order; before them its own special one.
+        """The image under every pooling there is, in the order of `network.poolings`.
 
         This one's pooling has its parameters, the native one the network's, the others their usual ones. Where nothing
         can be taken apart, this alone.
@@ -154,8 +194,8 @@ class Outcome:
     def _tail(self) -> Tail:
         analysis = self.analysis
         return PoolingTail(
-            analysis.input, analysis.feature_maps, self.logits, analysis.network.head, self.pooled,
-            analysis.network.backbone, self._pool,
+            analysis.input, analysis.feature_maps, self.logits, self.head, self.pooled, analysis.network.backbone,
+            self._pool,
         )
 
     def _pool(self, feature_maps: Tensor) -> Tensor:
@@ -182,6 +222,11 @@ class Plain(Outcome):
     def name(self) -> str:
         """For people: that of the network's own pooling, or "no pooling"."""
         return self._pooling.label(**self.parameters) if self.analysis.network.pooling else "no pooling"
+
+    @property
+    def head(self) -> nn.Module:
+        """What follows the maps in the network, of whatever kind."""
+        return self.analysis.network.head
 
     @property
     def pooled(self) -> Tensor:

@@ -18,7 +18,7 @@ _MOST_BINS = 20
 
 
 class PooledUnder(NamedTuple):
-    """A channel under one pooling: the pooling's name, "native" or "what-if", and the pooled value."""
+    """A channel under one pooling: the pooling's name, "native", "trained" or "what-if", and the pooled value."""
 
     name: str
     label: str
@@ -85,7 +85,7 @@ def channel_card(outcome: Outcome, class_index: int, channel: int) -> ChannelCar
             PooledUnder(each.name, each.label, float(each.pooled[channel])) for each in outcome.under_each_pooling()
         ],
         speaks_for=speaks_for, speaks_against=speaks_against,
-        weights_are="weights" if has_slopes_of_its_own(outcome.analysis.network.head) else "slopes at this photo",
+        weights_are="weights" if has_slopes_of_its_own(outcome.head) else "slopes at this photo",
     )
 
 
@@ -119,7 +119,7 @@ def _spoken_for(outcome: Outcome, channel: int, count: int = 5) -> tuple[list[Cl
 
 def _weights_of_classes(outcome: Outcome, channel: int) -> np.ndarray:
     """(classes,): the slope of each class's logit at one channel."""
-    head = outcome.analysis.network.head
+    head = outcome.head
     if head_kind(head) == "affine" and not has_slopes_of_its_own(head):
         # As evidence has it: a LayerNorm's statistics are held. Its slopes belong to this pooled vector alone.
         classes = range(len(outcome.logits))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
@@ -25,6 +25,7 @@ from explorer.networks.probing import (
     without_activation,
 )
 from explorer.networks.splitting import NoGlobalPooling, split_at_global_pool
+from explorer.networks.trained import Trained
 from explorer.pooling import POOLINGS, Pooling
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
@@ -47,12 +48,14 @@ class Network:
         preprocessing: what the backbone wants of its input.
         digest: sha256 of the weights' file, hex.
         origin: where the weights come from, one line.
-        calibration: fitted multipliers for what-if poolings; empty when none were fitted.
+        calibration: fitted multipliers for its own head under other poolings; empty when none were fitted.
         activation: "softmax" when one class excludes the others, "sigmoid" when each is asked by itself, "none" when
             the network gives probabilities itself and they could not be traced back to logits.
         layers: what there is to look at inside the backbone.
         reason: one sentence why there is no global pooling; "" when there is one.
         found: how the pooling was found: "known", "traced", "timm", "watched" or "named"; "" when there is none.
+        trained: further poolings by key, each with its parameters and the head that was trained with it; they need no
+            pooling of the registry. That head answers under any parameters of its pooling.
     """
 
     name: str
@@ -70,13 +73,26 @@ class Network:
     layers: Layers = field(default_factory=Layers)
     reason: str = ""
     found: str = "known"
+    trained: Mapping[str, Trained] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise ParameterError(f"The activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}.")
-        for part in (self.backbone, self.head):
+        self._check_trained()
+        for part in (self.backbone, *self.heads):
             part.eval()
             part.requires_grad_(False)
+
+    def _check_trained(self) -> None:
+        if self.trained and self.pooling is None:
+            raise ParameterError("Heads were trained with poolings, and the network has no pooling; expected one.")
+        for key, each in self.trained.items():
+            if key != each.pooling.key:
+                raise ParameterError(f"The pooling {each.pooling.key!r} is among the trained as {key!r}; expected its "
+                                     "own key.")
+            if key == self.pooling.key:
+                raise ParameterError(f"The pooling {key!r} is the network's own; expected others among the trained.")
+            each.pooling.resolve(each.parameters)
 
     @classmethod
     def from_module(
@@ -143,21 +159,29 @@ class Network:
 
     @cached_property
     def poolings(self) -> Mapping[str, Pooling]:
-        """All that can stand before the head, its own first where the registry does not know it; empty without one."""
+        """All that can stand before a head of it: those of the registry, before them its own where it is none of them,
+        after them the other trained ones. The usual parameter of a trained one is what it was trained with. Empty
+        without a pooling."""
         if self.pooling is None:
             return {}
         own = {} if self.pooling.key in POOLINGS else {self.pooling.key: self.pooling}
-        return own | dict(POOLINGS)
+        return own | dict(POOLINGS) | {key: _as_trained(each) for key, each in self.trained.items()}
+
+    @property
+    def heads(self) -> tuple[nn.Module, ...]:
+        """Its own head, then those of the trained poolings."""
+        return self.head, *(each.head for each in self.trained.values())
 
     @cached_property
     def parameters(self) -> int:
-        """Number of weights, each counted once."""
-        parts = (self.layers.model,) if self.layers.model else (self.backbone, self.head)
+        """Number of weights, those of trained heads included, each counted once."""
+        whole = self.layers.model
+        parts = (whole, *self.heads[1:]) if whole else (self.backbone, *self.heads)
         unique = {id(each): each.numel() for each in chain.from_iterable(part.parameters() for part in parts)}
         return sum(unique.values())
 
     def pooling_of(self, key: str) -> Pooling:
-        """The pooling of that key, as it stands before this head.
+        """The pooling of that key, with the parameter that is usual for this network.
 
         Raises MethodError when there is no pooling to replace, ParameterError for an unknown key.
         """
@@ -167,10 +191,34 @@ class Network:
             raise ParameterError(f"There is no pooling {key!r}; expected one of {', '.join(self.poolings)}.")
         return self.poolings[key]
 
+    def head_under(self, pooling: str) -> nn.Module:
+        """The head that answers under the pooling of that key: the one that was trained with it, else its own.
+
+        Raises MethodError and ParameterError as `pooling_of` does.
+        """
+        self.pooling_of(pooling)
+        return self.trained[pooling].head if pooling in self.trained else self.head
+
     def is_native(self, pooling: str, parameters: Mapping[str, float]) -> bool:
-        """Whether the head was trained with this pooling."""
+        """Whether this is the network's own pooling, with which its own head was trained."""
         own = self.pooling
         return own is not None and pooling == own.key and dict(parameters) == own.resolve(dict(self.pooling_parameters))
+
+    def label(self, pooling: str, parameters: Mapping[str, float]) -> str:
+        """"native"; "trained" where the head was trained with just this pooling; else "what-if"."""
+        if self.is_native(pooling, parameters):
+            return "native"
+        of = self.trained.get(pooling)
+        return "trained" if of and dict(parameters) == of.pooling.resolve(of.parameters) else "what-if"
+
+    def multiplier(self, pooling: str, parameters: Mapping[str, float]) -> float | None:
+        """The fitted number that mends a what-if's probabilities; None where there is none or nothing to mend.
+
+        It was fitted to the network's own head, and is not another's.
+        """
+        if pooling in self.trained or self.is_native(pooling, parameters):
+            return None
+        return self.calibration.multiplier(pooling, parameters)
 
     def probabilities(self, logits: Tensor, dimension: int = -1) -> Tensor:
         """Of logits, with the classes along that dimension."""
@@ -194,3 +242,11 @@ class Network:
         if self.pooling is None:
             return self.layers.logits(x)
         return self.head(self.pooling.value(self.backbone(x), **self.pooling_parameters))
+
+
+def _as_trained(trained: Trained) -> Pooling:
+    """The pooling, with the learned parameter as its usual one."""
+    pooling, known = trained.pooling, trained.pooling.parameter
+    if known is None:
+        return pooling
+    return replace(pooling, parameter=replace(known, default=pooling.resolve(trained.parameters)[known.name]))

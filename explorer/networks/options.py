@@ -49,8 +49,8 @@ class Options:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of a network, but for its size."""
     parser.add_argument("--network", metavar="NAME",
-                        help=f"bundled ({', '.join(BUNDLED)}, the default), of torchvision or timm (resnet50, "
-                             "timm/resnet50.a1_in1k: fetched on first use), or a checkpoint's architecture")
+                        help=f"bundled ({', '.join(BUNDLED)}; the first unless one is named), of torchvision or timm "
+                             "(resnet50, timm/resnet50.a1_in1k: fetched on first use), or a checkpoint's architecture")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE",
                         help="weights of your own: .safetensors, .pth or .pt; or a TorchScript or torch.export file")
     parser.add_argument("--classes", type=Path, metavar="FILE", help="names of its classes, .txt or .json")

@@ -19,6 +19,7 @@ from explorer.networks.known.fetching import Progress
 from explorer.networks.known.pretrained import pretrained
 from explorer.networks.network import Network
 from explorer.networks.probing import names_for
+from explorer.wording import listed
 
 __all__ = ["ArchitectureError", "load_file", "load_network"]
 
@@ -38,9 +39,10 @@ def load_network(
     """Load a network, cut into its parts.
 
     Args:
-        name: "efficientnet_lite0" (bundled, always here); a network of torchvision or timm, whose trained weights
-            are fetched on first use, such as "resnet50", "torchvision/convnext_tiny" or "timm/resnet50.a1_in1k"; or
-            the path of a checkpoint (.safetensors, .pth, .pt), a TorchScript file or a torch.export file.
+        name: "efficientnet_lite0" or "flowers" (bundled, always here); a network of torchvision or timm, whose trained
+            weights are fetched on first use, such as "resnet50", "torchvision/convnext_tiny" or
+            "timm/resnet50.a1_in1k"; or the path of a checkpoint (.safetensors, .pth, .pt), a TorchScript file or a
+            torch.export file.
         architecture: of a checkpoint, a name of torchvision or timm; a program file needs none.
         class_names: one a class: a sequence, or a .txt or .json file by its path or bytes; None takes what is known.
         preprocessing: what the network wants of its input; None takes what its architecture's weights want.
@@ -62,7 +64,7 @@ def load_network(
     try:
         identify(name)
     except NetworkError as error:
-        raise NetworkError(f"{str(error).removesuffix('.')}; {', '.join(BUNDLED)} is bundled.") from None
+        raise NetworkError(f"{str(error).removesuffix('.')}; {listed(list(BUNDLED))} are bundled.") from None
     blueprint = pretrained(name, progress)
     return _network(blueprint, blueprint.known.name, blueprint.known.tagged, class_names, preprocessing, activation,
                     layer)
@@ -128,7 +130,7 @@ def _network(
 def _adapted(
     network: Network, class_names: ClassNames | None, preprocessing: Preprocessing | None, activation: str | None
 ) -> Network:
-    """The bundled network with what somebody wants otherwise."""
+    """A bundled network with what somebody wants otherwise."""
     changes: dict[str, object] = {}
     if (names := _read_names(class_names)) is not None:
         changes["class_names"] = names_for(len(network.class_names), names)

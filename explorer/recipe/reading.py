@@ -189,12 +189,13 @@ def _layer(document: Any) -> str | None:
 
 
 def _pooling(document: Any, name: str) -> str | None:
-    """As it is written when it is written anew: "gem" becomes "gem:p=3"."""
+    """As it is written when it is written anew: "gem:p=3.0" becomes "gem:p=3"."""
     if _value(document, name) is None:
         return None
     key, parameters = parse_pooling(_text(document, name))
-    # One that a network brings along has no parameter; whether it is this network's is seen when it is repeated.
-    return POOLINGS[key].written(**parameters) if key in POOLINGS else key
+    # One without its parameter has the network's usual one; that, and whether the network has the pooling at all, is
+    # seen when it is repeated.
+    return POOLINGS[key].written(**parameters) if parameters else key
 
 
 def _versions(document: Any, name: str) -> dict[str, str]:

@@ -65,7 +65,7 @@ def activation_headline(outcome: Outcome, class_index: int, others: int, kind: s
     name = el("span", shortened(analysis.network.class_names[class_index]), class_="says")
     beside = f" Beside it: {others} other {'class' if others == 1 else 'classes'}." if others else ""
     if analysis.takes_apart:
-        speaks_for = "it" if outcome.label == "native" else f"it under {outcome.name}, a what-if"
+        speaks_for = f"it {outcome.under_in_words}".rstrip()
         title = el("h1", "Where the evidence for ", name, " lies")
         lead = carriers_sentence(outcome.evidence(class_index).cells.numpy(), speaks_for) + beside
     elif kind == ATTENTION:
@@ -215,8 +215,8 @@ def _show_progress(jobs: list[Job]) -> None:
 def votes_grid(current: Session, outcome: Outcome, class_index: int) -> None:
     """What each position says by itself: how sure it is of the class, and which class wins where."""
     analysis = outcome.analysis
-    notes = votes_in_words(analysis)
-    _grid(current, analysis, [votes_map(analysis, class_index, notes), winners_map(analysis, notes)], 2, "Votes",
+    notes = votes_in_words(outcome)
+    _grid(current, analysis, [votes_map(outcome, class_index, notes), winners_map(outcome, notes)], 2, "Votes",
           tallest=400)
     if votes_average_to_logit(outcome):
         logit = outcome.evidence(class_index).logit
@@ -244,8 +244,8 @@ def talk_about_maps(current: Session, outcomes: Sequence[Outcome], classes: list
         steps = [cam_map(outcomes[0], CAM_INSTEAD, index) for index in classes]
         talk(current, analysis, [*steps, *attention_maps(analysis)[:1]], "Where does it look?")
         return
-    notes = votes_in_words(analysis)
+    notes = votes_in_words(outcomes[0])
     steps = [evidence_map(outcome, index, scale="all", calibrated=calibrated)
              for index in classes for outcome in outcomes[:1]]
-    talk(current, analysis, [*steps, winners_map(analysis, notes, "What each position says by itself.")],
+    talk(current, analysis, [*steps, winners_map(outcomes[0], notes, "What each position says by itself.")],
          "Where does the evidence lie?")

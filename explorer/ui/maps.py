@@ -39,7 +39,9 @@ def under(analysis: Analysis, spelling: str) -> Outcome:
 
 def spelt(outcome: Outcome) -> str:
     """The outcome's pooling as choices and links spell it; "none" where the answer cannot be taken apart."""
-    return written(outcome.pooling, outcome.parameters) if outcome.analysis.takes_apart else NO_POOLING
+    if not outcome.analysis.takes_apart:
+        return NO_POOLING
+    return written(outcome.pooling, outcome.parameters, outcome.analysis.network.poolings)
 
 
 def layer_caption(analysis: Analysis) -> str:
@@ -77,7 +79,7 @@ def evidence_map(
 
 
 def _said(outcome: Outcome, class_index: int, cells: np.ndarray, calibrated: bool) -> str:
-    under = "" if outcome.label == "native" else f" under {outcome.name}, a what-if"
+    under = f" {outcome.under_in_words}" if outcome.under_in_words else ""
     return f"{_answer_in_words(outcome, class_index, calibrated)}{under}. {carriers_sentence(cells, 'it')}"
 
 
@@ -156,10 +158,10 @@ def no_map(analysis: Analysis, name: str, row: str, title: str, reason: str) -> 
                unit_name="", row=row, title=title, lines=(reason,))
 
 
-def votes_map(analysis: Analysis, class_index: int, notes: tuple[str, ...]) -> Map:
+def votes_map(outcome: Outcome, class_index: int, notes: tuple[str, ...]) -> Map:
     """How sure each position is of a class when it is asked by itself."""
-    name = analysis.network.class_names[class_index]
-    values = analysis.votes(class_index).numpy()
+    name = outcome.analysis.network.class_names[class_index]
+    values = outcome.votes(class_index).numpy()
     row, column = divmod(int(np.nan_to_num(values, nan=-1).argmax()), values.shape[1])
     return Map(
         id=f"{class_index}.votes", values=values, name=f"Votes for {name}", kind="positive", unit="probability",
@@ -168,9 +170,9 @@ def votes_map(analysis: Analysis, class_index: int, notes: tuple[str, ...]) -> M
     )
 
 
-def winners_map(analysis: Analysis, notes: tuple[str, ...], says: str = "") -> Map:
+def winners_map(outcome: Outcome, notes: tuple[str, ...], says: str = "") -> Map:
     """Which class wins at each position."""
-    won = analysis.remember("winners", lambda: winners(analysis))
+    won = winners(outcome)
     legend = tuple(f"{name} ({count})" for _, name, count in won.classes)
     labels = np.where(won.labels < 0, len(legend), won.labels)
     total = sum(count for _, _, count in won.classes) + won.others
@@ -180,10 +182,9 @@ def winners_map(analysis: Analysis, notes: tuple[str, ...], says: str = "") -> M
                legend=legend)
 
 
-def votes_in_words(analysis: Analysis) -> tuple[str, ...]:
+def votes_in_words(outcome: Outcome) -> tuple[str, ...]:
     """Each position's own top 3, for people; row by row."""
-    won = analysis.remember("winners", lambda: winners(analysis))
-    return tuple(", ".join(f"{name} {percent(share)}" for name, share in three) for three in won.top)
+    return tuple(", ".join(f"{name} {percent(share)}" for name, share in three) for three in winners(outcome).top)
 
 
 def _largest_activation(analysis: Analysis) -> float:

@@ -19,7 +19,7 @@ from explorer.ui.cache import network_named, still_here
 from explorer.ui.link import FEWEST, Choices, sizes_of, written
 from explorer.ui.shelf import LeftError, Progress
 from explorer.ui.state import Fitted, Session
-from explorer.wording import shortened
+from explorer.wording import shortened, within_sentence
 
 FOUND = {
     "known": "known beforehand", "traced": "found by tracing", "timm": "found by timm's own cut",
@@ -113,9 +113,16 @@ def fit(current: Session, network: Network) -> None:
     if now.layer and now.layer not in {layer.key for layer in network.layers.all}:
         cannot("layer", now.layer, "")
     if network.pooling is not None:
-        if _key(now.pooling) not in network.poolings:
+        if _key(now.pooling) in network.poolings:
+            changes["pooling"] = _in_one_form(now.pooling, network)
+        else:
             cannot("pooling", now.pooling, native)
-        changes["poolings"] = _side_by_side(now.poolings, network, native)
+        different = dict.fromkeys(_in_one_form(each, network) for each in now.poolings)
+        if len(different) < FEWEST and "poolings" in asked:
+            current.notices.append(f"The link asks for poolings “{','.join(now.poolings)[:40]}”, which are one and the "
+                                   "same; the usual are shown.")
+            different = dict.fromkeys(Choices.poolings)
+        changes["poolings"] = _side_by_side(tuple(different), network, native)
     if network.preprocessing.fixed and now.framing == "whole" and "framing" not in asked:
         changes["framing"] = "crop"
     if now.against == now.network:
@@ -153,11 +160,16 @@ def _own_pooling(network: Network, otherwise: str) -> str:
     """Its own pooling as links spell it."""
     if network.pooling is None:
         return otherwise
-    return written(network.pooling.key, dict(network.pooling_parameters))
+    return written(network.pooling.key, dict(network.pooling_parameters), network.poolings)
 
 
 def _key(spelling: str) -> str:
     return parse_pooling(spelling)[0]
+
+
+def _in_one_form(spelling: str, network: Network) -> str:
+    """"gem:p=3" is "gem" where that is its usual parameter."""
+    return written(*parse_pooling(spelling), network.poolings)
 
 
 def _side_by_side(poolings: tuple[str, ...], network: Network, native: str) -> tuple[str, ...]:
@@ -185,6 +197,7 @@ def card(current: Session, analysis: Analysis) -> Node:
         el("p", f"{parameters_in_words(network.parameters)} · {network.origin}"),
         el("p", " → ".join([*through, f"{len(network.class_names):,} classes"
                             if len(network.class_names) != 1 else "one class"])),
+        el("p", _poolings_trained(network)) if network.trained else None,
         el("p", f"pooling {FOUND.get(network.found, network.found)}, {network.activation}" if pooling
            else f"{network.reason} Its answer: {network.activation}."),
         el("p", preprocessing_in_words(network.preprocessing)
@@ -192,6 +205,12 @@ def card(current: Session, analysis: Analysis) -> Node:
         el("p", f"{'the way there' if analysis.layer else 'one forward pass'}, {analysis.seconds * 1000:.0f} ms"),
         class_="card",
     )
+
+
+def _poolings_trained(network: Network) -> str:
+    """"poolings trained: GAP, GMP, learned attention"."""
+    names = [network.pooling.name, *(each.pooling.name for each in network.trained.values())]
+    return f"poolings trained: {', '.join(map(within_sentence, names))}"
 
 
 def _badge(network: Network) -> Node:

@@ -15,7 +15,7 @@ from explorer.analysis import Analysis, Outcome
 from explorer.export import CAM_INSTEAD
 from explorer.ui import frame
 from explorer.ui.board import board, el
-from explorer.ui.maps import cam_map, evidence_map, layer_caption, spelt, under
+from explorer.ui.maps import cam_map, evidence_map, layer_caption
 from explorer.ui.panels import answer_in_parts, answers, follow_answer, set_apart
 from explorer.ui.state import Session
 from explorer.ui.viewer import Look, Map, stack, viewer
@@ -39,8 +39,10 @@ def same_class(first: Analysis, second: Analysis, class_index: int) -> int | Non
 
 
 def outcome_beside(outcome: Outcome, second: Analysis) -> Outcome:
-    """The second network's answer: its own, or under the same what-if pooling."""
-    return second.under() if outcome.label == "native" else under(second, spelt(outcome))
+    """The second network's answer: its own, or under the same pooling with the same parameter where it has that."""
+    if outcome.label == "native" or not second.takes_apart or outcome.pooling not in second.network.poolings:
+        return second.under()
+    return second.under(outcome.pooling, **outcome.parameters)
 
 
 def answers_of_both(

@@ -13,7 +13,9 @@ from explorer.ui.controls import in_step
 from explorer.ui.maps import spelt, under
 from explorer.ui.state import Session
 
-BESIDE = ("gap", "gmp", "attention")  # the answers that Explore lays beside each other, the native pooling's first
+# The answers that Explore lays beside each other, the native pooling's first.
+BESIDE = ("gap", "gmp", "attention")
+LEARNED = {"attention": "learned_attention"}  # what takes the place of one of them where it was trained
 
 
 def outcomes_of(analysis: Analysis, spellings: Sequence[str]) -> list[Outcome]:
@@ -24,9 +26,15 @@ def outcomes_of(analysis: Analysis, spellings: Sequence[str]) -> list[Outcome]:
 def beside_each_other(analysis: Analysis, chosen: str) -> list[Outcome]:
     """Outcomes under three poolings: the native one, two more, and among them the one that is chosen."""
     native = spelt(analysis.under())
-    three = list(dict.fromkeys((native, *BESIDE)))[:3]
+    three = list(dict.fromkeys((native, *usually_beside(analysis))))[:3]
     shown = spelt(under(analysis, chosen))
     return outcomes_of(analysis, three if shown in three else [*three[:2], shown])
+
+
+def usually_beside(analysis: Analysis) -> tuple[str, ...]:
+    """Keys of the poolings that stand beside each other unless others are chosen."""
+    trained = analysis.network.trained
+    return tuple(LEARNED[key] if LEARNED.get(key) in trained else key for key in BESIDE)
 
 
 def pooling_choice(current: Session, analysis: Analysis) -> None:

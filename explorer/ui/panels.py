@@ -10,7 +10,7 @@ from explorer import CAM_METHODS, render
 from explorer.analysis import Analysis, Answer, Outcome
 from explorer.analysis.outcome import NO_POOLING
 from explorer.channels import plain_channel_table
-from explorer.export import CAM_INSTEAD
+from explorer.export import CAM_INSTEAD, trained_in_words
 from explorer.ui.board import Node, board, el, picture
 from explorer.ui.maps import cam_map, evidence_maps, name_in_links, spelt
 from explorer.ui.places import hears
@@ -127,8 +127,12 @@ def answers(outcomes: Sequence[Outcome], shown: Outcome, class_index: int, calib
 
 
 def what_if_note(analysis: Analysis, calibrated: bool) -> str:
-    """What the badge "what-if" means here."""
-    note = f"The head was trained for {analysis.under().name}. Under another pooling the answer is a what-if"
+    """What the badges "what-if" and "trained" mean here."""
+    native, others = analysis.under().name, trained_in_words(analysis.network)
+    note = f"The head was trained for {native}. Under another pooling the answer is a what-if"
+    if others:
+        note = (f"The head was trained for {native}; {others} have heads of their own, trained with them. Under "
+                "another pooling, or with another parameter, the answer is a what-if")
     if not analysis.network.calibration.multipliers:
         return note + " and may be far too sure of itself: no number was fitted for this network."
     return note + (", its logits multiplied by one number fitted on central crops of 224 px: no rank changes."
@@ -137,23 +141,25 @@ def what_if_note(analysis: Analysis, calibrated: bool) -> str:
 
 def _answers_of(outcome: Outcome, native: Outcome, shown: tuple[str, int], calibrated: bool) -> Node:
     rows = [_answer(outcome, answer, native, shown) for answer in outcome.top(5, calibrated)]
-    is_native, own = outcome.label == "native", outcome.name
-    if not outcome.analysis.takes_apart:
-        own = outcome.analysis.network.title
+    own = outcome.name if outcome.analysis.takes_apart else outcome.analysis.network.title
     return el(
         "div",
-        el("div", el("h3", own), el("span", label(outcome, calibrated),
-                                             class_="badge native" if is_native else "badge"), class_="head stacked"),
+        el("div", el("h3", own), badge(outcome, calibrated), class_="head stacked"),
         *rows,
         class_="column",
     )
 
 
+def badge(outcome: Outcome, calibrated: bool) -> Node:
+    """The label as it stands beside a pooling's name: green where the head was trained with it."""
+    return el("span", label(outcome, calibrated), class_="badge" if outcome.label == "what-if" else "badge native")
+
+
 def label(outcome: Outcome, calibrated: bool) -> str:
-    """Whether an answer is the network's own or a what-if, and whether that is calibrated."""
+    """Whether the head that answers was trained with this pooling, and whether a what-if is calibrated."""
     if not outcome.analysis.takes_apart:
         return "the network's own answer"
-    if outcome.label == "native" or not calibrated:
+    if outcome.label != "what-if" or not calibrated:
         return outcome.label
     return "what-if, calibrated" if outcome.multiplier else "what-if, no fit"
 

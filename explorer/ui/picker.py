@@ -9,6 +9,7 @@ import streamlit as st
 
 from explorer.errors import ExplorerError
 from explorer.networks import BUNDLED, Network
+from explorer.networks.bundled import TITLES as BUNDLED_TITLES
 from explorer.networks.known.catalogue import search
 from explorer.networks.known.pretrained import cached_names
 from explorer.ui.arguments import GIVEN, given
@@ -107,7 +108,7 @@ def _ask(current: Session, role: str, network: Network) -> None:
 
 def _bundled(current: Session, done: Callable[[str], None]) -> None:
     names = [*([GIVEN] if given()[0].given else []), *BUNDLED]
-    titles = {name: title_in_use(current, name) for name in names}
+    titles = {name: BUNDLED_TITLES.get(name) or title_in_use(current, name) for name in names}
     _listed(current, names, {name: "with this app" if name in BUNDLED else "given when the app was started"
                              for name in names}, done, titles)
 

@@ -91,7 +91,7 @@ def _given(outcome: Outcome, class_index: int, region: tuple[int, int, int, int]
     sentences = [f"{signed(given)} logits for {analysis.network.class_names[class_index]} under {outcome.name}, with "
                  f"{percent(float(part))} of what speaks {'for' if given >= 0 else 'against'} it."]
     if inside.numel() == 1:
-        sentences.append(f"By itself it says {votes_in_words(analysis)[top * cells.shape[1] + left]}.")
+        sentences.append(f"By itself it says {votes_in_words(outcome)[top * cells.shape[1] + left]}.")
     return sentences
 
 

@@ -15,7 +15,7 @@ from explorer.ui.controls import in_step
 from explorer.ui.link import FEWEST, MOST, written
 from explorer.ui.maps import evidence_map, layer_caption, looks_map, spelt
 from explorer.ui.offered import pooling_in_words
-from explorer.ui.panels import answer_in_parts, answers, label, set_apart, what_if_note
+from explorer.ui.panels import answer_in_parts, answers, badge, set_apart, what_if_note
 from explorer.ui.places import hears
 from explorer.ui.slider import slider
 from explorer.ui.stage import talk
@@ -83,21 +83,20 @@ def heads(current: Session, outcomes: Sequence[Outcome], calibrated: bool) -> No
     """The name of each, whether the head was trained with it, and its parameter as a slider."""
     for place, (column, outcome) in enumerate(zip(st.columns(len(outcomes), gap="small"), outcomes, strict=True)):
         with column:
-            badge = "badge native" if outcome.label == "native" else "badge"
-            board(el("div", el("h3", outcome.name), el("span", label(outcome, calibrated), class_=badge),
-                     class_="head"), key=f"head_{place}")
+            board(el("div", el("h3", outcome.name), badge(outcome, calibrated), class_="head"), key=f"head_{place}")
             _parameter(current, outcome, place)
 
 
 def _parameter(current: Session, outcome: Outcome, place: int) -> None:
-    parameter = outcome.analysis.network.pooling_of(outcome.pooling).parameter
+    poolings = outcome.analysis.network.poolings
+    parameter = poolings[outcome.pooling].parameter
     if parameter is None:
         board(el("p", "no parameter", class_="caption"), key=f"no_parameter_{place}")
         return
 
     def move(value: float) -> None:
         spellings = list(current.choices.poolings)
-        spellings[place] = written(outcome.pooling, {parameter.name: value})
+        spellings[place] = written(outcome.pooling, {parameter.name: value}, poolings)
         if len(set(spellings)) == len(spellings):  # a pooling does not stand beside itself
             current.choose(poolings=tuple(spellings))
 

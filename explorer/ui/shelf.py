@@ -202,7 +202,7 @@ def _edited(network: Network, wanted: Wanted) -> Network:
 
 def bytes_of(network: Network) -> int:
     """Of its weights, those that its parts share counted once."""
-    parts: list[nn.Module | None] = [network.backbone, network.head, network.layers.model]
+    parts: list[nn.Module | None] = [network.backbone, *network.heads, network.layers.model]
     tensors: Iterator[Tensor] = chain.from_iterable(
         chain(part.parameters(), part.buffers()) for part in parts if part is not None)
     storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}

@@ -4,7 +4,13 @@ const STEPS = 200, PAUSE = 80;
 function share(value, { low, high, logarithmic }) {
   return logarithmic ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
 }
-function valueAt(part, { low, high, logarithmic }) {
+function stepOf(value, scale) {
+  return Math.round(Math.min(1, Math.max(0, share(value, scale))) * STEPS);
+}
+function valueAt(step, scale) {
+  const { usual, low, high, logarithmic } = scale, part = step / STEPS;
+  // A network may have learned the usual one to its last digit.
+  if (low <= usual && usual <= high && step === stepOf(usual, scale)) return usual;
   const value = logarithmic ? low * (high / low) ** part : low + part * (high - low);
   return Math.min(high, Math.max(low, +value.toPrecision(value >= 1 ? 3 : 2)));
 }
@@ -12,8 +18,8 @@ function valueAt(part, { low, high, logarithmic }) {
 page.parts.slider = ({ data, parentElement, setTriggerValue }) => {
   const root = parentElement.querySelector("label"), [name, input, output] = root.children;
   const show = (value) => {
-    output.textContent = String(value);
-    input.setAttribute("aria-valuetext", `${data.name} = ${value}`);
+    output.textContent = String(+value.toPrecision(6));
+    input.setAttribute("aria-valuetext", `${data.name} = ${output.textContent}`);
   };
   name.textContent = `${data.name} =`;
   root.title = data.explanation;
@@ -21,7 +27,7 @@ page.parts.slider = ({ data, parentElement, setTriggerValue }) => {
   // What the person wants counts until Python has said it; older answers come late.
   if (root.wanted === undefined || root.wanted === data.value || performance.now() - root.moved > 3000) {
     root.wanted = undefined;
-    input.value = Math.round(Math.min(1, Math.max(0, share(data.value, data))) * STEPS);
+    input.value = stepOf(data.value, data);
     show(data.value);
   }
   const send = () => {
@@ -30,7 +36,7 @@ page.parts.slider = ({ data, parentElement, setTriggerValue }) => {
   };
   Object.assign(root, { data, send: (value) => setTriggerValue("value", value) });
   input.oninput = () => {
-    Object.assign(root, { wanted: valueAt(input.value / STEPS, root.data), moved: performance.now() });
+    Object.assign(root, { wanted: valueAt(+input.value, root.data), moved: performance.now() });
     show(root.wanted);
     root.timer ??= setTimeout(send, PAUSE);
   };

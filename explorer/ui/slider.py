@@ -26,6 +26,6 @@ def slider(parameter: Parameter, value: float, label: str, key: str, on_value: C
     low, high = parameter.usual
     if not low <= value <= high:
         low, high = parameter.low, parameter.high
-    data = {"name": parameter.name, "value": value, "low": low, "high": high, "logarithmic": parameter.logarithmic,
-            "label": label, "explanation": parameter.explanation}
+    data = {"name": parameter.name, "value": value, "usual": parameter.default, "low": low, "high": high,
+            "logarithmic": parameter.logarithmic, "label": label, "explanation": parameter.explanation}
     _slider(data=data, key=key, on_value_change=moved)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from explorer.analysis import Analysis, Outcome
 from explorer.export import CAM_INSTEAD
 from explorer.ui.maps import cam_map, evidence_maps, photo_map
+from explorer.ui.offered import usually_beside
 from explorer.ui.places import hears
 from explorer.ui.state import Session
 from explorer.ui.viewer import Look, Map, stack, viewer
@@ -34,7 +35,7 @@ def talk_about_evidence(current: Session, analysis: Analysis, outcome: Outcome, 
     if not analysis.takes_apart:
         talk(current, analysis, [cam_map(native, CAM_INSTEAD, index) for index in classes])
         return
-    beside = {each.pooling: each for each in (outcome, analysis.under("gmp"), analysis.under("attention"))}
+    beside = {each.pooling: each for each in (outcome, *map(analysis.under, usually_beside(analysis)[1:]))}
     others = [each for each in beside.values() if each is not native]
     steps = evidence_maps([native], classes, chosen.calibrated)
     talk(current, analysis, steps + evidence_maps(others, classes[:1], chosen.calibrated))

@@ -554,7 +554,7 @@ def test_without_a_connection_it_says_so_and_names_what_is_here(server, monkeypa
     assert "timm/resnet18.a1_in1k" in text
     assert "no connection to 127.0.0.1" in text
     assert "no other network is here yet" in text
-    assert "the bundled efficientnet_lite0 always works" in text
+    assert "the bundled efficientnet_lite0 and flowers always work" in text
 
     point_hub_at(monkeypatch, server.root)
     server.hub(RESNET, "model.safetensors", save(filled(timm.create_model("test_resnet")).state_dict()))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from explorer.errors import NetworkError
+from explorer.networks.bundled import BUNDLED
 from explorer.networks.known.blueprints import Blueprint, Unfilled, describe, droppable_keys, new_module
 from explorer.networks.known.catalogue import (
     Known,
@@ -35,6 +36,7 @@ from explorer.networks.known.fetching import (
     fetch_from_hub,
     hub_file,
 )
+from explorer.wording import listed
 
 _NAMED = 5  # networks that a sentence lists
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
@@ -90,9 +92,9 @@ def cached_names() -> list[str]:
 
 def _what_is_here() -> str:
     names = cached_names()
-    listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    here = f"already here are {listed}, and" if names else "no other network is here yet, but"
-    return f"{here} the bundled efficientnet_lite0 always works."
+    some = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    here = f"already here are {some}, and" if names else "no other network is here yet, but"
+    return f"{here} the bundled {listed(list(BUNDLED))} always work."
 
 
 @cache

@@ -31,7 +31,8 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
     """Towards A (red) and towards B (blue), in logits."""
     found, names = contrast(outcome, class_index, rival), outcome.analysis.network.class_names
     mine, other = names[class_index], names[rival]
-    has = "It has" if outcome.label == "native" else f"Under {outcome.name}, a what-if, it has"
+    under = outcome.under_in_words
+    has = f"{under[:1].upper()}{under[1:]}, it has" if under else "It has"
     ahead = "ahead of" if found.difference >= 0 else "behind"
     says = f"{has} {shortened(mine, 40)} {plain(abs(found.difference))} logits {ahead} {shortened(other, 40)}."
     strongest = divmod(int(np.nan_to_num(np.abs(found.cells), nan=-np.inf).argmax()), found.cells.shape[1])
@@ -76,7 +77,7 @@ def _map(current: Session, outcome: Outcome, class_index: int, rival: int) -> No
 
 
 def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
-    """What parts a what-if's decision from the native pooling's; nothing under the native one."""
+    """What parts another pooling's decision from the native one's; nothing under the native one."""
     native = outcome.analysis.under()
     if native is outcome:
         return []

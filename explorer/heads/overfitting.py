@@ -1,0 +1,173 @@
+"""How much a head learns by heart: kinds of heads on few photos, judged by these and by others, several times."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from explorer.errors import ParameterError, StoppedError
+from explorer.heads.files import Sample
+from explorer.heads.kinds import KINDS, kinds_of
+from explorer.heads.training import Budget, Epoch, Photos, Progress, Stop, TrainedHead, fit
+
+SIZES = (5, 10, 20, 40)
+# Nothing is chosen by looking at the validation photos: the whole budget is spent, and the last epoch counts.
+WHOLE = Budget(epochs=100, patience=None, every=20)
+NUMBERS = Epoch._fields[1:]
+
+
+class Run(NamedTuple):
+    """One head, trained on some photos of each class.
+
+    Attributes:
+        kind: key of KINDS.
+        size: photos a class.
+        seed: which photos were drawn; the same for all kinds, and of one seed the larger draw holds the smaller.
+        trained: the head and how its training went.
+    """
+
+    kind: str
+    size: int
+    seed: int
+    trained: TrainedHead
+
+
+class Spread(NamedTuple):
+    """Over the seeds: the mean, and the standard deviation of a single run (0 of one seed)."""
+
+    mean: float
+    deviation: float
+
+
+class Summary(NamedTuple):
+    """One kind at one size, over the seeds.
+
+    Attributes:
+        kind, size, seeds: which, and how many seeds.
+        train_loss, train_accuracy, validation_loss, validation_accuracy: see Epoch.
+        gap: train accuracy less validation accuracy, of each run.
+        loss_gap: validation loss less train loss, of each run.
+    """
+
+    kind: str
+    size: int
+    seeds: int
+    train_loss: Spread
+    train_accuracy: Spread
+    validation_loss: Spread
+    validation_accuracy: Spread
+    gap: Spread
+    loss_gap: Spread
+
+
+@dataclass(frozen=True)
+class Overfitting:
+    """All runs, and what they come to: by kind, and of each kind by size."""
+
+    runs: tuple[Run, ...]
+    summaries: tuple[Summary, ...]
+
+    def of(self, kind: str, size: int) -> Summary:
+        """Raises KeyError for what was not run."""
+        for summary in self.summaries:
+            if (summary.kind, summary.size) == (kind, size):
+                return summary
+        raise KeyError((kind, size))
+
+
+def overfitting(
+    sample: Sample, kinds: Sequence[str] = tuple(KINDS), sizes: Sequence[int] = SIZES, seeds: int = 5, *,
+    budget: Budget = WHOLE, progress: Progress | None = None, stop: Stop | None = None,
+) -> Overfitting:
+    """Train each kind on each number of photos a class, with several draws of photos, and summarise.
+
+    Args: see `each_run`.
+        progress: called with heads trained and heads in all.
+
+    Raises ParameterError, StoppedError as `each_run` does.
+    """
+    runs, total = [], len(kinds_of(kinds)) * len(set(sizes)) * seeds
+    for run in each_run(sample, kinds, sizes, seeds, budget=budget, stop=stop):
+        runs.append(run)
+        if progress:
+            progress(len(runs), total)
+    return Overfitting(tuple(runs), summarised(runs))
+
+
+def each_run(
+    sample: Sample, kinds: Sequence[str] = tuple(KINDS), sizes: Sequence[int] = SIZES, seeds: int = 5, *,
+    budget: Budget = WHOLE, stop: Stop | None = None,
+) -> Iterator[Run]:
+    """One head after another, the smallest draws first and seed by seed, to be shown as they come.
+
+    Args:
+        sample: photos to draw from, and photos that only validate.
+        kinds: keys of KINDS.
+        sizes: photos a class, in any order; at most as many as the sample has to train on.
+        seeds: how many draws, 0 to seeds - 1.
+        budget: what each head is given. With patience, it would stop by the photos that it is then judged by.
+        stop: asked at each epoch.
+
+    Raises:
+        ParameterError: a kind that does not exist, a size or a number of seeds that cannot be.
+        StoppedError: `stop` said so.
+    """
+    chosen, sizes = kinds_of(kinds), sorted(set(sizes))
+    _check(sample, sizes, seeds)
+    others = sample.features.floats(sample.validation)
+    prepared = {kind.kind: Photos(kind.prepare(others), sample.labels[sample.validation]) for kind in chosen}
+    shape, classes = others.shape[1:], len(sample.class_names)
+    del others
+    for seed in range(seeds):
+        order = _drawn(sample, seed)
+        for size in sizes:
+            photos = torch.cat([of_class[:size] for of_class in order])
+            maps, labels = sample.features.floats(photos), sample.labels[photos]
+            for kind in chosen:
+                if stop and stop():
+                    raise StoppedError(f"Stopped before {kind.name} at {size} photos a class.")
+                head, train = kind(shape, classes), Photos(kind.prepare(maps), labels)
+                yield Run(kind.kind, size, seed, fit(head, train, prepared[kind.kind], budget, stop=stop))
+
+
+def summarised(runs: Iterable[Run]) -> tuple[Summary, ...]:
+    """Of any runs, also while others are still to come: by kind in the order of KINDS, and of each kind by size."""
+    groups: dict[tuple[str, int], list[Epoch]] = {}
+    for run in runs:
+        groups.setdefault((run.kind, run.size), []).append(run.trained.kept)
+    order = sorted(groups, key=lambda key: (list(KINDS).index(key[0]), key[1]))
+    return tuple(_summary(kind, size, groups[kind, size]) for kind, size in order)
+
+
+def _summary(kind: str, size: int, ends: list[Epoch]) -> Summary:
+    own = {name: _spread([getattr(end, name) for end in ends]) for name in NUMBERS}
+    return Summary(kind, size, len(ends), **own,
+                   gap=_spread([end.train_accuracy - end.validation_accuracy for end in ends]),
+                   loss_gap=_spread([end.validation_loss - end.train_loss for end in ends]))
+
+
+def _spread(values: list[float]) -> Spread:
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0)
+
+
+def _drawn(sample: Sample, seed: int) -> list[torch.Tensor]:
+    """Of each class the photos to train on, in an order drawn with this seed."""
+    generator, found = torch.Generator().manual_seed(seed), []
+    for index in range(len(sample.class_names)):
+        photos = torch.nonzero((sample.labels == index) & ~sample.validation).flatten()
+        found.append(photos[torch.randperm(len(photos), generator=generator)])
+    return found
+
+
+def _check(sample: Sample, sizes: Sequence[int], seeds: int) -> None:
+    counts = torch.bincount(sample.labels[~sample.validation], minlength=len(sample.class_names))
+    least = int(counts.amin())
+    if not sizes or not all(isinstance(size, int) and 1 <= size <= least for size in sizes):
+        raise ParameterError(f"The numbers of photos a class are {list(sizes)}; expected whole numbers from 1 "
+                             f"to {least}.")
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise ParameterError(f"The number of seeds is {seeds!r}; expected a whole number from 1.")

@@ -1,0 +1,570 @@
+"""Heads trained on frozen feature maps: what they answer, where it comes from, what they learn, and what is shipped."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from heads_by_hand import gap_of, gated_of, gem_of, gmp_of, learned_attention_of, looks_of, windows_of
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import random_maps
+from torch.nn import functional
+
+from explorer import analyse
+from explorer.errors import MethodError, NetworkError, ParameterError, StoppedError
+from explorer.heads import (
+    KINDS,
+    Budget,
+    Sample,
+    overfitting,
+    quantise,
+    read_card,
+    read_heads,
+    sample,
+    save_head,
+    save_sample,
+    summarised,
+    train_heads,
+)
+from explorer.heads.files import HEADS
+
+ONE_POOLING = ("gap", "gmp", "gem", "attention", "gated")
+QUICK = Budget(epochs=30, every=5)
+
+
+def random_head(kind, shape=(4, 3, 5), classes=3, seed=0):
+    """A head in which everything has some value, as if it had been trained."""
+    generator = torch.Generator().manual_seed(seed)
+    head = KINDS[kind](shape, classes).eval().requires_grad_(False)
+    for name, parameter in head.named_parameters():
+        parameter.copy_(torch.tensor(2.3) if name == "p" else torch.randn(parameter.shape, generator=generator))
+    return head
+
+
+def pooled_by_hand(head, maps):
+    """The pooled vector of maps (C, H, W), from the definition."""
+    rows, columns = maps.shape[1:]
+    if head.kind == "pyramid":
+        return [math.fsum(float(channel[i, j]) for i, j in window) / len(window)
+                for window in windows_of(rows, columns) for channel in maps.double()]
+    return {
+        "gap": lambda: gap_of(maps), "gmp": lambda: gmp_of(maps), "side_by_side": lambda: gap_of(maps) + gmp_of(maps),
+        "gem": lambda: gem_of(maps, float(head.p)), "attention": lambda: learned_attention_of(maps, head.query),
+        "gated": lambda: gated_of(maps, head.gate.weight[0], float(head.gate.bias)),
+        "flatten": lambda: maps.double().flatten().tolist(),
+    }[head.kind]()
+
+
+def told_apart(count=12, rows=3, columns=3, seed=0):
+    """Two classes of maps (2 * count, 2, H, W) with equal averages: class 1 has one strong position in channel 0."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = 0.05 * torch.rand(2 * count, 2, rows, columns, generator=generator)
+    for n in range(2 * count):
+        place = int(torch.randint(rows * columns, (), generator=generator))
+        strong = torch.zeros(rows * columns)
+        strong[place] = 1.0
+        maps[n, 0] += strong.view(rows, columns) if n >= count else torch.full((rows, columns), 1 / (rows * columns))
+    return maps, torch.arange(2 * count) // count
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """All kinds, trained for a moment on feature maps that tell three classes apart a little."""
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.arange(45) % 3
+    maps = torch.randn(45, 4, 3, 5, generator=generator).relu()
+    maps[torch.arange(45), labels] += 0.4 * torch.rand(45, 3, 5, generator=generator)
+    return maps, labels, train_heads(maps, labels, validation=0.2, budget=QUICK, seed=3)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return sample()
+
+
+# What a head answers.
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_are_the_definitions(kind):
+    head = random_head(kind)
+    for maps in (random_maps(4, 3, 5, seed=1), random_maps(4, 3, 5, seed=2), torch.zeros(4, 3, 5)):
+        pooled = pooled_by_hand(head, maps)
+        for index, logit in enumerate(head(maps[None])[0].tolist()):
+            weights = head.linear.weight[index].double().tolist()
+            by_hand = math.fsum(w * y for w, y in zip(weights, pooled, strict=True)) + float(head.linear.bias[index])
+            assert logit == pytest.approx(by_hand, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_trained_on_is_what_is_answered_with(kind):
+    """Training pools from what was prepared, and GeM from active positions alone; one channel here is silent."""
+    head = random_head(kind)
+    maps = torch.stack([random_maps(4, 3, 5, seed=seed) for seed in range(6)])
+    maps[2, 1] = 0
+    assert torch.allclose(head.pool(head.prepare(maps)), head.pooled(maps), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evidence_of_each_position_is_what_plain_loops_find(kind):
+    head, maps = random_head(kind), random_maps(4, 3, 5, seed=4)
+    found = head.evidence(maps, 1)
+    slopes, rows, columns = head.linear.weight[1].double().tolist(), 3, 5
+    windows, looks = windows_of(rows, columns), looks_of(maps, head.query) if kind == "attention" else []
+    share = float(head.shares(maps[None])) if kind == "gated" else 0.0
+    for i in range(rows):
+        for j in range(columns):
+            total = 0.0
+            for k, channel in enumerate(maps.double()):
+                value, largest = float(channel[i, j]), float(channel.amax())
+                mean = value / (rows * columns)
+                top = value * (value == largest) / int((channel == largest).sum())
+                if kind == "flatten":
+                    total += slopes[(k * rows + i) * columns + j] * value
+                elif kind == "pyramid":
+                    total += sum(slopes[4 * n + k] * value / len(window) for n, window in enumerate(windows)
+                                 if (i, j) in window)
+                elif kind == "side_by_side":
+                    total += slopes[k] * mean + slopes[4 + k] * top
+                elif kind == "gem":
+                    p, whole = float(head.p), gem_of(maps, float(head.p))[k]
+                    total += slopes[k] * (value ** p / whole ** (p - 1) / (rows * columns) if whole else 0.0)
+                else:
+                    total += slopes[k] * {"gap": mean, "gmp": top, "gated": share * mean + (1 - share) * top,
+                                          "attention": looks[i * columns + j] * value if looks else 0.0}[kind]
+            assert float(found.cells[i, j]) == pytest.approx(total, abs=1e-5)
+    assert found.exact
+    assert abs(found.residual) < 1e-5
+    assert found.logit == pytest.approx(float(head(maps[None])[0, 1]))
+    assert found.logit == pytest.approx(found.baseline + float(found.cells.sum()) + found.residual, abs=1e-5)
+    assert found.logit == pytest.approx(found.baseline + float(found.channels.sum()), abs=1e-4)
+    assert found.baseline == float(head.linear.bias[1])
+
+
+@given(st.sampled_from(sorted(KINDS)), st.integers(0, 100), st.integers(1, 4), st.integers(1, 4))
+def test_evidence_adds_up_on_any_grid_and_any_maps(kind, seed, rows, columns):
+    head = random_head(kind, (4, rows, columns), seed=seed)
+    maps = torch.randn(4, rows, columns, generator=torch.Generator().manual_seed(seed))
+    found = head.evidence(maps, seed % 3)
+    assert float(head(maps[None])[0, seed % 3]) == pytest.approx(found.baseline + float(found.cells.sum()), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ONE_POOLING)
+def test_a_kind_with_one_pooling_gives_it_and_its_weights(kind):
+    head, maps = random_head(kind), random_maps(4, 3, 5, seed=7)
+    pooling, parameters = head.pooling()
+    assert pooling.value(maps, **parameters).tolist() == pytest.approx(pooled_by_hand(head, maps), abs=1e-5)
+    kept = pooling.weights(maps, **parameters) * maps
+    assert torch.allclose(kept.sum((1, 2)), pooling.value(maps, **parameters), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["side_by_side", "pyramid", "flatten"])
+def test_the_other_kinds_have_no_pooling_that_could_stand_elsewhere(kind):
+    with pytest.raises(MethodError, match="no pooling"):
+        random_head(kind).pooling()
+
+
+def test_shuffled_positions_change_the_answers_that_know_of_place_and_no_others():
+    maps = random_maps(4, 3, 5, seed=9)
+    order = torch.randperm(15, generator=torch.Generator().manual_seed(0))
+    shuffled = maps.flatten(1)[:, order].view(4, 3, 5)
+    for kind in KINDS:
+        head = random_head(kind)
+        moved = float((head(maps[None]) - head(shuffled[None])).abs().max())
+        assert (moved > 0.01) if kind in ("pyramid", "flatten") else (moved < 1e-5)
+
+
+def test_only_flatten_refuses_another_grid_with_torchs_own_error():
+    for kind in KINDS:
+        head = random_head(kind)
+        if kind == "flatten":
+            with pytest.raises(RuntimeError, match="cannot be multiplied"):
+                head(random_maps(4, 4, 6)[None])
+        else:
+            found = head.evidence(random_maps(4, 6, 7), 2)
+            assert abs(found.residual) < 1e-5
+
+
+def test_parameters_are_as_many_as_the_literature_counts(trained):
+    """Of 4 channels on 3 x 5 positions and 3 classes."""
+    assert {kind: head.parameters for kind, head in trained[2].items()} == {
+        "gap": 15, "gmp": 15, "gem": 16, "attention": 19, "gated": 20, "side_by_side": 27, "pyramid": 63,
+        "flatten": 183,
+    }
+
+
+# Training.
+
+
+def test_the_numbers_are_those_of_the_head_that_is_kept(trained):
+    maps, labels, heads = trained
+    for head in heads.values():
+        logits = head.logits(maps).double()
+        right = (logits.argmax(1) == labels).double()
+        loss = functional.cross_entropy(logits, labels, reduction="none")
+        # Which photos validated is told by the numbers: nine of them, three a class, the same for all kinds.
+        total = 36 * head.train_loss + 9 * head.validation_loss
+        assert float(loss.sum()) == pytest.approx(total, rel=1e-4)
+        assert float(right.sum()) == pytest.approx(36 * head.train_accuracy + 9 * head.validation_accuracy, abs=1e-4)
+
+
+def test_each_number_is_of_its_own_photos():
+    maps, labels = told_apart()
+    held_out = torch.arange(24) % 4 == 0
+    head = train_heads(maps, labels, ["gmp"], validation=held_out, budget=QUICK)["gmp"]
+    for photos, accuracy, loss in ((~held_out, head.train_accuracy, head.train_loss),
+                                   (held_out, head.validation_accuracy, head.validation_loss)):
+        logits = head.logits(maps[photos])
+        assert loss == pytest.approx(float(functional.cross_entropy(logits, labels[photos])), rel=1e-5)
+        assert accuracy == pytest.approx(float((logits.argmax(1) == labels[photos]).float().mean()))
+
+
+def test_gap_learns_nothing_where_only_the_maximum_tells_and_gmp_everything():
+    maps, labels = told_apart()
+    heads = train_heads(maps, labels, ["gap", "gmp"], validation=0.25)
+    assert heads["gap"].validation_accuracy < 0.9
+    assert heads["gmp"].validation_accuracy == 1.0
+
+
+def test_gem_moves_towards_the_maximum_where_only_that_tells():
+    maps, labels = told_apart()
+    head = train_heads(maps, labels, ["gem"], validation=0.25)["gem"]
+    assert float(head.module.p) > 1.5
+    assert head.validation_accuracy == 1.0
+    assert head.pooling()[1] == {"p": pytest.approx(float(head.module.p))}
+
+
+def test_p_never_leaves_its_range():
+    """Class 1 is spread over all positions, class 0 concentrated: the smallest p, the average, tells most."""
+    maps, labels = told_apart()
+    mean = maps.mean((2, 3), keepdim=True).expand_as(maps).clone()
+    head = train_heads(torch.where(labels.view(-1, 1, 1, 1) == 1, 2 * mean, maps), labels, ["gem"], validation=0.25)
+    assert 1 <= float(head["gem"].module.p) <= 100
+
+
+def test_the_query_finds_the_positions_that_tell():
+    """Channel 2 marks one position; there alone channels 0 and 1 tell the classes apart, elsewhere they are noise."""
+    generator = torch.Generator().manual_seed(5)
+    maps, labels = torch.rand(60, 3, 4, 4, generator=generator), torch.arange(60) % 2
+    maps[:, 2] = 0
+    places = torch.randint(16, (60,), generator=generator)
+    flat, photos = maps.flatten(2), torch.arange(60)
+    flat[photos, 2, places], flat[photos, 0, places], flat[photos, 1, places] = 1.0, labels.float(), 1.0 - labels
+    heads = train_heads(maps, labels, ["gap", "attention"], validation=0.3,
+                        budget=Budget(epochs=400, patience=None, weight_decay=0))
+    look = heads["attention"].pooling()[0].weights(maps)[:, 0].flatten(1)
+    assert float((look.argmax(1) == places).float().mean()) == 1.0
+    assert heads["attention"].validation_loss < 0.7 * heads["gap"].validation_loss
+
+
+@pytest.mark.parametrize("tells", ["average", "maximum"])
+def test_the_gate_opens_for_what_tells(tells):
+    maps, labels = told_apart(24)
+    if tells == "average":  # the same maximum for all, and twice the average for class 1
+        maps = torch.where(labels.view(-1, 1, 1, 1) == 1, 0.9, 0.3) * torch.ones_like(maps)
+        maps[:, :, 0, 0] = 1.0
+    head = train_heads(maps, labels, ["gated"], validation=0.25, budget=Budget(epochs=400, patience=None))["gated"]
+    shares = head.module.shares(maps)
+    assert ((shares > 0.55) if tells == "average" else (shares < 0.45)).all()
+
+
+def test_training_stops_early_and_keeps_the_epoch_with_the_smallest_validation_loss():
+    """The labels are drawn by lot: what is learned by heart can only harm on other photos."""
+    generator = torch.Generator().manual_seed(0)
+    maps, labels = torch.rand(40, 30, 2, 2, generator=generator), torch.randint(2, (40,), generator=generator)
+    heads = {patience: train_heads(maps, labels, ["flatten"], budget=Budget(patience=patience, every=4))["flatten"]
+             for patience in (20, None)}
+    early, whole = heads[20], heads[None]
+    assert early.kept == min(early.history, key=lambda look: look.validation_loss)
+    assert early.epochs == early.kept.epoch + 20 < 200
+    assert whole.epochs == whole.kept.epoch == 200
+    assert whole.history[:len(early.history)] == early.history
+    assert whole.validation_loss > early.validation_loss
+    assert whole.train_loss < early.train_loss
+
+
+def test_all_kinds_begin_alike_and_nothing_is_drawn_by_lot(trained):
+    maps, labels, heads = trained
+    for head in heads.values():
+        assert head.history[0].epoch == 0
+        assert head.history[0].train_loss == pytest.approx(math.log(3))
+    again = train_heads(maps, labels, validation=0.2, budget=QUICK, seed=3)
+    assert all(again[kind].history == head.history for kind, head in heads.items())
+    other = train_heads(maps, labels, ["gap"], validation=0.2, budget=QUICK, seed=4)["gap"]
+    assert other.history != heads["gap"].history
+
+
+def test_a_kind_trained_alone_is_the_same_as_among_others(trained):
+    maps, labels, heads = trained
+    alone = train_heads(maps, labels, ["attention"], validation=0.2, budget=QUICK, seed=3)["attention"]
+    assert torch.equal(alone.module.query, heads["attention"].module.query)
+
+
+def test_the_size_of_the_maps_changes_nothing_but_the_weights():
+    """That is what finding the learning rate from the pooled vectors is for."""
+    maps, labels = told_apart()
+    for kind in ("gap", "gmp", "pyramid", "flatten"):
+        one, ten = (train_heads(factor * maps, labels, [kind], validation=0.25, budget=QUICK)[kind]
+                    for factor in (1, 10))
+        assert one.validation_loss == pytest.approx(ten.validation_loss, rel=1e-3)
+        assert torch.allclose(one.module.linear.weight, 10 * ten.module.linear.weight, rtol=1e-2, atol=1e-4)
+
+
+def test_training_works_without_gradients_and_changes_nothing_that_it_is_given():
+    maps, labels = told_apart()
+    before = maps.clone()
+    with torch.no_grad():
+        head = train_heads(maps, labels, ["gated"], budget=QUICK)["gated"]
+    assert torch.equal(maps, before)
+    assert head.train_loss < head.history[0].train_loss
+    assert not head.module.training
+    assert not any(parameter.requires_grad for parameter in head.module.parameters())
+
+
+def test_silent_maps_train_to_nothing_that_is_not_a_number():
+    heads = train_heads(torch.zeros(8, 3, 2, 2), torch.arange(8) % 2, validation=0.25, budget=QUICK)
+    assert all(math.isfinite(head.train_loss) for head in heads.values())
+
+
+def test_progress_rises_to_the_end_also_when_training_stops_early():
+    maps, labels = told_apart()
+    told = []
+    train_heads(maps, labels, ["gap", "gmp"], budget=Budget(epochs=60, patience=5, every=5),
+                progress=lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert told[-1] == (120, 120)
+    assert (60, 120) in told
+
+
+def test_a_stop_ends_it_at_once():
+    maps, labels = told_apart()
+    asked = []
+    with pytest.raises(StoppedError, match="after 7 of 200 epochs of GMP"):
+        train_heads(maps, labels, ["gmp"], stop=lambda: len(asked) == 7 or asked.append(0))
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"features": torch.zeros(24, 2, 9)}, r"\(24, 2, 9\)"),
+    ({"features": torch.zeros(24, 2, 3, 3, dtype=torch.uint8)}, "uint8"),
+    ({"features": torch.zeros(24, 0, 3, 3)}, r"\(24, 0, 3, 3\)"),
+    ({"labels": torch.zeros(23, dtype=torch.long)}, "expected 24"),
+    ({"labels": torch.zeros(24)}, "float32"),
+    ({"labels": torch.zeros(24, dtype=torch.long)}, "two classes"),
+    ({"labels": torch.arange(24) % 2 * 2}, "without a gap"),
+    ({"labels": torch.arange(24) % 2 - 1}, "without a gap"),
+    ({"labels": torch.arange(24).clamp_max(1)}, "Class 0 has 0 photos to train on"),
+    ({"kinds": ["gap", "max"]}, "'max'"),
+    ({"kinds": []}, "none"),
+    ({"validation": 0.0}, "0.0"),
+    ({"validation": 1.5}, "1.5"),
+    ({"validation": torch.zeros(24, dtype=torch.bool)}, "0 to validate on"),
+    ({"validation": torch.ones(24, dtype=torch.bool)}, "0 photos to train on"),
+    ({"validation": torch.zeros(24)}, "float32"),
+    ({"validation": torch.zeros(3, dtype=torch.bool)}, r"\(3,\)"),
+])
+def test_what_cannot_be_trained_on_is_refused(change, said):
+    maps, labels = told_apart()
+    with pytest.raises(ParameterError, match=said):
+        train_heads(**{"features": maps, "labels": labels, "budget": QUICK} | change)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"patience": 0}, {"every": 1.5}, {"step": 0.0},
+                                   {"weight_decay": -1.0}, {"step": math.nan}])
+def test_a_budget_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong)).replace("_", " ")):
+        Budget(**wrong)
+
+
+def test_maps_and_classes_that_do_not_fit_a_head_are_refused(trained):
+    for head in trained[2].values():
+        with pytest.raises(ParameterError):
+            head.logits(torch.zeros(1, 5, 3, 5))
+        for shape, index in (((4, 15), 0), ((5, 3, 5), 0), ((4, 3, 5), 3), ((4, 3, 5), -1), ((4, 3, 5), True)):
+            with pytest.raises(ParameterError):
+                head.evidence(torch.zeros(shape), index)
+
+
+# Rounding.
+
+
+@given(st.integers(0, 100), st.integers(1, 255))
+def test_rounding_is_off_by_half_a_step_at_most(seed, steps):
+    maps = 6 * torch.rand(2, 3, 2, 2, generator=torch.Generator().manual_seed(seed))
+    rounded = quantise(maps, steps)
+    assert rounded.scale == pytest.approx(float(maps.amax()) / steps)
+    assert float((rounded.floats() - maps).abs().max()) <= rounded.scale / 2 + 1e-5
+    again = quantise(rounded.floats(), steps, rounded.scale * steps)
+    assert torch.equal(again.codes, rounded.codes)
+
+
+def test_rounding_by_hand():
+    maps = torch.tensor([0.0, 0.24, 0.26, 1.0, 7.0]).view(1, 5, 1, 1)
+    rounded = quantise(maps, 4, 2.0)
+    assert rounded.codes.flatten().tolist() == [0, 0, 1, 2, 4]
+    assert rounded.floats().flatten().tolist() == [0.0, 0.0, 0.5, 1.0, 2.0]
+    assert not quantise(torch.zeros(1, 1, 1, 1)).floats().any()
+
+
+def test_heads_train_on_rounded_maps_as_on_their_floats():
+    maps, labels = told_apart()
+    rounded = quantise(maps, 15)
+    one, two = (train_heads(features, labels, ["gem"], budget=QUICK)["gem"] for features in (rounded, rounded.floats()))
+    assert one.history == two.history
+
+
+@pytest.mark.parametrize("make", [
+    lambda: quantise(torch.tensor([[[[-1.0]]]])), lambda: quantise(torch.tensor([[[[math.nan]]]])),
+    lambda: quantise(torch.ones(1, 1, 1, 1), 256), lambda: quantise(torch.ones(1, 1, 1, 1), 0),
+])
+def test_what_cannot_be_rounded_is_refused(make):
+    with pytest.raises(ParameterError):
+        make()
+
+
+# Overfitting.
+
+
+def small_sample(swapped=False):
+    """Twelve photos a class to train on and four to validate on; swapped: those have the other class's label."""
+    maps, labels = told_apart(16)
+    held_out = torch.arange(32) % 4 == 0
+    labels = torch.where(held_out, 1 - labels, labels) if swapped else labels
+    return Sample(quantise(maps), labels, held_out, ("even", "strong"), tuple(map(str, range(32))))
+
+
+def test_summaries_are_the_means_and_deviations_of_their_runs():
+    told = []
+    found = overfitting(small_sample(), ["gmp", "flatten"], (4, 2), 3, progress=lambda *both: told.append(both))
+    assert told == [(n, 12) for n in range(1, 13)]
+    assert [(each.kind, each.size, each.seeds) for each in found.summaries] == [
+        ("gmp", 2, 3), ("gmp", 4, 3), ("flatten", 2, 3), ("flatten", 4, 3)]
+    for summary in found.summaries:
+        ends = [run.trained.kept for run in found.runs if (run.kind, run.size) == (summary.kind, summary.size)]
+        for name, values in {
+            "train_loss": [end.train_loss for end in ends],
+            "validation_accuracy": [end.validation_accuracy for end in ends],
+            "gap": [end.train_accuracy - end.validation_accuracy for end in ends],
+            "loss_gap": [end.validation_loss - end.train_loss for end in ends],
+        }.items():
+            mean, deviation = getattr(summary, name)
+            assert mean == pytest.approx(sum(values) / 3)
+            assert deviation == pytest.approx(math.sqrt(sum((value - mean) ** 2 for value in values) / 2))
+    assert found.of("gmp", 4) == found.summaries[1]
+    assert summarised(found.runs[:1])[0].gap.deviation == 0.0
+
+
+def test_validation_photos_are_never_trained_on():
+    """Their labels are the wrong ones: who learned from them would answer some of them so."""
+    found = overfitting(small_sample(swapped=True), ["gmp"], (12,), 1)
+    assert found.of("gmp", 12).train_accuracy.mean == 1.0
+    assert found.of("gmp", 12).validation_accuracy.mean == 0.0
+
+
+def test_a_head_on_some_photos_is_the_head_that_training_on_these_alone_gives():
+    """All twelve photos of each class are drawn, so the draw is known."""
+    given_photos = small_sample()
+    run = overfitting(given_photos, ["gated"], (12,), 1, budget=Budget(epochs=20, patience=None)).runs[0]
+    other = train_heads(given_photos.features, given_photos.labels, ["gated"], validation=given_photos.validation,
+                        budget=Budget(epochs=20, patience=None))["gated"]
+    assert run.trained.validation_loss == pytest.approx(other.validation_loss, rel=1e-4)
+
+
+def test_draws_are_the_same_for_all_kinds_and_differ_between_seeds():
+    both = overfitting(small_sample(), ["gap", "flatten"], (3,), 2, budget=QUICK).runs
+    alone = overfitting(small_sample(), ["flatten"], (3,), 2, budget=QUICK).runs
+    assert [run.trained.history for run in both if run.kind == "flatten"] == [run.trained.history for run in alone]
+    assert alone[0].trained.history != alone[1].trained.history
+
+
+def test_overfitting_stops_when_told():
+    asked = []
+    with pytest.raises(StoppedError):
+        overfitting(small_sample(), ["gap"], (2, 3), 2, stop=lambda: len(asked) > 5 or asked.append(0))
+    assert len(asked) == 6
+
+
+@pytest.mark.parametrize("wrong", [{"sizes": (13,)}, {"sizes": (0,)}, {"sizes": ()}, {"seeds": 0}, {"kinds": ["x"]}])
+def test_sizes_seeds_and_kinds_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ParameterError):
+        overfitting(small_sample(), **wrong)
+
+
+# What is shipped.
+
+
+def test_the_shipped_numbers_are_those_of_the_shipped_heads_on_the_shipped_sample(shipped):
+    card, heads = read_card(), read_heads()
+    maps = shipped.features.floats(shipped.validation).double()
+    labels = shipped.labels[shipped.validation]
+    assert list(heads) == list(KINDS)
+    for kind, head in heads.items():
+        logits = head.double()(maps)
+        said = card["heads"][kind]["sample"]
+        assert float((logits.argmax(1) == labels).double().mean()) == pytest.approx(said["accuracy"], abs=1e-4)
+        assert float(functional.cross_entropy(logits, labels)) == pytest.approx(said["loss"], abs=1e-3)
+        assert sum(parameter.numel() for parameter in head.parameters()) == card["heads"][kind]["parameters"]
+
+
+def test_evidence_under_each_shipped_head_adds_up_on_photos(network, examples):
+    heads = read_heads()
+    for name in ("cat", "rocket", "coffee"):
+        maps = analyse(network, examples[name]).feature_maps
+        for head in heads.values():
+            for index, logit in enumerate(head(maps[None])[0].tolist()):
+                found = head.evidence(maps, index)
+                assert logit == pytest.approx(found.baseline + float(found.cells.double().sum()), abs=1e-4)
+
+
+def test_the_sample_is_balanced_small_and_traceable(shipped):
+    card = read_card()
+    assert shipped.features.codes.shape[1:] == torch.Size(card["feature_maps"])
+    for part, chosen in (("train", ~shipped.validation), ("val", shipped.validation)):
+        counts = torch.bincount(shipped.labels[chosen])
+        assert counts.tolist() == [card["sample"]["photos_a_class"][part]] * len(shipped.class_names)
+    assert len(set(shipped.photos)) == len(shipped.photos) == len(shipped.labels)
+    assert (HEADS / card["sample"]["file"]).stat().st_size < 8_000_000
+    assert max(path.stat().st_size for path in HEADS.glob("*.safetensors")) < 1_000_000
+
+
+def test_what_rounding_loses_is_written_down_and_less_than_a_percent():
+    lost = read_card()["sample"]["quantisation"]
+    for kind in KINDS:
+        assert lost[kind]["exact"] - lost[kind]["rounded"] < 0.01
+
+
+def test_the_heads_are_as_good_as_was_asked_for():
+    reached = {kind: about["validation"]["accuracy"] for kind, about in read_card()["heads"].items()}
+    for kind, least in {"gap": 0.90, "gmp": 0.87, "gem": 0.90, "attention": 0.88}.items():
+        assert reached[kind] >= least
+
+
+def test_flatten_learns_more_by_heart_than_gap(shipped):
+    found = overfitting(shipped, ["gap", "flatten"], (5, 10), 2, budget=Budget(epochs=40, patience=None, every=40))
+    for size in (5, 10):
+        assert found.of("flatten", size).gap.mean > found.of("gap", size).gap.mean
+        assert found.of("flatten", size).loss_gap.mean > found.of("gap", size).loss_gap.mean
+
+
+def test_heads_and_samples_come_back_from_their_files(tmp_path):
+    head, some = random_head("gated", (2, 3, 3), 2), small_sample()
+    path = tmp_path / "flowers_gated.safetensors"
+    files = {"gated": {"file": path.name, "sha256": save_head(head, path)}}
+    sha256 = save_sample(some, tmp_path / "sample.npz")
+    card = {"heads": files, "classes": ["even", "strong"], "feature_maps": [2, 3, 3],
+            "sample": {"file": "sample.npz", "sha256": sha256}}
+    (tmp_path / "flowers.json").write_text(json.dumps(card))
+    maps = random_maps(2, 3, 3)[None]
+    assert torch.allclose(read_heads(tmp_path)["gated"](maps), head(maps), atol=1e-2)
+    again = sample(tmp_path)
+    assert torch.equal(again.features.codes, some.features.codes)
+    assert again.features.scale == some.features.scale
+    assert again.class_names == some.class_names
+    assert again.photos == some.photos
+    assert torch.equal(again.labels, some.labels)
+    assert torch.equal(again.validation, some.validation)
+    (tmp_path / "sample.npz").write_bytes(b"not a sample")
+    with pytest.raises(NetworkError, match=r"sample\.npz.*exchanged"):
+        sample(tmp_path)
