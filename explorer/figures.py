@@ -203,6 +203,77 @@ def curves(
     return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.28, "x": 0})
 
 
+def rising(
+    scales: np.ndarray, lines: Mapping[str, np.ndarray], at: float | None, x_name: str, y_name: str
+) -> go.Figure:
+    """What goes up, or down again, as something grows: several curves over the same scales.
+
+    Args:
+        scales: (n,) shares above 0, rising; drawn in percent, on a logarithmic axis.
+        lines: (n,) each, by name; drawn in percent, also below 0. NaN is a gap.
+        at: a scale to draw a line at; None draws none.
+        x_name, y_name: of the axes.
+
+    Raises:
+        ParameterError: a line has not as many numbers as there are scales.
+    """
+    scales = np.asarray(scales, dtype=np.float64)
+    figure = _quiet(300)
+    if at is not None:
+        figure.add_scatter(x=[at, at], y=[0, 1], mode="lines", name="now", showlegend=False, hoverinfo="skip",
+                           line={"color": _GREY, "width": 1.5, "dash": "dot"})
+    for n, (name, values) in enumerate(lines.items()):
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != scales.shape:
+            raise ParameterError(f"The curve has shape {values.shape} and the scales {scales.shape}; expected (n,) "
+                                 "each.")
+        figure.add_scatter(
+            x=scales, y=values, mode="lines+markers", name=_text(name), showlegend=True, marker={"size": 6},
+            line={"color": _CLASSES[n % len(_CLASSES)], "width": 2.5, "dash": _DASHES[n % len(_DASHES)]},
+            hovertemplate=f"{_literal(_text(name))}<br>%{{y:.0%}} at %{{x:.0%}}<extra></extra>",
+        )
+    figure.update_xaxes(title={"text": _text(x_name, 48), "standoff": 4}, type="log", tickformat=".0%",
+                        tickvals=_round_numbers(scales))
+    figure.update_yaxes(title=_text(y_name, 48), tickformat=".0%")
+    return figure.update_layout(showlegend=True, legend={"orientation": "h", "yref": "container", "y": 0, "x": 0})
+
+
+def learning(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]], at: float | None, x_name: str,
+    y_name: str,
+) -> go.Figure:
+    """What is learned from more and more photos: means with their spread.
+
+    Args:
+        lines: by name: (n,) sizes above 0, means and deviations; both are drawn in percent.
+        at: a size to draw a line at; None draws none.
+        x_name, y_name: of the axes.
+
+    Raises:
+        ParameterError: a line's sizes, means and deviations are not as many.
+    """
+    figure = _quiet(340)
+    ticks = sorted({float(size) for sizes, _, _ in lines.values() for size in sizes})
+    if at is not None:
+        figure.add_scatter(x=[at, at], y=[0, 1], mode="lines", name="now", showlegend=False, hoverinfo="skip",
+                           line={"color": _GREY, "width": 1.5, "dash": "dot"})
+    for n, (name, (sizes, means, deviations)) in enumerate(lines.items()):
+        if not len(sizes) == len(means) == len(deviations):
+            raise ParameterError(f"The line has {len(sizes)} sizes, {len(means)} means and {len(deviations)} "
+                                 "deviations; expected as many of each.")
+        figure.add_scatter(
+            x=list(sizes), y=list(means), mode="lines+markers", name=_text(name), showlegend=True, marker={"size": 6},
+            error_y={"type": "data", "array": list(deviations), "thickness": 1, "width": 3},
+            line={"color": _CLASSES[n % len(_CLASSES)], "width": 2.5, "dash": _DASHES[n % len(_DASHES)]},
+            hovertemplate=f"{_literal(_text(name))}<br>%{{y:.1%}} at %{{x}}<extra></extra>",
+        )
+    lowest = min((mean - spread for _, means, deviations in lines.values()
+                  for mean, spread in zip(means, deviations, strict=True)), default=0.0)
+    figure.update_xaxes(title={"text": _text(x_name, 48), "standoff": 4}, type="log", tickvals=ticks, tickformat="~g")
+    figure.update_yaxes(title=_text(y_name, 48), tickformat=".0%", range=[max(0.0, lowest - 0.03), 1.0])
+    return figure.update_layout(showlegend=True, legend={"orientation": "h", "yref": "container", "y": 0, "x": 0})
+
+
 def _round_numbers(values: np.ndarray) -> list[float]:
     """1, 2 and 5 times the powers of ten that lie within the values: few enough to be legible on a phone."""
     low, high = _range(values[np.isfinite(values) & (values > 0)])

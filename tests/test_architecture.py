@@ -15,13 +15,13 @@ PACKAGE = ROOT / "explorer"
 # package's own front (explorer/__init__.py). A new module belongs on the lowest layer above all that it imports.
 LAYERS = (
     {"errors"},
-    {"images", "framing", "pooling", "render", "figures", "wording", "markup"},
+    {"images", "framing", "pooling", "render", "figures", "wording", "markup", "localisation"},
     {"networks"},
     {"evidence", "cams"},
     {"analysis"},
     {"explorer"},
-    {"export", "why", "heads", "folder", "channels", "comparison", "localisation", "voting", "soundness"},
-    {"recipe", "svg", "table"},
+    {"export", "why", "heads", "folder", "channels", "comparison", "voting", "soundness"},
+    {"recipe", "svg", "table", "lessons"},
     {"report"},
     {"ui", "terminal"},
     {"__main__"},

@@ -53,7 +53,6 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._width:
-            self._write("")
             self._write("", end="\r")
 
     def _write(self, text: str, end: str = "") -> None:

@@ -25,7 +25,8 @@ from explorer.wording import percent
 
 PAGES = {
     "app.py": "Explore", "pages/1_Feature_maps.py": "Feature maps", "pages/2_Poolings.py": "Poolings",
-    "pages/3_Activation_maps.py": "Activation maps", "pages/4_Why.py": "Why", "pages/7_Method.py": "Method",
+    "pages/3_Activation_maps.py": "Activation maps", "pages/4_Why.py": "Why", "pages/6_Lessons.py": "Lessons",
+    "pages/7_Method.py": "Method",
 }
 _HERE = Path(__file__).parent
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from explorer.errors import ExplorerError, StoppedError
 
 PATIENCE = 10.0  # seconds without anyone asking; a tab in the background asks once a second
+_GRACE = 10.0  # seconds that a process waits at its end for what runs to come to a stop
+_RUNNING: WeakSet[threading.Thread] = WeakSet()
+_ENDING = threading.Event()
 
 
 class Job:
@@ -45,6 +50,7 @@ class Job:
             if not self.ended and (self._thread is None or not self._thread.is_alive()):
                 self.done = 0
                 self._thread = threading.Thread(target=self._run, daemon=True)
+                _RUNNING.add(self._thread)
                 self._thread.start()
         return self.ended
 
@@ -54,7 +60,7 @@ class Job:
 
     def _run(self) -> None:
         try:
-            self.result = self._work(self._progress, lambda: time.monotonic() - self._asked > PATIENCE)
+            self.result = self._work(self._progress, self._is_left)
         except StoppedError:
             pass  # asked for again, it starts again
         except ExplorerError as error:
@@ -65,3 +71,14 @@ class Job:
 
     def _progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total
+
+    def _is_left(self) -> bool:
+        return _ENDING.is_set() or time.monotonic() - self._asked > PATIENCE
+
+
+@atexit.register
+def _end() -> None:
+    """A thread that is in the middle of torch when the process ends makes it crash."""
+    _ENDING.set()
+    for thread in list(_RUNNING):
+        thread.join(_GRACE)

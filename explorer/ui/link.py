@@ -14,9 +14,10 @@ from explorer.cams import CAM_METHODS
 from explorer.channels import KINDS, RANKINGS
 from explorer.errors import ExplorerError
 from explorer.framing import FRAMINGS, LARGEST_OWN, Preprocessing
+from explorer.lessons.catalogue import LESSONS
 from explorer.networks import BUNDLED
 from explorer.networks.known.catalogue import SOURCES, identify
-from explorer.pooling import POOLINGS, parse_pooling
+from explorer.pooling import POOLINGS, Pooling, parse_pooling
 from explorer.ui.arguments import GIVEN
 
 OWN_FILE = "file-"  # what links call a person's own network begins so; the first digits of the file's digest follow
@@ -26,11 +27,13 @@ MAP_KINDS = {"evidence": "Evidence", "cams": "CAM methods", "votes": "Votes",
 LARGEST_BOX = 95  # percent of the maximum
 MOST_CLASSES = 5
 QUESTIONS = {"against": "A against B", "without": "Without this part", "flip": "What flips it",
-             "trust": "How far to trust it", "stable": "How stable it is", "finer": "Finer"}
-STAGES = ("Explore", "Feature maps", "Poolings", "Activation maps", "Why")  # pages that can be presented
+             "object": "Object or background", "trust": "How far to trust it", "stable": "How stable it is",
+             "finer": "Finer"}
+STAGES = ("Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons")  # pages that can be presented
 _STEP = 32  # px between the sizes to choose from, or the next multiple of the network's stride
 _OWN_FILE = re.compile(OWN_FILE + "[0-9a-f]{12}")
 _LAYER = re.compile(r"[A-Za-z0-9_.]{1,120}")
+_SETTINGS = re.compile(r"[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}(,[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}){0,5}")
 _VIEW = re.compile(r"[A-Za-z0-9_.-]{0,120}")  # what the viewer writes there itself, see viewer.js
 
 
@@ -54,6 +57,7 @@ class Choices:
         maps, classes, methods, box: Activation maps: what is shown, of which classes (none: the likeliest three), by
             which CAM methods, and the share of the maximum, in percent, from which a position is in the box.
         rival, ask: Why: the class that is compared with (None: the likeliest other one), and which question is asked.
+        lesson, settings: Lessons: its number, and what its controls were put to, by their names.
     """
 
     network: str = "efficientnet_lite0"
@@ -81,6 +85,8 @@ class Choices:
     box: int = 20
     rival: int | None = None
     ask: str = "against"
+    lesson: int = 1
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,16 +114,20 @@ def _one_of(allowed: Mapping[str, object] | tuple[str, ...]) -> Callable[[str], 
 
 
 def _pooling(text: str) -> str:
-    """In its one form, whatever the number was written like: "gem:p=4.0" is "gem:p=4"."""
+    """However the number was written: "gem:p=4.0" is "gem:p=4". It stays where it is the usual one: of which network
+    is not known yet, see explorer.ui.networks."""
     key, parameters = parse_pooling(text)
-    return written(key, parameters)
+    return POOLINGS[key].written(**parameters) if parameters else key
 
 
-def written(key: str, parameters: Mapping[str, float]) -> str:
-    """A pooling for a choice: its parameter is left out where it is the usual one."""
-    if key not in POOLINGS:  # a network's own, which has no parameter
+def written(key: str, parameters: Mapping[str, float], poolings: Mapping[str, Pooling] = POOLINGS) -> str:
+    """A pooling for a choice, in its one form: its parameter is left out where it is the usual one.
+
+    `poolings` are those of the network: what is usual there is what it was trained with.
+    """
+    if key not in poolings:  # a network's own, which has no parameter
         return key
-    pooling = POOLINGS[key]
+    pooling = poolings[key]
     usual = pooling.parameter is None or pooling.resolve(dict(parameters)) == pooling.resolve({})
     return key if usual else pooling.written(**parameters)
 
@@ -181,6 +191,13 @@ def _layer(text: str) -> str:
     return text
 
 
+def _settings(text: str) -> tuple[tuple[str, str], ...]:
+    """As in "window:3,stride:2"; whether there are such is for the lesson to say."""
+    if not _SETTINGS.fullmatch(text):
+        raise ValueError(text)
+    return tuple(tuple(part.split(":")) for part in text.split(","))
+
+
 def _joined(values: tuple) -> str:
     return ",".join(str(value) for value in values)
 
@@ -212,6 +229,8 @@ FIELDS = (
     Field("box", _percent, pages=("Activation maps",)),
     Field("rival", _number, pages=("Why",)),
     Field("ask", _one_of(QUESTIONS), pages=("Why",)),
+    Field("lesson", lambda text: int(_one_of(tuple(map(str, LESSONS)))(text)), pages=("Lessons",)),
+    Field("settings", _settings, lambda found: ",".join(map(":".join, found)), pages=("Lessons",)),
 )
 
 

@@ -44,7 +44,8 @@ PATIENCE = 30.0  # seconds: the first visit waits for torch and the network
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 # A page's title in the sidebar, and what is there once it is drawn.
 DRAWN = {"Explore": ".answers", "Feature maps": ".wall canvas", "Poolings": ".differences",
-         "Activation maps": ".chips, .viewer.many canvas", "Why": ".viewer canvas", "Method": ".method"}
+         "Activation maps": ".chips, .viewer.many canvas", "Why": ".viewer canvas", "Lessons": ".lead",
+         "Method": ".method"}
 
 expect.set_options(timeout=PATIENCE * 1000)
 
@@ -128,7 +129,7 @@ class SlowWire:
 
 def probes(url: str) -> bool:
     """Whether Streamlit only looks for its server: under a page's path first, where it is not, then above it."""
-    pages = "Feature_maps|Poolings|Activation_maps|Why|Method"
+    pages = "Feature_maps|Poolings|Activation_maps|Why|Lessons|Method"
     return re.fullmatch(rf"/({pages})/_stcore/(health|host-config)", urlsplit(url).path) is not None
 
 

@@ -59,7 +59,8 @@ def test_nothing_scrolls_sideways_on_a_telephone(visit):
     for path, link in (("/", {}), ("/", {"example": "cat_and_coffee", "pooling": "topk", "region": "1,1,2,2"}),
                        ("/Feature_maps", {"beside": "3"}), ("/Poolings", {"poolings": "gap,gem:p=5,topk,lse"}),
                        ("/Activation_maps", {}), ("/Activation_maps", {"maps": "votes"}), ("/Method", {}),
-                       ("/Why", {}), ("/Why", {"ask": "without"}), ("/", {"present": "1"})):
+                       ("/Why", {}), ("/Why", {"ask": "without"}), ("/", {"present": "1"}),
+                       *(("/Lessons", {"lesson": str(number)}) for number in (1, 2, 4, 6, 8, 9, 10))):
         here.go(path, **link)
         assert here.page.evaluate(SIDEWAYS) == [0, 0, 0], path
         assert here.page.evaluate(TOO_WIDE) == [], path
@@ -97,7 +98,8 @@ def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
                        ("/Feature_maps", {"beside": "3"}), ("/Poolings", {"channel": "5"}), ("/Activation_maps", {}),
                        ("/Activation_maps", {"maps": "votes"}), ("/Activation_maps", {"maps": "cams"}),
                        ("/Why", {}), ("/Why", {"ask": "without", "pooling": "gmp"}),
-                       ("/", {"present": "1"}), ("/Method", {})):
+                       ("/", {"present": "1"}), ("/Method", {}),
+                       *(("/Lessons", {"lesson": str(number)}) for number in (1, 3, 6, 8, 10))):
         here.go(path, **link)
         here.page.evaluate(AXE.read_text(encoding="utf-8"))
         found += here.page.evaluate("""async () => (await axe.run(document, {resultTypes: ["violations"]})).violations

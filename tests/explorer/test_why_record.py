@@ -147,6 +147,7 @@ def test_the_record_is_strict_and_holds_what_a_fresh_computation_gives(decided, 
     for key, each in zip(POOLINGS, found["contrasts"], strict=True):
         other = contrast(outcome.analysis.under(key), first, second)
         assert (each["key"], each["difference"], each["cells"]) == (key, other.difference, other.cells.tolist())
+        assert each["baseline"] + each["evidence"] + each["residual"] == pytest.approx(each["difference"])
         assert each["answer"]["index"] == ByHand(decided, key).answer
     chosen = chosen_of(carrying(ByHand(decided).cells(first)))
     part = probe(outcome, first, chosen)

@@ -203,6 +203,16 @@ def test_from_shifts_it_is_the_mean_of_photos_that_were_moved_by_hand(decided, o
     assert tree.picture("The same from shifts of the photo, stitched").shape == (96, 128, 3)
 
 
+def test_from_shifts_each_place_is_painted_as_if_it_were_a_position(decided):
+    # In an even photo all positions hold as much, however it is moved: both pictures are the same.
+    outcome = analyse(decided, Image.new("RGB", (96, 96), (90, 160, 230)), "squash").under()
+    tree = Tree(report_html(outcome, ASKED, why=True, rival=AGAINST))
+    plainly = tree.picture(f"The photo with what speaks for class {ASKED} against class {AGAINST} laid over it")
+    assert np.ptp(plainly.reshape(-1, 3), axis=0).max() <= 6
+    assert np.abs(tree.picture("The same from shifts of the photo, stitched") - plainly).max() <= 6
+    assert np.abs(plainly - (90, 160, 230)).max() > 30
+
+
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_under_each_pooling_there_is_the_difference_as_the_head_gives_it_and_its_answer(decided, outcome, calibrated):
     found = reasons(outcome, ASKED, AGAINST, calibrated, slow=False)
@@ -213,6 +223,9 @@ def test_under_each_pooling_there_is_the_difference_as_the_head_gives_it_and_its
         wanted.append([f"{pooling.label()} {label}", signed(hand.logits[ASKED] - hand.logits[AGAINST]),
                        f"class {hand.answer}, {percent(max(hand.shares(factor or 1.0)))}"])
     assert table(tree, "Under each pooling") == wanted
+    shown = [text for attributes, text in tree.all("tr", "shown") if text.startswith(POOLINGS["gap"].label())]
+    assert shown == ["".join(wanted[0])]
+    assert len([text for text in tree.text("tr", "shown") if "−" in text or "+" in text]) == 1
 
 
 def test_the_channels_that_decide_stand_by_size_and_subtract(decided, outcome):
@@ -252,6 +265,25 @@ def test_without_a_part_there_is_what_it_held_the_rest_alone_and_each_fill_with_
     left, top, right, bottom = map(round, outcome.analysis.framing.rectangles.reshape(-1, 4)[places[0]])
     assert np.abs(shown - np.asarray(photos["blur"], float)).mean() < 3  # as JPEG
     assert np.abs(shown - np.asarray(PHOTO, float))[top:bottom, left:right].mean() > 6
+
+
+def test_calibrated_are_all_probabilities_under_a_what_if_and_no_logit(decided, outcome):
+    chosen = outcome.analysis.under("gmp")
+    plainly, mended = (Tree(report_html(chosen, ANSWER, why=reasons(chosen, ANSWER, AGAINST, flag)))
+                       for flag in (False, True))
+    places = carrying(ByHand(decided, "gmp").cells(ANSWER))
+    rows = {flag: table(tree, "Without this part")[2:] for flag, tree in ((False, plainly), (True, mended))}
+    for n, fill in enumerate(FILLS):
+        changed = changed_photo(outcome.analysis, chosen_of(places), fill)
+        hand = ByHand(decided, "gmp", maps=maps_of(decided, changed))
+        for flag, factor in ((False, 1.0), (True, FITTED["gmp"])):
+            assert rows[flag][n][2].endswith(f"says class {hand.answer}, {percent(max(hand.shares(factor)))}")
+        assert rows[False][n][1] == rows[True][n][1]
+    for tree, factor in ((plainly, 1.0), (mended, FITTED["gmp"])):
+        given = percent(ByHand(decided, "gmp").shares(factor)[ANSWER])
+        assert f"It says class {ANSWER} ({given}), ahead of class {AGAINST} (" in why_of(tree)
+        assert f"--before: {100 * ByHand(decided, 'gmp').shares(factor)[ANSWER]:.1f}%" in tree.all("div", "changes")[0][
+            0]["style"]
 
 
 def test_what_flips_it_and_what_is_enough_do_so_when_the_photo_is_made_by_hand(decided, outcome, tree):

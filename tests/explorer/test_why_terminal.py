@@ -260,6 +260,7 @@ def test_unless_it_is_named_it_is_the_likeliest_other_one(decided):
     (["--region", "0,0,4,1"], "rows from 0 to 3 and columns from 0 to 3"), (["--region", "3,9,3,9"], "3,9,3,9"),
     (["--region", "0,0,3,3"], "All of the 16 positions"),
     (["--region", "1,1,1"], "four whole numbers"), (["--region", "2,1,1,1"], "before the last"),
+    (["--region", "1,2,1,1"], "before the last"),
     (["--region", "a,b,c,d"], "four whole numbers"), (["--region", "-1,0,1,1"], "--region"),
     (["--region", "1,1,1,99999"], "four whole numbers"), (["--region", ""], "four whole numbers"),
     (["--pooling", "max"], "no pooling 'max'"), (["--framing", "wide"], "crop, whole, squash"),
@@ -333,8 +334,8 @@ def test_letters_that_the_terminal_lacks_are_escaped(make_network):
 
 
 def test_long_wide_and_odd_names_break_neither_lines_nor_columns(make_network):
-    names = ("long name " * 20, "猫" * 60, "line\nbreak\x1b[31m", "short")
-    odd = dataclasses.replace(make_network(), class_names=names)
+    names = ("猫" * 60, "long name " * 20, "line\nbreak\x1b[31m", "dots…")
+    odd = dataclasses.replace(make_network(deciding_head()), class_names=names)
     for asked in range(4):
         out = ran(odd, "--quick", "--class", asked)
         assert "\x1b" not in out
@@ -368,6 +369,7 @@ def test_how_far_it_is_is_one_line_that_is_gone_at_the_end():
         progress("Short", 1, 2)
         assert terminal.seen() == "Short: 1 of 2"
     assert terminal.seen() == ""
+    assert terminal.getvalue().endswith("\r"), "what comes next begins its line"
     assert "\n" not in terminal.getvalue()
     nobody = io.StringIO()
     with Progress(nobody) as progress:

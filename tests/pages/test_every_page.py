@@ -18,10 +18,11 @@ from tests.pages.arithmetic import softmax
 from tests.pages.boards import boards, control, figures, is_plain_sentence, notices, told, viewers
 from tests.pages.clicks import pick, upload, use
 
-EXPLORE, CHANNELS, POOLS, MAPS, WHY, METHOD = PAGES = (
+EXPLORE, CHANNELS, POOLS, MAPS, WHY, LESSONS, METHOD = PAGES = (
     "app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py", "pages/4_Why.py",
-    "pages/7_Method.py")
-TITLES = dict(zip(PAGES, ("Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Method"), strict=True))
+    "pages/6_Lessons.py", "pages/7_Method.py")
+TITLES = dict(zip(PAGES, ("Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons", "Method"),
+                  strict=True))
 VIEWER = {EXPLORE: "evidence", CHANNELS: "channel_map", POOLS: "evidence", MAPS: "grid", WHY: "against"}
 ESPRESSO, TENCH = 967, 0
 EVERYWHERE = {"network": "efficientnet_lite0", "example": "coffee", "class": "0", "pooling": "gem:p=4",
@@ -31,10 +32,11 @@ OWN = {
     CHANNELS: {"rank": "spread", "show": "paying", "channel": "437", "beside": "12"},
     POOLS: {"channel": "437", "poolings": "gmp,lse:r=2", "pair": "1,0", "path": "mixed"},
     WHY: {"rival": "7", "poolings": "gmp,lse:r=2"},
+    LESSONS: {"lesson": "2", "settings": "window:3,keeps:average"},
     MAPS: {"poolings": "gmp,lse:r=2", "classes": "0,7", "maps": "evidence", "box": "55"},
 }
 # Each page after each other one, once.
-TOUR = [PAGES[int(n)] for n in "0102030405121314152324253435450"]
+TOUR = [PAGES[int(n)] for n in "0102030405061213141516232425263435364546560"]
 
 
 def everything(page) -> dict:
@@ -62,7 +64,7 @@ def test_a_link_to_a_page_is_kept_as_it_is(path, open_page):
 
 def test_each_page_has_its_own_link_and_is_what_a_newcomer_with_that_link_sees_in_any_order(open_page):
     page, fresh = open_page(EXPLORE, **link_of(EXPLORE)), {path: open_page(path, **link_of(path)) for path in PAGES}
-    for path in (CHANNELS, POOLS, MAPS, WHY):  # choose what each page has to choose
+    for path in (CHANNELS, POOLS, MAPS, WHY, LESSONS):  # choose what each page has to choose
         page.switch_page(path)
         page.query_params = dict(link_of(path))
         page.run()
@@ -81,7 +83,7 @@ def test_a_photo_of_ones_own_goes_along_to_every_page(open_page, examples, netwo
         page.switch_page(path).run()
         assert not page.exception
         assert (page.query_params["photo"], page.query_params["class"]) == (photo, answer)
-        if path != METHOD:
+        if path in VIEWER:
             assert viewers(page)[VIEWER[path]]["size"] == [250, 250]
 
 

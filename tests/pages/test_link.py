@@ -14,8 +14,8 @@ from explorer.ui import link
 from explorer.ui.link import Choices, as_query, read, read_view, written
 from tests.pages.boards import is_plain_sentence
 
-EXPLORE, CHANNELS, COMPARED, MAPS, WHY, METHOD = PAGES = (
-    "Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Method")
+EXPLORE, CHANNELS, COMPARED, MAPS, WHY, LESSONS, METHOD = PAGES = (
+    "Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons", "Method")
 EVERYWHERE = ("network", "pooling", "framing", "size", "calibrated")
 METHODS = ("cam", "grad_cam", "grad_cam_plus_plus", "xgrad_cam", "hires_cam", "layer_cam", "eigen_cam",
            "ablation_cam", "score_cam", "finer_cam")
@@ -29,7 +29,7 @@ UNUSUAL = [
     ("layer", PAGES, "features.7", "features.7"), ("layer", PAGES, "layer3", "layer3"),
     ("calibrated", PAGES, False, "0"),
     ("region", PAGES, (1, 2, 3, 4), "1,2,3,4"), ("region", PAGES, (0, 0, 0, 0), "0,0,0,0"),
-    ("present", (EXPLORE, CHANNELS, COMPARED, MAPS, WHY), True, "1"),
+    ("present", (EXPLORE, CHANNELS, COMPARED, MAPS, WHY, LESSONS), True, "1"),
     ("rank", (CHANNELS,), "spread", "spread"), ("show", (CHANNELS,), "silent", "silent"),
     ("channel", (CHANNELS, COMPARED), 437, "437"), ("channel", (CHANNELS, COMPARED), 0, "0"),
     ("beside", (CHANNELS,), 12, "12"), ("beside", (CHANNELS,), 0, "0"),
@@ -39,6 +39,8 @@ UNUSUAL = [
     ("classes", (MAPS,), (281, 7), "281,7"), ("methods", (MAPS,), ("score_cam",), "score_cam"),
     ("box", (MAPS,), 95, "95"), ("box", (MAPS,), 1, "1"),
     ("rival", (WHY,), 0, "0"), ("rival", (WHY,), 652, "652"), ("ask", (WHY,), "flip", "flip"),
+    ("lesson", (LESSONS,), 10, "10"), ("lesson", (LESSONS,), 2, "2"),
+    ("settings", (LESSONS,), (("window", "3"), ("keeps", "max")), "window:3,keeps:max"),
 ]
 
 # For each field what nobody can have meant; every field has some.
@@ -59,7 +61,8 @@ BAD = [
     ("show", ["", "loud", "All"]),
     ("channel", ["", "x", "-1", "1.5", "999999999", "²", "٣", "1,2"]),
     ("beside", ["", "x", "-1", "999999999"]),
-    ("poolings", ["", "gap", "gap,gap", "gap,median", "gap,gmp,gem,lse,topk", "gem,gem:p=3.0", "gap,,gmp", "gap;gmp"]),
+    ("poolings", ["", "gap", "gap,gap", "gap,median", "gap,gmp,gem,lse,topk", "gem:p=3,gem:p=3.0", "gap,,gmp",
+                  "gap;gmp"]),
     ("pair", ["", "0", "0,0", "1,1", "0,1,2", "0,4", "-1,0", "a,b"]),
     ("path", ["", "gap", "gmp", "softpool", "p"]),
     ("maps", ["", "cam", "Evidence"]),
@@ -68,6 +71,9 @@ BAD = [
     ("box", ["", "0", "96", "100", "-5", "20%", "x"]),
     ("rival", ["", "x", "-1", "1.5", "999999999"]),
     ("ask", ["", "why", "Flip"]),
+    ("lesson", ["", "0", "11", "x", "01", "1.0"]),
+    ("settings", ["", "window", "window:", ":3", "window:3,", "Window:3", "window:3;stride:1", "a:b c", "x" * 30 + ":1",
+                  ",".join(f"a{n}:1" for n in range(7))]),
 ]
 HTML = "<img src=x onerror=alert(1)>"
 ALL_BAD = [(name, text) for name, texts in BAD for text in [*texts, HTML, " ", "null"]
@@ -191,7 +197,7 @@ def test_a_network_is_read_in_its_one_form(text, one_form):
     assert (found["network"], found["against"], sentences) == (one_form, one_form, [])
 
 
-@pytest.mark.parametrize("key", ["catavgmax", "attention_pool"])
+@pytest.mark.parametrize("key", ["catavgmax", "attention_pool", "learned_attention", "gated"])
 def test_a_pooling_that_only_some_networks_have_can_be_in_a_link(key):
     assert read({"pooling": key, "poolings": f"gap,{key}"}, COMPARED, Choices())[0]["pooling"] == key
     assert written(key, {}) == key
@@ -201,10 +207,9 @@ def test_a_pooling_that_only_some_networks_have_can_be_in_a_link(key):
 
 
 @pytest.mark.parametrize(("text", "one_form"), [
-    ("gem:p=4.0", "gem:p=4"), ("gem:p=04", "gem:p=4"), ("gem:p=4e0", "gem:p=4"), ("gem:p=3", "gem"),
-    ("gem:p=3.00", "gem"), ("gem", "gem"), ("lse:r=0.05", "lse:r=0.05"), ("topk:share=.5", "topk:share=0.5"),
-    ("mixed:a=0", "mixed:a=0"),
-    ("attention:t=0.1", "attention"), ("attention:t=1e-2", "attention:t=0.01"),
+    ("gem:p=4.0", "gem:p=4"), ("gem:p=04", "gem:p=4"), ("gem:p=4e0", "gem:p=4"), ("gem:p=3.00", "gem:p=3"),
+    ("gem", "gem"), ("lse:r=0.05", "lse:r=0.05"), ("topk:share=.5", "topk:share=0.5"),
+    ("mixed:a=0", "mixed:a=0"), ("attention:t=1e-2", "attention:t=0.01"),
     ("gem:p=2.718281828459045", "gem:p=2.718281828459045"),
 ])
 def test_a_pooling_is_read_in_its_one_form(text, one_form):
@@ -217,7 +222,8 @@ def test_minus_zero_is_zero():
 
 
 def test_the_same_pooling_twice_is_one():
-    assert read({"poolings": "gap,gem:p=3.0,gem,gmp,gap"}, COMPARED, Choices())[0]["poolings"] == ("gap", "gem", "gmp")
+    found = read({"poolings": "gap,gem:p=4.0,gem:p=4,gmp,gap"}, COMPARED, Choices())[0]["poolings"]
+    assert found == ("gap", "gem:p=4", "gmp")
 
 
 @given(data=st.data())
@@ -225,7 +231,7 @@ def test_a_pooling_written_for_a_choice_is_the_same_number_again(data):
     pooling = data.draw(st.sampled_from([each for each in POOLINGS.values() if each.parameter]))
     value = data.draw(st.floats(pooling.parameter.low, pooling.parameter.high))
     key, parameters = parse_pooling(written(pooling.key, {pooling.parameter.name: value}))
-    assert (key, parameters) == (pooling.key, {pooling.parameter.name: value})
+    assert (key, pooling.resolve(parameters)) == (pooling.key, {pooling.parameter.name: value})
 
 
 # There and back.

@@ -1,0 +1,135 @@
+"""Lesson 8: attention and adaptive pooling. Where attention looks, learned or not, and how a photo sets the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from explorer.analysis import Analysis, Answer
+from explorer.comparison import entropy, positions_carrying
+from explorer.errors import MethodError
+from explorer.lessons.checks import number
+from explorer.networks import Network
+from explorer.networks.trained import Trained
+from explorer.pooling import POOLINGS
+
+# The temperature, as a multiple of the usual one; a learned query's usual one is 1, for it was learned with it.
+TEMPERATURES = (0.2, 0.5, 1.0, 2.0, 5.0)
+CARRIED = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Looking:
+    """Where an attention looks on the photo.
+
+    Attributes:
+        key, name: of the pooling; temperature: in its own units.
+        weights: (H, W) float64, the share of each position; they add up to 1.
+        bits, most_bits: entropy of the weights, and that of an even look, in bits.
+        carrying: how many positions have 80% of the weight together, the strongest first.
+        strongest: the position (i, j) that counts most.
+        answer: what the head that was trained with it says, under these weights; None without one.
+    """
+
+    key: str
+    name: str
+    temperature: float
+    weights: np.ndarray
+    bits: float
+    most_bits: float
+    carrying: int
+    strongest: tuple[int, int]
+    answer: Answer | None
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptive:
+    """What is looked at, and how the gate mixes.
+
+    Attributes:
+        free: attention without anything learned.
+        learned: that of a learned query; None where the network has none.
+        gate: the share of GAP in the gated mix, 0 to 1, the rest is GMP; None where the network has none, or where
+            average and maximum are the same.
+        gated: what the head that was trained with the gate says; None likewise.
+    """
+
+    free: Looking
+    learned: Looking | None
+    gate: float | None
+    gated: Answer | None
+
+
+def attention_and_adaptive(analysis: Analysis, teacher: Network | None = None, temperature: float = 1.0) -> Adaptive:
+    """Where attention looks on a photo at a temperature, and how the photo sets the gate.
+
+    Args:
+        analysis: of any network that can be taken apart.
+        teacher: a network with learned poolings for the same feature maps (`teaches`); None is the analysis's own.
+        temperature: from the first to the last of TEMPERATURES, times each attention's own.
+
+    Raises:
+        ParameterError: a temperature outside that range.
+        MethodError: nothing can be taken apart, or the teacher's poolings are for other feature maps.
+    """
+    analysis.must_take_apart()
+    number(temperature, TEMPERATURES[0], TEMPERATURES[-1], "temperature")
+    teacher = teacher or analysis.network
+    if teacher is not analysis.network and not teaches(teacher, analysis.network):
+        raise MethodError(f"The poolings of {teacher.title} were learned on other feature maps.")
+    trained = teacher.trained
+    own = POOLINGS["attention"].parameter.default * temperature
+    outcome = analysis.under("attention", t=own)
+    free = _looking("attention", outcome.name, own, outcome.weights[0].double().numpy(), None)
+    learned = _learned(analysis, teacher, trained, temperature) if "learned_attention" in trained else None
+    gate, gated = _gate(analysis, teacher, trained) if "gated" in trained else (None, None)
+    return Adaptive(free, learned, gate, gated)
+
+
+def teaches(teacher: Network, network: Network) -> bool:
+    """Whether a teacher's learned poolings are for the network's feature maps: the backbones have the same weights."""
+    own, other = (dict(each.backbone.named_parameters()) for each in (teacher, network))
+    return bool(teacher.trained) and own.keys() == other.keys() and all(
+        own[name].shape == other[name].shape and bool((own[name] == other[name]).all()) for name in own)
+
+
+def _learned(
+    analysis: Analysis, teacher: Network, trained: Mapping[str, Trained], temperature: float
+) -> Looking:
+    pooling, parameters, head = trained["learned_attention"]
+    usual = pooling.weights(analysis.feature_maps, **parameters)[0].double()
+    # softmax(a / t) is softmax(a) to the power of 1 / t, made to add up to 1 again; of logarithms, for small numbers.
+    weights = ((usual.clamp_min(1e-300).log() / temperature).flatten().softmax(0)).view_as(usual)
+    pooled = (weights * analysis.feature_maps.double()).sum((1, 2)).float()
+    return _looking(pooling.key, pooling.name, temperature, weights.numpy(), _answer(teacher, head(pooled[None])[0]))
+
+
+def _gate(
+    analysis: Analysis, teacher: Network, trained: Mapping[str, Trained]
+) -> tuple[float | None, Answer]:
+    """The gate is read from what it gives: g * average + (1 - g) * maximum."""
+    pooling, parameters, head = trained["gated"]
+    value = pooling.value(analysis.feature_maps, **parameters)
+    average, maximum = (POOLINGS[key].value(analysis.feature_maps).double() for key in ("gap", "gmp"))
+    span = maximum - average
+    length = float(span @ span)
+    share = float((maximum - value.double()) @ span) / length if length > 0 else None
+    return share, _answer(teacher, head(value[None])[0])
+
+
+def _answer(network: Network, logits: Tensor) -> Answer:
+    probabilities = network.probabilities(logits, 0)
+    best = int(logits.argmax())
+    return Answer(best, network.class_names[best], float(probabilities[best]), float(logits[best]), 1)
+
+
+def _looking(key: str, name: str, temperature: float, weights: np.ndarray, answer: Answer | None) -> Looking:
+    strongest = np.unravel_index(int(weights.argmax()), weights.shape)
+    return Looking(
+        key=key, name=name, temperature=temperature, weights=weights, bits=entropy(weights),
+        most_bits=float(np.log2(weights.size)), carrying=positions_carrying(weights, CARRIED),
+        strongest=(int(strongest[0]), int(strongest[1])), answer=answer,
+    )

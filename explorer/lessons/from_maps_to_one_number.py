@@ -1,0 +1,177 @@
+"""Lesson 1: from maps to one number. One channel's map to its GAP and GMP, all channels to one class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from explorer.analysis import Outcome
+from explorer.channels import table
+from explorer.lessons.checks import whole
+
+
+class Stage(NamedTuple):
+    """One step of the way: its key, its name, and how many numbers there are, in which shape."""
+
+    key: str
+    name: str
+    shape: tuple[int, ...]
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class OneChannel:
+    """One channel's map, and what becomes of it.
+
+    Attributes:
+        channel: its number.
+        values: (H, W) float64, its map; positions are read row by row.
+        count: of positions, H * W.
+        total: the sum over positions.
+        mean: total / count, which is GAP.
+        maximum: the largest value, which is GMP; NaN where a value is.
+        places: the positions (i, j) that have it: one, or several in a tie.
+        running_total, running_maximum: (H * W,), after each position.
+        pooled: what the outcome's own pooling keeps of the map.
+        weight: the class's slope at this channel.
+        contribution: weight * pooled, in logits to the class.
+        rank: of the channel by its contribution, 1 is the largest.
+    """
+
+    channel: int
+    values: np.ndarray
+    count: int
+    total: float
+    mean: float
+    maximum: float
+    places: tuple[tuple[int, int], ...]
+    running_total: np.ndarray
+    running_maximum: np.ndarray
+    pooled: float
+    weight: float
+    contribution: float
+    rank: int
+
+
+class Normalised(NamedTuple):
+    """A logit becomes a probability: numerator / denominator.
+
+    Softmax: numerator e^(logit - shift), denominator the sum of that over all classes, shift the largest logit.
+    Sigmoid: the same of two numbers, the logit and 0. The shift cancels, and keeps the powers finite.
+    """
+
+    numerator: float
+    denominator: float
+    shift: float
+
+
+@dataclass(frozen=True, eq=False)
+class OneNumber:
+    """All the way from the feature maps to one class.
+
+    Attributes:
+        stages: of the way, in order: maps, pooled, logits, probabilities (none where the network gives them itself)
+            and answer.
+        channel: the one that was chosen.
+        class_index, class_name: the class.
+        contributions: (C,) float64, of each channel, in logits.
+        total: their sum.
+        baseline: the logit of an empty pooled vector.
+        logit: as the head gave it.
+        left_over: logit - baseline - total: rounding, or what the quadrature of a head that is not affine leaves.
+        normalised: how the logit becomes a probability; None where the network gives probabilities itself.
+        probability, rank: of the class; rank 1 is the most probable.
+    """
+
+    stages: tuple[Stage, ...]
+    channel: OneChannel
+    class_index: int
+    class_name: str
+    contributions: np.ndarray
+    total: float
+    baseline: float
+    logit: float
+    left_over: float
+    normalised: Normalised | None
+    probability: float
+    rank: int
+
+    @property
+    def last_step(self) -> int:
+        """The control's range is 0 to this."""
+        return len(self.stages) - 1
+
+    def stage(self, step: int) -> Stage:
+        """The stage that a step shows. Raises ParameterError for a step outside 0 to `last_step`."""
+        return self.stages[whole(step, 0, self.last_step, "step")]
+
+
+def from_maps_to_one_number(outcome: Outcome, class_index: int, channel: int | None = None) -> OneNumber:
+    """Every number on the way from the feature maps to a class under the outcome's pooling.
+
+    Args:
+        outcome: of any pooling; GAP and GMP of the channel are written out beside what it keeps itself.
+        class_index: the class.
+        channel: 0 to C - 1; None is the one that contributes most.
+
+    Raises:
+        ParameterError: no such class or channel.
+        MethodError: the answer cannot be taken apart.
+    """
+    outcome.analysis.must_take_apart()
+    rows = table.channel_table(outcome, class_index)
+    if channel is None:
+        channel = int(rows.order()[0])
+    whole(channel, 0, len(rows.pooled) - 1, "channel")
+    answer, total = outcome.answer(class_index), float(rows.contribution.sum())
+    return OneNumber(
+        stages=_stages(outcome), channel=_one_channel(outcome, rows, channel), class_index=class_index,
+        class_name=answer.name, contributions=rows.contribution, total=total, baseline=rows.baseline,
+        logit=answer.logit, left_over=answer.logit - rows.baseline - total,
+        normalised=_normalised(outcome, class_index), probability=answer.probability, rank=answer.rank,
+    )
+
+
+def _stages(outcome: Outcome) -> tuple[Stage, ...]:
+    network, maps = outcome.analysis.network, outcome.analysis.feature_maps
+    classes, channels = len(outcome.logits), len(outcome.pooled)
+    stages = [
+        Stage("maps", "feature maps", tuple(maps.shape), maps.numel()),
+        Stage("pooled", "pooled vector", (channels,), channels),
+        Stage("logits", "logits", (classes,), classes),
+    ]
+    if network.activation != "none":
+        stages.append(Stage("probabilities", "probabilities", (classes,), classes))
+    # Where each class is asked by itself there may be several answers, or none.
+    found = int((outcome.probabilities() > 0.5).sum()) if network.activation == "sigmoid" else 1
+    return (*stages, Stage("answer", "answer", (found,), found))
+
+
+def _one_channel(outcome: Outcome, rows: table.ChannelTable, channel: int) -> OneChannel:
+    values = table.array(outcome.analysis.feature_maps[channel])
+    with np.errstate(invalid="ignore"):  # infinities of both signs sum to NaN
+        running = np.cumsum(values)
+    maximum = float(values.max())
+    return OneChannel(
+        channel=channel, values=values, count=values.size, total=float(running[-1]),
+        mean=float(running[-1] / values.size), maximum=maximum,
+        places=tuple((int(i), int(j)) for i, j in np.argwhere(values == maximum)),
+        running_total=running, running_maximum=np.maximum.accumulate(values.ravel()),
+        pooled=float(rows.pooled[channel]), weight=float(rows.weight[channel]),
+        contribution=float(rows.contribution[channel]), rank=rows.rank(channel),
+    )
+
+
+def _normalised(outcome: Outcome, class_index: int) -> Normalised | None:
+    activation, logits = outcome.analysis.network.activation, outcome.logits.double()
+    if activation == "none":
+        return None
+    if activation == "sigmoid":
+        logits = torch.stack([logits[class_index], torch.zeros((), dtype=logits.dtype)])
+        class_index = 0
+    shift = logits.max()
+    powers = (logits - shift).exp()
+    return Normalised(float(powers[class_index]), float(powers.sum()), float(shift))

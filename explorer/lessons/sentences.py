@@ -1,0 +1,96 @@
+"""Example sentences with their token vectors, as shipped, and pairs of them that show something.
+
+What a pair says is true of the shipped vectors; a test derives each of its sentences from numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from explorer.errors import NetworkError
+from explorer.lessons.tokens import Sentence
+from explorer.networks.bundled import ASSETS
+
+CARD, VECTORS = "sentences.json", "sentences.safetensors"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two of the example sentences and what to look at.
+
+    Attributes:
+        key: its name in links and in PAIRS.
+        title: a few words for a choice.
+        first, second: keys of the sentences.
+        look: what to notice, in one sentence or two.
+    """
+
+    key: str
+    title: str
+    first: str
+    second: str
+    look: str
+
+
+_PAIRS = (
+    Pair("order", "Same words, other order", "dog_cat", "cat_dog",
+         "Under every pooling the two are all but the same: pooling knows no order, and the little by which they "
+         "differ is what the model wrote into the token vectors beforehand."),
+    Pair("negation", "One word that turns the sense round", "soup_good", "soup_not_good",
+         "Under GAP the token that matters is one of eight, and of all tokens of its sentence it adds least."),
+    Pair("other_words", "The same sense in other words", "soup_bad", "soup_not_good",
+         "Under GAP these are more alike than good and not good: the model has read the negation, and its neighbours' "
+         "vectors carry it."),
+    Pair("paraphrase", "No word in common", "kids", "children",
+         "Under GAP the pairs that add most are kids and children, sweets and candy, though no word occurs in both."),
+    Pair("telling", "One telling word in a long sentence", "walk", "volcano",
+         "Under GAP every token counts the same, and yet volcano adds most. Under GMP it wins more channels than any "
+         "other token; under Attention it hardly counts, for it is unlike the sentence's average."),
+    Pair("two_topics_music", "Two topics: the first", "two_topics", "orchestra",
+         "One vector holds both topics: under GAP violin and plays add most, and repairs, old and cars speak against, "
+         "together, a little."),
+    Pair("two_topics_motors", "Two topics: the second", "two_topics", "mechanic",
+         "The same vector, asked about its other half: under GAP cars and repairs now add most."),
+    Pair("unrelated", "Nothing in common", "kids", "volcano",
+         "Under GAP the cosine is near 0, under GMP and GeM above a half, for most numbers of their pooled vectors are "
+         "above 0; under LSE and SoftPool most of it is [CLS], which has one large number in every sentence. A cosine "
+         "says something only beside this one."),
+)
+PAIRS = MappingProxyType({pair.key: pair for pair in _PAIRS})
+
+
+@cache
+def bundled_sentences(folder: Path = ASSETS) -> Mapping[str, Sentence]:
+    """The example sentences by key, in the order of their file; their vectors are (T, 384), rounded to half precision.
+
+    Raises NetworkError when a file is missing or damaged.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        content = (folder / VECTORS).read_bytes()
+        _check(content, card["sha256"])
+        vectors, origin = load(content), f"bundled, computed beforehand with {card['model']} and rounded to float16"
+        return MappingProxyType({
+            row["key"]: Sentence(row["text"], tuple(row["tokens"]), vectors[row["key"]], origin)
+            for row in card["sentences"]
+        })
+    except OSError as error:
+        raise NetworkError(f"The example sentences cannot be read: {error.strerror or error}.") from None
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError):
+        raise NetworkError("The example sentences are damaged: their content is not what was expected.") from None
+
+
+def _check(content: bytes, sha256: str) -> None:
+    got = hashlib.sha256(content).hexdigest()
+    if got != sha256:
+        raise NetworkError(f"The file {VECTORS} has sha256 {got[:12]}..., expected {sha256[:12]}...: it is damaged or "
+                           "was exchanged.")

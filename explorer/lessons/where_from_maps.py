@@ -1,0 +1,107 @@
+"""Lesson 9: where from maps. A box and a mask from the evidence of a network that was never told where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from explorer.analysis import Analysis, Outcome
+from explorer.lessons.checks import number
+from explorer.localisation import Located, locate
+from explorer.why.edits import pixels_of
+
+THRESHOLD = 0.2  # of the CAM paper
+LEAST, MOST = 0.01, 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """The largest connected region of a smooth map, in pixels of the network's input.
+
+    Attributes:
+        mask: (h, w) bool, the region.
+        cells: (h, w) float64, the evidence, bilinear between the positions' centres, in logits a position.
+        located: the box around the region, in photo px; its rows and columns are pixels of the input.
+        area: share of what the network saw that the mask covers; box_area: that the box does.
+        evidence: share of all positive evidence of the smooth map that lies inside the mask; `located.share` is the
+            box's.
+    """
+
+    mask: np.ndarray
+    cells: np.ndarray
+    located: Located
+    area: float
+    box_area: float
+    evidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class WhereFromMaps:
+    """Where a class is.
+
+    Attributes:
+        class_index: the class.
+        threshold: share of the map's maximum from which on a place belongs to it.
+        box: the region of positions as they are, and the box around it; None where nothing speaks for the class.
+        segmented: the same of the smooth map; None likewise.
+    """
+
+    class_index: int
+    threshold: float
+    box: Located | None
+    segmented: Segmented | None
+
+
+def where_from_maps(outcome: Outcome, class_index: int, threshold: float = THRESHOLD) -> WhereFromMaps:
+    """A box and a mask for a class, after Zhou et al. (arXiv:1512.04150), section 3.2.
+
+    There the CAM is enlarged to the photo, what is above 20% of its maximum is kept, and the box covers the largest
+    connected component. Here the map is the evidence under the outcome's pooling, enlarged to the network's input;
+    pixels are joined by their four sides.
+
+    Args:
+        outcome: of any pooling.
+        class_index: the class.
+        threshold: 0.01 to 1.
+
+    Raises:
+        ParameterError: no such class, or a threshold outside its range.
+        MethodError: the answer cannot be taken apart.
+    """
+    outcome.analysis.must_take_apart()
+    threshold = number(threshold, LEAST, MOST, "threshold")
+    framing, cells = outcome.analysis.framing, outcome.evidence(class_index).cells
+    return WhereFromMaps(
+        class_index, threshold, locate(cells.numpy(), framing.rectangles, threshold),
+        _segmented(outcome.analysis, cells, threshold),
+    )
+
+
+def _segmented(analysis: Analysis, cells: torch.Tensor, threshold: float) -> Segmented | None:
+    finite = torch.nan_to_num(cells.detach().double(), 0.0, 0.0, 0.0)
+    size = tuple(analysis.input.shape[-2:])
+    smooth = functional.interpolate(finite[None, None], size, mode="bilinear", align_corners=False)[0, 0].numpy()
+    located = locate(smooth, analysis.framing.on_grid(*size).rectangles, threshold)
+    if located is None:
+        return None
+    positive, mask = np.maximum(smooth, 0), located.component
+    (top, bottom), (left, right) = located.rows, located.columns
+    return Segmented(
+        mask=mask, cells=smooth, located=located, area=float(mask.mean()),
+        box_area=(bottom - top + 1) * (right - left + 1) / mask.size,
+        evidence=float(positive[mask].sum() / positive.sum()),
+    )
+
+
+def mask_on_photo(analysis: Analysis, mask: np.ndarray, long_side: int | None = None) -> Image.Image:
+    """"L", 255 inside the mask, of the photo's own size, or of the photo shrunk to `long_side` px for the screen.
+
+    Args:
+        mask: (h, w) bool, of what the network saw, at any fineness.
+    """
+    photo, seen = analysis.preview(long_side)
+    return pixels_of(mask, photo.size, seen)

@@ -1,0 +1,158 @@
+"""Lesson 6: the positions of the feature maps are shuffled. Poolings say the same; what keeps the place does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from explorer import render
+from explorer.analysis.memory import Memory
+from explorer.heads import KINDS, Head, read_card, read_heads
+from explorer.lessons.lost_place import LAYOUTS, Asked, LostPlace, lost_place
+from explorer.networks.bundled import BUNDLED
+from explorer.ui.board import Node, board, el, picture
+from explorer.ui.lessons.controls import Control, ask
+from explorer.ui.lessons.page import Scene
+from explorer.wording import listed, percent, plain, shortened, signed, within_sentence
+
+SHUFFLES = 4
+SIDE = 448  # px of the long side of a picture
+_KEPT = 12  # shuffles of one photo that are remembered
+
+
+def controls(scene: Scene) -> tuple[Control, ...]:
+    """The positions as they are, or shuffled in one of a few ways: 0, or the seed of the shuffle."""
+    return (Control("shuffle", "The positions of the feature maps", tuple(range(SHUFFLES + 1)), 1,
+                    lambda seed: f"shuffled, {seed}" if seed else "as they are", ordered=False),)
+
+
+def teach(scene: Scene) -> None:
+    """The evidence before and after, and what each pooling, the pyramid and flatten say before and after."""
+    scene.analysis.must_take_apart()
+    seed = ask(scene.current, controls(scene))["shuffle"]
+    kept = scene.outcome.remember("shuffles", lambda: Memory(_KEPT))
+    found = kept((scene.class_index, seed or 1), lambda: lost_place(scene.outcome, scene.class_index, seed or 1,
+                                                                    _heads_for(scene)))
+    board(el("div", el("div", *_pictures(scene, found, seed > 0)), el("div", _table(scene, found, seed > 0)),
+             class_="sidebyside ruled"), key="place")
+
+
+def _pictures(scene: Scene, found: LostPlace, shuffled: bool) -> list[Node]:
+    name = shortened(scene.class_name, 40)
+    scale = render.Scale.signed(found.cells_before.numpy(), found.cells_after.numpy())
+    before, after = (divmod(int(cells.argmax()), cells.shape[1]) for cells in (found.cells_before, found.cells_after))
+    shots = [_shot(scene, found.cells_before, None, scale, "As they are")]
+    if shuffled:
+        shots.append(_shot(scene, found.cells_after, found.permutation, scale, "Shuffled"))
+    value = signed(float(found.cells_before[before]))
+    said = (f"{percent(found.moved)} of the positions lie elsewhere. The strongest, {before}, gives {value} logits; "
+            f"it is now at {after} and gives {signed(float(found.cells_after[after]))}. No evidence changed by more "
+            f"than {_share(found.evidence_change)} of the largest. The squares of the photo are drawn along with their "
+            "positions: what is shuffled are the feature maps."
+            if shuffled else f"The strongest position, {before}, gives {value} logits.")
+    return [el("h3", f"Evidence for {name} under {scene.outcome.name}"), el("div", *shots, class_="shots"),
+            _legend(scale), el("p", said, class_="note")]
+
+
+def _shot(scene: Scene, cells: Tensor, order: Tensor | None, scale: render.Scale, title: str) -> Node:
+    photo = _squares(scene, cells.shape, order)
+    drawn = render.overlay(photo, cells.numpy(), (0, 0, *photo.size), scale,
+                           mark=divmod(int(cells.argmax()), cells.shape[1]))
+    alt = f"{title}: evidence for {shortened(scene.class_name)} on the photo"
+    return el("div", el("span", title, class_="caption"), picture(render.jpeg(drawn), alt), class_="shot")
+
+
+def _squares(scene: Scene, grid: Sequence[int], order: Tensor | None) -> Image.Image:
+    """What the network saw, in as many squares as there are positions, each where its position now is."""
+    rows, columns = grid
+    photo, (left, top, right, bottom) = scene.analysis.preview(2 * SIDE)
+    factor = SIDE / max(right - left, bottom - top)
+    high, wide = max(2, round(factor * (bottom - top) / rows)), max(2, round(factor * (right - left) / columns))
+    small = photo.resize((columns * wide, rows * high), box=(left, top, right, bottom))
+    if order is None:
+        return small
+    cut = np.asarray(small).reshape(rows, high, columns, wide, 3).swapaxes(1, 2).reshape(-1, high, wide, 3)
+    moved = cut[order.numpy()].reshape(rows, columns, high, wide, 3).swapaxes(1, 2).reshape(rows * high, -1, 3)
+    return Image.fromarray(moved)
+
+
+def _legend(scale: render.Scale) -> Node:
+    return el("div", el("span", signed(scale.low)), el("div", class_="bar", style={"background": scale.css_gradient()}),
+              el("span", f"{signed(scale.limit)} logits"), class_="legend")
+
+
+def _table(scene: Scene, found: LostPlace, shuffled: bool) -> Node:
+    titles = "", "as they are", "shuffled", "logits change by", "vector changes by"
+    heads = {each.key: each for each in found.heads}
+    rows = [_row(each.name, each, scene.class_index, shuffled) for each in found.poolings]
+    rows += [_of_layout(scene, each, heads.get(each.key), shuffled) for each in found.layouts]
+    return el(
+        "div", el("h3", f"Logit of {shortened(scene.class_name, 40)}"),
+        el("div", *(el("span", title, class_="caption") for title in titles),
+           *(node for row in rows for node in row), class_="lesson-table", style={"--columns": "4"}),
+        el("p", _which_heads(scene, found), class_="note"),
+        el("p", "Logits: the largest change of any class, as a share of the largest logit. Vector: the length of the "
+                "difference, as a share of its own. What is not 0 in the poolings' rows is rounding: a computer's sum "
+                "hangs a little on its order.", class_="caption"))
+
+
+def _of_layout(scene: Scene, layout: Asked, head: Asked | None, shuffled: bool) -> list[Node]:
+    """What keeps the place: its vector, and its trained head's logit of the class shown or of its own likeliest."""
+    if head is None:
+        return _row(layout.name, layout, None, shuffled)
+    names = tuple(_card()["classes"])
+    index = scene.class_index if scene.analysis.network.class_names == names else int(head.before.argmax())
+    asked = head._replace(vector_change=layout.vector_change)
+    return _row(f"{layout.name}: {names[index]}", asked, index, shuffled)
+
+
+def _row(name: str, asked: Asked, class_index: int | None, shuffled: bool) -> list[Node]:
+    def logit(logits: Tensor | None) -> str:
+        return "" if logits is None else plain(float(logits[class_index]))
+
+    after = [logit(asked.after), _share(asked.logit_change), _share(asked.vector_change)] if shuffled else [""] * 3
+    return [el("span", name, class_="name"), *(el("span", text) for text in (logit(asked.before), *after))]
+
+
+def _share(share: float | None) -> str:
+    """"0", "5e-7" or "62%"; "" for none."""
+    if share is None:
+        return ""
+    mantissa, _, exponent = f"{share:.0e}".partition("e")
+    return "0" if share == 0 else percent(share) if share >= 0.0005 else f"{mantissa}e{int(exponent)}"
+
+
+def _which_heads(scene: Scene, found: LostPlace) -> str:
+    own = "The poolings' rows are under the network's own head" + (
+        ", or the one that was trained with the pooling" if scene.analysis.network.trained else "")
+    if not found.heads:
+        return f"{own}. What keeps the place has no trained head for these feature maps: its vector alone is compared."
+    photos, names = _card()["photos"]["train"], [within_sentence(KINDS[each.key].name) for each in found.heads]
+    missing = [KINDS[each.key].name for each in found.layouts if each.key not in {head.key for head in found.heads}]
+    few = f" {listed(missing)} has none for so many positions." if missing else ""
+    return (f"{own}; {listed(names)}: with {'heads' if len(names) > 1 else 'a head'} trained for that, on {photos:,} "
+            f"photos of {len(_card()['classes'])} flowers.{few}")
+
+
+def _heads_for(scene: Scene) -> dict[str, Head]:
+    """The trained heads of what keeps the place, where they take the feature maps: flatten wants its own grid."""
+    if scene.analysis.network.name not in BUNDLED:
+        return {}
+    shape, heads = tuple(scene.analysis.feature_maps.shape), _heads()
+    return {key: heads[key] for key in LAYOUTS
+            if heads[key].shape == shape or (key != "flatten" and heads[key].shape[0] == shape[0])}
+
+
+@cache
+def _heads() -> dict[str, Head]:
+    return read_heads()
+
+
+@cache
+def _card() -> dict[str, Any]:
+    return read_card()

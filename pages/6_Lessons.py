@@ -1,0 +1,23 @@
+"""Lessons: what global pooling does, as live experiments on the photo at hand."""
+
+import streamlit as st
+
+from explorer.ui.frame import frame, show_notices, shown_class
+from explorer.ui.lessons.catalogue import TEACH
+from explorer.ui.lessons.page import Scene, show_lesson
+from explorer.ui.maps import under
+
+current, analysis = frame("Lessons")
+
+
+@st.fragment
+def story() -> None:
+    class_index = shown_class(current, analysis)
+    if current.left_frame(class_index):
+        st.rerun()
+    scene = Scene(current, analysis, under(analysis, current.choices.pooling), class_index)
+    show_lesson(scene, TEACH[current.choices.lesson])
+    show_notices(current, analysis)
+
+
+story()

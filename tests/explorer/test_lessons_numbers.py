@@ -1,0 +1,392 @@
+"""Lessons 1, 2 and 3: each number again, by loops over the maps, or counted on heads that are really built."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from explorer import POOLINGS, analyse
+from explorer.errors import MethodError, ParameterError
+from explorer.framing import Preprocessing
+from explorer.lessons.fewer_parameters import fewer_parameters, sizes_of
+from explorer.lessons.from_maps_to_one_number import from_maps_to_one_number
+from explorer.lessons.local_and_global import KINDS, largest_window, local_and_global, until_global
+from explorer.networks import Network
+from tests.explorer import own_models
+from tests.explorer import second_derivations as again
+from tests.explorer.tiny import analysis_of, heads, linear, random_maps
+
+NAN = float("nan")
+
+
+def tiny_analysis(make_network, maps=None, **options):
+    """Maps of 5 channels at 3 x 4 positions before four classes."""
+    return analysis_of(make_network(**options), random_maps() if maps is None else maps)
+
+
+# 1. From maps to one number.
+
+
+@pytest.mark.parametrize("key", POOLINGS)
+def test_every_number_from_the_maps_to_the_class_again_in_loops(make_network, key):
+    analysis = tiny_analysis(make_network)
+    maps, head = analysis.feature_maps.double().tolist(), analysis.network.head
+    parameter = POOLINGS[key].resolve({}).values()
+    pooled = again.pooled(key, maps, *parameter)
+    logits = again.linear(head.weight.double().tolist(), head.bias.double().tolist(), pooled)
+    for channel in range(5):
+        found = from_maps_to_one_number(analysis.under(key), 2, channel)
+        one = found.channel
+        values = [value for row in maps[channel] for value in row]
+        assert (one.count, one.values.tolist()) == (12, maps[channel])
+        assert one.total == pytest.approx(sum(values))
+        assert one.mean == pytest.approx(sum(values) / 12)
+        assert one.maximum == max(values)
+        assert one.places == tuple((i, j) for i in range(3) for j in range(4) if maps[channel][i][j] == max(values))
+        assert one.running_total.tolist() == pytest.approx([sum(values[: n + 1]) for n in range(12)])
+        assert one.running_maximum.tolist() == [max(values[: n + 1]) for n in range(12)]
+        contributions = [float(head.weight[2, k]) * pooled[k] for k in range(5)]
+        assert one.pooled == pytest.approx(pooled[channel], rel=1e-5, abs=1e-7)
+        assert one.weight == pytest.approx(float(head.weight[2, channel]))
+        assert one.contribution == pytest.approx(contributions[channel], rel=1e-5, abs=1e-7)
+        assert one.rank == 1 + sum(other > contributions[channel] for other in contributions)
+    assert found.contributions.tolist() == pytest.approx(contributions, rel=1e-5, abs=1e-7)
+    assert found.total == pytest.approx(sum(contributions), abs=1e-6)
+    assert (found.class_index, found.class_name) == (2, "class 2")
+    assert found.baseline == pytest.approx(float(head.bias[2]))
+    assert found.logit == pytest.approx(logits[2], abs=1e-6)
+    assert found.left_over == pytest.approx(found.logit - found.baseline - found.total)
+    assert abs(found.left_over) < 1e-5
+    powers = [math.exp(logit) for logit in logits]
+    assert found.normalised.numerator / found.normalised.denominator == pytest.approx(powers[2] / sum(powers))
+    assert found.normalised.shift == pytest.approx(max(logits), abs=1e-6)
+    assert found.normalised.denominator == pytest.approx(sum(powers) / max(powers))
+    assert found.probability == pytest.approx(powers[2] / sum(powers))
+    assert found.rank == 1 + sum(logit > logits[2] for logit in logits)
+
+
+def test_the_bundled_networks_numbers_again(network, examples):
+    analysis = analyse(network, examples["coffee"])
+    espresso = network.class_names.index("espresso")
+    found = from_maps_to_one_number(analysis.under(), espresso)
+    assert [(stage.key, stage.shape) for stage in found.stages] == [
+        ("maps", (1280, 7, 7)), ("pooled", (1280,)), ("logits", (1000,)), ("probabilities", (1000,)), ("answer", (1,))]
+    assert [stage.count for stage in found.stages] == [62_720, 1_280, 1_000, 1_000, 1]
+    maps = analysis.feature_maps.numpy().astype(np.float64)
+    row, bias = network.head.weight[espresso].numpy().astype(np.float64), float(network.head.bias[espresso])
+    contributions = row * maps.mean((1, 2))
+    best = int(np.argmax(contributions))
+    assert (found.channel.channel, found.channel.rank) == (best, 1)
+    assert found.channel.total == pytest.approx(maps[best].sum())
+    assert found.channel.mean * row[best] == pytest.approx(found.channel.contribution, rel=1e-5)
+    assert found.channel.maximum == maps[best].max()
+    assert found.total + bias == pytest.approx(contributions.sum() + bias, abs=1e-4)
+    assert found.logit == pytest.approx(contributions.sum() + bias, abs=1e-4)
+    logits = network.head.weight.double().numpy() @ maps.mean((1, 2)) + network.head.bias.double().numpy()
+    assert found.normalised.denominator == pytest.approx(np.exp(logits - logits.max()).sum(), rel=1e-4)
+    assert found.probability == pytest.approx(np.exp(logits[espresso]) / np.exp(logits).sum(), rel=1e-4)
+
+
+def test_a_tie_names_all_its_places(make_network):
+    maps = torch.zeros(5, 2, 3)
+    maps[1] = torch.tensor([[0.0, 6.0, 1.0], [6.0, 0.0, 6.0]])
+    one = from_maps_to_one_number(tiny_analysis(make_network, maps).under(), 0, 1).channel
+    assert one.places == ((0, 1), (1, 0), (1, 2))
+    assert (one.total, one.count, one.mean, one.maximum) == (19, 6, pytest.approx(19 / 6), 6)
+    assert one.running_maximum.tolist() == [0, 6, 6, 6, 6, 6]
+
+
+@pytest.mark.parametrize("head", heads())
+def test_what_a_head_that_is_integrated_leaves_over_is_told(make_network, head):
+    analysis = tiny_analysis(make_network, head=heads()[head])
+    found = from_maps_to_one_number(analysis.under(), 1)
+    with torch.no_grad():
+        logits = heads()[head].eval()(analysis.feature_maps.mean((1, 2))[None])[0]
+    assert found.logit == pytest.approx(float(logits[1]), abs=1e-5)
+    assert found.baseline + found.contributions.sum() + found.left_over == pytest.approx(found.logit)
+    assert abs(found.left_over) < (1e-2 if "swish" in head or head == "polynomial" else 1e-5)
+
+
+def test_where_each_class_is_asked_by_itself_the_answer_may_be_several_classes(make_network):
+    head = linear([[1.0] * 5, [-1.0] * 5, [2.0] * 5, [0.5] * 5], [0.0] * 4)
+    network = dataclasses.replace(make_network(head), activation="sigmoid")
+    found = from_maps_to_one_number(analysis_of(network, random_maps()).under(), 2)
+    assert found.stages[-1].count == 3
+    assert found.normalised.numerator / found.normalised.denominator == pytest.approx(1 / (1 + math.exp(-found.logit)))
+    against = from_maps_to_one_number(analysis_of(network, random_maps()).under(), 1)
+    assert against.probability == pytest.approx(1 / (1 + math.exp(-against.logit)))
+    assert against.normalised.numerator / against.normalised.denominator == pytest.approx(against.probability)
+
+
+def test_a_network_that_gives_probabilities_itself_has_no_step_for_them(make_network):
+    network = dataclasses.replace(make_network(), activation="none")
+    found = from_maps_to_one_number(analysis_of(network, random_maps()).under(), 0)
+    assert [stage.key for stage in found.stages] == ["maps", "pooled", "logits", "answer"]
+    assert found.normalised is None
+    assert found.last_step == 3
+
+
+def test_the_steps_walk_through_the_stages(make_network):
+    found = from_maps_to_one_number(tiny_analysis(make_network).under(), 0)
+    assert [found.stage(step) for step in range(found.last_step + 1)] == list(found.stages)
+    assert [stage.count for stage in found.stages] == [5 * 3 * 4, 5, 4, 4, 1]
+    for step in (-1, 5, 1.0, True):
+        with pytest.raises(ParameterError, match="step is"):
+            found.stage(step)
+
+
+def test_a_channel_or_class_that_does_not_exist_is_refused(make_network):
+    outcome = tiny_analysis(make_network).under()
+    for channel in (-1, 5, 1.5, True, "1"):
+        with pytest.raises(ParameterError, match=r"channel is .*expected a whole number from 0 to 4"):
+            from_maps_to_one_number(outcome, 0, channel)
+    with pytest.raises(ParameterError, match="no class 4"):
+        from_maps_to_one_number(outcome, 4)
+
+
+def test_a_network_without_a_pooling_is_told_why_not(without_pooling, examples):
+    with pytest.raises(MethodError, match="pooling"):
+        from_maps_to_one_number(analyse(without_pooling, examples["cat"]).under(), 0)
+
+
+# 2. Local and global pooling.
+
+
+def by_loops(one: list[list[float]], kind: str, window: int, stride: int):
+    """Outputs, windows, and how often each position is read."""
+    rows, columns = len(one), len(one[0])
+    high, wide = min(window, rows), min(window, columns)
+    outputs, windows, reads = [], [], [[0] * columns for _ in range(rows)]
+    for top in range(0, rows - high + 1, stride):
+        outputs.append([])
+        windows.append([])
+        for left in range(0, columns - wide + 1, stride):
+            values = [one[i][j] for i in range(top, top + high) for j in range(left, left + wide)]
+            outputs[-1].append(max(values) if kind == "max" else sum(values) / len(values))
+            windows[-1].append([top, left, top + high, left + wide])
+            for i in range(top, top + high):
+                for j in range(left, left + wide):
+                    reads[i][j] += 1
+    return outputs, windows, reads
+
+
+def variance_told(one, outputs, windows, reads) -> float:
+    """Draw each position as the mean of what read it, and correlate."""
+    drawn = np.full((len(one), len(one[0])), np.nan)
+    for i, j in np.ndindex(*drawn.shape):
+        seen = [outputs[r][c] for r in range(len(outputs)) for c in range(len(outputs[0]))
+                if windows[r][c][0] <= i < windows[r][c][2] and windows[r][c][1] <= j < windows[r][c][3]]
+        assert len(seen) == reads[i][j]
+        if seen:
+            drawn[i, j] = sum(seen) / len(seen)
+    drawn[np.isnan(drawn)] = np.nanmean(drawn)
+    if np.ptp(drawn) < 1e-9:
+        return 0.0
+    return np.corrcoef(drawn.ravel(), np.ravel(one))[0, 1] ** 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 2), (1, 4), (1, 1)])
+def test_every_window_and_stride_again_in_loops(make_network, shape, kind):
+    analysis = tiny_analysis(make_network, random_maps(5, *shape, seed=1) + 0.1 * random_maps(5, *shape, seed=2))
+    assert largest_window(analysis) == max(shape)
+    one = analysis.feature_maps[3].double().tolist()
+    for window in range(1, max(shape) + 1):
+        for stride in range(1, window + 1):
+            found = local_and_global(analysis, 3, kind, window, stride)
+            outputs, windows, reads = by_loops(one, kind, window, stride)
+            np.testing.assert_allclose(found.output, outputs, rtol=1e-12)
+            assert found.windows.tolist() == windows
+            assert found.reads.tolist() == reads
+            assert found.before == (5, *shape)
+            assert found.after == (5, len(outputs), len(outputs[0]))
+            assert found.numbers_kept == len(outputs) * len(outputs[0]) / (shape[0] * shape[1])
+            assert found.unread == pytest.approx(np.mean(np.array(reads) == 0))
+            assert found.is_global is (window == max(shape))
+            if shape != (1, 1):
+                told = variance_told(one, outputs, windows, reads)
+                assert found.variance_kept == pytest.approx(told, abs=1e-9)
+            if kind == "max":
+                for r, c in np.ndindex(*found.output.shape):
+                    i, j = found.peaks[r, c]
+                    top, left, bottom, right = windows[r][c]
+                    assert top <= i < bottom
+                    assert left <= j < right
+                    assert one[i][j] == found.output[r, c]
+            else:
+                assert found.peaks is None
+
+
+@pytest.mark.parametrize(("kind", "key"), [("average", "gap"), ("max", "gmp")])
+def test_the_largest_window_is_the_global_pooling(make_network, network, examples, kind, key):
+    photo = examples["rocket"]
+    for analysis in (analyse(network, photo), analyse(make_network(channels=7), photo, "whole"),
+                     tiny_analysis(make_network, random_maps(5, 2, 6))):
+        pooled = POOLINGS[key].value(analysis.feature_maps)
+        for channel in (0, 4):
+            found = local_and_global(analysis, channel, kind, largest_window(analysis))
+            assert found.output.shape == (1, 1)
+            assert found.output[0, 0] == found.global_value == pytest.approx(float(pooled[channel]), rel=1e-6, abs=1e-9)
+            assert found.windows.tolist() == [[[0, 0, *analysis.feature_maps.shape[1:]]]]
+
+
+@given(st.lists(st.floats(0, 10, width=32), min_size=16, max_size=16))
+def test_of_averages_that_divide_the_map_the_variance_between_windows_is_kept(numbers):
+    values = np.reshape(numbers, (4, 4)).astype(np.float64)
+    if np.ptp(values) < 1e-3:
+        return
+    analysis = analysis_of(bare_network(), torch.tensor(values, dtype=torch.float32)[None].expand(5, 4, 4))
+    between = values.reshape(2, 2, 2, 2).mean((1, 3)).var() / values.var()
+    assert local_and_global(analysis, 0, "average", 2).variance_kept == pytest.approx(between, abs=1e-6)
+    assert local_and_global(analysis, 0, "average", 1).variance_kept == pytest.approx(1)
+    assert local_and_global(analysis, 0, "average", 4).variance_kept == 0
+
+
+def bare_network() -> Network:
+    return Network("bare", "Bare", nn.Identity(), POOLINGS["gap"], nn.Linear(5, 4), ("a", "b", "c", "d"),
+                   Preprocessing(size=96), "0" * 64, "untrained")
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
+def test_a_map_with_one_value_has_no_variance_to_lose(make_network, value):
+    analysis = tiny_analysis(make_network, torch.full((5, 3, 4), value))
+    assert local_and_global(analysis, 0, "average", 2, 1).variance_kept is None
+    assert local_and_global(analysis, 0, "max", 1).variance_kept is None
+    assert local_and_global(tiny_analysis(make_network, torch.full((5, 3, 4), NAN)), 0).variance_kept is None
+
+
+def test_the_windows_grow_one_by_one_until_the_whole_map(make_network):
+    analysis = tiny_analysis(make_network)
+    ladder = until_global(analysis, 2, "average")
+    assert [(each.window, each.stride, each.output.shape) for each in ladder] == [
+        (1, 1, (3, 4)), (2, 1, (2, 3)), (3, 1, (1, 2)), (4, 1, (1, 1))]
+    assert [each.is_global for each in ladder] == [False, False, False, True]
+    assert all(each.unread == 0 for each in ladder)
+    by_two = until_global(analysis, 2, "average", 2)
+    assert [(each.window, each.stride) for each in by_two] == [(1, 1), (2, 2), (3, 2), (4, 2)]
+    by_three = until_global(analysis, 2, "average", 3)
+    assert [(each.window, each.stride) for each in by_three] == [(1, 1), (2, 2), (3, 3), (4, 3)]
+    wide = until_global(tiny_analysis(make_network, random_maps(5, 90, 100)), 0)
+    sides = [each.window for each in wide]
+    assert sides == sorted(set(sides))
+    assert (sides[0], sides[-1]) == (1, 100)
+    assert 20 <= len(sides) <= 32
+
+
+def test_windows_and_strides_outside_their_range_are_refused(make_network):
+    analysis = tiny_analysis(make_network)
+    for bad, words in (
+        ({"window": 0}, "window is 0; expected a whole number from 1 to 4"), ({"window": 5}, "window is 5"),
+        ({"window": 2, "stride": 3}, "stride is 3; expected a whole number from 1 to 2"), ({"stride": 0}, "stride is"),
+        ({"window": 2.0}, "window is"), ({"kind": "median"}, "no kind of pooling 'median'"),
+        ({"channel": 5}, "channel is 5"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            local_and_global(analysis, **({"channel": 0} | bad))
+    with pytest.raises(ParameterError, match="stride is 5"):
+        until_global(analysis, 0, stride=5)
+
+
+def test_it_needs_no_pooling_of_the_networks_own(without_pooling, examples):
+    analysis = analyse(without_pooling, examples["cat"])
+    assert local_and_global(analysis, 1, "max", 2).output.max() <= float(analysis.feature_maps[1].max())
+
+
+# 3. Fewer parameters.
+
+
+@pytest.fixture(scope="module")
+def without_pooling() -> Network:
+    class Flattens(own_models.Small):
+        def forward(self, x):
+            return self.fc(self.maps(x).flatten(1))
+
+    return own_models.network_of(own_models.seeded(lambda: Flattens(head=nn.Linear(8 * 8 * 8, 4))))
+
+
+def built(key: str, channels: int, rows: int, columns: int, classes: int) -> nn.Module:
+    """The head itself, (B, C, H, W) to (B, classes); without numbers, so that it may be of any size."""
+    class Pyramid(nn.Module):
+        def forward(self, maps):
+            return torch.cat([nn.AdaptiveAvgPool2d(side)(maps).flatten(1) for side in (1, 2)], 1)
+
+    front = {"gap": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "pyramid": Pyramid(),
+             "flatten": nn.Flatten()}[key]
+    with torch.device("meta"):
+        inputs = front(torch.empty(1, channels, rows, columns)).shape[1]
+        return nn.Sequential(front, nn.Linear(inputs, classes))
+
+
+def check_costs(found, channels, rows, columns, classes):
+    assert (found.shape, found.classes) == ((channels, rows, columns), classes)
+    assert [each.key for each in found.heads] == ["gap", "pyramid", "flatten"]
+    for each in found.heads:
+        head = built(each.key, channels, rows, columns, classes)
+        assert each.parameters == sum(weight.numel() for weight in head.parameters())
+        assert each.inputs == head[1].in_features
+        assert each.megabytes == sum(weight.numel() * weight.element_size() for weight in head.parameters()) / 1e6
+        with FlopCounterMode(display=False) as counter:
+            head[1](torch.empty(1, each.inputs, device="meta"))
+        assert 2 * each.multiply_adds == counter.get_total_flops()
+        # Which positions each number is made of: the gradient says.
+        if each.key == "flatten":
+            assert each.additions == 0
+        else:
+            jacobian = torch.autograd.functional.jacobian(head[0].forward, torch.rand(1, 1, rows, columns))
+            assert each.additions == channels * int((jacobian != 0).sum())
+
+
+@pytest.mark.parametrize(("size", "grid"), [(96, 4), (120, 5), (144, 6), (239, 9)])
+def test_heads_of_a_small_network_cost_what_built_ones_have(make_network, size, grid):
+    network = make_network(channels=7, classes=6)
+    found = fewer_parameters(network, size)
+    check_costs(found, 7, grid, grid, 6)
+    assert found.size == size
+    assert found.own_parameters == found.heads[0].parameters == 7 * 6 + 6
+
+
+def test_heads_of_the_bundled_network_cost_what_built_ones_have(network):
+    at_home = fewer_parameters(network, 224)
+    check_costs(at_home, 1280, 7, 7, 1000)
+    assert at_home.own_parameters == at_home.heads[0].parameters == sum(p.numel() for p in network.head.parameters())
+    with torch.no_grad():
+        shape = network.backbone(torch.zeros(1, 3, 130, 130)).shape[1:]
+    small = fewer_parameters(network, 130)
+    check_costs(small, *shape, 1000)
+    assert small.heads[0].parameters == at_home.heads[0].parameters
+    assert small.heads[2].multiply_adds / small.heads[0].multiply_adds == shape[1] * shape[2]
+
+
+def test_the_network_is_run_once_for_each_size(make_network):
+    network = make_network()
+    for size in (96, 120, 96, 120, 96):
+        fewer_parameters(network, size)
+    assert network.backbone.calls == 2
+
+
+def test_the_own_head_is_counted_whatever_it_is_made_of(make_network, without_pooling):
+    head = nn.Sequential(nn.Linear(5, 9), nn.Hardswish(), nn.Linear(9, 4))
+    assert fewer_parameters(make_network(head), 96).own_parameters == 5 * 9 + 9 + 9 * 4 + 4
+    found = fewer_parameters(without_pooling, 32)
+    assert found.own_parameters is None
+    check_costs(found, 8, 8, 8, 4)
+
+
+def test_sizes_outside_the_networks_range_are_refused(make_network):
+    network = make_network()
+    assert sizes_of(network) == (96, 640)
+    for size in (95, 641, 96.0, True, None):
+        with pytest.raises(ParameterError, match=r"size of the input is .*expected a whole number from 96 to 640"):
+            fewer_parameters(network, size)
+    fixed = dataclasses.replace(network, preprocessing=Preprocessing(size=96, fixed=True))
+    assert fewer_parameters(fixed, 96).shape == (5, 4, 4)
+    with pytest.raises(ParameterError, match="from 96 to 96"):
+        fewer_parameters(fixed, 120)

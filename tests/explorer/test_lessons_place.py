@@ -1,0 +1,319 @@
+"""Lessons 6 and 9, and what all lessons claim: positions shuffled by hand, and a mask drawn again pixel by pixel."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from explorer import POOLINGS, analyse
+from explorer.errors import MethodError, ParameterError
+from explorer.framing import Preprocessing
+from explorer.heads.kinds import KINDS
+from explorer.lessons.catalogue import LESSONS
+from explorer.lessons.lost_place import lost_place
+from explorer.lessons.where_from_maps import mask_on_photo, where_from_maps
+from explorer.networks import Network
+from tests.explorer import own_models
+from tests.explorer import second_derivations as again
+from tests.explorer.tiny import analysis_of, heads, linear, random_maps
+
+SAME = 1e-6
+
+
+def quarters(one: list[list[float]]) -> list[float]:
+    """The means of a map's four quarters; the middle row and column of an odd number belong to both halves."""
+    def halves(count: int) -> list[range]:
+        return [range((count + 1) // 2), range(count // 2, count)]
+    return [sum(one[i][j] for i in rows for j in columns) / (len(rows) * len(columns))
+            for rows in halves(len(one)) for columns in halves(len(one[0]))]
+
+
+def seeded_head(kind: str, shape: tuple[int, ...], classes: int = 3) -> nn.Module:
+    """A head of a kind with random weights."""
+    head = KINDS[kind](shape, classes)
+    with torch.no_grad():
+        head.linear.weight.normal_(generator=torch.Generator().manual_seed(5))
+    return head.eval()
+
+
+def change(before, after) -> float:
+    before, after = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    return np.linalg.norm(after - before) / np.linalg.norm(before)
+
+
+# 6. What is lost: place.
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("shape", [(3, 4), (5, 2), (4, 4)])
+def test_all_poolings_answer_the_same_of_shuffled_positions_and_layouts_do_not(make_network, shape, seed):
+    analysis = analysis_of(make_network(), random_maps(5, *shape))
+    found = lost_place(analysis.under(), 1, seed)
+    maps, order = analysis.feature_maps.double().tolist(), found.permutation.tolist()
+    rows, columns = shape
+    assert sorted(order) == list(range(rows * columns))
+    assert found.moved == sum(n != place for n, place in enumerate(order)) / len(order) > 0.5
+    shuffled = [[[one[order[i * columns + j] // columns][order[i * columns + j] % columns] for j in range(columns)]
+                 for i in range(rows)] for one in maps]
+    assert found.shuffled.feature_maps.tolist() == shuffled
+    head = analysis.network.head
+    for asked in found.poolings:
+        parameter = POOLINGS[asked.key].resolve({}).values()
+        for logits, given_maps in ((asked.before, maps), (asked.after, shuffled)):
+            pooled = again.pooled(asked.key, given_maps, *parameter)
+            wanted = again.linear(head.weight.double().tolist(), head.bias.double().tolist(), pooled)
+            np.testing.assert_allclose(logits, wanted, rtol=1e-5, atol=1e-6)
+        assert asked.numbers == 5
+        assert asked.vector_change <= SAME
+        assert asked.logit_change <= SAME
+    assert [asked.key for asked in found.poolings] == list(POOLINGS)
+    pyramid, flatten = found.layouts
+    vectors = [[[again.gap_value(one) for one in each] + [part for one in each for part in quarters(one)]
+                for each in (maps, shuffled)],
+               [[value for one in each for row in one for value in row] for each in (maps, shuffled)]]
+    for asked, (before, after) in zip((pyramid, flatten), vectors, strict=True):
+        assert asked.numbers == len(before)
+        assert asked.vector_change == pytest.approx(change(before, after), rel=1e-5)
+        assert asked.vector_change > 0.1
+        assert (asked.before, asked.after, asked.logit_change) == (None, None, None)
+
+
+@pytest.mark.parametrize("key", POOLINGS)
+def test_the_evidence_goes_along_with_its_positions(make_network, key):
+    analysis = analysis_of(make_network(), random_maps())
+    found = lost_place(analysis.under(key), 2, 3)
+    before, after = found.cells_before.flatten().tolist(), found.cells_after.flatten().tolist()
+    assert after == pytest.approx([before[place] for place in found.permutation.tolist()], abs=1e-6)
+    wanted = max(abs(a - before[place]) for a, place in zip(after, found.permutation.tolist(), strict=True))
+    assert found.evidence_change == pytest.approx(wanted / max(map(abs, before)))
+    assert found.evidence_change < 1e-5
+    assert found.cells_before.tolist() == analysis.under(key).evidence(2).cells.tolist()
+    assert change(before, after) > 0.1
+
+
+@pytest.mark.parametrize("name", ["astronaut", "cat_and_coffee"])
+def test_of_the_bundled_networks_maps_all_eight_poolings_answer_the_same(network, examples, name):
+    analysis = analyse(network, examples[name])
+    shape = tuple(analysis.feature_maps.shape)
+    trained = {kind: seeded_head(kind, shape) for kind in KINDS}
+    found = lost_place(analysis.under(), 560, 0, trained)
+    order = found.permutation.numpy()
+    maps = analysis.feature_maps.numpy().reshape(1280, 49)
+    np.testing.assert_array_equal(found.shuffled.feature_maps.numpy(), maps[:, order].reshape(shape))
+    assert len(found.poolings) == 8
+    for asked in found.poolings:
+        assert asked.vector_change <= SAME
+        assert asked.logit_change <= SAME
+        assert torch.equal(asked.before, analysis.under(asked.key).logits)
+    for asked in found.heads:
+        with torch.no_grad():
+            wanted = [trained[asked.key](torch.tensor(each.reshape(1, *shape)))[0] for each in (maps, maps[:, order])]
+        torch.testing.assert_close((asked.before, asked.after), tuple(wanted))
+        largest = float((wanted[1] - wanted[0]).abs().max() / wanted[0].abs().max())
+        assert asked.logit_change == pytest.approx(largest, rel=1e-3, abs=1e-7)
+        assert (asked.logit_change > 0.05) is (asked.key in ("pyramid", "flatten"))
+        assert (asked.numbers, asked.vector_change) == (None, None)
+    assert all(asked.vector_change > 0.3 for asked in found.layouts)
+    cells = analysis.under().evidence(560).cells.numpy().ravel()
+    np.testing.assert_allclose(found.cells_after.numpy().ravel(), cells[order], atol=1e-6)
+    assert found.evidence_change < 1e-5
+
+
+def test_the_same_seed_shuffles_the_same_way_and_another_one_differently(make_network):
+    outcome = analysis_of(make_network(), random_maps()).under()
+    first, second, other = (lost_place(outcome, 0, seed).permutation.tolist() for seed in (4, 4, 5))
+    assert first == second != other
+
+
+def test_a_single_position_has_nowhere_else_to_go(make_network):
+    found = lost_place(analysis_of(make_network(), random_maps(5, 1, 1, seed=2) + 1).under(), 0)
+    assert found.moved == 0
+    assert [asked.vector_change for asked in found.layouts] == [0, 0]
+
+
+def test_a_head_that_does_not_take_these_maps_is_refused_by_name(make_network):
+    outcome = analysis_of(make_network(), random_maps()).under()
+    for shape in ((5, 7, 7), (6, 3, 4)):
+        with pytest.raises(MethodError, match=r"head flowers does not take feature maps of shape \(5, 3, 4\)"):
+            lost_place(outcome, 0, heads={"flowers": seeded_head("flatten", shape)})
+
+
+def test_seeds_and_classes_that_do_not_exist_are_refused(make_network):
+    outcome = analysis_of(make_network(), random_maps()).under()
+    for seed in (-1, 1_000_000, 0.5, True):
+        with pytest.raises(ParameterError, match=r"seed is .*expected a whole number from 0 to 999999"):
+            lost_place(outcome, 0, seed)
+    with pytest.raises(ParameterError, match="no class 9"):
+        lost_place(outcome, 9)
+
+
+# 9. Where from maps.
+
+
+def region_again(smooth: list[list[float]], threshold: float) -> set[tuple[int, int]]:
+    """The connected pixels, by their sides, that have the share of the maximum: most of them, then the larger sum."""
+    most = max(max(row) for row in smooth)
+    left = {(i, j) for i, row in enumerate(smooth) for j, v in enumerate(row) if v > 0 and v >= threshold * most}
+    best: tuple[int, float, set] = (0, 0.0, set())
+    while left:
+        edge, region = [min(left)], set()
+        while edge:
+            i, j = edge.pop()
+            if (i, j) in left:
+                left.remove((i, j))
+                region.add((i, j))
+                edge += [(i + 1, j), (i - 1, j), (i, j + 1), (i, j - 1)]
+        best = max(best, (len(region), sum(smooth[i][j] for i, j in region), region), key=lambda each: each[:2])
+    return best[2]
+
+
+def check_where(found, cells: list[list[float]], analysis, threshold: float):
+    """Box and mask of a map of evidence, drawn again."""
+    height, width = analysis.input.shape[-2:]
+    smooth = again.bilinear(cells, height, width)
+    segmented = found.segmented
+    np.testing.assert_allclose(segmented.cells, smooth, atol=1e-6)
+    region = region_again(segmented.cells.tolist(), threshold)
+    assert {tuple(at) for at in np.argwhere(segmented.mask).tolist()} == region
+    positive = sum(max(v, 0) for row in smooth for v in row)
+    assert segmented.area == len(region) / (height * width)
+    assert segmented.evidence == pytest.approx(sum(smooth[i][j] for i, j in region) / positive, rel=1e-5)
+    top, bottom = min(i for i, _ in region), max(i for i, _ in region)
+    left, right = min(j for _, j in region), max(j for _, j in region)
+    assert segmented.box_area == pytest.approx((bottom + 1 - top) * (right + 1 - left) / (height * width))
+    x0, y0, x1, y1 = analysis.framing.seen
+    across, down = (x1 - x0) / width, (y1 - y0) / height
+    box = segmented.located
+    assert (box.left, box.right) == pytest.approx((x0 + left * across, x0 + (right + 1) * across))
+    assert (box.top, box.bottom) == pytest.approx((y0 + top * down, y0 + (bottom + 1) * down))
+    inside = sum(max(smooth[i][j], 0) for i in range(top, bottom + 1) for j in range(left, right + 1))
+    assert box.share == pytest.approx(inside / positive, rel=1e-5)
+    coarse = {tuple(at) for at in np.argwhere(found.box.component).tolist()}
+    assert coarse == region_again(cells, threshold)
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.2, 0.55, 1.0])
+@pytest.mark.parametrize("framing", ["crop", "whole"])
+def test_box_and_mask_of_a_small_network_again_pixel_by_pixel(make_network, examples, framing, threshold):
+    network = make_network(channels=7, classes=6)
+    analysis = analyse(network, examples["rocket"], framing)
+    outcome = analysis.under()
+    maps, checked = analysis.feature_maps.double(), 0
+    for index in range(6):
+        cells = (torch.einsum("k,kij->ij", network.head.weight[index].double(), maps) / maps[0].numel()).tolist()
+        if max(max(row) for row in cells) <= 0:
+            assert where_from_maps(outcome, index, threshold).box is None
+            assert where_from_maps(outcome, index, threshold).segmented is None
+            continue
+        check_where(where_from_maps(outcome, index, threshold), cells, analysis, threshold)
+        checked += 1
+    assert checked > 1
+
+
+def test_box_and_mask_of_the_cup_again_and_they_lie_right_of_the_cat(network, examples):
+    analysis = analyse(network, examples["cat_and_coffee"], "whole", 128)
+    found = {name: where_from_maps(analysis.under(), network.class_names.index(name))
+             for name in ("espresso", "Egyptian cat")}
+    row = network.head.weight[network.class_names.index("espresso")].double()
+    maps = analysis.feature_maps.double()
+    cells = (torch.einsum("k,kij->ij", row, maps) / maps[0].numel()).tolist()
+    check_where(found["espresso"], cells, analysis, 0.2)
+    middles = {name: np.argwhere(each.segmented.mask)[:, 1].mean() for name, each in found.items()}
+    assert middles["Egyptian cat"] < analysis.input.shape[-1] / 2 < middles["espresso"]
+
+
+def test_a_higher_threshold_never_takes_more_pixels(make_network, examples):
+    outcome = analyse(make_network(), examples["cat"]).under("gmp")
+    best = outcome.top(1)[0].class_index
+    areas = [where_from_maps(outcome, best, threshold).segmented.area for threshold in np.linspace(0.01, 1, 12)]
+    assert areas == sorted(areas, reverse=True)
+    assert areas[-1] < areas[0]
+
+
+def one_channel() -> Network:
+    """A network whose evidence for its first class is its map over the number of positions."""
+    return Network("one", "One", nn.Identity(), POOLINGS["gap"], linear([[1.0], [0.0]], [0.0, 0.0]), ("a", "b"),
+                   Preprocessing(size=96), "0" * 64, "untrained")
+
+
+@given(st.lists(st.floats(-4, 4, width=32), min_size=12, max_size=12), st.floats(0.01, 1))
+def test_mask_and_shares_stay_within_their_bounds(numbers, threshold):
+    maps = torch.tensor(numbers).reshape(1, 3, 4)
+    analysis = analysis_of(one_channel(), maps)
+    found = where_from_maps(analysis.under(), 0, threshold)
+    assert (found.box is None) is (max(numbers) <= 0)
+    if found.segmented is not None:
+        assert 0 < found.segmented.area <= found.segmented.box_area <= 1
+        assert 0 < found.segmented.evidence <= found.segmented.located.share <= 1 + 1e-9
+        assert found.segmented.cells.max() <= max(numbers) / 12 + 1e-6
+
+
+def test_the_mask_on_the_photo_covers_what_it_covers_of_the_input(make_network, examples):
+    analysis = analyse(make_network(), examples["rocket"])
+    mask = np.zeros((96, 96), dtype=bool)
+    mask[24:72, 48:] = True
+    on_photo = np.asarray(mask_on_photo(analysis, mask))
+    assert on_photo.shape == examples["rocket"].size[::-1]
+    left, top, right, bottom = analysis.framing.seen
+    rows, columns = np.nonzero(on_photo)
+    assert set(np.unique(on_photo)) == {0, 255}
+    assert columns.min() == pytest.approx((left + right) / 2, abs=1)
+    assert columns.max() + 1 == pytest.approx(right, abs=1)
+    assert rows.min() == pytest.approx(top + (bottom - top) / 4, abs=1)
+    assert rows.max() + 1 == pytest.approx(top + 3 * (bottom - top) / 4, abs=1)
+    assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    small = np.asarray(mask_on_photo(analysis, mask, 160))
+    assert small.shape == (round(examples["rocket"].height / examples["rocket"].width * 160), 160)
+    assert (small > 0).mean() == pytest.approx((on_photo > 0).mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("head", heads())
+def test_any_head_has_a_place_for_its_classes(make_network, head):
+    analysis = analysis_of(make_network(heads()[head]), random_maps())
+    found = where_from_maps(analysis.under(), 1)
+    if found.box is not None:
+        cells = analysis.under().evidence(1).cells.double()
+        inside = cells[found.box.component]
+        assert float(inside.min()) >= 0.2 * float(cells.max()) - 1e-9
+
+
+def test_thresholds_outside_their_range_and_networks_without_a_pooling_are_refused(make_network, examples):
+    outcome = analysis_of(make_network(), random_maps()).under()
+    for threshold in (0, 0.009, 1.01, True, float("nan"), "0.2"):
+        with pytest.raises(ParameterError, match=r"threshold is .*expected a number from 0.01 to 1"):
+            where_from_maps(outcome, 0, threshold)
+    flattens = own_models.network_of(own_models.seeded(
+        lambda: own_models.Small(nn.Flatten(), nn.Linear(8 * 8 * 8, 4))))
+    plain = analyse(flattens, examples["cat"]).under()
+    for ask in (where_from_maps, lost_place):
+        with pytest.raises(MethodError):
+            ask(plain, 0)
+
+
+# What all lessons claim.
+
+
+def test_a_paper_has_the_same_number_and_authors_in_lessons_and_poolings():
+    numbers = {}
+    for source in [pooling.source for pooling in POOLINGS.values()] + [lesson.source for lesson in LESSONS.values()]:
+        for paper in re.split(r"; ", source):
+            for number in re.findall(r"arXiv:(\d{4}\.\d{4,5})", paper):
+                first_author = re.match(r"(?:After )?(?:SimPool \()?(\w+)", paper)[1]
+                assert numbers.setdefault(number, first_author) == first_author
+    assert numbers["1512.04150"] == "Zhou"
+    assert len(numbers) > 8
+
+
+def test_there_are_ten_lessons_each_with_a_claim_of_one_sentence():
+    assert list(LESSONS) == list(range(1, 11))
+    for number, lesson in LESSONS.items():
+        assert lesson.number == number
+        for text in (lesson.claim, lesson.notice):
+            assert re.fullmatch(r"[A-Z][^.]+\.", text), text
+        assert not re.search(r"\d{2,}", lesson.claim + lesson.notice), "a number belongs to a network, not to a claim"

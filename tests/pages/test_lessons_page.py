@@ -1,0 +1,149 @@
+"""Lessons, without a browser: every lesson with every control at both ends, links, keys, and numbers by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from explorer import analyse
+from explorer.lessons.catalogue import LESSONS
+from explorer.ui.lessons.catalogue import CONTROLS, TEACH
+from explorer.ui.lessons.page import Scene
+from explorer.wording import percent, plain, signed
+from tests.pages.boards import boards, control, is_plain_sentence, notices, viewers
+from tests.pages.clicks import pick
+
+PAGE = "pages/6_Lessons.py"
+HELMET = 560
+
+
+def ends(network, examples, number: int) -> list[str]:
+    """Links to a lesson with every control at its first value, and at its last."""
+    analysis = analyse(network, examples["astronaut"])
+    found = CONTROLS[number](Scene(None, analysis, analysis.under(), HELMET))
+    return [",".join(f"{each.name}:{each.values[end]}" for each in found) for end in (0, -1)]
+
+
+@pytest.mark.parametrize("number", LESSONS)
+def test_every_lesson_is_taught_with_every_control_at_both_ends_of_its_range(number, open_page, network, examples):
+    for settings in ends(network, examples, number):
+        page = open_page(PAGE, lesson=str(number), settings=settings)
+        assert not page.exception
+        assert notices(page) == []
+        shown = boards(page)
+        lesson = LESSONS[number]
+        assert shown["lesson_head"].one("h1").text == lesson.title
+        assert lesson.claim in shown["lesson_head"].text
+        assert lesson.notice in shown["notice"].text
+        assert lesson.source in shown["notice"].text
+        assert "unanswered" not in shown
+        drawn = shown.keys() - {"examples", "lesson_head", "notice"}
+        assert drawn or viewers(page) or page.get("progress"), "there is a picture, or it is being made"
+
+
+def test_a_chip_and_the_keys_lead_from_lesson_to_lesson_all_the_way_round(open_page):
+    page = open_page(PAGE, lesson="10", settings="pair:negation")
+    pick(page, "lesson_head", 3)
+    assert boards(page)["lesson_head"].one("h1").text == LESSONS[3].title
+    assert page.query_params["lesson"] == "3"
+    assert "settings" not in page.query_params, "the controls of another lesson are let go of"
+
+
+@pytest.mark.parametrize(("link", "said"), [
+    ({"lesson": "11"}, "lesson “11”"), ({"lesson": "0"}, "lesson “0”"), ({"lesson": "x"}, "lesson “x”"),
+    ({"lesson": "2", "settings": "window:99"}, "window “99”"), ({"lesson": "2", "settings": "<b>"}, "settings “<b>”"),
+])
+def test_a_bad_part_of_a_link_is_one_sentence(link, said, open_page):
+    page = open_page(PAGE, **link)
+    assert not page.exception
+    [sentence] = notices(page)
+    assert said in sentence
+    assert is_plain_sentence(sentence)
+
+
+def test_a_control_that_is_moved_is_in_the_link_and_back_at_its_usual_place_no_more(open_page):
+    page = open_page(PAGE, lesson="2")
+    control(page, "lesson_2_window").set_value(5).run()
+    assert page.query_params["settings"] == "window:5"
+    assert "After: 1 × 1" in boards(page)["windows"].text
+    control(page, "lesson_2_window").set_value(2).run()
+    assert "settings" not in page.query_params
+
+
+# The numbers of the first four, by hand.
+
+
+def test_from_maps_to_one_number_every_number_is_that_of_the_photo(open_page, measured):
+    page, seen = open_page(PAGE, lesson="1", settings="step:4"), measured()
+    paid = seen.maps.mean((1, 2)) * seen.weight[HELMET]
+    channel = int(paid.argmax())
+    values, text = seen.maps[channel], boards(page)["one_number"].text
+    for counted in ("62,720", "1,280 × 7 × 7", "1,280", "1,000"):
+        assert counted in text
+    assert f"Channel {channel}, 7 × 7" in text
+    assert f"{plain(values.sum())} / 49 = {values.mean():.4f}" in text
+    assert f"{values.mean():.4f} × weight {seen.weight[HELMET, channel]:.4f} = {signed(paid[channel])}" in text
+    assert f"{signed(paid.sum())}, baseline {signed(seen.bias[HELMET])}" in text
+    logits = seen.logits()
+    denominator = np.exp(logits - logits.max()).sum()
+    assert f"{np.exp(logits[HELMET] - logits.max()):.3f} / {denominator:.3f} = {percent(1 / denominator)}" in text
+    shown = [cell.text for cell in boards(page)["one_number"].all("cell")]
+    assert shown == [plain(value) for value in values.ravel()]
+
+
+@pytest.mark.parametrize(("window", "keeps"), [(3, "max"), (3, "average"), (7, "average")])
+def test_a_window_that_slides_keeps_what_loops_keep(window, keeps, open_page, measured):
+    page = open_page(PAGE, lesson="2", settings=f"window:{window},stride:one,keeps:{keeps}")
+    maps = measured().maps
+    values = maps[int((maps.mean((1, 2)) * measured().weight[HELMET]).argmax())]
+    keep = {"max": np.max, "average": np.mean}[keeps]
+    count = 8 - window
+    kept = [plain(keep(values[i : i + window, j : j + window])) for i in range(count) for j in range(count)]
+    text = boards(page)["windows"]
+    assert [cell.text for cell in text.all("cell")][49:] == kept
+    assert f"1,280 × 7 × 7 → 1,280 × {count} × {count}" in text.text
+    assert f"numbers kept{percent(count * count / 49)}" in text.text.replace(" ", "", 0).replace("kept ", "kept")
+    assert ("this is GAP" in text.text) == (window == 7)
+
+
+@pytest.mark.parametrize("size", [96, 320])
+def test_what_heads_cost_is_their_weights(size, open_page):
+    text = boards(open_page(PAGE, lesson="3", settings=f"size:{size}"))["parameters"].text
+    side = size // 32
+    for inputs in (1280, 5 * 1280, 1280 * side * side):
+        assert f"{inputs * 1000 + 1000:,}" in text
+        assert f"{inputs * 1000:,}" in text
+        assert f"{(inputs * 1000 + 1000) * 4 / 1e6:,.1f}" in text
+
+
+def test_at_another_size_the_answer_moves_and_a_flatten_head_stops_in_torchs_words(open_page, measured):
+    text = boards(open_page(PAGE, lesson="4", settings="size:320"))["sizes"].text
+    here, there = measured("astronaut", "crop", 320), measured()
+    assert f"{percent(there.probabilities()[HELMET])} there, {percent(here.probabilities()[HELMET])} here" in text
+    one, other = here.maps.mean((1, 2)), there.maps.mean((1, 2))
+    assert f"cosine {one @ other / np.linalg.norm(one) / np.linalg.norm(other):.3f}" in text
+    assert "128,000" in text
+    assert "cannot be multiplied" in text
+    usual = boards(open_page(PAGE, lesson="4"))["sizes"].text
+    assert "the same logits" in usual
+    assert "cannot be multiplied" not in usual
+
+
+def test_a_lesson_that_needs_evidence_says_why_there_is_none(open_page):
+    page = open_page(PAGE, lesson="1", layer="blocks.4")
+    assert not page.exception
+    assert is_plain_sentence(boards(page)["unanswered"].text)
+
+
+def test_lessons_are_taught_on_maps_of_another_shape(open_page, network, examples, put):
+    analysis = analyse(network, examples["cat"], "whole", 96)
+    shape = tuple(analysis.feature_maps.shape)
+    assert shape[1] != shape[2]
+    put(analysis)
+    for number in TEACH:
+        page = open_page(PAGE, lesson=str(number))
+        assert not page.exception, number
+        assert "unanswered" not in boards(page), number
+    text = boards(open_page(PAGE, lesson="1"))["one_number"].text
+    assert " × ".join(f"{length:,}" for length in shape) in text
+    assert f"{np.prod(shape):,}" in text
