@@ -197,7 +197,7 @@ def curves(
         style = {"color": _GREY, "dash": next(dashes), "width": 1.5} if is_control else {
             "color": next(coloured, _ACCENT), "width": 2.5}
         figure.add_scatter(x=shares, y=values, mode="lines", line=style, name=_text(name),
-                           hovertemplate=f"{_text(name)}<br>%{{x:.0%}}: %{{y:.1%}}<extra></extra>")
+                           hovertemplate=f"{_literal(_text(name))}<br>%{{x:.0%}}: %{{y:.1%}}<extra></extra>")
     figure.update_xaxes(title=_text(x_name), tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title=_text(y_name), tickformat=".0%", rangemode="tozero")
     return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.28, "x": 0})

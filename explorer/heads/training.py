@@ -21,7 +21,7 @@ from explorer.pooling import Pooling
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
-_POWERS_RATE = 0.05  # of GeM's p, a step
+_POWERS_RATE = 0.02  # of GeM's p, a step
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Budget:
 
     A head of 62,720 numbers moves fifty times as far in one step as one of 1,280, if both are given the same learning
     rate; it would then lose by its step and not by its size. So the step is given, in logits, and the learning rate is
-    found: `step` over the mean sum of a pooled vector's magnitudes. AdamW then moves a logit by at most about `step`.
-    It is the same as bringing the pooled vectors to one size before training. A query's rate is divided by sqrt(C),
-    which is the same as a scaled dot product (Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762), and
-    GeM's p, which is a number in units of its own, has a rate of its own.
+    found: `step` over the mean sum of a pooled vector's magnitudes. AdamW's weights then move a logit by at most about
+    `step`, as its bias does. It is the same as bringing all pooled vectors to one size before training. A query's rate
+    is divided by sqrt(C), which is the same as a scaled dot product (Vaswani et al., Attention Is All You Need, 2017,
+    arXiv:1706.03762), and GeM's p, which is a number in units of its own, has a rate of its own.
 
     Attributes:
         epochs: at most; an epoch is one step of AdamW (Loshchilov and Hutter, Decoupled Weight Decay Regularization,
@@ -42,13 +42,13 @@ class Budget:
             spends the whole budget and keeps the last.
         every: epochs between two looks at the validation photos.
         step: logits.
-        weight_decay: a step shrinks all weights by the share `step * weight_decay`.
+        weight_decay: a step shrinks all weights by the share `step * weight_decay`, but neither biases nor p.
     """
 
     epochs: int = 200
     patience: int | None = 40
     every: int = 5
-    step: float = 0.5
+    step: float = 1.0
     weight_decay: float = 0.001
 
     def __post_init__(self) -> None:
@@ -270,9 +270,10 @@ def _optimiser(module: Head, train: Photos, budget: Budget) -> torch.optim.AdamW
     rates = {"p": _POWERS_RATE, "query": rate / math.sqrt(module.shape[0])}
     groups = []
     for name, each in module.named_parameters():
-        own = rates.get(name, rate)
-        # AdamW shrinks by lr * weight_decay: by the same share whatever the rate is. p is no weight.
-        decay = 0.0 if name == "p" else budget.weight_decay * budget.step / own
+        is_weight = name != "p" and not name.endswith("bias")
+        own = rates.get(name, rate if is_weight else budget.step)
+        # AdamW shrinks by lr * weight_decay: by the same share whatever the rate is.
+        decay = budget.weight_decay * budget.step / own if is_weight else 0.0
         groups.append({"params": [each], "lr": own, "weight_decay": decay})
     return torch.optim.AdamW(groups)
 

@@ -29,7 +29,7 @@ def test_the_arrow_keys_walk_through_all_ten_lessons_and_round_again(visit):
 
 def test_keys_that_move_a_slider_do_not_turn_the_page(visit):
     here = visit().go("/Lessons", lesson="2")
-    slider = here.page.get_by_role("slider").first
+    slider = here.page.get_by_test_id("stMain").get_by_role("slider").first
     slider.focus()
     here.page.keyboard.press("ArrowRight")
     here.leads_to(lesson="2", settings="window:3")

@@ -40,7 +40,12 @@ def some_curves(names=("evidence", "by chance"), controls=("by chance",), **axes
                           | axes)
 
 
-ALL = {"running sum": sum_of_three, "scatter": a_scatter, "path": a_path, "curves": some_curves}
+def some_rising(names=("GAP", "GMP"), at=0.3, **axes) -> go.Figure:
+    lines = dict(zip(names, ([-0.2, 0.5, 1.0], [0.1, NAN, 0.9]), strict=True))
+    return figures.rising(np.array([0.05, 0.2, 1.0]), lines, at, **{"x_name": "size", "y_name": "logit"} | axes)
+
+
+ALL = {"running sum": sum_of_three, "scatter": a_scatter, "path": a_path, "curves": some_curves, "rising": some_rising}
 
 
 # All of them.
@@ -310,6 +315,25 @@ def test_a_curve_that_does_not_fit_its_shares_is_refused():
             figures.curves(np.array([0.0, 0.5, 1.0]), {"one": np.ones(3), "other": values}, [], "share", "left")
 
 
+# What rises with a scale.
+
+
+def test_what_rises_is_drawn_over_the_logarithm_of_the_scale_below_zero_and_with_gaps():
+    figure = some_rising()
+    line, other, now = trace(figure, "GAP"), trace(figure, "GMP"), trace(figure, "now")
+    assert (list(line.x), list(line.y)) == ([0.05, 0.2, 1.0], [-0.2, 0.5, 1.0])
+    assert np.isnan(other.y[1])
+    assert list(now.x) == [0.3, 0.3]
+    assert figure.layout.xaxis.type == "log"
+    assert list(figure.layout.xaxis.tickvals) == [0.05, 0.1, 0.2, 0.5, 1]
+    assert figure.layout.yaxis.rangemode is None, "what is below zero is not cut off"
+    assert line.line.color != other.line.color
+    assert line.line.dash != other.line.dash
+    assert "now" not in [each.name for each in some_rising(at=None).data]
+    with pytest.raises(ParameterError, match=r"the scales \(2,\); expected \(n,\) each"):
+        figures.rising(np.array([0.1, 1.0]), {"one": np.ones(3)}, None, "size", "logit")
+
+
 # Names are text.
 
 
@@ -326,7 +350,8 @@ def texts(figure: go.Figure) -> list[str]:
     a_scatter(names=(NASTY, NASTY)), a_path(names=(NASTY, "dog")), sum_of_three(unit=NASTY),
     figures.path([1.0], [[1.0]], ["x"], NASTY, False, at=1.0, low_end=NASTY, high_end=NASTY),
     some_curves(names=(NASTY, "by chance")), some_curves(x_name=NASTY, y_name=NASTY),
-], ids=["scatter", "path", "unit", "parameter", "curves", "axes"])
+    some_rising(names=(NASTY, "GMP")), some_rising(x_name=NASTY, y_name=NASTY),
+], ids=["scatter", "path", "unit", "parameter", "curves", "axes", "rising", "axes of rising"])
 def test_html_in_names_is_never_html(figure):
     for text in texts(figure):
         assert "<" not in text

@@ -90,8 +90,15 @@ def test_the_report_is_of_the_same_reasons(decided, whole):
 def test_the_overlay_is_reddest_towards_the_class_and_bluest_towards_the_other_one(decided):
     grey = PHOTO.convert("L").convert("RGB")
     grey.save("photo.png")
-    ran(decided, "--quick", "--class", ASKED, "--against", AGAINST, "--framing", "squash", "--out", "out")
-    apart = ByHand(decided, maps=maps_of(decided, grey, "squash")).apart(ASKED, AGAINST)
+    ran(decided, "--quick", "--class", 1, "--against", AGAINST, "--framing", "squash", "--out", "out")
+    # Of these two what speaks for the class itself lies elsewhere.
+    hand = ByHand(decided, maps=maps_of(decided, grey, "squash"))
+    apart = hand.apart(1, AGAINST)
+    assert np.argmax(apart) != np.argmax(hand.cells(1))
+    found = recorded("out")["why"]["contrast"]
+    assert found["evidence"] == pytest.approx(sum(apart), abs=1e-4)
+    for side, values in (("for_class", apart), ("for_rival", [-value for value in apart])):
+        assert found["half"][side]["positions"] == len(carrying(values))
     with Image.open("out/photo_why_overlay.png") as drawn:
         pixels = np.asarray(drawn, float)
     redness = (pixels[..., 0] - pixels[..., 2]).reshape(4, 24, 4, 32).mean((1, 3)).ravel()

@@ -45,11 +45,23 @@ def _within(place: tuple[int, int], window: tuple[int, int, int, int] | None) ->
 
 
 def _cell(value: float, colour: np.ndarray, written: bool, marked: bool, within: bool) -> Node:
-    red, green, blue = map(int, colour)
-    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 140
     classes = ["cell", *(["marked"] if marked else []), *(["within"] if within else [])]
     return el("span", plain(value) if written else "", class_=" ".join(classes),
-              style={"background": f"rgb({red}, {green}, {blue})", "color": "#fff" if dark else "#111"})
+              style=painted(colour))
+
+
+def painted(colour: np.ndarray) -> dict[str, str]:
+    """A background of that colour (3,) uint8, and black or white ink, whichever is more legible on it.
+
+    By relative luminance as the Web Content Accessibility Guidelines (WCAG 2.2) have it: the better one always has a
+    contrast of at least 4.5.
+    """
+    shares = colour / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    white = 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05
+    red, green, blue = map(int, colour)
+    return {"background": f"rgb({red}, {green}, {blue})", "color": "#fff" if white else "#000"}
 
 
 def bars(rows: Sequence[tuple[str, float, str]], most: float | None = None, marked: int | None = None) -> Node:

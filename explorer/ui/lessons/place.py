@@ -12,15 +12,15 @@ from torch import Tensor
 
 from explorer import render
 from explorer.analysis.memory import Memory
-from explorer.heads import KINDS, Head, read_card, read_heads
+from explorer.heads import Head, read_card, read_heads
 from explorer.lessons.lost_place import LAYOUTS, Asked, LostPlace, lost_place
 from explorer.networks.bundled import BUNDLED
 from explorer.ui.board import Node, board, el, picture
 from explorer.ui.lessons.controls import Control, ask
 from explorer.ui.lessons.page import Scene
-from explorer.wording import listed, percent, plain, shortened, signed, within_sentence
+from explorer.wording import listed, number_word, percent, plain, shortened, signed, within_sentence
 
-SHUFFLES = 4
+SHUFFLES = 3
 SIDE = 448  # px of the long side of a picture
 _KEPT = 12  # shuffles of one photo that are remembered
 
@@ -38,7 +38,7 @@ def teach(scene: Scene) -> None:
     kept = scene.outcome.remember("shuffles", lambda: Memory(_KEPT))
     found = kept((scene.class_index, seed or 1), lambda: lost_place(scene.outcome, scene.class_index, seed or 1,
                                                                     _heads_for(scene)))
-    board(el("div", el("div", *_pictures(scene, found, seed > 0)), el("div", _table(scene, found, seed > 0)),
+    board(el("div", el("div", *_pictures(scene, found, seed > 0)), el("div", *_table(scene, found, seed > 0)),
              class_="sidebyside ruled"), key="place")
 
 
@@ -49,13 +49,13 @@ def _pictures(scene: Scene, found: LostPlace, shuffled: bool) -> list[Node]:
     shots = [_shot(scene, found.cells_before, None, scale, "As they are")]
     if shuffled:
         shots.append(_shot(scene, found.cells_after, found.permutation, scale, "Shuffled"))
-    value = signed(float(found.cells_before[before]))
+    value, change = signed(float(found.cells_before[before])), found.evidence_change
+    kept = f"No evidence changed by more than {_share(change)} of the largest." if change else "No evidence changed."
     said = (f"{percent(found.moved)} of the positions lie elsewhere. The strongest, {before}, gives {value} logits; "
-            f"it is now at {after} and gives {signed(float(found.cells_after[after]))}. No evidence changed by more "
-            f"than {_share(found.evidence_change)} of the largest. The squares of the photo are drawn along with their "
-            "positions: what is shuffled are the feature maps."
+            f"it is now at {after} and gives {signed(float(found.cells_after[after]))}. {kept} The squares of the "
+            "photo are drawn along with their positions: what is shuffled are the feature maps."
             if shuffled else f"The strongest position, {before}, gives {value} logits.")
-    return [el("h3", f"Evidence for {name} under {scene.outcome.name}"), el("div", *shots, class_="shots"),
+    return [el("h3", f"Evidence for {name} under {scene.outcome.name}"), el("div", *shots, class_="lesson-shots"),
             _legend(scale), el("p", said, class_="note")]
 
 
@@ -86,19 +86,25 @@ def _legend(scale: render.Scale) -> Node:
               el("span", f"{signed(scale.limit)} logits"), class_="legend")
 
 
-def _table(scene: Scene, found: LostPlace, shuffled: bool) -> Node:
+def _table(scene: Scene, found: LostPlace, shuffled: bool) -> list[Node]:
     titles = "", "as they are", "shuffled", "logits change by", "vector changes by"
     heads = {each.key: each for each in found.heads}
-    rows = [_row(each.name, each, scene.class_index, shuffled) for each in found.poolings]
-    rows += [_of_layout(scene, each, heads.get(each.key), shuffled) for each in found.layouts]
-    return el(
-        "div", el("h3", f"Logit of {shortened(scene.class_name, 40)}"),
-        el("div", *(el("span", title, class_="caption") for title in titles),
-           *(node for row in rows for node in row), class_="lesson-table", style={"--columns": "4"}),
-        el("p", _which_heads(scene, found), class_="note"),
+    own = " or the one trained with the pooling" if scene.analysis.network.trained else ""
+    poolings = [_row(each.name, each, scene.class_index, shuffled) for each in found.poolings]
+    layouts = [_of_layout(scene, each, heads.get(each.key), shuffled) for each in found.layouts]
+    return [
+        el("h3", f"Logit of {shortened(scene.class_name, 40)} under the network's head{own}"),
+        el("div", *(el("span", title, class_="caption") for title in titles), *_joined(poolings),
+           el("span", _which_heads(found), class_="part caption"), *_joined(layouts), class_="lesson-table",
+           style={"--columns": "4"}),
         el("p", "Logits: the largest change of any class, as a share of the largest logit. Vector: the length of the "
                 "difference, as a share of its own. What is not 0 in the poolings' rows is rounding: a computer's sum "
-                "hangs a little on its order.", class_="caption"))
+                "hangs a little on its order.", class_="note"),
+    ]
+
+
+def _joined(rows: Sequence[list[Node]]) -> list[Node]:
+    return [node for row in rows for node in row]
 
 
 def _of_layout(scene: Scene, layout: Asked, head: Asked | None, shuffled: bool) -> list[Node]:
@@ -124,19 +130,19 @@ def _share(share: float | None) -> str:
     if share is None:
         return ""
     mantissa, _, exponent = f"{share:.0e}".partition("e")
-    return "0" if share == 0 else percent(share) if share >= 0.0005 else f"{mantissa}e{int(exponent)}"
+    return "0" if share == 0 else f"{share:.0%}" if share >= 0.005 else f"{mantissa}e{int(exponent)}"
 
 
-def _which_heads(scene: Scene, found: LostPlace) -> str:
-    own = "The poolings' rows are under the network's own head" + (
-        ", or the one that was trained with the pooling" if scene.analysis.network.trained else "")
-    if not found.heads:
-        return f"{own}. What keeps the place has no trained head for these feature maps: its vector alone is compared."
-    photos, names = _card()["photos"]["train"], [within_sentence(KINDS[each.key].name) for each in found.heads]
-    missing = [KINDS[each.key].name for each in found.layouts if each.key not in {head.key for head in found.heads}]
-    few = f" {listed(missing)} has none for so many positions." if missing else ""
-    return (f"{own}; {listed(names)}: with {'heads' if len(names) > 1 else 'a head'} trained for that, on {photos:,} "
-            f"photos of {len(_card()['classes'])} flowers.{few}")
+def _which_heads(found: LostPlace) -> str:
+    """Of the layouts, which have a head; their rows tell the class."""
+    heads = {each.key for each in found.heads}
+    missing = [within_sentence(each.name) for each in found.layouts if each.key not in heads]
+    if not heads:
+        return "What keeps the place has no trained head for these feature maps; its vector alone is compared."
+    card = _card()
+    few = f"; {listed(missing)} has none for so many positions" if missing else ""
+    return (f"What keeps the place, with heads trained on {card['photos']['train']:,} photos of "
+            f"{number_word(len(card['classes']))} flowers{few}")
 
 
 def _heads_for(scene: Scene) -> dict[str, Head]:

@@ -15,6 +15,7 @@ from explorer.ui.board import Node, board, el, picture
 from explorer.ui.jobs import Job
 from explorer.ui.lessons.controls import Control, ask
 from explorer.ui.lessons.page import Scene
+from explorer.ui.panels import badge
 from explorer.ui.state import EXAMPLES, example_photo
 from explorer.ui.working import worked
 from explorer.wording import number_word, percent, plain, shortened, signed
@@ -29,7 +30,7 @@ _SCENES, _PATHS = 12, 5  # that are remembered of one photo; no more paths than 
 
 def controls(scene: Scene) -> tuple[Control, ...]:
     """How large, how often, on what; and GeM's p."""
-    return (Control("scale", "Long side of the object, of the scene's", SCALES, 0.28, percent),
+    return (Control("scale", "Object's long side, of the scene's", SCALES, 0.28, percent),
             Control("count", "Pasted", COUNTS, 1, TIMES.__getitem__, ordered=False),
             Control("ground", "On", tuple(SHORT), "plain", SHORT.__getitem__, ordered=False),
             Control("p", "p of GeM", POWERS, 3))
@@ -48,7 +49,7 @@ def teach(scene: Scene) -> None:
                  lambda: lesson.average_or_maximum(scene.analysis, setting, scale, p, calibrated))
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        board(el("div", _pictures(scene, found), _said(scene, found.said),
+        board(el("div", _pictures(scene, found), _said(scene, found, p),
                  el("p", _in_words(put["count"], put["scale"], scale, found), class_="note"), class_="stack ruled"),
               key="pasted")
     with right:
@@ -69,7 +70,7 @@ def _pictures(scene: Scene, found: lesson.Scene) -> Node:
         drawn = render.overlay(found.photo, cells, (0, 0, *size), scale).resize((SIDE, SIDE))
         shots.append(_shot(f"Evidence under {outcome.name}", drawn,
                            f"Evidence for {shortened(scene.class_name)} under {outcome.name}", scale))
-    return el("div", *shots, class_="lesson-shots", style={"--columns": "3"})
+    return el("div", *shots, class_="lesson-shots three")
 
 
 def _shot(title: str, photo: Image.Image, alt: str, scale: render.Scale | None = None) -> Node:
@@ -78,17 +79,19 @@ def _shot(title: str, photo: Image.Image, alt: str, scale: render.Scale | None =
         el("span", f"{signed(scale.limit)} logits"), class_="legend"), class_="shot")
 
 
-def _said(scene: Scene, said: tuple[Said, ...]) -> Node:
-    titles = "", "logit", "ahead by", "probability", "rank"
+def _said(scene: Scene, found: lesson.Scene, p: float) -> Node:
+    titles, calibrated = ("", "logit", "ahead by", "probability", "rank"), scene.current.choices.calibrated
+    outcomes = [found.analysis.under(said.key, **({"p": p} if said.key == "gem" else {})) for said in found.said]
+    rows = [node for said, outcome in zip(found.said, outcomes, strict=True)
+            for node in _row(said, badge(outcome, calibrated))]
     return el("div", el("h3", f"What they say of {shortened(scene.class_name, 40)}"), el(
-        "div", *(el("span", title, class_="caption") for title in titles),
-        *(node for each in said for node in _row(each)), class_="lesson-table", style={"--columns": "4"}))
+        "div", *(el("span", title, class_="caption") for title in titles), *rows, class_="lesson-table",
+        style={"--columns": "4"}))
 
 
-def _row(said: Said) -> list[Node]:
-    badge = None if said.label == "native" else el("span", said.label, class_="badge")
+def _row(said: Said, mark: Node) -> list[Node]:
     margin = signed(said.margin) if np.isfinite(said.margin) else ""
-    return [el("span", said.name, " ", badge, class_="name"), el("span", plain(said.logit)), el("span", margin),
+    return [el("span", said.name, " ", mark, class_="name"), el("span", plain(said.logit)), el("span", margin),
             el("span", percent(said.probability)), el("span", f"{said.rank:,}")]
 
 
@@ -110,7 +113,7 @@ def _path(scene: Scene, setting: Setting, scale: float, p: float) -> None:
         return
     found = lesson.growing(scene.analysis, setting, p, calibrated=scene.current.choices.calibrated)
     figure = figures.rising(found.scales, dict(zip(found.names, found.risen, strict=True)), scale,
-                            "long side of the object, of the scene's", "risen, of its own way up")
+                            "object's long side, of the scene's", "logit, from empty to largest")
     st.plotly_chart(figure, key="rising", config={"displayModeBar": False})
     board(el("p", _half_ways(found), class_="note"), key="half_ways")
 

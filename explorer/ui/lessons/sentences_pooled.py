@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 
 import numpy as np
@@ -11,18 +12,19 @@ import streamlit as st
 from explorer.errors import MethodError
 from explorer.lessons.minilm import DISTRIBUTION, MODEL, sentence_model
 from explorer.lessons.sentences import PAIRS, bundled_sentences
-from explorer.lessons.tokens import Sentence, Similarity, compare
+from explorer.lessons.tokens import Pooled, Sentence, Similarity, compare
 from explorer.pooling import POOLINGS
 from explorer.render import Scale
 from explorer.ui.board import Node, board, el
 from explorer.ui.lessons.controls import Control, ask
-from explorer.ui.lessons.drawn import account
+from explorer.ui.lessons.drawn import account, painted
 from explorer.ui.lessons.page import Scene
 from explorer.ui.state import Session
-from explorer.wording import exactness, signed
+from explorer.wording import exactness, percent, signed
 
 OWN = "own"
 LONGEST = 200  # characters of a sentence of one's own
+MOST_LARGE = 14  # tokens down the pairs; of more each is drawn smaller
 _OWN_TEXTS = "own_sentences"  # in the session, as widgets forget theirs with the page
 
 
@@ -48,12 +50,10 @@ def teach(scene: Scene) -> None:
     two = _own(scene.current) if put["pair"] == OWN else _bundled(put["pair"])
     found = compare(two.first, two.second, put["pooling"])
     board(el("div", el("div", _sentences(found), _numbers(found), *_words(two, found, put["pooling"])),
-             el("div", *_pairs(found)), class_="sidebyside ruled"), key="sentences")
-    if not _is_installed():
-        board(el("p", f"For sentences of your own install the optional package {DISTRIBUTION}: the readme says how.",
-                 class_="caption"), key="own_missing")
+             el("div", *_pairs(found), *_account_of_shares(found)), class_="sidebyside ruled"), key="sentences")
 
 
+@cache
 def _is_installed() -> bool:
     """Whether the package is there, at the price of a glance; loading its model takes seconds."""
     try:
@@ -85,34 +85,42 @@ def _own(current: Session) -> _Two:
 def _sentences(found: Similarity) -> Node:
     """Two rows of tokens on one scale."""
     scale = Scale.signed(*found.shares)
-    rows = [_tokens(pooled.sentence, shares, scale)
+    rows = [_tokens(pooled, shares, scale)
             for pooled, shares in zip((found.first, found.second), found.shares, strict=True)]
     return el("div", *rows, class_="lesson-sentences")
 
 
-def _tokens(sentence: Sentence, shares: np.ndarray, scale: Scale) -> Node:
+def _tokens(pooled: Pooled, shares: np.ndarray, scale: Scale) -> Node:
+    each = zip(pooled.sentence.tokens, shares, pooled.looks, strict=True)
     return el("div", *(
-        el("span", el("strong", token), el("span", _number(share)), class_="lesson-token", style=_painted(share, scale))
-        for token, share in zip(sentence.tokens, shares, strict=True)), class_="lesson-tokens", role="group",
-        aria_label=f"{sentence.text} Each token with its share.")
+        el("span", el("strong", token), el("span", _number(share)), el("span", percent(float(weight))),
+           class_="lesson-token", style=painted(scale.colours(np.array(share)))) for token, share, weight in each),
+        class_="lesson-tokens", role="group", aria_label=f"{pooled.sentence.text} Each token with its share of the "
+                                                         "cosine, and of the pooling weights.")
 
 
 def _numbers(found: Similarity) -> Node:
-    parts = ["", ""]
-    for n, (pooled, shares) in enumerate(zip((found.first, found.second), found.shares, strict=True)):
+    lines = [("cosine", f"{signed(found.cosine)} under {found.label} ({exactness(found.exact, found.residual)})")]
+    for name, pooled, shares in zip(("first sentence", "second sentence"), (found.first, found.second), found.shares,
+                                    strict=True):
         best = int(shares.argmax())
-        parts[n] = f"{signed(float(shares.sum()))}; “{pooled.sentence.tokens[best]}” adds most, {_number(shares[best])}"
-    return account([("cosine", f"{signed(found.cosine)} under {found.label} "
-                               f"({exactness(found.exact, found.residual)})"),
-                    ("shares above", parts[0]), ("shares below", parts[1])])
+        lines.append((name, f"shares add up to {signed(float(shares.sum()))}; “{pooled.sentence.tokens[best]}” adds "
+                            f"most, {_number(shares[best])}"))
+    return account(lines)
 
 
 def _words(two: _Two, found: Similarity, pooling: str) -> list[Node | None]:
     said = f"{POOLINGS[pooling].name}: {_of_tokens(POOLINGS[pooling].explanation)}"
     return [el("p", two.look, class_="lead") if two.look else None, el("p", said),
-            el("p", found.note, class_="note") if found.note else None,
-            el("p", "Shares are with the pooling weights held: they say what the cosine is made of, not what it would "
-                    f"be without a token. Token vectors: {found.origin}.", class_="note")]
+            el("p", found.note, class_="note") if found.note else None]
+
+
+def _account_of_shares(found: Similarity) -> list[Node | None]:
+    own = f"For sentences of your own install the optional package {DISTRIBUTION}: the readme says how."
+    return [el("p", "In each token's square: what it adds to the cosine, and its share of the pooling weights. What it "
+                    "adds is with the weights held: what the cosine is made of, not what it would be without the "
+                    "token.", class_="note"),
+            el("p", f"Token vectors: {found.origin}.{'' if _is_installed() else ' ' + own}", class_="caption")]
 
 
 def _of_tokens(explanation: str) -> str:
@@ -123,31 +131,29 @@ def _of_tokens(explanation: str) -> str:
 
 
 def _pairs(found: Similarity) -> list[Node]:
-    """What each pair of tokens adds: rows are the first sentence's, columns the second's."""
+    """What each pair of tokens adds; the longer sentence goes across."""
     scale = Scale.signed(found.pairs)
-    tokens = found.first.sentence.tokens, found.second.sentence.tokens
-    head = [el("span"), *(el("span", el("span", token), class_="column") for token in tokens[1])]
-    rows = [node for token, numbers in zip(tokens[0], found.pairs, strict=True)
-            for node in (el("span", token, class_="row"), *(_cell(number, scale) for number in numbers))]
-    total, (i, j) = float(found.pairs.sum()), np.unravel_index(int(found.pairs.argmax()), found.pairs.shape)
-    best = f"“{tokens[0][i]}” with “{tokens[1][j]}” adds most, {_number(found.pairs[i, j])}"
-    return [el("h3", f"Pairs of tokens: {len(tokens[0])} × {len(tokens[1])}"),
-            el("div", *head, *rows, class_="lesson-pairs", role="img", style={"--columns": str(len(tokens[1]))},
+    order = sorted((0, 1), key=lambda n: len(found.pairs.T) if n else len(found.pairs))
+    down, across = ((found.first, found.second)[n].sentence.tokens for n in order)
+    numbers = found.pairs if order == [0, 1] else found.pairs.T
+    head = [el("span"), *(el("span", el("span", token), class_="column") for token in across)]
+    rows = [node for token, row in zip(down, numbers, strict=True)
+            for node in (el("span", token, class_="row"), *(_cell(number, scale) for number in row))]
+    i, j = np.unravel_index(int(numbers.argmax()), numbers.shape)
+    best = f"“{down[i]}” with “{across[j]}” adds most, {_number(numbers[i, j])}"
+    names = [("first", "second")[n] for n in order]
+    return [el("h3", f"Pairs of tokens, {names[0]} sentence down, {names[1]} across"),
+            el("div", *head, *rows, class_="lesson-pairs" if len(down) <= MOST_LARGE else "lesson-pairs small",
+               role="img", style={"--columns": str(len(across))},
                aria_label=f"What each pair of tokens adds to the cosine; {best}"),
-            el("p", f"Together {signed(total)}. {best}.", class_="note")]
+            el("p", f"Together {signed(float(numbers.sum()))}. {best}.", class_="note")]
 
 
 def _cell(number: float, scale: Scale) -> Node:
-    return el("span", title=_number(number), class_="cell", style=_painted(number, scale))
-
-
-def _painted(value: float, scale: Scale) -> dict[str, str]:
-    """A colour of the scale, and ink that is legible on it."""
-    red, green, blue = map(int, scale.colours(np.array(value)))
-    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 140
-    return {"background": f"rgb({red}, {green}, {blue})", "color": "#fff" if dark else "#111"}
+    return el("span", title=_number(number), class_="cell", style=painted(scale.colours(np.array(number))))
 
 
 def _number(share: float) -> str:
-    """A share of a cosine: three decimals where two would say nothing."""
-    return signed(float(share)) if abs(share) >= 0.095 else f"{share:+z.3f}".replace("-", "−")
+    """A share of a cosine: three decimals where two would say little, and "0" where three say nothing."""
+    fine = f"{share:+.3f}".replace("-", "−")
+    return signed(float(share)) if abs(share) >= 0.095 else "0" if fine[1:] == "0.000" else fine

@@ -33,8 +33,7 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
     mine, other = names[class_index], names[rival]
     under = outcome.under_in_words
     has = f"{under[:1].upper()}{under[1:]}, it has" if under else "It has"
-    ahead = "ahead of" if found.difference >= 0 else "behind"
-    says = f"{has} {shortened(mine, 40)} {plain(abs(found.difference))} logits {ahead} {shortened(other, 40)}."
+    says = f"{has} {shortened(mine, 40)} {_apart(found.difference)} {shortened(other, 40)}."
     strongest = divmod(int(np.nan_to_num(np.abs(found.cells), nan=-np.inf).argmax()), found.cells.shape[1])
     rows, columns = found.cells.shape
     return Map(
@@ -74,6 +73,14 @@ def _map(current: Session, outcome: Outcome, class_index: int, rival: int) -> No
            chosen=f"{class_index}-{rival}.{name_in_links(spelt(outcome))}",
            look=Look(main=True, facets=(("What", ""), ("Pooling", ", under ")), region=current.choices.region,
                      heard=hears(current)))
+
+
+def _apart(difference: float) -> str:
+    if not np.isfinite(difference):
+        return "at no number of logits from"
+    if difference == 0:
+        return "level with"
+    return f"{plain(abs(difference))} logits {'ahead of' if difference > 0 else 'behind'}"
 
 
 def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:

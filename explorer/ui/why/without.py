@@ -17,7 +17,7 @@ from explorer.ui.working import answered
 from explorer.why.edits import FILLS
 from explorer.why.probe import Probe, Said, disagreement, probe
 from explorer.why.summary import carrying
-from explorer.wording import percent, plain, shortened, signed
+from explorer.wording import exactness, percent, plain, shortened, signed
 
 SHOWN_SIDE = 420  # px: of the changed photos
 
@@ -87,15 +87,16 @@ def _three(found: Probe, what: str) -> Node:
     if found.held is not None:
         speaks = found.held.speaks_for if found.held.logits >= 0 else found.held.speaks_against
         ways.append(_way("It holds", signed(found.held.logits), f"{percent(speaks)} of what speaks "
-                         f"{'for' if found.held.logits >= 0 else 'against'} {name}, exactly"))
+                         f"{'for' if found.held.logits >= 0 else 'against'} {name}, "
+                         f"{exactness(found.held.exact, found.held.residual)}"))
     if found.own.ignoring is not None:
         after = found.own.ignoring.classes[0]
         ways.append(_way("Ignored by the pooling", signed(after.logit - before.logit),
-                         f"logit {plain(before.logit)} to {plain(after.logit)}: {_answer(found.own.ignoring)}"))
+                         f"logit {plain(before.logit)} to {plain(after.logit)}: {_answer(found, found.own.ignoring)}"))
     for fill, said in found.own.after.items():
         after = said.classes[0]
         ways.append(_way(f"Taken out: {fill}", signed(after.logit - before.logit),
-                         f"logit {plain(before.logit)} to {plain(after.logit)}: {_answer(said)}"))
+                         f"logit {plain(before.logit)} to {plain(after.logit)}: {_answer(found, said)}"))
     apart = [el("p", each.sentence, class_="note") for each in disagreement(found) if each.kind != "none"][:1] \
         if found.held is not None else []
     return el("div", el("div", el("h3", "Would it still say so?"), class_="head"),
@@ -108,9 +109,11 @@ def _way(title: str, number: str, words: str) -> Node:
               class_="way")
 
 
-def _answer(said: Said) -> str:
-    top: Answer = said.top
-    return f"it says {shortened(top.name, 40)}, {percent(top.probability)}"
+def _answer(found: Probe, said: Said) -> str:
+    """What it says; where each class is asked by itself, what it gives the one that is asked about."""
+    alone = found.outcome.analysis.network.activation == "sigmoid"
+    answer: Answer = said.classes[0] if alone else said.top
+    return f"it {'gives' if alone else 'says'} {shortened(answer.name, 40)}, {percent(answer.probability)}"
 
 
 def _photos(found: Probe) -> Node:
