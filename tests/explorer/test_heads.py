@@ -325,8 +325,57 @@ def test_training_works_without_gradients_and_changes_nothing_that_it_is_given()
 
 
 def test_silent_maps_train_to_nothing_that_is_not_a_number():
-    heads = train_heads(torch.zeros(8, 3, 2, 2), torch.arange(8) % 2, validation=0.25, budget=QUICK)
-    assert all(math.isfinite(head.train_loss) for head in heads.values())
+    maps, labels = told_apart()
+    maps[::2, 1] = 0
+    for given_maps in (maps, torch.zeros_like(maps)):
+        for head in train_heads(given_maps, labels, budget=Budget(epochs=10, patience=None)).values():
+            assert math.isfinite(head.train_loss)
+            assert all(torch.isfinite(parameter).all() for parameter in head.module.parameters())
+
+
+def test_what_is_learned_starts_at_the_average():
+    maps = random_maps(4, 3, 5)
+    for kind in ("gem", "attention"):
+        assert KINDS[kind]((4, 3, 5), 3).pooled(maps[None])[0].tolist() == pytest.approx(gap_of(maps))
+    halfway = [(mean + largest) / 2 for mean, largest in zip(gap_of(maps), gmp_of(maps), strict=True)]
+    assert KINDS["gated"]((4, 3, 5), 3).pooled(maps[None])[0].tolist() == pytest.approx(halfway)
+
+
+def steps_of(kind, epochs, **more):
+    """The head of a kind after that many steps on the maps that were told apart, and its mean pooled magnitude."""
+    maps, labels = told_apart()
+    held_out = torch.arange(24) % 4 == 0
+    head = train_heads(maps, labels, [kind], validation=held_out, budget=Budget(epochs, None, step=0.5, **more))[kind]
+    start = KINDS[kind](maps.shape[1:], 2)
+    return head.module, float(start.pooled(maps[~held_out]).detach().abs().sum(1).mean())
+
+
+def test_a_first_step_is_as_long_as_the_budget_says():
+    """AdamW's first step is its rate, whatever the gradient; a bias is a number in logits, and so is the step."""
+    for kind in KINDS:
+        head, size = steps_of(kind, 1)
+        assert head.linear.weight.abs().flatten().tolist() == pytest.approx([0.5 / size] * head.linear.weight.numel(),
+                                                                            rel=1e-3)
+    assert steps_of("gmp", 1)[0].linear.bias.abs().amax() <= 0.5
+
+
+def test_what_pools_learns_at_rates_of_its_own():
+    """It has no gradient until the Linear has moved, so its first step is AdamW's second: (0.1 / 0.19) over
+    sqrt(0.001 / 0.001999) of the rate."""
+    share = (0.1 / 0.19) / math.sqrt(0.001 / 0.001999)
+    attention, size = steps_of("attention", 2)
+    assert float(attention.query.abs().amax()) == pytest.approx(share * 0.5 / size / math.sqrt(2), rel=1e-3)
+    assert float(steps_of("gem", 2)[0].p) == pytest.approx(1 + share * 0.02, rel=1e-3)
+
+
+def test_decay_shrinks_weights_by_the_same_share_in_all_kinds_and_biases_not_at_all():
+    """In the second step; before the first all are 0."""
+    for kind in KINDS:
+        first, with_decay, without = (steps_of(kind, epochs, weight_decay=decay)[0].linear
+                                      for epochs, decay in ((1, 0.0), (2, 0.2), (2, 0.0)))
+        lost = without.weight - with_decay.weight
+        assert torch.allclose(lost, 0.5 * 0.2 * first.weight, rtol=1e-2, atol=1e-6)
+        assert torch.equal(without.bias, with_decay.bias)
 
 
 def test_progress_rises_to_the_end_also_when_training_stops_early():
@@ -515,7 +564,9 @@ def test_evidence_under_each_shipped_head_adds_up_on_photos(network, examples):
         for head in heads.values():
             for index, logit in enumerate(head(maps[None])[0].tolist()):
                 found = head.evidence(maps, index)
-                assert logit == pytest.approx(found.baseline + float(found.cells.double().sum()), abs=1e-4)
+                total = found.baseline + float(found.cells.double().sum())
+                assert logit == pytest.approx(total, abs=1e-4)
+                assert found.residual == pytest.approx(found.logit - total, abs=1e-9)
 
 
 def test_the_sample_is_balanced_small_and_traceable(shipped):
@@ -570,3 +621,12 @@ def test_heads_and_samples_come_back_from_their_files(tmp_path):
     (tmp_path / "sample.npz").write_bytes(b"not a sample")
     with pytest.raises(NetworkError, match=r"sample\.npz.*exchanged"):
         sample(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    with pytest.raises(NetworkError, match=r"flowers_gated\.safetensors.*exchanged"):
+        read_heads(tmp_path)
+    (tmp_path / "flowers.json").write_text(json.dumps(card | {"heads": {"gap": files["gated"] | {"sha256": None}}}))
+    with pytest.raises(NetworkError, match="does not hold a head of the kind 'gap'"):
+        read_heads(tmp_path)
+    (tmp_path / "flowers.json").write_text("[]")
+    with pytest.raises(NetworkError, match="damaged"):
+        read_heads(tmp_path)
