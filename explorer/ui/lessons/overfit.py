@@ -75,7 +75,7 @@ def _show(job: Class, photos: int) -> None:
 
 
 def _table(found: list[Summary]) -> Node:
-    titles = ("", "learned", "not seen", "gap", "loss, not seen")
+    titles = ("", "learned", "not seen", "gap", "loss: learned, not seen")
     return el("div", *(el("span", title, class_="caption") for title in titles),
               *(node for each in found for node in _row(each)), class_="lesson-table", style={"--columns": "4"})
 
@@ -84,7 +84,8 @@ def _row(each: Summary) -> list[Node]:
     shown = (each.train_accuracy, each.validation_accuracy, each.gap)
     return [el("span", KINDS[each.kind].name, class_="name"),
             *(el("span", percent(spread.mean) + _give(each, f"{100 * spread.deviation:.0f}")) for spread in shown),
-            el("span", f"{each.validation_loss.mean:.2f}" + _give(each, f"{each.validation_loss.deviation:.2f}"))]
+            el("span", f"{each.train_loss.mean:.2f}, {each.validation_loss.mean:.2f}"
+                       + _give(each, f"{each.validation_loss.deviation:.2f}"))]
 
 
 def _give(each: Summary, deviation: str) -> str:
