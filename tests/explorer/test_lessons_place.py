@@ -116,7 +116,7 @@ def test_of_the_bundled_networks_maps_all_eight_poolings_answer_the_same(network
             wanted = [trained[asked.key](torch.tensor(each.reshape(1, *shape)))[0] for each in (maps, maps[:, order])]
         torch.testing.assert_close((asked.before, asked.after), tuple(wanted))
         largest = float((wanted[1] - wanted[0]).abs().max() / wanted[0].abs().max())
-        assert asked.logit_change == pytest.approx(largest, rel=1e-3, abs=1e-7)
+        assert asked.logit_change == pytest.approx(largest, rel=1e-3, abs=SAME)  # a gap head's is rounding alone
         assert (asked.logit_change > 0.05) is (asked.key in ("pyramid", "flatten"))
         assert (asked.numbers, asked.vector_change) == (None, None)
     assert all(asked.vector_change > 0.3 for asked in found.layouts)

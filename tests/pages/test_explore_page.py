@@ -105,10 +105,10 @@ def test_the_account_of_the_logit_adds_up_under(pooling, open_page, network, exa
     evidence = outcome.evidence(int(page.query_params["class"]))
     (account,) = shown(page).lines
     assert account.startswith(f"logit {plain(evidence.logit)} = {plain(evidence.baseline)} baseline + ")
-    if evidence.exact:  # what is left is rounding, and that is another when classes are computed together
-        assert float(re.fullmatch(r"exact, residual (\S+)", shown(page).badge)[1]) < 1e-5
-    else:
-        assert shown(page).badge == exactness(False, evidence.residual)
+    # What is left over is rounding or a small quadrature error: another one on another processor.
+    kind, residual = re.fullmatch(r"(exact|integrated), residual (\S+)", shown(page).badge).groups()
+    assert kind == ("exact" if evidence.exact else "integrated")
+    assert float(residual) < (1e-5 if evidence.exact else 1e-3)
     logit, baseline, total = (number(each) for each in re.findall(r"−?\d+\.\d\d", account))
     assert logit == pytest.approx(baseline + total, abs=0.0151)
     assert total == pytest.approx(float(shown(page).values.sum()), abs=0.0051 + 49 * shown(page).step)
