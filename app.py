@@ -5,12 +5,12 @@ import streamlit as st
 from explorer.ui.controls import downloads
 from explorer.ui.frame import frame, show_notices, shown_class
 from explorer.ui.maps import under
-from explorer.ui.networks_compared import answers_of_both, second_of
-from explorer.ui.offered import beside_each_other, pooling_choice
-from explorer.ui.panels import answers_and_channels, evidence_panel, follow_answer, headline
-from explorer.ui.places import with_place
-from explorer.ui.stage import talk_about_evidence
-from explorer.ui.state import write_url
+from explorer.ui.networks.second_network import answers_of_both, second_of
+from explorer.ui.pages.explore import answers_and_channels, evidence_panel, follow_answer, headline
+from explorer.ui.pooling_choice import beside_each_other, pooling_choice
+from explorer.ui.present import talk_about_evidence
+from explorer.ui.region import with_place
+from explorer.ui.session.session import write_url
 
 current, analysis = frame("Explore")
 

@@ -5,7 +5,7 @@ from explorer.cams import CAM_METHODS
 from explorer.errors import ExplorerError
 from explorer.images import read_image
 from explorer.networks import load_network
-from explorer.pooling import POOLINGS
+from explorer.poolings import POOLINGS
 
 __all__ = ["CAM_METHODS", "POOLINGS", "Analysis", "ExplorerError", "analyse", "load_network", "read_image"]
 __version__ = "0.1.0"

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from explorer import POOLINGS, ExplorerError, __version__, analyse, export, load_network, read_image
+from explorer import POOLINGS, ExplorerError, __version__, analyse, load_network, read_image
 from explorer.analysis import Outcome
 from explorer.errors import ParameterError
-from explorer.networks.options import load_as_asked, options_of
-from explorer.pooling import parse_pooling
-from explorer.recipe import read_recipe, record_json, repeat
-from explorer.report import report_html
-from explorer.table import account, describe, printable, table
-from explorer.terminal import why
-from explorer.terminal.arguments import FRAMING, Parser, add_what_to_analyse, find_class
+from explorer.export import files as export
+from explorer.export.recipe import record_json, repeat
+from explorer.export.recipe_reader import read_recipe
+from explorer.export.report import report_html
+from explorer.networks.loading.options import load_as_asked, options_of
+from explorer.poolings import parse_pooling
+from explorer.terminal import why_command as why
+from explorer.terminal.options import FRAMING, Parser, add_what_to_analyse, find_class
 from explorer.terminal.output import say, write
+from explorer.terminal.table import account, describe, printable, table
 
 OF_A_FILE = ("file", "given", "module")  # names of networks that a recipe cannot bring back by themselves
 ROUNDING = 1e-3  # logits: further off than other machines and versions bring it

@@ -22,11 +22,10 @@ from torch.nn import functional
 
 from explorer.errors import MethodError, ParameterError, StoppedError
 from explorer.networks.head import has_slopes_of_its_own, head_kind, hold
+from explorer.progress import Progress
 
-Progress = Callable[[int, int], None]
 
-
-class Tail(ABC):
+class CamContext(ABC):
     """What stands above the feature maps, at one image: all that a CAM method may read.
 
     Attributes:
@@ -92,108 +91,109 @@ def _weighted(channel_weights: Tensor, feature_maps: Tensor) -> Tensor:
     return (channel_weights @ feature_maps.flatten(1)).unflatten(0, feature_maps.shape[1:])
 
 
-def _head(tail: Tail, method: str) -> nn.Module:
-    if tail.head is None:
+def _head(context: CamContext, method: str) -> nn.Module:
+    if context.head is None:
         raise MethodError(f"{method} needs a pooling and the head that follows it, which these maps do not have; "
                           "Grad-CAM needs neither.")
-    return tail.head
+    return context.head
 
 
-def _slopes(tail: Tail, index: int, method: str) -> Tensor:
-    head = _head(tail, method)
+def _slopes(context: CamContext, index: int, method: str) -> Tensor:
+    head = _head(context, method)
     if head_kind(head) != "affine":
         raise MethodError(f"{method} needs a head that is affine, and this network's is not; Grad-CAM is its "
                           "generalisation.")
-    return hold(head, tail.pooled, [index])[0][0]
+    return hold(head, context.pooled, [index])[0][0]
 
 
-def _cam(tail: Tail, index: int) -> Tensor:
-    return _weighted(_slopes(tail, index, "CAM"), tail.feature_maps)
+def _cam(context: CamContext, index: int) -> Tensor:
+    return _weighted(_slopes(context, index, "CAM"), context.feature_maps)
 
 
-def _grad_cam(tail: Tail, index: int) -> Tensor:
-    return _weighted(tail.gradient(index).mean((1, 2)), tail.feature_maps)
+def _grad_cam(context: CamContext, index: int) -> Tensor:
+    return _weighted(context.gradient(index).mean((1, 2)), context.feature_maps)
 
 
-def _grad_cam_plus_plus(tail: Tail, index: int) -> Tensor:
-    gradient = tail.gradient(index)
+def _grad_cam_plus_plus(context: CamContext, index: int) -> Tensor:
+    gradient = context.gradient(index)
     # g^2 cancels from alpha = g^2 / (2 g^2 + g^3 total): squares of small gradients would underflow.
-    below = 2 + gradient * tail.total[:, None, None]
+    below = 2 + gradient * context.total[:, None, None]
     shares = torch.where(below != 0, gradient.relu() / below, torch.zeros_like(gradient))
-    return _weighted(shares.sum((1, 2)), tail.feature_maps)
+    return _weighted(shares.sum((1, 2)), context.feature_maps)
 
 
-def _xgrad_cam(tail: Tail, index: int) -> Tensor:
-    total = tail.total
-    weighted = (tail.gradient(index) * tail.feature_maps).sum((1, 2))
-    return _weighted(torch.where(total != 0, weighted / total, torch.zeros_like(total)), tail.feature_maps)
+def _xgrad_cam(context: CamContext, index: int) -> Tensor:
+    total = context.total
+    weighted = (context.gradient(index) * context.feature_maps).sum((1, 2))
+    return _weighted(torch.where(total != 0, weighted / total, torch.zeros_like(total)), context.feature_maps)
 
 
-def _hires_cam(tail: Tail, index: int) -> Tensor:
-    return (tail.gradient(index) * tail.feature_maps).sum(0)
+def _hires_cam(context: CamContext, index: int) -> Tensor:
+    return (context.gradient(index) * context.feature_maps).sum(0)
 
 
-def _layer_cam(tail: Tail, index: int) -> Tensor:
-    return (tail.gradient(index).relu() * tail.feature_maps).sum(0)
+def _layer_cam(context: CamContext, index: int) -> Tensor:
+    return (context.gradient(index).relu() * context.feature_maps).sum(0)
 
 
-def _eigen_cam(tail: Tail, index: int) -> Tensor:
-    if not torch.isfinite(tail.feature_maps).all():
+def _eigen_cam(context: CamContext, index: int) -> Tensor:
+    if not torch.isfinite(context.feature_maps).all():
         raise MethodError("Eigen-CAM needs feature maps that are finite, and these hold NaN or infinity.")
-    return tail.principal
+    return context.principal
 
 
-def _ablation_cam(tail: Tail, index: int) -> Tensor:
+def _ablation_cam(context: CamContext, index: int) -> Tensor:
     """A channel goes by its pooled value becoming 0, which is its map becoming 0 (under attention: weights held)."""
     # Without a channel a LayerNorm has other statistics, so its head has no closed form.
-    head = _head(tail, "Ablation-CAM")
+    head = _head(context, "Ablation-CAM")
     if has_slopes_of_its_own(head):
-        drops = hold(head, tail.pooled, [index])[0][0] * tail.pooled
+        drops = hold(head, context.pooled, [index])[0][0] * context.pooled
     else:
-        drops = tail.logits[index] - _ablated_logits(tail, index)
-    return _weighted(drops, tail.feature_maps)
+        drops = context.logits[index] - _ablated_logits(context, index)
+    return _weighted(drops, context.feature_maps)
 
 
 @torch.no_grad()
-def _ablated_logits(tail: Tail, index: int, batch: int = 256) -> Tensor:
+def _ablated_logits(context: CamContext, index: int, batch: int = 256) -> Tensor:
     """(C,): the logit with each channel's pooled value set to 0 in turn."""
-    channels = torch.arange(len(tail.pooled))
+    channels = torch.arange(len(context.pooled))
     answers = []
     for chosen in channels.split(batch):
-        ablated = tail.pooled.repeat(len(chosen), 1)
+        ablated = context.pooled.repeat(len(chosen), 1)
         ablated[torch.arange(len(chosen)), chosen] = 0
-        answers.append(tail.head(ablated)[:, index])
+        answers.append(context.head(ablated)[:, index])
     return torch.cat(answers)
 
 
 @torch.no_grad()
 def _score_cam(
-    tail: Tail, index: int, progress: Progress | None = None, stop: Callable[[], bool] | None = None, batch: int = 16
+    context: CamContext, index: int, progress: Progress | None = None, stop: Callable[[], bool] | None = None,
+    batch: int = 16,
 ) -> Tensor:
     """The paper's Algorithm 1: a softmax over channels of the logits that the masked photos get."""
     if not _is_whole(batch, 1):
         raise ParameterError(f"Score-CAM's batch is {batch!r}; expected a whole number of at least 1.")
-    maps = tail.feature_maps[:, None]
+    maps = context.feature_maps[:, None]
     answers = []
     for begin in range(0, len(maps), batch):
         if stop is not None and stop():
             raise StoppedError(f"Score-CAM was stopped after {begin} of {len(maps)} channels.")
         upsampled = functional.interpolate(
-            maps[begin : begin + batch], tail.x.shape[-2:], mode="bilinear", align_corners=False
+            maps[begin : begin + batch], context.x.shape[-2:], mode="bilinear", align_corners=False
         )
         low, high = upsampled.amin((2, 3), keepdim=True), upsampled.amax((2, 3), keepdim=True)
         ranged = (upsampled - low) / torch.where(high > low, high - low, torch.ones_like(high))
-        answers.append(tail.answers(tail.x * ranged)[:, index])
+        answers.append(context.answers(context.x * ranged)[:, index])
         if progress is not None:
             progress(min(begin + batch, len(maps)), len(maps))
-    return _weighted(torch.softmax(torch.cat(answers), 0), tail.feature_maps)
+    return _weighted(torch.softmax(torch.cat(answers), 0), context.feature_maps)
 
 
 def _finer_cam(
-    tail: Tail, index: int, rivals: Sequence[int] | None = None, gamma: float = 0.6, references: int = 3
+    context: CamContext, index: int, rivals: Sequence[int] | None = None, gamma: float = 0.6, references: int = 3
 ) -> Tensor:
     """Grad-CAM of the logit less gamma times the mean logit of some rivals (the closest logits, unless named)."""
-    classes = len(tail.logits)
+    classes = len(context.logits)
     if classes == 1:
         raise MethodError("Finer-CAM compares a class with others, and this network has only one.")
     if isinstance(gamma, bool) or not isinstance(gamma, (int, float)) or not 0 <= gamma < math.inf:
@@ -201,14 +201,14 @@ def _finer_cam(
     if not _is_whole(references, 1):
         raise ParameterError(f"Finer-CAM's references is {references!r}; expected a whole number of at least 1.")
     if rivals is None:
-        distance = (tail.logits - tail.logits[index]).abs()
+        distance = (context.logits - context.logits[index]).abs()
         distance[index] = torch.inf
         rivals = distance.topk(min(references, classes - 1), largest=False).indices.tolist()
     elif not rivals or not all(_is_whole(rival, 0) and rival < classes and rival != index for rival in rivals):
         raise ParameterError(f"Finer-CAM's rivals of class {index} are {rivals!r}; expected other classes from 0 to "
                              f"{classes - 1}, at least one.")
-    against = torch.stack([tail.gradient(rival) for rival in rivals]).mean(0)
-    return _weighted((tail.gradient(index) - gamma * against).mean((1, 2)), tail.feature_maps)
+    against = torch.stack([context.gradient(rival) for rival in rivals]).mean(0)
+    return _weighted((context.gradient(index) - gamma * against).mean((1, 2)), context.feature_maps)
 
 
 def _is_whole(number: object, least: int) -> bool:
@@ -217,7 +217,7 @@ def _is_whole(number: object, least: int) -> bool:
 
 @dataclass(frozen=True)
 class CamMethod:
-    """A CAM method: its key, name, one sentence, formula in LaTeX, paper, and `compute(tail, class, ...)`."""
+    """A CAM method: its key, name, one sentence, formula in LaTeX, paper, and `compute(context, class, ...)`."""
 
     key: str
     name: str
@@ -228,7 +228,7 @@ class CamMethod:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The names of what `compute` takes besides the tail and the class."""
+        """The names of what `compute` takes besides the context and the class."""
         return tuple(inspect.signature(self.compute).parameters)[2:]
 
 

@@ -44,7 +44,7 @@ class Evidence:
     exact: bool
 
 
-def take_apart(
+def decompose(
     kept: Tensor, pooled: Tensor, logits: Tensor, head: nn.Module, classes: Sequence[int], exact_pooling: bool
 ) -> list[Evidence]:
     """Evidence for each of some classes.

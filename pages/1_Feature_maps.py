@@ -2,7 +2,10 @@
 
 import streamlit as st
 
-from explorer.ui.channels import (
+from explorer.ui.components.wall import put_channels, wall, wall_status
+from explorer.ui.frame import frame, show_notices, shown_class
+from explorer.ui.maps import under
+from explorer.ui.pages.feature_maps import (
     card_panel,
     channel_choice,
     channel_viewer,
@@ -14,12 +17,9 @@ from explorer.ui.channels import (
     talk_about_channels,
     wall_choice,
 )
-from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.maps import under
-from explorer.ui.offered import pooling_choice
-from explorer.ui.places import with_place
-from explorer.ui.state import write_url
-from explorer.ui.wall import put_channels, wall, wall_status
+from explorer.ui.pooling_choice import pooling_choice
+from explorer.ui.region import with_place
+from explorer.ui.session.session import write_url
 
 current, analysis = frame("Feature maps")
 channels_key = put_channels(analysis, current.photo.digest)
@@ -48,10 +48,10 @@ def story() -> None:
              status=wall_status(analysis, len(order)), means=table.pooled,
              class_name=analysis.network.class_names[class_index],
              on_channel=lambda clicked: current.choose(channel=clicked))
-        if analysis.takes_apart:
+        if analysis.has_evidence:
             running_sum(outcome, class_index, table)
     with right:
-        if analysis.takes_apart:
+        if analysis.has_evidence:
             pooling_choice(current, analysis)
         with_place(current, outcome, class_index,
                    lambda: channel_viewer(current, outcome, class_index, channel, beside))

@@ -2,12 +2,9 @@
 
 import streamlit as st
 
-from explorer.ui.channels import card_panel, check_channels
 from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.limited import no_poolings
-from explorer.ui.offered import outcomes_of
-from explorer.ui.places import with_place
-from explorer.ui.poolings import (
+from explorer.ui.pages.feature_maps import card_panel, check_channels
+from explorer.ui.pages.poolings import (
     answers_panel,
     differences_panel,
     formulas,
@@ -20,8 +17,11 @@ from explorer.ui.poolings import (
     scatter_panel,
     talk_about_poolings,
 )
-from explorer.ui.stage import talk_about_evidence
-from explorer.ui.state import write_url
+from explorer.ui.pooling_choice import outcomes_of
+from explorer.ui.present import talk_about_evidence
+from explorer.ui.region import with_place
+from explorer.ui.session.session import write_url
+from explorer.ui.without_pooling import no_poolings
 
 current, analysis = frame("Poolings")
 
@@ -36,7 +36,7 @@ def story() -> None:
     write_url(current, class_index)
     show_notices(current, analysis)
     outcomes = outcomes_of(analysis, chosen.poolings)
-    if not analysis.takes_apart:
+    if not analysis.has_evidence:
         if current.presenting:
             talk_about_evidence(current, analysis, outcomes[0], class_index)
         else:

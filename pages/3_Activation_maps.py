@@ -2,7 +2,11 @@
 
 import streamlit as st
 
-from explorer.ui.activation import (
+from explorer.ui.controls import downloads
+from explorer.ui.frame import frame, show_notices, shown_class
+from explorer.ui.maps import under
+from explorer.ui.networks.second_network import second_of, second_row
+from explorer.ui.pages.activation_maps import (
     activation_headline,
     attention_grid,
     cam_grid,
@@ -13,14 +17,10 @@ from explorer.ui.activation import (
     talk_about_maps,
     votes_grid,
 )
-from explorer.ui.controls import downloads
-from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.limited import shown_kind, shown_methods
-from explorer.ui.maps import under
-from explorer.ui.networks_compared import second_of, second_row
-from explorer.ui.offered import outcomes_of
-from explorer.ui.places import with_place
-from explorer.ui.state import write_url
+from explorer.ui.pooling_choice import outcomes_of
+from explorer.ui.region import with_place
+from explorer.ui.session.session import write_url
+from explorer.ui.without_pooling import shown_kind, shown_methods
 
 current, analysis = frame("Activation maps")
 

@@ -5,16 +5,16 @@ import streamlit as st
 from explorer.ui.controls import downloads
 from explorer.ui.frame import frame, show_notices, shown_class
 from explorer.ui.maps import under
-from explorer.ui.state import write_url
-from explorer.ui.why.against import against_panel, talk_about_why
-from explorer.ui.why.finer import finer_panel
-from explorer.ui.why.flips import flip_panel
-from explorer.ui.why.head import choices, rival_of, why_headline
-from explorer.ui.why.object import object_panel
-from explorer.ui.why.stable import stable_panel
-from explorer.ui.why.trust import trust_panel
-from explorer.ui.why.without import without_panel
-from explorer.ui.working import answered
+from explorer.ui.pages.why.contrast_panel import against_panel, talk_about_why
+from explorer.ui.pages.why.flip_panel import flip_panel
+from explorer.ui.pages.why.headline import choices, rival_of, why_headline
+from explorer.ui.pages.why.object_panel import object_panel
+from explorer.ui.pages.why.probe_panel import without_panel
+from explorer.ui.pages.why.stability_panel import stable_panel
+from explorer.ui.pages.why.stitching_panel import finer_panel
+from explorer.ui.pages.why.trust_panel import trust_panel
+from explorer.ui.progress import answered
+from explorer.ui.session.session import write_url
 
 current, analysis = frame("Why")
 

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.lessons.catalogue import TEACH
-from explorer.ui.lessons.page import Scene, show_lesson
 from explorer.ui.maps import under
+from explorer.ui.pages.lessons.lesson_page import Scene, show_lesson
+from explorer.ui.pages.lessons.lesson_panels import TEACH
 
 current, analysis = frame("Lessons")
 

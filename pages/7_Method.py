@@ -3,9 +3,9 @@
 import streamlit as st
 
 from explorer import CAM_METHODS, POOLINGS
-from explorer.ui.board import board, el
+from explorer.ui.components.board import board, el
 from explorer.ui.frame import frame, show_notices
-from explorer.ui.method import licences, method_table
+from explorer.ui.pages.method import licences, method_table
 
 current, analysis = frame("Method")
 show_notices(current, analysis)

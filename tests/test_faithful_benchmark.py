@@ -11,8 +11,8 @@ from benchmarks.faithful.maps import AGAINST, VOTES, Runs, evidence_name, maps_o
 from benchmarks.faithful.numbers import Asking, Found, choose, mean_over
 from benchmarks.faithful.objects import Question, area_of, boxes_of, covered_by, grid_of, measured, tile_of
 from explorer import POOLINGS
-from explorer.why.stitching import stitched
-from explorer.why.suggestion import unlike
+from explorer.questions.object_map import unlike
+from explorer.questions.stitching import stitched
 
 
 def in_pixels(boxes, rows, columns, fine=60):

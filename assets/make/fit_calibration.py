@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from explorer import analyse, load_network, read_image
 from explorer.networks.calibration import fit_multiplier
-from explorer.pooling import POOLINGS
+from explorer.poolings import POOLINGS
 
 CALIBRATION = Path(__file__).resolve().parents[1] / "calibration.json"
 NETWORK = "efficientnet_lite0"

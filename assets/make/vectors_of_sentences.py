@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from explorer.lessons.minilm import FILES, MODEL, sentence_model
 from explorer.lessons.sentences import CARD, VECTORS
-from explorer.networks.bundled import ASSETS
+from explorer.networks.loading.bundled import ASSETS
 
 SENTENCES = {
     "dog_cat": "The dog chased the cat.",

@@ -12,10 +12,10 @@ import numpy as np
 from explorer import CAM_METHODS, analyse, read_image
 from explorer.analysis import Outcome
 from explorer.networks import Network
-from explorer.why.faithfulness import Curves, drops, judged, maps_to_judge
-from explorer.why.orders import CONTROLS
-from explorer.why.paired import Paired, paired
-from explorer.why.randomisation import EVIDENCE, PARTS, randomised
+from explorer.questions.paired_test import Paired, paired
+from explorer.questions.randomisation import EVIDENCE, PARTS, randomised
+from explorer.questions.removal_order import CONTROLS
+from explorer.questions.trust import Curves, drops, judged, maps_to_judge
 
 PHOTOS = 100
 STEPS = 20

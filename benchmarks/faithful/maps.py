@@ -15,8 +15,8 @@ from explorer import CAM_METHODS, POOLINGS
 from explorer.analysis import Analysis, Outcome
 from explorer.framing import frame
 from explorer.networks import Network
-from explorer.why.stitching import Shifts, moved
-from explorer.why.suggestion import SUGGESTED, unlike
+from explorer.questions.object_map import SUGGESTED, unlike
+from explorer.questions.stitching import Shifts, moved
 
 STEPS = SUGGESTED.steps
 RIVALS = SUGGESTED.rivals
@@ -46,7 +46,7 @@ def evidence_name(pooling: str, against: str = "") -> str:
 
 
 class Runs:
-    """A whole photo at one size, and moved by all shifts in whole px (`explorer.why.stitching`), taken apart at once.
+    """A whole photo at one size, and moved by all whole px (`explorer.questions.stitching`), taken apart at once.
 
     Attributes:
         analysis: of the photo that is not moved.

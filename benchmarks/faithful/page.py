@@ -13,12 +13,12 @@ from benchmarks.faithful.curves import FILL, STEPS, Judged, is_control
 from benchmarks.faithful.maps import AGAINST, CENTRE, EVERYWHERE, SQUARED, VOTES, evidence_name
 from benchmarks.faithful.numbers import MEASURES, Asking, Found, candidates, choose
 from explorer import CAM_METHODS, POOLINGS
-from explorer.export import versions
+from explorer.export.files import versions
 from explorer.networks import Network
-from explorer.why.measured import FILE
-from explorer.why.orders import CONTROLS
-from explorer.why.randomisation import FALLEN_APART
-from explorer.why.suggestion import SUGGESTED
+from explorer.questions.measured_maps import FILE
+from explorer.questions.object_map import SUGGESTED
+from explorer.questions.randomisation import FALLEN_APART
+from explorer.questions.removal_order import CONTROLS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faithfulness.md"
 BASELINE = evidence_name("gap")
@@ -205,7 +205,7 @@ def _anew(judged: Judged) -> list[str]:
 
 
 def numbers(network: Network, sets: Sequence[Set], judged: Judged) -> dict[str, Any]:
-    """What explorer.why.measured reads."""
+    """What explorer.questions.measured_maps reads."""
     maps = [name for name in judged.areas if not is_control(name)]
     return {
         "network": network.name,

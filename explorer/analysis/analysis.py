@@ -92,14 +92,14 @@ class Analysis:
         self._outcomes = Memory(OUTCOMES)
 
     @property
-    def takes_apart(self) -> bool:
+    def has_evidence(self) -> bool:
         """Whether there are poolings, evidence and votes: at the final feature maps of a network that pools them."""
         return self.network.pooling is not None and self.layer is None
 
     @property
-    def why_not(self) -> str:
+    def no_evidence_reason(self) -> str:
         """One sentence why the answer cannot be taken apart here; "" where it can."""
-        if self.takes_apart:
+        if self.has_evidence:
             return ""
         if self.network.pooling is None:
             return self.network.reason or "This network has no global pooling."
@@ -123,10 +123,10 @@ class Analysis:
         """What the maps are, for people: "final feature maps", or "maps of layer2"."""
         return "final feature maps" if self.layer is None else f"maps of {self.layer.key}"
 
-    def must_take_apart(self) -> None:
+    def require_evidence(self) -> None:
         """Raises MethodError with the reason where the answer cannot be taken apart."""
-        if not self.takes_apart:
-            raise MethodError(self.why_not)
+        if not self.has_evidence:
+            raise MethodError(self.no_evidence_reason)
 
     def under(self, pooling: str | None = None, **parameters: float) -> Outcome:
         """What the network says under a pooling: `under("gem", p=4)`; without a name, under its own.
@@ -137,9 +137,9 @@ class Analysis:
             ParameterError: an unknown pooling, or a parameter outside its range.
             MethodError: a pooling is named where none can be exchanged.
         """
-        if not self.takes_apart:
+        if not self.has_evidence:
             if pooling is not None or parameters:
-                raise MethodError(self.why_not)
+                raise MethodError(self.no_evidence_reason)
             return self.remember("plain", lambda: Plain(self))
         if pooling is None:
             pooling = self.network.pooling.key

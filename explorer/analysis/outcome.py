@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor, nn
 
+from explorer.analysis.cam_context import LayerContext, PoolingContext
 from explorer.analysis.memory import Memory
-from explorer.analysis.tails import LayerTail, PoolingTail
-from explorer.cams import Tail, cam_method_of
+from explorer.cams import CamContext, cam_method_of
 from explorer.errors import MethodError, ParameterError
-from explorer.evidence import Evidence, take_apart
-from explorer.pooling import Pooling
+from explorer.evidence import Evidence, decompose
+from explorer.poolings import Pooling
 
 if TYPE_CHECKING:
     from explorer.analysis.analysis import Analysis
@@ -131,7 +131,7 @@ class Outcome:
         missing = [index for index in map(self.analysis.network.check_class, classes) if index not in known]
         if missing:
             kept = self.remember("kept", lambda: self.weights * self.analysis.feature_maps)
-            for found in take_apart(kept, self.pooled, self.logits, self.head, missing, self._pooling.exact):
+            for found in decompose(kept, self.pooled, self.logits, self.head, missing, self._pooling.exact):
                 known.setdefault(found.class_index, found)
         return [known[index] for index in classes]
 
@@ -158,7 +158,7 @@ class Outcome:
 
     def _logits_of_positions(self) -> Tensor:
         """(H * W, classes); poolings that share a head, which lives as long as its network, share these."""
-        self.analysis.must_take_apart()
+        self.analysis.require_evidence()
         return self.analysis.remember(("logits of positions", id(self.head)), self._ask_positions)
 
     @torch.no_grad()
@@ -174,7 +174,7 @@ class Outcome:
                                  f"expected {', '.join(chosen.options) or 'none'}.")
         heard = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}
         key = ("cam", method, class_index, repr(sorted(heard.items())))
-        return self.remember(key, lambda: chosen.compute(self.tail, class_index, **options))
+        return self.remember(key, lambda: chosen.compute(self.cam_context, class_index, **options))
 
     def under_each_pooling(self) -> list[Outcome]:
         """The image under every pooling there is, in the order of `network.poolings`.
@@ -187,13 +187,13 @@ class Outcome:
         return [known.get(key) or analysis.under(key) for key in analysis.network.poolings]
 
     @property
-    def tail(self) -> Tail:
+    def cam_context(self) -> CamContext:
         """What a CAM method may read."""
-        return self.remember("tail", self._tail)
+        return self.remember("cam_context", self._make_cam_context)
 
-    def _tail(self) -> Tail:
+    def _make_cam_context(self) -> CamContext:
         analysis = self.analysis
-        return PoolingTail(
+        return PoolingContext(
             analysis.input, analysis.feature_maps, self.logits, self.head, self.pooled, analysis.network.backbone,
             self._pool,
         )
@@ -203,7 +203,7 @@ class Outcome:
 
 
 class Plain(Outcome):
-    """What the network says by itself where its answer cannot be taken apart: `analysis.why_not` is the reason.
+    """What the network says by itself, where it has no evidence: `analysis.no_evidence_reason` says why.
 
     It answers and has CAMs as any outcome; `pooled`, `weights`, `evidence` and `evidences` raise MethodError.
 
@@ -243,15 +243,15 @@ class Plain(Outcome):
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise MethodError(self.analysis.why_not)
+        raise MethodError(self.analysis.no_evidence_reason)
 
     def _logits(self) -> Tensor:
-        return self.tail.logits
+        return self.cam_context.logits
 
     def under_each_pooling(self) -> list[Outcome]:
         """This alone."""
         return [self]
 
-    def _tail(self) -> Tail:
+    def _make_cam_context(self) -> CamContext:
         analysis = self.analysis
-        return LayerTail(analysis.input, analysis.feature_maps, analysis.network.layers, analysis.layer_key)
+        return LayerContext(analysis.input, analysis.feature_maps, analysis.network.layers, analysis.layer_key)

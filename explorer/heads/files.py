@@ -20,8 +20,8 @@ from torch import Tensor
 from explorer.errors import NetworkError
 from explorer.heads.kinds import KINDS, Head
 from explorer.heads.quantised import Quantised
-from explorer.networks.bundled import ASSETS
-from explorer.networks.trained import checked_bytes
+from explorer.networks.loading.bundled import ASSETS
+from explorer.poolings.learned import checked_bytes
 
 HEADS = ASSETS / "heads"
 

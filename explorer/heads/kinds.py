@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from explorer.errors import MethodError, ParameterError
 from explorer.evidence import Evidence
-from explorer.networks.trained import KEYS, pooling_with
-from explorer.pooling import PLACES, POOLINGS, Pooling
+from explorer.poolings.learned import KEYS, pooling_with
+from explorer.poolings.registry import PLACES, POOLINGS, Pooling
 
 Prepared = tuple[Tensor, ...]
 _GEM = POOLINGS["gem"].parameter

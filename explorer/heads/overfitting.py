@@ -12,7 +12,8 @@ import torch
 from explorer.errors import ParameterError, StoppedError
 from explorer.heads.files import Sample
 from explorer.heads.kinds import KINDS, kinds_of
-from explorer.heads.training import Budget, Epoch, Photos, Progress, Stop, TrainedHead, fit
+from explorer.heads.training import Budget, Epoch, Photos, TrainedHead, fit
+from explorer.progress import Progress, Stop
 
 SIZES = (5, 10, 20, 40)
 # Nothing is chosen by looking at the validation photos: the whole budget is spent, and the last epoch counts.

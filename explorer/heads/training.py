@@ -17,10 +17,9 @@ from explorer.errors import ParameterError, StoppedError
 from explorer.evidence import Evidence
 from explorer.heads.kinds import KINDS, Head, Prepared, kinds_of
 from explorer.heads.quantised import Quantised, photos_of
-from explorer.pooling import Pooling
+from explorer.poolings import Pooling
+from explorer.progress import Progress, Stop
 
-Progress = Callable[[int, int], None]
-Stop = Callable[[], bool]
 _POWERS_RATE = 0.02  # of GeM's p, a step
 
 

@@ -15,7 +15,7 @@ from explorer.analysis.memory import Memory
 from explorer.errors import StoppedError
 from explorer.lessons.checks import one_of
 from explorer.lessons.flattened import FlattenHead, flatten_head
-from explorer.why.edits import Progress, Stop
+from explorer.progress import Progress, Stop
 
 SHAPES = MappingProxyType({
     "square": "the centre, as the network was trained",
@@ -116,7 +116,7 @@ def trained_flatten_head(analysis: Analysis) -> FlattenHead:
 
 def _at_size(analysis: Analysis, size: int, shape: str) -> AtSize:
     usual = at_training_size(analysis)
-    usual.must_take_apart()
+    usual.require_evidence()
     photo, framing = _shaped(analysis.image, shape)
     here = analyse(analysis.network, photo, framing, size)
     outcome, before = here.under(), usual.under()

@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from explorer.analysis import Analysis, Answer
-from explorer.comparison import entropy, positions_carrying
 from explorer.errors import MethodError
 from explorer.lessons.checks import number
 from explorer.networks import Network
-from explorer.networks.trained import Trained
-from explorer.pooling import POOLINGS
+from explorer.poolings import POOLINGS
+from explorer.poolings.learned import Trained
+from explorer.questions.comparison import entropy, positions_carrying
 
 # The temperature, as a multiple of the usual one; a learned query's usual one is 1, for it was learned with it.
 TEMPERATURES = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -75,7 +75,7 @@ def attention_and_adaptive(analysis: Analysis, teacher: Network | None = None, t
         ParameterError: a temperature outside that range.
         MethodError: nothing can be taken apart, or the teacher's poolings are for other feature maps.
     """
-    analysis.must_take_apart()
+    analysis.require_evidence()
     number(temperature, TEMPERATURES[0], TEMPERATURES[-1], "temperature")
     teacher = teacher or analysis.network
     if teacher is not analysis.network and not teaches(teacher, analysis.network):

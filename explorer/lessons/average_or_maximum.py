@@ -18,9 +18,10 @@ from explorer.images import digest
 from explorer.lessons.checks import number, whole
 from explorer.lessons.scenes import COUNTS, SMALLEST_SCALE, cut_out, ground_of, largest_scale, object_box, scene_of
 from explorer.networks import Network
-from explorer.pooling import POOLINGS
+from explorer.poolings import POOLINGS
+from explorer.progress import Progress, Stop
+from explorer.questions.edited_photo import BATCH
 from explorer.render import Box
-from explorer.why.edits import BATCH, Progress, Stop
 
 STEPS = 10
 MOST_STEPS = 48
@@ -224,7 +225,7 @@ class _Parts:
     """What a setting comes to on a photo: its ground, the piece that is pasted, and a key that tells it from others."""
 
     def __init__(self, analysis: Analysis, setting: Setting) -> None:
-        analysis.must_take_apart()
+        analysis.require_evidence()
         largest_scale(setting.count)
         analysis.network.check_class(setting.class_index)
         self.network = analysis.network

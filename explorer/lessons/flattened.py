@@ -41,7 +41,7 @@ def flatten_head(outcome: Outcome, classes: Sequence[int]) -> FlattenHead:
 
     Raises ParameterError when there is no such class, MethodError where the answer cannot be taken apart.
     """
-    outcome.analysis.must_take_apart()
+    outcome.analysis.require_evidence()
     parts = outcome.evidences(classes)
     weights = outcome.weights.flatten(1)
     linear = nn.utils.skip_init(nn.Linear, weights.numel(), len(parts))

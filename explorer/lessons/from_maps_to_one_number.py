@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from explorer.analysis import Outcome
-from explorer.channels import table
 from explorer.lessons.checks import whole
+from explorer.questions import channel_table as table
 
 
 class Stage(NamedTuple):
@@ -121,7 +121,7 @@ def from_maps_to_one_number(outcome: Outcome, class_index: int, channel: int | N
         ParameterError: no such class or channel.
         MethodError: the answer cannot be taken apart.
     """
-    outcome.analysis.must_take_apart()
+    outcome.analysis.require_evidence()
     rows = table.channel_table(outcome, class_index)
     if channel is None:
         channel = int(rows.order()[0])

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from explorer.analysis import Analysis
-from explorer.channels.table import array
 from explorer.lessons.checks import one_of, whole
+from explorer.questions.channel_table import array
 
 KINDS = MappingProxyType({
     "max": "the largest value in each window",

@@ -86,7 +86,7 @@ def lost_place(
         MethodError: the answer cannot be taken apart, or a head does not take these feature maps.
     """
     analysis = outcome.analysis
-    analysis.must_take_apart()
+    analysis.require_evidence()
     whole(seed, 0, LARGEST_SEED, "seed")
     before = outcome.evidence(class_index).cells
     order = torch.randperm(before.numel(), generator=torch.Generator().manual_seed(seed))

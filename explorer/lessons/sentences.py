@@ -18,7 +18,7 @@ from safetensors.numpy import load
 
 from explorer.errors import NetworkError
 from explorer.lessons.tokens import Sentence
-from explorer.networks.bundled import ASSETS
+from explorer.networks.loading.bundled import ASSETS
 
 CARD, VECTORS = "sentences.json", "sentences.safetensors"
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from explorer.errors import ParameterError
-from explorer.pooling import Pooling, pooling_of
+from explorer.poolings import Pooling, pooling_of
 
 CLAMPING = frozenset({"gem"})
 _NOTHING = 1e-9  # of the longest token vector: a pooled vector that is shorter is what rounding left of zero

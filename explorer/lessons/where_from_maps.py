@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from explorer.analysis import Analysis, Outcome
 from explorer.lessons.checks import number
-from explorer.localisation import Located, locate
-from explorer.why.edits import pixels_of
+from explorer.questions.edited_photo import pixels_of
+from explorer.questions.localisation import Located, locate
 
 THRESHOLD = 0.2  # of the CAM paper
 LEAST, MOST = 0.01, 1.0
@@ -72,7 +72,7 @@ def where_from_maps(outcome: Outcome, class_index: int, threshold: float = THRES
         ParameterError: no such class, or a threshold outside its range.
         MethodError: the answer cannot be taken apart.
     """
-    outcome.analysis.must_take_apart()
+    outcome.analysis.require_evidence()
     threshold = number(threshold, LEAST, MOST, "threshold")
     framing, cells = outcome.analysis.framing, outcome.evidence(class_index).cells
     return WhereFromMaps(

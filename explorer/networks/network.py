@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from explorer.errors import MethodError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks.calibration import Calibration
+from explorer.networks.cutting.splitting import NoGlobalPooling, split_at_global_pool
 from explorer.networks.cutting.taps import own_copy
 from explorer.networks.head import head_kind
 from explorer.networks.layers import Layers
@@ -24,9 +25,8 @@ from explorer.networks.probing import (
     names_for,
     without_activation,
 )
-from explorer.networks.splitting import NoGlobalPooling, split_at_global_pool
-from explorer.networks.trained import Trained
-from explorer.pooling import POOLINGS, Pooling
+from explorer.poolings import POOLINGS, Pooling
+from explorer.poolings.learned import Trained
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
 

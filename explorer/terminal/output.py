@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from explorer.errors import ExplorerError
-from explorer.table import printable
+from explorer.terminal.table import printable
 
 
 def write(files: dict[str, bytes], sources: dict[str, Path], folder: Path) -> list[Path]:

@@ -8,11 +8,11 @@ from typing import Any
 import streamlit as st
 
 from explorer.analysis import Outcome
-from explorer.export import arrays_npz, overlay_png
-from explorer.recipe import record_json
-from explorer.report import report_html
-from explorer.svg import overlay_svg
-from explorer.ui.state import Session
+from explorer.export.files import arrays_npz, overlay_png
+from explorer.export.recipe import record_json
+from explorer.export.report import report_html
+from explorer.export.svg import overlay_svg
+from explorer.ui.session.session import Session
 
 
 def in_step(

@@ -11,16 +11,16 @@ from explorer.errors import ExplorerError, FramingError
 from explorer.framing import FRAMINGS
 from explorer.images import MAX_BYTES
 from explorer.networks import BUNDLED, Network
-from explorer.soundness import trouble
-from explorer.ui.board import Node, board, el, picture
-from explorer.ui.cache import analysis_of, send_without_delay
+from explorer.questions.soundness import trouble
+from explorer.ui.components.board import Node, board, el, picture
+from explorer.ui.components.library import put_library
+from explorer.ui.components.viewer import put_photo
 from explorer.ui.controls import class_search, in_step
-from explorer.ui.library import put_library
-from explorer.ui.link import STAGES, sizes_of
-from explorer.ui.networks import card, layers_in_words, network_in_use, second_network
-from explorer.ui.picker import ask_for_network, fetching, network_buttons
-from explorer.ui.state import EXAMPLES, Session, example_photo, session, write_url
-from explorer.ui.viewer import put_photo
+from explorer.ui.networks.picker import ask_for_network, fetching, network_buttons
+from explorer.ui.networks.session_network import card, layers_in_words, network_in_use, second_network
+from explorer.ui.session.cache import analysis_of, send_without_delay
+from explorer.ui.session.link import STAGES, sizes_of
+from explorer.ui.session.session import EXAMPLES, Session, example_photo, session, write_url
 from explorer.wording import percent
 
 PAGES = {

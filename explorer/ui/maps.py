@@ -10,12 +10,12 @@ from torch import Tensor
 from explorer import CAM_METHODS, Analysis
 from explorer.analysis import Outcome
 from explorer.analysis.outcome import NO_POOLING
-from explorer.channels import channel_table, plain_channel_table
-from explorer.comparison import entropy, looks, positions_carrying
-from explorer.pooling import parse_pooling
-from explorer.ui.link import written
-from explorer.ui.viewer import Map
-from explorer.voting import winners
+from explorer.poolings import parse_pooling
+from explorer.questions.channel_table import channel_table, plain_channel_table
+from explorer.questions.comparison import entropy, looks, positions_carrying
+from explorer.questions.votes import winners
+from explorer.ui.components.viewer import Map
+from explorer.ui.session.link import written
 from explorer.wording import carriers_sentence, exactness, percent, plain, said_of_class, signed
 
 SILENT_SENTENCE = "all evidence for this class is negative"
@@ -31,7 +31,7 @@ def under(analysis: Analysis, spelling: str) -> Outcome:
 
     Where the network does not offer that pooling, or none at all, what it says by itself.
     """
-    if not analysis.takes_apart:
+    if not analysis.has_evidence:
         return analysis.under()
     key, parameters = parse_pooling(spelling)
     return analysis.under(key, **parameters) if key in analysis.network.poolings else analysis.under()
@@ -39,7 +39,7 @@ def under(analysis: Analysis, spelling: str) -> Outcome:
 
 def spelt(outcome: Outcome) -> str:
     """The outcome's pooling as choices and links spell it; "none" where the answer cannot be taken apart."""
-    if not outcome.analysis.takes_apart:
+    if not outcome.analysis.has_evidence:
         return NO_POOLING
     return written(outcome.pooling, outcome.parameters, outcome.analysis.network.poolings)
 
@@ -196,7 +196,7 @@ def channel_map(outcome: Outcome, class_index: int, channel: int, says: str = ""
     """Where a channel responds, in units of its activation, on one scale for all channels."""
     analysis = outcome.analysis
     values = analysis.feature_maps[channel].numpy()
-    if analysis.takes_apart:
+    if analysis.has_evidence:
         paid = float(channel_table(outcome, class_index).contribution[channel])
         line = f"pays {signed(paid)} logits for {analysis.network.class_names[class_index]}"
     else:

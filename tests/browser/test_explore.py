@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from explorer import analyse
-from explorer.ui.state import EXAMPLES
+from explorer.ui.session.session import EXAMPLES
 from explorer.wording import percent, plain
 from tests.browser.canvas import canvas, drawn
 from tests.browser.conftest import SlowWire

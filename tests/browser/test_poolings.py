@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from explorer import POOLINGS, analyse
-from explorer.pooling import parse_pooling
+from explorer.poolings import parse_pooling
 from explorer.wording import percent, plain, signed
 from tests.browser.conftest import SlowWire
 from tests.browser.painting import painted

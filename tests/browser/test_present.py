@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from explorer import analyse
-from explorer.ui.state import EXAMPLES
+from explorer.ui.session.session import EXAMPLES
 from explorer.wording import percent
 
 PAGES = {"/": "What does it say, and why?", "/Feature_maps": "Which channels pay for missile?",

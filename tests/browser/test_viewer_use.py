@@ -1,4 +1,4 @@
-"""The viewer in use: what stays in the browser, what Python hears, what the link keeps, and all of it by keyboard."""
+"""The viewer in use: what stays in the browser, what reaches Python, what the link keeps, and all of it by keyboard."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_nothing_moves_when_something_is_pointed_at(visit, network, examples):
         assert places() == before, path
 
 
-# What Python hears.
+# What reaches Python.
 
 
 def test_a_click_shows_the_sum_of_the_position_and_another_lets_go_of_it(astronaut):

@@ -7,8 +7,8 @@ import re
 from playwright.sync_api import expect
 
 from explorer import analyse
-from explorer.why.contrast import contrast
-from explorer.why.minimal import smallest_flip
+from explorer.questions.contrast import contrast
+from explorer.questions.flip import smallest_flip
 from explorer.wording import signed
 
 HELMET, BOBSLED, KART = 560, 450, 573

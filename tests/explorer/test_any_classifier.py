@@ -15,16 +15,18 @@ import torch
 from PIL import Image
 from torch import nn
 
-from explorer import POOLINGS, __main__, analyse, export
-from explorer.comparison import path
+from explorer import POOLINGS, __main__, analyse
 from explorer.errors import ParameterError
+from explorer.export import files as export
+from explorer.export.recipe import recipe, recipe_json, record_json, repeat
+from explorer.export.recipe_reader import RecipeError, read_recipe
+from explorer.export.report import report_html
+from explorer.export.svg import overlay_svg
 from explorer.framing import Preprocessing
-from explorer.pooling import Pooling
-from explorer.recipe import RecipeError, read_recipe, recipe, recipe_json, record_json, repeat
-from explorer.report import report_html
-from explorer.svg import overlay_svg
-from explorer.table import account, describe, table
-from explorer.voting import winners
+from explorer.poolings import Pooling
+from explorer.questions.comparison import path
+from explorer.questions.votes import winners
+from explorer.terminal.table import account, describe, table
 from tests.explorer.layered import FLATTENS, network, photo
 from tests.explorer.tiny import analysis_of, linear, random_maps
 
@@ -149,8 +151,8 @@ def test_its_evidence_is_the_averages_and_the_maximums_by_hand(special):
 
 
 def test_its_recipe_names_it_and_is_repeated(special, monkeypatch):
-    monkeypatch.setattr("explorer.recipe.making.parse_pooling", lambda text: (text, {}))
-    monkeypatch.setattr("explorer.recipe.reading.parse_pooling", lambda text: (text, {}))
+    monkeypatch.setattr("explorer.export.recipe.parse_pooling", lambda text: (text, {}))
+    monkeypatch.setattr("explorer.export.recipe_reader.parse_pooling", lambda text: (text, {}))
     outcome = analyse(special, photo()).under()
     written = read_recipe(recipe_json(recipe(outcome, 1)))
     assert written["pooling"] == "catavgmax"
@@ -181,7 +183,7 @@ def test_the_arrays_hold_grad_cam_and_no_parts(pooled, layer):
         arrays = dict(file)
     assert set(arrays) == {"feature_maps", "logits", "cells", "rectangles", "seen", "class_index", "photo_size",
                            "input_shape"}
-    gradient = outcome.tail.gradient(2).double().numpy()
+    gradient = outcome.cam_context.gradient(2).double().numpy()
     expected = np.einsum("k,kij->ij", gradient.mean((1, 2)), arrays["feature_maps"].astype(np.float64))
     np.testing.assert_allclose(arrays["cells"], expected, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(arrays["logits"], outcome.analysis.network(outcome.analysis.input)[0].numpy(), rtol=1e-5)
@@ -197,7 +199,7 @@ def test_the_record_says_why_there_is_no_evidence(pooled, layer):
     assert record["network"]["head"] == ("affine" if pooled else "none")
     shown = record["class"]
     assert [shown[name] for name in ("baseline", "evidence", "residual", "exact", "cells")] == [None] * 5
-    assert shown["why_not"] == outcome.analysis.why_not
+    assert shown["why_not"] == outcome.analysis.no_evidence_reason
     assert shown["cam"]["method"] == "grad_cam"
     np.testing.assert_allclose(shown["cam"]["cells"], outcome.cam("grad_cam", 1).numpy(), rtol=1e-6)
     assert shown["probability"] == pytest.approx(sigmoid(shown["logit"]), rel=1e-6)
@@ -230,7 +232,7 @@ def test_the_drawing_has_a_rectangle_a_position_and_says_why(pooled, layer):
     assert len(boxes) == outcome.analysis.feature_maps[0].numel()
     words = [each.text for each in tree.iter(f"{space}text")]
     assert any(text.startswith("<b>cow</b>, Grad-CAM, ") for text in words)
-    assert any(outcome.analysis.why_not[:20] in text for text in words)
+    assert any(outcome.analysis.no_evidence_reason[:20] in text for text in words)
     assert not any("logits" in text for text in words)
     assert "logits" not in boxes[0].find(f"{space}title").text
 
@@ -240,7 +242,8 @@ def test_the_report_shows_grad_cam_and_the_sentence(pooled, layer):
     outcome = plain(pooled, layer, activation="sigmoid")
     first, second = outcome.top(2)
     text = report_html(outcome, first.class_index, classes=[0, 2], poolings=["gap", "gmp"])
-    for words in ("Grad-CAM", outcome.analysis.why_not, "by sigmoid: each class is asked by itself", "Next: ",
+    for words in ("Grad-CAM",
+                  outcome.analysis.no_evidence_reason, "by sigmoid: each class is asked by itself", "Next: ",
                   "The channels that respond most"):
         assert words in html.unescape(text)
     for words in ("Votes", "= baseline", "exact, residual", "Runner-up", "<b>cow"):
@@ -259,7 +262,7 @@ def test_a_recipe_is_repeated_to_the_same_numbers(pooled, layer):
     assert (written["layer"], written["pooling"], written["numbers"]["baseline"]) == (layer, None, None)
     again = repeat(written, network(pooled), photo())
     assert max(again.differences) == 0
-    assert again.outcome.analysis.why_not == outcome.analysis.why_not
+    assert again.outcome.analysis.no_evidence_reason == outcome.analysis.no_evidence_reason
     written["numbers"]["cells"][0][0] += 0.25
     assert repeat(written, network(pooled), photo()).differences.cells == pytest.approx(0.25, rel=1e-4)
 
@@ -336,8 +339,8 @@ def test_the_account_at_a_layer_names_it():
     assert "maps of one 4 x 12 x 12" in describe(outcome, "photo.png")[1]
     first, second = account(outcome, 2, calibrated=True)
     assert first.startswith("<b>cow</b> (2): probability ")
-    assert second == f"logit {float(outcome.logits[2]):.2f}; drawn is Grad-CAM. {outcome.analysis.why_not}".replace(
-        "logit -", "logit −")
+    logit = f"logit {float(outcome.logits[2]):.2f}".replace("-", "−")
+    assert second == f"{logit}; drawn is Grad-CAM. {outcome.analysis.no_evidence_reason}"
 
 
 @pytest.mark.parametrize("count", range(1, 10))

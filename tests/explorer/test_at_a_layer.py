@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from explorer import analyse
-from explorer.channels import channel_card, channel_table, plain_channel_card, plain_channel_table
-from explorer.comparison import largest_differences, looks, path
 from explorer.errors import ExplorerError, MethodError, ParameterError
-from explorer.soundness import trouble
-from explorer.voting import votes_average_to_logit, winners
+from explorer.questions.channel_card import channel_card, plain_channel_card
+from explorer.questions.channel_table import channel_table, plain_channel_table
+from explorer.questions.comparison import largest_differences, looks, path
+from explorer.questions.soundness import trouble
+from explorer.questions.votes import votes_average_to_logit, winners
 from tests.explorer.layered import FLATTENS, network, photo
 
 AT_ONE = ("Evidence is exact only where the network pools: at its final feature maps; one is looked at by gradients.")
@@ -65,7 +66,7 @@ def test_its_maps_are_the_layers(case):
 def test_what_needs_the_pooling_is_refused_with_the_reason(case):
     analysis, reason = looked_at(case), CASES[case][2]
     outcome = analysis.under()
-    assert (analysis.takes_apart, analysis.why_not) == (False, reason)
+    assert (analysis.has_evidence, analysis.no_evidence_reason) == (False, reason)
     assert (outcome.label, outcome.name) == ("native", "GAP" if CASES[case][0] else "no pooling")
     assert outcome.under_each_pooling() == [outcome]
     assert analysis.under() is outcome
@@ -86,7 +87,7 @@ def test_what_needs_the_pooling_is_refused_with_the_reason(case):
 
 def test_a_pooled_network_without_a_layer_is_taken_apart_as_ever():
     analysis = analyse(network(), photo())
-    assert (analysis.takes_apart, analysis.why_not, analysis.layer) == (True, "", None)
+    assert (analysis.has_evidence, analysis.no_evidence_reason, analysis.layer) == (True, "", None)
     assert analysis.under("gmp").label == "what-if"
     assert len(analysis.under().under_each_pooling()) == 8
 
@@ -120,10 +121,10 @@ def along(analysis, key, index, at, step):
 @pytest.mark.parametrize("case", CASES)
 def test_the_gradient_is_what_the_logit_does_when_one_number_moves(case):
     analysis, key = looked_at(case), CASES[case][3]
-    tail, (channels, rows, columns) = analysis.under().tail, analysis.feature_maps.shape
+    context, (channels, rows, columns) = analysis.under().cam_context, analysis.feature_maps.shape
     rng = np.random.default_rng(1)
     for index in range(4):
-        gradient = tail.gradient(index)
+        gradient = context.gradient(index)
         assert gradient.shape == analysis.feature_maps.shape
         for _ in range(6):
             at = (int(rng.integers(channels)), int(rng.integers(rows)), int(rng.integers(columns)))
@@ -144,7 +145,7 @@ def test_the_last_layer_of_a_pooled_network_gives_the_maps_that_its_pooling_and_
 
 def test_layer_cams_and_grad_cams_sum_is_loops_over_gradients():
     analysis = looked_at("flattened, at one")
-    gradient, maps = analysis.under().tail.gradient(2).tolist(), analysis.feature_maps.tolist()
+    gradient, maps = analysis.under().cam_context.gradient(2).tolist(), analysis.feature_maps.tolist()
     hires, layer, grad = np.zeros((12, 12)), np.zeros((12, 12)), np.zeros((12, 12))
     for k in range(4):
         mean = sum(sum(row) for row in gradient[k]) / 144
@@ -186,7 +187,7 @@ def test_maps_that_the_answer_does_not_depend_on_have_a_gradient_of_zero():
     analysis = looked_at("flattened, at one")
     layers = analysis.network.layers
     layers.answer = lambda x, key, maps: layers.steps(x)
-    assert analysis.under().tail.gradient(1).tolist() == torch.zeros(4, 12, 12).tolist()
+    assert analysis.under().cam_context.gradient(1).tolist() == torch.zeros(4, 12, 12).tolist()
     layers.answer = lambda x, key, maps: layers.steps(x) + 0 * maps.detach().sum().requires_grad_()
     assert looked_at("flattened").cam("grad_cam", 0).shape == (4, 4)
 

@@ -104,7 +104,7 @@ def test_torchcams_own_grad_cam_plus_plus_lacks_its_denominator_and_is_no_oracle
     analysis = analyses["cat"]
     with torchcam.methods.GradCAMpp(original, LAYER) as oracle:
         found = oracle(285, original(analysis.input), normalized=False)[0][0].detach()
-    cubes = analysis.under().tail.gradient(285).relu().pow(3).sum((1, 2))
+    cubes = analysis.under().cam_context.gradient(285).relu().pow(3).sum((1, 2))
     undivided = torch.einsum("k,kij->ij", cubes, analysis.feature_maps)
     assert correlation(found, undivided) >= 0.99999
     assert correlation(found, analysis.cam("grad_cam_plus_plus", 285)) < 0.98

@@ -15,9 +15,9 @@ from torchvision.models import get_model_weights
 
 from explorer.errors import NetworkError, ParameterError
 from explorer.framing import frame
-from explorer.networks.bundled import imagenet_class_names
-from explorer.networks.known.blueprints import Unfilled, build, describe, new_module
-from explorer.networks.known.catalogue import (
+from explorer.networks.loading.blueprints import Unfilled, build, describe, new_module
+from explorer.networks.loading.bundled import imagenet_class_names
+from explorer.networks.loading.known_networks import (
     FAMILIAR,
     Known,
     identify,

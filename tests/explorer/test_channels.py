@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from explorer import POOLINGS, analyse
-from explorer.channels import KINDS, RANKINGS, ChannelTable, channel_card, channel_table
 from explorer.errors import ParameterError
+from explorer.questions.channel_card import channel_card
+from explorer.questions.channel_table import KINDS, RANKINGS, ChannelTable, channel_table
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import analysis_of, heads, linear, random_maps
 

@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from explorer.errors import NetworkError
-from explorer.networks.files.checkpoint import candidates, read_checkpoint
+from explorer.networks.loading.checkpoint import candidates, read_checkpoint
 
 
 def saved(value: object, **how: object) -> bytes:
@@ -215,7 +215,7 @@ def test_many_tensors_on_one_storage_cannot_claim_it_a_thousand_times():
 
 _BOUNDED = """
 import resource, sys
-from explorer.networks.files.checkpoint import read_checkpoint
+from explorer.networks.loading.checkpoint import read_checkpoint
 from explorer.errors import NetworkError
 import torch
 def memory():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.errors import NetworkError
-from explorer.networks.files.class_names import read_class_names
+from explorer.networks.loading.class_names import read_class_names
 
 PETS = ("tabby cat", "dog", "7 up")
 

@@ -12,16 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer import POOLINGS, analyse
-from explorer.comparison import (
-    entropy,
-    largest_differences,
-    looks,
-    path,
-    positions_carrying,
-)
 from explorer.errors import ParameterError
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
+from explorer.questions.comparison import entropy, largest_differences, looks, path, positions_carrying
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import analysis_of, heads, linear, random_maps
 

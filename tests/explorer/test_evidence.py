@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 from torch import nn
 
 from explorer import POOLINGS, analyse, read_image
-from explorer.evidence import take_apart
+from explorer.evidence import decompose
 from explorer.framing import FRAMINGS
 from explorer.networks.head import head_kind, hold
 from tests.explorer import second_derivations as again
@@ -153,7 +153,7 @@ def random_maps(channels=5, rows=3, columns=4, seed=2):
 def evidence_of(maps, pooling, head, classes, **parameters):
     pooled = POOLINGS[pooling].value(maps, **parameters)
     kept = POOLINGS[pooling].weights(maps, **parameters) * maps
-    return take_apart(kept, pooled, head(pooled[None])[0], head, classes, POOLINGS[pooling].exact)
+    return decompose(kept, pooled, head(pooled[None])[0], head, classes, POOLINGS[pooling].exact)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -372,7 +372,7 @@ def test_a_head_that_normalises_first_and_is_not_affine_adds_up_too(size):
     maps = torch.randn(96, 3, 4, generator=torch.Generator().manual_seed(4)) * size
     pooled = maps.mean((1, 2))
     logits = head(pooled[None])[0]
-    for found in take_apart(maps / 12, pooled, logits, head, list(range(7)), True):
+    for found in decompose(maps / 12, pooled, logits, head, list(range(7)), True):
         assert not found.exact
         assert abs(found.residual) <= 3e-3
         left = float(logits[found.class_index]) - found.baseline - float(found.cells.double().sum())

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from explorer import POOLINGS, analyse, export
+from explorer import POOLINGS, analyse
+from explorer.export import files as export
 from explorer.framing import Preprocessing
 from explorer.networks import Network
 

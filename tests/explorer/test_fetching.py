@@ -23,10 +23,16 @@ from safetensors.torch import save
 from torchvision.models import get_model_weights
 
 from explorer.errors import NetworkError, StoppedError
-from explorer.networks.known import fetching
-from explorer.networks.known.catalogue import torchvision_names
-from explorer.networks.known.fetching import NoConnectionError, NoSuchFileError, download, fetch_address, fetch_from_hub
-from explorer.networks.known.pretrained import cached_names, pretrained
+from explorer.networks.loading import fetching
+from explorer.networks.loading.fetching import (
+    NoConnectionError,
+    NoSuchFileError,
+    download,
+    fetch_address,
+    fetch_from_hub,
+)
+from explorer.networks.loading.known_networks import torchvision_names
+from explorer.networks.loading.pretrained import cached_names, pretrained
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BODY = bytes(range(256)) * 4000  # 1 MB: several chunks

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from explorer import analyse, load_network
 from explorer.errors import NetworkError
-from explorer.networks import BUNDLED, Network, bundled
-from explorer.networks.bundled import TITLES
+from explorer.networks import BUNDLED, Network
+from explorer.networks.loading import bundled
+from explorer.networks.loading.bundled import TITLES
 from tests.test_assets import ASSETS
 
 NAMES = ("gap", "gmp", "gem", "learned_attention", "gated")

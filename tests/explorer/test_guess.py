@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from explorer.networks.files.guess import best_candidate, classes_in, mismatch, nearest_architectures
+from explorer.networks.loading.guess_architecture import best_candidate, classes_in, mismatch, nearest_architectures
 
 NAMES = ("resnet34", "vgg11", "resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5", "resnet50")
 

@@ -19,7 +19,7 @@ from torch import nn
 from explorer import analyse, read_image
 from explorer.framing import FRAMINGS, Preprocessing
 from explorer.networks import Network
-from explorer.pooling import POOLINGS
+from explorer.poolings import POOLINGS
 
 LANDSCAPE, PORTRAIT, SQUARE = (1920, 1080), (1080, 1920), (1080, 1080)
 STORED = {  # what a camera stores so that it is upright after turning: the inverse of what EXIF's number says

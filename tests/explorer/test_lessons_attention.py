@@ -12,7 +12,7 @@ from torch import nn
 
 from explorer.errors import MethodError, ParameterError
 from explorer.lessons.attention import TEMPERATURES, attention_and_adaptive, teaches
-from explorer.networks.trained import Trained, gated, learned_attention
+from explorer.poolings.learned import Trained, gated, learned_attention
 from tests.explorer.tiny import analysis_of, linear, random_maps
 
 QUERY = torch.tensor([0.4, -0.2, 0.1, 0.0, 0.3])

@@ -16,10 +16,10 @@ from explorer.errors import FramingError, MethodError, ParameterError, StoppedEr
 from explorer.framing import Preprocessing
 from explorer.lessons.average_or_maximum import Setting, average_or_maximum, growing, repeated, usual_side
 from explorer.lessons.scenes import COUNTS, GROUNDS, cut_out, ground_of, largest_scale, object_box, scene_of
-from explorer.localisation import locate
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
-from explorer.networks.trained import Trained
+from explorer.poolings.learned import Trained
+from explorer.questions.localisation import locate
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import linear, with_backbone
 

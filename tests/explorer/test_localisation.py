@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from explorer import analyse
 from explorer.errors import ParameterError
 from explorer.framing import Framing
-from explorer.localisation import locate
+from explorer.questions.localisation import locate
 
 NAN, INF = float("nan"), float("inf")
 

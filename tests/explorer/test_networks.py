@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from explorer import CAM_METHODS, POOLINGS, analyse, load_network
 from explorer.errors import NetworkError, ParameterError
 from explorer.framing import FRAMINGS
-from explorer.networks import bundled
 from explorer.networks.calibration import Calibration, fit_multiplier
+from explorer.networks.loading import bundled
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)

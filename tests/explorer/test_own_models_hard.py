@@ -14,7 +14,7 @@ from torch.nn import functional
 from explorer.errors import NetworkError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
-from explorer.networks.splitting import split_at_global_pool
+from explorer.networks.cutting.splitting import split_at_global_pool
 from tests.explorer.own_models import (
     CHANNELS,
     CLASSES,

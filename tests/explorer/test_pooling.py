@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hypothesis_numpy
 
 from explorer import POOLINGS
 from explorer.errors import ExplorerError, ParameterError
-from explorer.pooling import pooling_of
+from explorer.poolings import pooling_of
 from tests.explorer import second_derivations as again
 
 # Each parameter at both ends of its range, at its default and in between.

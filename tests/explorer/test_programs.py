@@ -17,8 +17,8 @@ from torch import fx, nn
 from torch.nn import functional
 
 from explorer.errors import NetworkError
-from explorer.networks.files.operations import ALLOWED
-from explorer.networks.files.programs import Program, program_kind, read_program
+from explorer.networks.loading.operations import ALLOWED
+from explorer.networks.loading.programs import Program, program_kind, read_program
 
 
 def scripted(module: nn.Module) -> bytes:

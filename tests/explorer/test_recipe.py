@@ -17,8 +17,9 @@ from torch import nn
 
 from explorer import POOLINGS, ExplorerError, analyse, load_network, read_image
 from explorer.errors import ParameterError
-from explorer.pooling import parse_pooling
-from explorer.recipe import MAX_BYTES, RecipeError, read_recipe, recipe, recipe_json, record_json, repeat
+from explorer.export.recipe import recipe, recipe_json, record_json, repeat
+from explorer.export.recipe_reader import MAX_BYTES, RecipeError, read_recipe
+from explorer.poolings import parse_pooling
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROCKET = REPOSITORY / "assets" / "examples" / "rocket.jpg"
@@ -140,7 +141,8 @@ def test_a_pooling_is_written_short_and_read_back_to_the_last_digit(value):
 def test_another_process_repeats_a_recipe_from_its_file(written, tmp_path):
     (tmp_path / "recipe.json").write_text(recipe_json(written))
     script = (
-        "import sys; from explorer import load_network, read_image; from explorer.recipe import read_recipe, repeat\n"
+        "import sys; from explorer import load_network, read_image\n"
+         "from explorer.export.recipe import repeat; from explorer.export.recipe_reader import read_recipe\n"
         "recipe = read_recipe(sys.argv[1])\n"
         "print(*repeat(recipe, load_network(recipe['network']['name']), read_image(sys.argv[2])).differences)"
     )

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 from explorer.networks.cutting.recognition import Recognised, recognise
-from explorer.networks.cutting.special import CATAVGMAX, CATMAXAVG
+from explorer.poolings.native import CATAVGMAX, CATMAXAVG
 
 PLACES = (2, 3)
 

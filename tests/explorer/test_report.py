@@ -17,8 +17,9 @@ from PIL import Image
 from torch import nn
 
 from explorer import POOLINGS, ExplorerError, analyse
-from explorer.recipe import read_recipe, repeat
-from explorer.report import POLICY, report_html
+from explorer.export.recipe import repeat
+from explorer.export.recipe_reader import read_recipe
+from explorer.export.report import POLICY, report_html
 
 ASTRONAUT_TOP = ["football helmet", "bobsled", "go-kart"]
 HELMET, RETRIEVER = 560, 207

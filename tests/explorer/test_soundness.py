@@ -11,7 +11,7 @@ from torch import nn
 
 from explorer import POOLINGS, analyse
 from explorer.analysis import Analysis
-from explorer.soundness import trouble
+from explorer.questions.soundness import trouble
 from tests.explorer.test_analysis import patches
 from tests.explorer.tiny import analysis_of, heads, linear, random_maps, with_backbone
 

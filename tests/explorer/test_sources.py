@@ -15,7 +15,7 @@ from torch import nn
 from explorer import analyse, load_network
 from explorer.errors import NetworkError, ParameterError
 from explorer.framing import Preprocessing
-from explorer.networks.sources import ArchitectureError, load_file
+from explorer.networks.loading.load import ArchitectureError, load_file
 
 FLOWERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 

@@ -17,7 +17,7 @@ from explorer import analyse
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
-from explorer.networks.splitting import NoGlobalPooling, split_at_global_pool
+from explorer.networks.cutting.splitting import NoGlobalPooling, split_at_global_pool
 from tests.explorer.own_models import (
     CHANNELS,
     OWN,

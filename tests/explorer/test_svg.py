@@ -16,8 +16,8 @@ from PIL import Image
 from torch import nn
 
 from explorer import ExplorerError, analyse
+from explorer.export.svg import fitting, overlay_svg
 from explorer.markup import Markup, clean, tag
-from explorer.svg import fitting, overlay_svg
 
 MISSILE = 657
 SVG = "{http://www.w3.org/2000/svg}"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from explorer.networks.cutting.tail import chain_of
+from explorer.networks.cutting.head_chain import chain_of
 from explorer.networks.head import head_kind, hold
 from tests.explorer.own_models import CHANNELS, CLASSES, Does, Small, apart, inputs, network_of, seeded, worst
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from explorer import analyse
-from explorer.networks.cutting.special import attention_pool
-from explorer.networks.cutting.trained_attention import AttentionValues, heads_of, is_attention_pool, projection
+from explorer.networks.cutting.attention_pooling import AttentionValues, heads_of, is_attention_pool, projection
+from explorer.poolings.native import attention_pool
 from tests.explorer.own_models import CHANNELS, CLASSES, Does, Small, apart, inputs, network_of, seeded, worst
 
 PHOTO = Image.effect_noise((90, 110), 90).convert("RGB")

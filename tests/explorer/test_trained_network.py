@@ -13,25 +13,26 @@ from PIL import Image
 from torch import Tensor, nn
 
 from explorer import POOLINGS, analyse
-from explorer.channels import channel_card
-from explorer.comparison import path
 from explorer.errors import MethodError, ParameterError
-from explorer.export import is_calibrated, label, numbers, trained_in_words
+from explorer.export.files import is_calibrated, label, numbers, trained_in_words
+from explorer.export.recipe import recipe, recipe_json, repeat
+from explorer.export.recipe_reader import read_recipe
+from explorer.export.report import report_html
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
-from explorer.networks.trained import Trained, gated, learned_attention
-from explorer.pooling import parse_pooling
-from explorer.recipe import read_recipe, recipe, recipe_json, repeat
-from explorer.report import report_html
-from explorer.soundness import trouble
-from explorer.table import account, table
-from explorer.voting import votes_average_to_logit, winners
-from explorer.why.contrast import contrast
-from explorer.why.probe import ignoring, probe
-from explorer.why.randomisation import randomised
-from explorer.why.redrawing import drawn_anew, part_of
-from explorer.why.stability import stability
-from explorer.why.summary import as_text, summary
+from explorer.poolings import parse_pooling
+from explorer.poolings.learned import Trained, gated, learned_attention
+from explorer.questions.channel_card import channel_card
+from explorer.questions.comparison import path
+from explorer.questions.contrast import contrast
+from explorer.questions.probe import ignoring, probe
+from explorer.questions.randomisation import randomised
+from explorer.questions.redrawn_weights import drawn_anew, part_of
+from explorer.questions.soundness import trouble
+from explorer.questions.stability import stability
+from explorer.questions.votes import votes_average_to_logit, winners
+from explorer.sections.summary import as_text, summary
+from explorer.terminal.table import account, table
 from tests.explorer.tiny import analysis_of
 
 P = 2.3725  # that GeM "learned"
@@ -217,7 +218,7 @@ def test_a_contrast_is_of_the_two_rows_of_its_own_head(network, analysis, maps, 
 def test_cams_under_each_are_of_its_own_gradient(network, analysis, maps, key):
     gradient = gradient_by_hand(network, key, doubles(maps), 3)
     outcome = analysis.under(key)
-    np.testing.assert_allclose(outcome.tail.gradient(3), gradient, atol=1e-4)
+    np.testing.assert_allclose(outcome.cam_context.gradient(3), gradient, atol=1e-4)
     np.testing.assert_allclose(outcome.cam("hires_cam", 3), (gradient * doubles(maps)).sum(0), atol=1e-3)
     by_channel = gradient.mean((1, 2))
     np.testing.assert_allclose(outcome.cam("grad_cam", 3), np.einsum("k,kij->ij", by_channel, doubles(maps)), atol=1e-3)
@@ -227,7 +228,7 @@ def test_cams_under_each_are_of_its_own_gradient(network, analysis, maps, key):
 
 def test_answers_to_other_inputs_are_its_own_heads(network):
     analysis = analyse(network, photo())
-    tail, inputs = analysis.under("gmp").tail, torch.cat([analysis.input, -analysis.input])
+    tail, inputs = analysis.under("gmp").cam_context, torch.cat([analysis.input, -analysis.input])
     for x, answer in zip(inputs, tail.answers(inputs), strict=True):
         pooled = pooled_by_hand("gmp", doubles(network.backbone(x[None])[0]))
         np.testing.assert_allclose(answer.detach(), logits_by_hand(network.trained["gmp"].head, pooled), atol=1e-5)

@@ -16,8 +16,8 @@ from tiny import random_maps
 
 from explorer.errors import NetworkError, ParameterError
 from explorer.heads.files import HEADS
-from explorer.networks.trained import KEYS, gated, learned_attention, pooling_with, read_trained, trained_poolings
-from explorer.pooling import POOLINGS
+from explorer.poolings import POOLINGS
+from explorer.poolings.learned import KEYS, gated, learned_attention, pooling_with, read_trained, trained_poolings
 
 QUERY = torch.tensor([0.7, -1.2, 0.3, 2.0, -0.4])
 GATE = torch.tensor([1.5, -2.0, 0.1, 0.9, -0.6])

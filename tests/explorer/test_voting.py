@@ -13,7 +13,7 @@ from torch import nn
 
 from explorer import POOLINGS, analyse
 from explorer.errors import ParameterError
-from explorer.voting import votes_average_to_logit, winners
+from explorer.questions.votes import votes_average_to_logit, winners
 from tests.explorer.tiny import analysis_of, heads, random_maps
 
 NAN, INF = float("nan"), float("inf")

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from explorer import analyse, read_image
-from explorer.why.cases import CASES, FRAMING, NETWORK
-from explorer.why.edits import FILLS, analysed_again, changed_photo
+from explorer.questions.cases import CASES, FRAMING, NETWORK
+from explorer.questions.edited_photo import FILLS, analysed_again, changed_photo
 
 HELMET = (278, 343, 512, 512)  # left, top, right, bottom on the photo of the astronaut
 FACE = (150, 15, 300, 190)

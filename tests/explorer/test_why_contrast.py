@@ -12,7 +12,7 @@ from torch import nn
 from explorer import POOLINGS, analyse
 from explorer.errors import MethodError, ParameterError
 from explorer.networks.calibration import Calibration
-from explorer.why.contrast import Deciding, contrast, deciding_channels, parting, share_of
+from explorer.questions.contrast import Deciding, contrast, deciding_channels, parting, share_of
 from tests.explorer import layered
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import analysis_of, heads, linear, random_maps

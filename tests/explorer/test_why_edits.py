@@ -13,7 +13,7 @@ from explorer import analyse
 from explorer.errors import ParameterError, StoppedError
 from explorer.framing import Preprocessing, frame
 from explorer.networks import Network
-from explorer.why.edits import (
+from explorer.questions.edited_photo import (
     BATCH,
     BATCHED,
     FILLS,

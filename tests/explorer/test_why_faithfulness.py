@@ -18,10 +18,10 @@ from explorer import POOLINGS, analyse
 from explorer.errors import ParameterError, StoppedError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
-from explorer.why.edits import BATCH
-from explorer.why.faithfulness import drops, judged, maps_to_judge
-from explorer.why.orders import CONTROLS
-from explorer.why.paired import paired
+from explorer.questions.edited_photo import BATCH
+from explorer.questions.paired_test import paired
+from explorer.questions.removal_order import CONTROLS
+from explorer.questions.trust import drops, judged, maps_to_judge
 from tests.explorer.own_models import Small, network_of, seeded
 from tests.explorer.tiny import linear
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from explorer import analyse
 from explorer.errors import MethodError, ParameterError, StoppedError
 from explorer.framing import Preprocessing, frame
-from explorer.why import searching
-from explorer.why.edits import changed_photo
-from explorer.why.minimal import cut_out, smallest_flip, smallest_sufficient
+from explorer.questions import position_search as searching
+from explorer.questions.edited_photo import changed_photo
+from explorer.questions.flip import cut_out, smallest_flip, smallest_sufficient
 from tests.explorer import layered
 from tests.explorer.tiny import linear, with_backbone
 

@@ -15,9 +15,9 @@ from explorer import POOLINGS, analyse
 from explorer.errors import MethodError, ParameterError
 from explorer.framing import frame
 from explorer.networks.calibration import Calibration
-from explorer.networks.cutting.special import CATAVGMAX, CATMAXAVG, attention_pool
-from explorer.why.edits import FILLS, changed_photo
-from explorer.why.probe import (
+from explorer.poolings.native import CATAVGMAX, CATMAXAVG, attention_pool
+from explorer.questions.edited_photo import FILLS, changed_photo
+from explorer.questions.probe import (
     Held,
     disagreement,
     disagreement_sentence,

@@ -19,8 +19,8 @@ from explorer import analyse
 from explorer.analysis import Analysis
 from explorer.errors import MethodError, ParameterError, StoppedError
 from explorer.networks import Network
-from explorer.why.randomisation import FALLEN_APART, randomised, rank_correlation
-from explorer.why.redrawing import Redrawn, drawn_anew, maps_of, part_of
+from explorer.questions.randomisation import FALLEN_APART, randomised, rank_correlation
+from explorer.questions.redrawn_weights import Redrawn, drawn_anew, maps_of, part_of
 from tests.explorer.own_models import BranchOnATensor, Small, network_of, seeded, two_layers
 from tests.explorer.tiny import analysis_of, linear, random_maps, with_backbone
 

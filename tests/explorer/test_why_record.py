@@ -13,12 +13,12 @@ from PIL import Image
 
 from explorer import POOLINGS, analyse
 from explorer.networks import Network
-from explorer.why.contrast import contrast, deciding_channels
-from explorer.why.edits import FILLS
-from explorer.why.minimal import smallest_flip, smallest_sufficient
-from explorer.why.probe import disagreement, probe
-from explorer.why.stability import stability
-from explorer.why.stitching import stitched
+from explorer.questions.contrast import contrast, deciding_channels
+from explorer.questions.edited_photo import FILLS
+from explorer.questions.flip import smallest_flip, smallest_sufficient
+from explorer.questions.probe import disagreement, probe
+from explorer.questions.stability import stability
+from explorer.questions.stitching import stitched
 from tests.explorer.by_hand import (
     AGAINST,
     ASKED,

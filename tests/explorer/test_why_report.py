@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from explorer import POOLINGS, analyse
 from explorer.analysis import Outcome
 from explorer.errors import MethodError, ParameterError
-from explorer.report import POLICY, report_html
-from explorer.report.reasons import LEFT_OUT, likeliest_other, positions_in_words, reasons, region_of
-from explorer.why.edits import FILLS, changed_photo
-from explorer.why.stability import stability
-from explorer.why.summary import as_text, summary
-from explorer.why.variations import VARIATIONS
+from explorer.export.report import POLICY, report_html
+from explorer.questions.edited_photo import FILLS, changed_photo
+from explorer.questions.stability import stability
+from explorer.questions.variations import VARIATIONS
+from explorer.sections.reasons import LEFT_OUT, likeliest_other, positions_in_words, reasons, region_of
+from explorer.sections.summary import as_text, summary
 from explorer.wording import percent
 from tests.explorer import layered
 from tests.explorer.by_hand import (

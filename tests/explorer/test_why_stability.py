@@ -16,10 +16,10 @@ from explorer.errors import MethodError, ParameterError, StoppedError
 from explorer.framing import Preprocessing
 from explorer.images import digest
 from explorer.networks import Network
-from explorer.pooling import POOLINGS
-from explorer.why.places import Place, distance, place_of, ring, ring_sentence
-from explorer.why.stability import Row, Stability, Under, movement_sentence, stability, stability_sentence
-from explorer.why.variations import VARIATIONS, usual_values, variants_of, varied
+from explorer.poolings import POOLINGS
+from explorer.questions.location import Place, distance, place_of, ring, ring_sentence
+from explorer.questions.stability import Row, Stability, Under, movement_sentence, stability, stability_sentence
+from explorer.questions.variations import VARIATIONS, usual_values, variants_of, varied
 from tests.explorer import layered
 from tests.explorer.own_models import Small, seeded
 from tests.explorer.photos import saved

@@ -14,7 +14,7 @@ from explorer import POOLINGS, analyse
 from explorer.errors import MethodError, ParameterError, StoppedError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
-from explorer.why.stitching import moved, stitched
+from explorer.questions.stitching import moved, stitched
 from tests.explorer import layered
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import heads, linear, with_backbone

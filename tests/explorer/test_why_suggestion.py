@@ -14,10 +14,10 @@ from torch import nn
 from explorer import analyse
 from explorer.errors import MethodError, ParameterError, StoppedError
 from explorer.framing import Preprocessing
-from explorer.why import measured
-from explorer.why.measured import measured_of, verdict, where_objects_were
-from explorer.why.stitching import stitched
-from explorer.why.suggestion import SUGGESTED, Inside, ObjectMap, inside, object_map, unlike
+from explorer.questions import measured_maps as measured
+from explorer.questions.measured_maps import measured_of, verdict, where_objects_were
+from explorer.questions.object_map import SUGGESTED, Inside, ObjectMap, inside, object_map, unlike
+from explorer.questions.stitching import stitched
 from tests.explorer.tiny import analysis_of, linear
 
 

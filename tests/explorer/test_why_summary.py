@@ -18,8 +18,8 @@ from explorer.errors import ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
-from explorer.why.edits import changed_photo
-from explorer.why.summary import Part, as_text, carrying, summary
+from explorer.questions.edited_photo import changed_photo
+from explorer.sections.summary import Part, as_text, carrying, summary
 from explorer.wording import percent
 from tests.explorer import layered
 from tests.explorer import second_derivations as again

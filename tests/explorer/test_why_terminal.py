@@ -22,9 +22,9 @@ from torchvision.models import squeezenet1_1
 from explorer import POOLINGS, __main__, analyse, read_image
 from explorer.framing import frame
 from explorer.networks import Network
-from explorer.terminal import why
+from explorer.questions.edited_photo import FILLS, changed_photo
+from explorer.terminal import why_command as why
 from explorer.terminal.output import Progress
-from explorer.why.edits import FILLS, changed_photo
 from explorer.wording import percent
 from tests.explorer import layered
 from tests.explorer.by_hand import (

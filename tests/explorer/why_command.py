@@ -12,7 +12,7 @@ import pytest
 
 from explorer import __main__
 from explorer.networks import Network
-from explorer.terminal import why
+from explorer.terminal import why_command as why
 
 QUICK_FILES = {"photo_why_overlay.png", "photo_why_without_blur.png", "photo_why_without_mean.png",
                "photo_why_without_inpaint.png", "photo_why_arrays.npz", "photo_why.json"}

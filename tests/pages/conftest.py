@@ -74,7 +74,7 @@ def put(monkeypatch) -> Callable[[Analysis], None]:
     """`put(analysis)`: from now on every page shows this analysis, whatever photo and network are chosen."""
     def show(analysis: Analysis) -> None:
         monkeypatch.setattr("explorer.ui.frame.analysis_of", lambda *_: analysis)
-        monkeypatch.setattr("explorer.ui.networks.network_named", lambda *_: analysis.network)
+        monkeypatch.setattr("explorer.ui.networks.session_network.network_named", lambda *_: analysis.network)
 
     return show
 

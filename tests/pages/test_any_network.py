@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from explorer.networks.cutting.special import CATAVGMAX
+from explorer.poolings.native import CATAVGMAX
 from explorer.wording import percent, plain, signed
 from tests.explorer.tiny import analysis_of, linear
 from tests.pages.arithmetic import softmax
@@ -127,7 +127,7 @@ def test_the_wall_of_a_network_without_a_pooling_is_ranked_by_what_maps_have_by_
     assert wall["order"] == np.argsort(-maps.mean((1, 2)), kind="stable").tolist()
     np.testing.assert_allclose(wall["paid"], maps.mean((1, 2)), atol=1e-4)
     assert (wall["contributes"], wall["says"]) == (False, "mean %")
-    assert flat.why_not in boards(page)["why_not_ranked"].text
+    assert flat.no_evidence_reason in boards(page)["why_not_ranked"].text
     assert not figures(page)
     spread = told(open_page(CHANNELS, rank="spread"), "wall")["wall"]
     assert spread["order"] == np.argsort(-maps.std((1, 2)), kind="stable").tolist()
@@ -153,7 +153,7 @@ def test_the_page_on_poolings_says_why_it_has_none_and_where_to_go_and_shows_no_
     assert not page.exception
     head = boards(page)["headline"]
     assert head.one("h1").text == "There are no poolings to compare here."
-    assert head.texts("p")[0] == flat.why_not
+    assert head.texts("p")[0] == flat.no_evidence_reason
     assert {"Open Feature maps", "Open Activation maps"} <= {each.proto.label for each in page.get("page_link")}
     assert not viewers(page)
     assert not figures(page)
@@ -170,7 +170,7 @@ def test_evidence_and_votes_are_greyed_out_and_a_sentence_says_why(flat, put, op
     assert [name for name, button in buttons.items() if "disabled" in button.attributes] == ["Evidence", "Votes"]
     assert buttons["Evidence"].pick is None
     assert buttons["CAM methods"].attributes["aria-pressed"] == "true"
-    assert flat.why_not in boards(page)["limited_maps"].text
+    assert flat.no_evidence_reason in boards(page)["limited_maps"].text
 
 
 def test_the_cam_methods_of_a_network_without_a_pooling_are_those_by_gradients(flat, put, open_page):
@@ -446,7 +446,7 @@ def test_a_network_of_grey_photos_is_shown(put, open_page, examples):
 
 
 def test_tiles_of_very_many_positions_are_averages_and_the_wall_says_so(make_network, put, open_page, monkeypatch):
-    monkeypatch.setattr("explorer.ui.wall.MOST_NUMBERS", 5 * 9 * 9)
+    monkeypatch.setattr("explorer.ui.components.wall.MOST_NUMBERS", 5 * 9 * 9)
     maps = torch.rand(5, 25, 25)
     put(analysis_of(make_network(channels=5), maps))
     page = open_page(CHANNELS)

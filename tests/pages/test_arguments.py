@@ -12,9 +12,9 @@ from torchvision.models import squeezenet1_1
 
 from explorer.errors import ExplorerError, ParameterError
 from explorer.framing import Preprocessing
-from explorer.networks.options import Options, usual_preprocessing
-from explorer.ui.arguments import given, load_given, read
-from explorer.ui.cache import SHELF
+from explorer.networks.loading.options import Options, usual_preprocessing
+from explorer.ui.session.arguments import given, load_given, read
+from explorer.ui.session.cache import NETWORK_CACHE
 from tests.pages.boards import boards, is_plain_sentence, notices
 
 
@@ -25,11 +25,11 @@ def started(monkeypatch):
     def start(*words: str) -> None:
         monkeypatch.setattr("sys.argv", ["app.py", *words])
         given.cache_clear()
-        SHELF._take(("", "given"))
+        NETWORK_CACHE._take(("", "given"))
 
     yield start
     given.cache_clear()
-    SHELF._take(("", "given"))
+    NETWORK_CACHE._take(("", "given"))
 
 
 @pytest.fixture

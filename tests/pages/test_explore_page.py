@@ -12,8 +12,8 @@ from PIL import Image
 
 from explorer import POOLINGS, analyse
 from explorer.framing import FRAMINGS
-from explorer.ui.state import EXAMPLES
-from explorer.wording import carriers_sentence, exactness, percent, plain, signed
+from explorer.ui.session.session import EXAMPLES
+from explorer.wording import carriers_sentence, percent, plain, signed
 from tests.browser.uploads import broken, encode
 from tests.pages import arithmetic
 from tests.pages.boards import Shown, boards, control, decoded, is_plain_sentence, notices, number, told, viewers

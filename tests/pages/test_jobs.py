@@ -8,8 +8,8 @@ import time
 import pytest
 
 from explorer.errors import MethodError, StoppedError
-from explorer.ui import jobs
-from explorer.ui.jobs import Job
+from explorer.ui.session import jobs
+from explorer.ui.session.jobs import Job
 
 
 def wait(until) -> None:

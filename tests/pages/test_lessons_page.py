@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from explorer import analyse
 from explorer.heads import Epoch, Run
 from explorer.lessons.catalogue import LESSONS
-from explorer.networks.bundled import ASSETS
-from explorer.ui.lessons import overfit
-from explorer.ui.lessons.catalogue import CONTROLS, TEACH
-from explorer.ui.lessons.page import Scene
+from explorer.networks.loading.bundled import ASSETS
+from explorer.ui.pages.lessons import overfit
+from explorer.ui.pages.lessons.lesson_page import Scene
+from explorer.ui.pages.lessons.lesson_panels import CONTROLS, TEACH
 from explorer.wording import percent, plain, signed
 from tests.pages.boards import boards, control, is_plain_sentence, notices, viewers
 from tests.pages.clicks import pick

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from explorer import analyse
 from explorer.errors import ParameterError
 from explorer.lessons.tokens import Sentence
-from explorer.ui.lessons import sentences_pooled
+from explorer.ui.pages.lessons import sentences_pooled
 from explorer.wording import percent, plain, signed
 from tests.explorer.tiny import analysis_of, random_maps
 from tests.pages.arithmetic import Measured, box_around, flood, pooled, weights

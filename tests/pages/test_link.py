@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.framing import FRAMINGS
-from explorer.pooling import POOLINGS, parse_pooling
-from explorer.ui import link
-from explorer.ui.link import Choices, as_query, read, read_view, written
+from explorer.poolings import POOLINGS, parse_pooling
+from explorer.ui.session import link
+from explorer.ui.session.link import Choices, as_query, read, read_view, written
 from tests.pages.boards import is_plain_sentence
 
 EXPLORE, CHANNELS, COMPARED, MAPS, WHY, LESSONS, METHOD = PAGES = (

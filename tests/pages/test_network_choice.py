@@ -20,13 +20,14 @@ from explorer import analyse
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks import Network, load_network
-from explorer.ui import cache, own_file
-from explorer.ui.cache import SHELF
 from explorer.ui.frame import second_analysis
-from explorer.ui.link import sizes_of
-from explorer.ui.own_file import Told, drop_in
-from explorer.ui.shelf import Wanted
-from explorer.ui.state import Session
+from explorer.ui.networks import own_file
+from explorer.ui.networks.own_file import Told, drop_in
+from explorer.ui.session import cache
+from explorer.ui.session.cache import NETWORK_CACHE
+from explorer.ui.session.link import sizes_of
+from explorer.ui.session.network_cache import NetworkRequest
+from explorer.ui.session.session import Session
 from explorer.wording import percent
 from tests.pages.boards import boards, control, is_plain_sentence, notices
 from tests.pages.clicks import pick
@@ -81,7 +82,7 @@ def offline(monkeypatch) -> list[str]:
 
     monkeypatch.setattr(cache, "load_network", load)
     for name in SMALL:
-        SHELF._take(("", name))
+        NETWORK_CACHE._take(("", name))
     return loaded
 
 
@@ -125,7 +126,7 @@ def test_the_card_of_another_network_says_what_it_is(name, parts, open_page):
 def test_names_from_a_file_are_text(open_page):
     page = open_page(network=GAP)
     hostile = replace(made_up(GAP), name="file", title=HTML, origin=HTML, class_names=(HTML, "b", "c"))
-    SHELF.put(Wanted("file-0123456789ab", session(page).token), hostile)
+    NETWORK_CACHE.put(NetworkRequest("file-0123456789ab", session(page).token), hostile)
     session(page).own.add("file-0123456789ab")
     session(page).choose(network="file-0123456789ab")
     page.run()
@@ -187,12 +188,12 @@ def test_a_file_of_somebody_else_is_asked_for(open_page):
 def test_an_own_network_that_had_to_leave_is_asked_for_again(open_page):
     page = open_page(network=GAP)
     here = session(page)
-    SHELF.put(here.wanted("file-0123456789ab"), made_up(GMP))
+    NETWORK_CACHE.put(here.wanted("file-0123456789ab"), made_up(GMP))
     here.own.add("file-0123456789ab")
     here.choose(network="file-0123456789ab")
     page.run()
     assert "GMP" in card(page)
-    SHELF.let_go(here.token)
+    NETWORK_CACHE.let_go(here.token)
     page.run()
     assert notices(page)[0] == ("Your network left the memory because others needed the room: drop its file in "
                                 "again.")
@@ -342,7 +343,7 @@ def test_timm_is_searched_and_at_most_thirty_are_listed(open_page):
 
 
 def test_what_is_on_this_machine_is_marked(open_page, monkeypatch):
-    monkeypatch.setattr("explorer.ui.picker.cached_names", lambda: ["torchvision/resnet18"])
+    monkeypatch.setattr("explorer.ui.networks.picker.cached_names", lambda: ["torchvision/resnet18"])
     page = open_dialog(open_page(), "torchvision")
     marked = [row for row in boards(page)["picker_names"].all("network") if "on this machine" in row.text]
     assert [row.pick for row in marked] == ["torchvision/resnet18"]
@@ -428,15 +429,15 @@ def test_a_file_becomes_a_network_of_this_session(squeezenet, examples):
     called = drop_in(current, data, "mine.safetensors",
                      Told("torchvision/squeezenet1_1", [HTML, "b", "c", "d"], sigmoid=True))
     assert re.fullmatch("file-[0-9a-f]{12}", called)
-    network = SHELF.network(current.wanted(called))
+    network = NETWORK_CACHE.network(current.wanted(called))
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(network(x), model(x), rtol=1e-4, atol=1e-4)
     assert network.class_names[0] == HTML
     assert network.activation == "sigmoid"
     assert current.wanted(called) != Session().wanted(called), "nobody else reaches it"
-    SHELF.let_go(current.token)
-    assert current.wanted(called) not in SHELF
+    NETWORK_CACHE.let_go(current.token)
+    assert current.wanted(called) not in NETWORK_CACHE
 
 
 def test_a_network_leaves_when_its_session_is_gone_for_long_and_not_before(open_page, monkeypatch):
@@ -450,8 +451,8 @@ def test_a_network_leaves_when_its_session_is_gone_for_long_and_not_before(open_
     page = open_page(network=GAP)
     here = session(page)
     wanted = here.wanted("file-0123456789ab")
-    SHELF.put(wanted, made_up(GMP))
-    weights = weakref.ref(next(SHELF.network(wanted).backbone.parameters()))
+    NETWORK_CACHE.put(wanted, made_up(GMP))
+    weights = weakref.ref(next(NETWORK_CACHE.network(wanted).backbone.parameters()))
     here.own.add(wanted.name)
     page.run()
     clear_session_resource_cache("test session id")  # as Streamlit does when the connection is lost
@@ -459,9 +460,9 @@ def test_a_network_leaves_when_its_session_is_gone_for_long_and_not_before(open_
     first = waiting.pop()
     clear_session_resource_cache("test session id")
     first()
-    assert wanted in SHELF, "it may come back"
+    assert wanted in NETWORK_CACHE, "it may come back"
     time_passes()
-    assert wanted not in SHELF
+    assert wanted not in NETWORK_CACHE
     time_passes()
     assert weights() is None
 
@@ -478,11 +479,11 @@ class Command:
     b"                      "], ids=["empty", "text", "a command", "no archive", "a long header", "ten gigabytes"])
 def test_a_hostile_file_is_refused_in_a_sentence_and_nothing_is_changed(data):
     current = Session()
-    before = SHELF.bytes
+    before = NETWORK_CACHE.bytes
     with pytest.raises(NetworkError) as refused:
         drop_in(current, data, f"{HTML}.pth", Told("torchvision/squeezenet1_1"))
     assert "\n" not in str(refused.value)
-    assert SHELF.bytes == before
+    assert NETWORK_CACHE.bytes == before
     assert current.own == set()
 
 

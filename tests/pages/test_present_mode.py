@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from explorer import POOLINGS
-from explorer.ui.state import EXAMPLES
+from explorer.ui.session.session import EXAMPLES
 from explorer.wording import percent, signed
 from tests.browser.uploads import arrow, encode
 from tests.pages import arithmetic

@@ -17,8 +17,8 @@ from explorer import Analysis, analyse
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
-from explorer.ui.cache import collect
-from explorer.ui.shelf import FullError, LeftError, Shelf, Wanted, bytes_of
+from explorer.ui.session.cache import collect
+from explorer.ui.session.network_cache import FullError, LeftError, NetworkCache, NetworkRequest, bytes_of
 from tests.pages.boards import is_plain_sentence
 
 
@@ -55,8 +55,8 @@ def source() -> Source:
     return Source()
 
 
-def shelf_for(source: Callable, networks: float, **more: object) -> Shelf:
-    return Shelf(source, int(networks * bytes_by_hand()), **more)
+def shelf_for(source: Callable, networks: float, **more: object) -> NetworkCache:
+    return NetworkCache(source, int(networks * bytes_by_hand()), **more)
 
 
 def test_weights_that_parts_share_are_counted_once():
@@ -68,7 +68,7 @@ def test_weights_that_parts_share_are_counted_once():
 def test_a_network_is_loaded_once_however_many_ask_at_the_same_time(source):
     shelf, got = shelf_for(source, 3), []
     source.wait = 0.2
-    threads = [threading.Thread(target=lambda: got.append(shelf.network(Wanted("a")))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: got.append(shelf.network(NetworkRequest("a")))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -81,41 +81,41 @@ def test_a_network_is_loaded_once_however_many_ask_at_the_same_time(source):
 def test_the_one_that_was_not_asked_for_longest_leaves_when_the_weights_exceed_the_bound(source):
     shelf = shelf_for(source, 3.5)
     for name in ("a", "b", "c", "a", "d"):
-        shelf.network(Wanted(name))
-    assert [name in shelf for name in map(Wanted, "abcd")] == [True, False, True, True]
+        shelf.network(NetworkRequest(name))
+    assert [name in shelf for name in map(NetworkRequest, "abcd")] == [True, False, True, True]
     assert shelf.bytes == 3 * bytes_by_hand()
-    shelf.network(Wanted("b"))
+    shelf.network(NetworkRequest("b"))
     assert source.loaded == ["a", "b", "c", "d", "b"], "what left is loaded again when it is asked for"
 
 
 def test_one_network_may_always_be_there_however_large(source):
     shelf = shelf_for(source, 0.1)
-    assert shelf.network(Wanted("a")).name == "small 1"
-    assert Wanted("a") in shelf
-    shelf.network(Wanted("b"))
-    assert [Wanted(name) in shelf for name in "ab"] == [False, True]
+    assert shelf.network(NetworkRequest("a")).name == "small 1"
+    assert NetworkRequest("a") in shelf
+    shelf.network(NetworkRequest("b"))
+    assert [NetworkRequest(name) in shelf for name in "ab"] == [False, True]
 
 
 def test_what_stays_never_leaves_and_a_file_of_its_name_does(source):
     shelf = shelf_for(source, 0.1, stays=frozenset({"a"}))
-    shelf.put(Wanted("a", "somebody"), small())
+    shelf.put(NetworkRequest("a", "somebody"), small())
     for name in "abc":
-        shelf.network(Wanted(name))
-    assert [Wanted(name) in shelf for name in "abc"] == [True, False, True]
-    assert Wanted("a", "somebody") not in shelf
+        shelf.network(NetworkRequest(name))
+    assert [NetworkRequest(name) in shelf for name in "abc"] == [True, False, True]
+    assert NetworkRequest("a", "somebody") not in shelf
 
 
 def test_an_own_network_is_reached_by_its_owner_alone_and_leaves_with_them(source):
     shelf, own = shelf_for(source, 9), small()
-    shelf.put(Wanted("file-1", "anna"), own)
-    assert shelf.network(Wanted("file-1", "anna")) is own
+    shelf.put(NetworkRequest("file-1", "anna"), own)
+    assert shelf.network(NetworkRequest("file-1", "anna")) is own
     with pytest.raises(LeftError):
-        shelf.network(Wanted("file-1", "berta"))
+        shelf.network(NetworkRequest("file-1", "berta"))
     shelf.let_go("berta")
-    assert shelf.network(Wanted("file-1", "anna")) is own
+    assert shelf.network(NetworkRequest("file-1", "anna")) is own
     shelf.let_go("anna")
     with pytest.raises(LeftError):
-        shelf.network(Wanted("file-1", "anna"))
+        shelf.network(NetworkRequest("file-1", "anna"))
     assert source.loaded == [], "a file is never looked for elsewhere"
 
 
@@ -123,24 +123,24 @@ def test_an_error_is_everybodys_own_and_the_next_one_may_try_again(source):
     shelf = shelf_for(source, 9)
     for _ in range(2):
         with pytest.raises(NetworkError, match="broken"):
-            shelf.network(Wanted("broken"))
+            shelf.network(NetworkRequest("broken"))
     assert source.loaded == ["broken", "broken"]
     assert shelf.bytes == 0
 
 
 def test_edited_preprocessing_shares_the_weights_and_counts_nothing(source):
     shelf = shelf_for(source, 9)
-    own = shelf.network(Wanted("a"))
-    edited = shelf.network(Wanted("a", preprocessing=replace(own.preprocessing, mean=(0.1, 0.2, 0.3))))
+    own = shelf.network(NetworkRequest("a"))
+    edited = shelf.network(NetworkRequest("a", preprocessing=replace(own.preprocessing, mean=(0.1, 0.2, 0.3))))
     assert edited.backbone is own.backbone
     assert edited.preprocessing.mean == (0.1, 0.2, 0.3)
-    assert shelf.network(Wanted("a")).preprocessing == own.preprocessing
+    assert shelf.network(NetworkRequest("a")).preprocessing == own.preprocessing
     assert shelf.bytes == bytes_by_hand()
     assert source.loaded == ["a"]
 
 
-def analysed(shelf: Shelf, examples: dict, name: str, of: str = "photo") -> Analysis:
-    wanted = Wanted(name)
+def analysed(shelf: NetworkCache, examples: dict, name: str, of: str = "photo") -> Analysis:
+    wanted = NetworkRequest(name)
     return shelf.analysis(wanted, of, lambda: analyse(shelf.network(wanted), examples["cat"]))
 
 
@@ -153,7 +153,7 @@ def test_an_analysis_is_made_once_and_the_oldest_is_forgotten(source, examples):
     analysed(shelf, examples, "b", "three")
     assert analysed(shelf, examples, "a", "one") is first
     assert analysed(shelf, examples, "a", "two") is not None
-    assert analysed(shelf, examples, "b", "three").network is shelf.network(Wanted("b"))
+    assert analysed(shelf, examples, "b", "three").network is shelf.network(NetworkRequest("b"))
 
 
 def test_a_network_that_left_takes_its_analyses_along_and_all_of_it_is_freed(source, examples):
@@ -178,7 +178,7 @@ def test_what_is_frozen_out_of_the_collections_is_freed_all_the_same(source, exa
     gc.collect()
     gc.freeze()
     try:
-        shelf.network(Wanted("b"))
+        shelf.network(NetworkRequest("b"))
         gc.collect()
         assert weights() is not None, "a frozen ring of references is what collect() is for"
         collect()
@@ -189,11 +189,11 @@ def test_what_is_frozen_out_of_the_collections_is_freed_all_the_same(source, exa
 
 
 def test_an_analysis_of_a_network_that_left_meanwhile_is_given_and_not_kept(source, examples):
-    shelf, wanted = shelf_for(source, 1.5), Wanted("a")
+    shelf, wanted = shelf_for(source, 1.5), NetworkRequest("a")
 
     def make() -> Analysis:
         made = analyse(shelf.network(wanted), examples["cat"])
-        shelf.network(Wanted("b"))
+        shelf.network(NetworkRequest("b"))
         return made
 
     made = shelf.analysis(wanted, "photo", make)
@@ -208,12 +208,12 @@ def test_what_open_pages_show_is_counted_and_when_it_exceeds_the_bound_nothing_m
     shelf, shown = shelf_for(source, 2), []
     for name in "abcde":
         shelf.must_have_room(collect)
-        shown.append(shelf.network(Wanted(name)))
+        shown.append(shelf.network(NetworkRequest(name)))
     assert shelf.held == 3 * bytes_by_hand(), "two are here, three are only looked at"
     with pytest.raises(FullError) as refused:
         shelf.must_have_room(collect)
     assert is_plain_sentence(str(refused.value))
-    assert Wanted("e") in shelf
+    assert NetworkRequest("e") in shelf
     del shown[:]
     shelf.must_have_room(collect)
     assert shelf.held == 0
@@ -226,10 +226,10 @@ def test_eight_people_with_three_networks_each_stay_within_the_bound(source, exa
     def use(owner: int) -> None:
         try:
             for turn in range(3):
-                own = Wanted(f"file-{turn}", f"person {owner}")
+                own = NetworkRequest(f"file-{turn}", f"person {owner}")
                 if turn == 2:
                     shelf.put(own, small(owner))
-                wanted = own if turn == 2 else Wanted(f"shared {owner} {turn}")
+                wanted = own if turn == 2 else NetworkRequest(f"shared {owner} {turn}")
                 made = shelf.analysis(wanted, "photo", lambda wanted=wanted: analyse(shelf.network(wanted),
                                                                                      examples["cat"]))
                 weights.append(weakref.ref(next(made.network.backbone.parameters())))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from explorer.images import digest
-from explorer.ui.link import Choices, as_query
-from explorer.ui.state import EXAMPLES, Session, example_file, example_photo
+from explorer.ui.session.link import Choices, as_query
+from explorer.ui.session.session import EXAMPLES, Session, example_file, example_photo
 from tests.browser.uploads import arrow, broken, encode
 
 

@@ -13,11 +13,11 @@ from torch import nn
 
 from explorer import POOLINGS, analyse, load_network
 from explorer.networks import Network
-from explorer.networks.bundled import TITLES
-from explorer.networks.trained import Trained, gated, learned_attention
-from explorer.ui import cache
-from explorer.ui.cache import SHELF
-from explorer.ui.shelf import Wanted, bytes_of
+from explorer.networks.loading.bundled import TITLES
+from explorer.poolings.learned import Trained, gated, learned_attention
+from explorer.ui.session import cache
+from explorer.ui.session.cache import NETWORK_CACHE
+from explorer.ui.session.network_cache import NetworkRequest, bytes_of
 from tests.pages.boards import boards, control, notices, told, viewers
 from tests.pages.clicks import pick, use
 
@@ -46,9 +46,9 @@ def flowers(make_network, monkeypatch) -> Network:
             for seed, (pooling, parameters) in enumerate(poolings, 4)})
     monkeypatch.setattr(cache, "load_network", lambda name, progress=None: small if name == "flowers" else (
         load_network(name)))
-    SHELF._take(("", "flowers"))
+    NETWORK_CACHE._take(("", "flowers"))
     yield small
-    SHELF._take(("", "flowers"))
+    NETWORK_CACHE._take(("", "flowers"))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_it_is_listed_beside_the_other_bundled_one_and_a_click_takes_it(flowers,
     rows = boards(page)["picker_names"].all("network")
     assert [(row.pick, row.one("name").text) for row in rows] == list(TITLES.items())
     assert all("with this app" in row.text for row in rows)
-    assert Wanted("flowers") not in SHELF, "a name needs no network"
+    assert NetworkRequest("flowers") not in NETWORK_CACHE, "a name needs no network"
     pick(page, "picker_names", "flowers")
     assert not page.exception
     assert page.query_params["network"] == "flowers"

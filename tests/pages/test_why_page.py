@@ -12,8 +12,8 @@ from PIL import ImageFilter
 from explorer import analyse
 from explorer.errors import StoppedError
 from explorer.framing import frame
-from explorer.ui.why import stable
-from explorer.why.cases import CASES
+from explorer.questions.cases import CASES
+from explorer.ui.pages.why import stability_panel as stable
 from explorer.wording import percent, plain, signed
 from tests.pages.boards import boards, control, is_plain_sentence, notices, viewers
 from tests.pages.clicks import pick, use

@@ -10,19 +10,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from explorer.networks.cutting.arrangement import Arrangement, arrangement_of
+from explorer.networks.cutting.attention_pooling import AttentionValues, heads_of, is_attention_pool, projection
+from explorer.networks.cutting.head_chain import Tape, chain_of, follow
 from explorer.networks.cutting.recognition import Recognised, recognise
-from explorer.networks.cutting.special import attention_pool
-from explorer.networks.cutting.tail import Tape, chain_of, follow
 from explorer.networks.cutting.taps import Call, Taps, logits_of, tensor_of
 from explorer.networks.cutting.tracing import Neck, after, before, necks, trace
-from explorer.networks.cutting.trained_attention import (
-    AttentionValues,
-    heads_of,
-    is_attention_pool,
-    projection,
-)
 from explorer.networks.layers import Layers
-from explorer.pooling import PLACES, Pooling
+from explorer.poolings.native import attention_pool
+from explorer.poolings.registry import PLACES, Pooling
 
 REACH = 4  # necks on either side of the pooling that are tried
 

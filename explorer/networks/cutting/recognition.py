@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from explorer.networks.cutting.special import CATAVGMAX, CATMAXAVG
-from explorer.pooling import PLACES, POOLINGS, Pooling
+from explorer.poolings.native import CATAVGMAX, CATMAXAVG
+from explorer.poolings.registry import PLACES, POOLINGS, Pooling
 
 Pool = Callable[[Tensor], Tensor]
 CLOSE = 1e-4  # of the largest pooled value

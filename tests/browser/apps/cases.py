@@ -7,7 +7,7 @@ from PIL import Image
 
 from explorer import Analysis
 from explorer.framing import Framing
-from explorer.ui.viewer import Look, Map
+from explorer.ui.components.viewer import Look, Map
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 GROUND = (118, 118, 118)

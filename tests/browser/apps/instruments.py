@@ -11,9 +11,9 @@ import streamlit as st
 import torch
 
 from explorer import Analysis
-from explorer.ui.library import put_library
-from explorer.ui.viewer import Heard, Look, put_photo, stack, viewer
-from explorer.ui.wall import put_channels, wall
+from explorer.ui.components.library import put_library
+from explorer.ui.components.viewer import Handlers, Look, put_photo, stack, viewer
+from explorer.ui.components.wall import put_channels, wall
 from tests.browser.apps import cases
 
 st.set_page_config(layout="wide")
@@ -25,9 +25,9 @@ def show_viewer(case: str) -> None:
     maps, look = cases.CASES[case]
     shown, digest = cases.analysis_of(case), f"{case:x<16}"
     names = ("region", "pick", "present", "walk")
-    hears = Heard(**{name: lambda told, name=name: heard.append([name, told]) for name in names})
+    viewer_handlers = Handlers(**{name: lambda told, name=name: heard.append([name, told]) for name in names})
     put_photo(shown, digest)
-    viewer(shown, digest, stack(maps), key="evidence", name=f"Case {case}", look=replace(look, heard=hears))
+    viewer(shown, digest, stack(maps), key="evidence", name=f"Case {case}", look=replace(look, heard=viewer_handlers))
 
 
 @st.cache_resource

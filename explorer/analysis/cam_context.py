@@ -1,0 +1,137 @@
+"""What stands above the maps that are looked at, for CAM methods: a pooling and a head, or whatever follows a layer."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from explorer.cams import CamContext
+from explorer.networks.head import has_slopes_of_its_own, hold
+from explorer.networks.layers import Layers
+
+
+class PoolingContext(CamContext):
+    """A pooling and a head.
+
+    Args:
+        x, feature_maps, logits, head, pooled: see `CamContext`.
+        backbone: (B, channels, h, w) to (B, C, H, W); only Score-CAM runs it.
+        pool: (..., C, H, W) to (..., C), differentiable.
+    """
+
+    def __init__(
+        self, x: Tensor, feature_maps: Tensor, logits: Tensor, head: nn.Module, pooled: Tensor, backbone: nn.Module,
+        pool: Callable[[Tensor], Tensor],
+    ) -> None:
+        super().__init__(x, feature_maps, head, pooled)
+        self._logits = logits
+        self._backbone = backbone
+        self._pool = pool
+        self._graph: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def logits(self) -> Tensor:
+        """(classes,)"""
+        return self._logits
+
+    def answers(self, photos: Tensor) -> Tensor:
+        """(B, classes)"""
+        return self.head(self._pool(self._backbone(photos)))
+
+    def _gradient(self, index: int) -> Tensor:
+        feature_maps, pooled = self._pooled_graph()
+        return torch.autograd.grad(pooled, feature_maps, self._gradient_at_pooled(index), retain_graph=True)[0]
+
+    def _gradient_at_pooled(self, index: int) -> Tensor:
+        """(C,): of the class's logit at the pooled vector."""
+        if has_slopes_of_its_own(self.head):  # reads one row of a Linear; going back through it reads all
+            return hold(self.head, self.pooled, [index])[0][0]
+        with torch.enable_grad():
+            pooled = self.pooled.detach().clone().requires_grad_()
+            return torch.autograd.grad(self.head(pooled[None])[0, index], pooled)[0]
+
+    def _pooled_graph(self) -> tuple[Tensor, Tensor]:
+        if self._graph is None:
+            with torch.enable_grad():
+                feature_maps = self.feature_maps.detach().clone().requires_grad_()
+                self._graph = feature_maps, self._pool(feature_maps)
+        return self._graph
+
+
+class LayerContext(CamContext):
+    """All that follows a layer of the network, run once as a graph: it gives the logits, and all gradients.
+
+    Such a graph holds as much as a forward pass in training. So only the last two are kept in a process (two networks
+    may be compared); of the others what they have given.
+
+    Args:
+        x, feature_maps: see `CamContext`.
+        layers, key: the network's, and which of them gave the maps.
+    """
+
+    def __init__(self, x: Tensor, feature_maps: Tensor, layers: Layers, key: str) -> None:
+        super().__init__(x, feature_maps)
+        self._layers = layers
+        self._key = key
+        self._graph: tuple[Tensor, Tensor] | None = None
+        self._own_logits: Tensor | None = None
+        self._running = threading.Lock()
+
+    @property
+    def logits(self) -> Tensor:
+        """(classes,)"""
+        if self._own_logits is None:
+            self._graph_of_the_rest()
+        return self._own_logits
+
+    def answers(self, photos: Tensor) -> Tensor:
+        """(B, classes)"""
+        return self._layers.logits(photos)
+
+    def _gradient(self, index: int) -> Tensor:
+        maps, logits = self._graph_of_the_rest()
+        if not logits.requires_grad:  # the answer does not depend on these maps
+            return torch.zeros_like(self.feature_maps)
+        found = torch.autograd.grad(logits[0, index], maps, retain_graph=True, allow_unused=True)[0]
+        return torch.zeros_like(self.feature_maps) if found is None else found[0]
+
+    def _graph_of_the_rest(self) -> tuple[Tensor, Tensor]:
+        with self._running:
+            graph = self._graph
+            if graph is None:
+                with torch.enable_grad():
+                    maps = self.feature_maps.detach()[None].clone().requires_grad_()
+                    graph = maps, self._layers.answer(self.x, self._key, maps)
+                self._graph, self._own_logits = graph, graph[1].detach()[0]
+        _GRAPHS.came_up(self)
+        return graph
+
+    def let_go_of_graph(self) -> None:
+        """Free what it holds; asked again, it is made again."""
+        self._graph = None
+
+
+class _Graphs:
+    """Which tails hold a graph, without keeping any of them alive."""
+
+    def __init__(self, most: int = 2) -> None:
+        self._most = most
+        self._holders: list[weakref.ref[LayerContext]] = []
+        self._lock = threading.Lock()
+
+    def came_up(self, context: LayerContext) -> None:
+        """This one was asked; the one that was not asked for longest may lose its graph."""
+        with self._lock:
+            others = [held for held in self._holders if held() is not None and held() is not context]
+            self._holders = [*others, weakref.ref(context)]
+            while len(self._holders) > self._most:
+                oldest = self._holders.pop(0)()
+                if oldest is not None:
+                    oldest.let_go_of_graph()
+
+
+_GRAPHS = _Graphs()

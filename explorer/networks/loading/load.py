@@ -1,0 +1,145 @@
+"""Where networks come from: bundled, torchvision or timm by name, or a file of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from explorer.errors import NetworkError
+from explorer.framing import Preprocessing
+from explorer.networks.loading.blueprints import Blueprint
+from explorer.networks.loading.bundled import BUNDLED
+from explorer.networks.loading.checkpoint import MOST_BYTES, read_bytes, read_checkpoint
+from explorer.networks.loading.class_names import read_class_names
+from explorer.networks.loading.fill_architecture import ArchitectureError, filled
+from explorer.networks.loading.known_networks import identify
+from explorer.networks.loading.pretrained import pretrained
+from explorer.networks.loading.programs import Program, program_kind, read_program
+from explorer.networks.network import Network
+from explorer.networks.probing import names_for
+from explorer.progress import Progress
+from explorer.wording import listed
+
+__all__ = ["ArchitectureError", "load_file", "load_network"]
+
+ClassNames = Sequence[str] | bytes | str | Path
+
+
+def load_network(
+    name: str | Path = "efficientnet_lite0",
+    *,
+    architecture: str | None = None,
+    class_names: ClassNames | None = None,
+    preprocessing: Preprocessing | None = None,
+    activation: str | None = None,
+    layer: str | None = None,
+    progress: Progress | None = None,
+) -> Network:
+    """Load a network, cut into its parts.
+
+    Args:
+        name: "efficientnet_lite0" or "flowers" (bundled, always here); a network of torchvision or timm, whose trained
+            weights are fetched on first use, such as "resnet50", "torchvision/convnext_tiny" or
+            "timm/resnet50.a1_in1k"; or the path of a checkpoint (.safetensors, .pth, .pt), a TorchScript file or a
+            torch.export file.
+        architecture: of a checkpoint, a name of torchvision or timm; a program file needs none.
+        class_names: one a class: a sequence, or a .txt or .json file by its path or bytes; None takes what is known.
+        preprocessing: what the network wants of its input; None takes what its architecture's weights want.
+        activation: "softmax" or "sigmoid"; None is sigmoid for a single logit, else softmax.
+        layer: path of the module after which to cut, where the pooling is not found without.
+        progress: called with the bytes fetched so far and in all.
+
+    Raises:
+        NetworkError: there is no such network or file; weights cannot be fetched; a file is not what it should be
+            (an ArchitectureError where it is of another architecture); nothing in a file is ever executed.
+        ParameterError: class names or preprocessing do not fit.
+    """
+    if name in BUNDLED:
+        return _adapted(BUNDLED[name](), class_names, preprocessing, activation)
+    if isinstance(name, Path) or _is_path(name):
+        path = Path(name)
+        return load_file(path, path.name, architecture=architecture, class_names=class_names,
+                         preprocessing=preprocessing, activation=activation, layer=layer)
+    try:
+        identify(name)
+    except NetworkError as error:
+        raise NetworkError(f"{str(error).removesuffix('.')}; {listed(list(BUNDLED))} are bundled.") from None
+    blueprint = pretrained(name, progress)
+    return _network(blueprint, blueprint.known.name, blueprint.known.tagged, class_names, preprocessing, activation,
+                    layer)
+
+
+def load_file(
+    data: bytes | Path,
+    name: str,
+    *,
+    architecture: str | None = None,
+    class_names: ClassNames | None = None,
+    preprocessing: Preprocessing | None = None,
+    activation: str | None = None,
+    layer: str | None = None,
+) -> Network:
+    """A person's own classifier from the bytes of a file, or from its path; see `load_network`.
+
+    The name is for people alone: a file is told by its content.
+    """
+    content, called = read_bytes(data, name, MOST_BYTES)
+    if program_kind(content):
+        program = read_program(content, called)
+        return _of_program(program, called, class_names, preprocessing, activation, layer)
+    checkpoint = read_checkpoint(content, called)
+    del content
+    return _network(filled(checkpoint, architecture, called), "file", called, class_names, preprocessing, activation,
+                    layer)
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name is meant as a file's: it ends like one, or there is one."""
+    return Path(name).suffix.lower() in {".safetensors", ".pth", ".pt", ".pt2", ".ckpt", ".bin"} or (
+        not name.startswith(("torchvision/", "timm/")) and Path(name).is_file())
+
+
+def _of_program(
+    program: Program, called: str, class_names: ClassNames | None, preprocessing: Preprocessing | None,
+    activation: str | None, layer: str | None,
+) -> Network:
+    channels, height, width = program.shape
+    if height != width:
+        raise NetworkError(f"The program {called} takes inputs of {width} x {height} px; expected a square.")
+    usual = Preprocessing()
+    fitting = replace(usual, size=height, mean=usual.mean[:channels], std=usual.std[:channels])
+    return Network.from_module(
+        program.module, preprocessing or fitting, _read_names(class_names), name="file", title=called,
+        origin=f"your file, {program.kind}, rebuilt", digest=program.digest, activation=activation, layer=layer,
+    )
+
+
+def _network(
+    blueprint: Blueprint, name: str, title: str, class_names: ClassNames | None,
+    preprocessing: Preprocessing | None, activation: str | None, layer: str | None,
+) -> Network:
+    names = _read_names(class_names) or blueprint.class_names
+    return Network.from_module(
+        blueprint.module, preprocessing or blueprint.preprocessing, names, name=name, title=title,
+        origin=blueprint.origin, digest=blueprint.digest, activation=activation, layer=layer,
+        word="class" if blueprint.classifies else "output",
+    )
+
+
+def _adapted(
+    network: Network, class_names: ClassNames | None, preprocessing: Preprocessing | None, activation: str | None
+) -> Network:
+    """A bundled network with what somebody wants otherwise."""
+    changes: dict[str, object] = {}
+    if (names := _read_names(class_names)) is not None:
+        changes["class_names"] = names_for(len(network.class_names), names)
+    if preprocessing is not None:
+        changes["preprocessing"] = preprocessing
+    if activation is not None:
+        changes["activation"] = activation
+    return replace(network, **changes) if changes else network
+
+
+def _read_names(class_names: ClassNames | None) -> tuple[str, ...] | None:
+    return None if class_names is None else read_class_names(class_names)

@@ -1,0 +1,103 @@
+"""A network as a command line names it: the same options for the app and for `python -m explorer`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from torch import nn
+
+from explorer.errors import ParameterError
+from explorer.framing import Preprocessing
+from explorer.networks.loading.blueprints import describe
+from explorer.networks.loading.bundled import BUNDLED
+from explorer.networks.loading.known_networks import identify
+from explorer.networks.loading.load import load_network
+from explorer.networks.network import Network
+from explorer.progress import Progress
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on a command line; None where nothing was.
+
+    Attributes:
+        network: a name, or with a checkpoint its architecture.
+        checkpoint, classes: files.
+        size, mean, std: of the preprocessing.
+        sigmoid: whether each class is asked by itself.
+        layer: path of the module after which to cut.
+    """
+
+    network: str | None = None
+    checkpoint: Path | None = None
+    classes: Path | None = None
+    size: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    sigmoid: bool = False
+    layer: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether they name a network."""
+        return self.network is not None or self.checkpoint is not None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a network, but for its size."""
+    parser.add_argument("--network", metavar="NAME",
+                        help=f"bundled ({', '.join(BUNDLED)}; the first unless one is named), of torchvision or timm "
+                             "(resnet50, timm/resnet50.a1_in1k: fetched on first use), or a checkpoint's architecture")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE",
+                        help="weights of your own: .safetensors, .pth or .pt; or a TorchScript or torch.export file")
+    parser.add_argument("--classes", type=Path, metavar="FILE", help="names of its classes, .txt or .json")
+    parser.add_argument("--mean", type=_numbers, metavar="R,G,B", help="of its input, for pixels from 0 to 1")
+    parser.add_argument("--std", type=_numbers, metavar="R,G,B", help="likewise")
+    parser.add_argument("--sigmoid", action="store_true", help="ask each class by itself (multi-label)")
+    parser.add_argument("--layer", metavar="PATH", help="cut after this module, where the pooling is not found")
+
+
+def options_of(found: argparse.Namespace, size: int | None = None) -> Options:
+    """What was given, with the size that the network wants of its input where that was given too."""
+    return Options(found.network, found.checkpoint, found.classes, size, found.mean, found.std, found.sigmoid,
+                   found.layer)
+
+
+def load_as_asked(options: Options, progress: Progress | None = None) -> Network:
+    """The network of these options. Raises ExplorerError."""
+    more = {
+        "class_names": options.classes, "preprocessing": _preprocessing(options),
+        "activation": "sigmoid" if options.sigmoid else None, "layer": options.layer,
+    }
+    if options.checkpoint is None:
+        return load_network(options.network or next(iter(BUNDLED)), progress=progress, **more)
+    if not options.checkpoint.is_file():
+        raise ParameterError(f"There is no file {str(options.checkpoint)[-120:]!r}; expected a checkpoint.")
+    return load_network(options.checkpoint, architecture=options.network, **more)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def _preprocessing(options: Options) -> Preprocessing | None:
+    changes = {name: value for name in ("size", "mean", "std") if (value := getattr(options, name)) is not None}
+    return replace(usual_preprocessing(options.network), **changes) if changes else None
+
+
+def usual_preprocessing(architecture: str | None) -> Preprocessing:
+    """What the trained weights of an architecture want of their input; ImageNet's usual one for none.
+
+    Raises NetworkError when there is no such architecture.
+    """
+    return Preprocessing() if architecture is None else _of_architecture(architecture)
+
+
+@cache
+def _of_architecture(architecture: str) -> Preprocessing:
+    if architecture in BUNDLED:
+        return load_network(architecture).preprocessing
+    return describe(identify(architecture), nn.Identity(), classes=1).preprocessing

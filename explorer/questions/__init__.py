@@ -1,0 +1,1 @@
+"""Questions about one analysis, one a file: channels, poolings compared, votes, contrasts, probes, flips, stability."""

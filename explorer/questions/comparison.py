@@ -1,0 +1,221 @@
+"""Two poolings side by side, and one along its parameter: where they look, and where their answers part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from explorer.analysis import Analysis, Outcome
+from explorer.arrays import to_array
+from explorer.errors import ParameterError
+from explorer.poolings import POOLINGS, Parameter, Pooling
+
+_ROUNDING = 1e-9  # by which a share may be missed: in binary, three tenths of ten are a hair less than three
+
+
+# Where a pooling looks.
+
+
+def looks(outcome: Outcome, class_index: int) -> np.ndarray:
+    """Where a pooling looks for a class: (H, W) float64 that sums to 1.
+
+    Each channel's pooling weights are brought to a sum of 1 over positions (those of GeM have another), then averaged
+    over channels, each counting as much as it contributes to the class, for or against. When nothing contributes all
+    channels count alike. What is not finite counts for nothing; where nothing else is left the map is even.
+
+    Raises ParameterError when there is no such class, MethodError where nothing is pooled.
+    """
+    weights = to_array(outcome.weights).reshape(len(outcome.pooled), -1)
+    with np.errstate(invalid="ignore"):
+        sums = weights.sum(1)
+    usable = np.isfinite(sums) & (sums > 0)
+    size = np.abs(to_array(outcome.evidence(class_index).channels))
+    size = np.where(usable & np.isfinite(size), size, 0)
+    if not size.any():
+        size = usable.astype(np.float64)
+    if not size.any():
+        return np.full(outcome.analysis.feature_maps.shape[1:], 1 / weights.shape[1])
+    counted = size > 0
+    averaged = (size[counted] / sums[counted]) @ weights[counted]
+    return (averaged / averaged.sum()).reshape(outcome.analysis.feature_maps.shape[1:])
+
+
+def entropy(weights: np.ndarray) -> float:
+    """Shannon's entropy, in bits, of a map (H, W) that sums to 1: 0 for one position, log2(H * W) for an even map."""
+    values = np.asarray(weights, dtype=np.float64)
+    # A position without weight adds nothing: the limit of -w log w. NaN goes through.
+    terms = values * np.log2(np.where(values == 0, 1, values))
+    return float(-terms.sum()) + 0.0  # not -0.0
+
+
+def positions_carrying(weights: np.ndarray, share: float = 0.8) -> int:
+    """The fewest positions that carry at least that share (above 0, up to 1) of a map (H, W) with values >= 0.
+
+    Zero for a map of zeros. Raises ParameterError for a share outside the range.
+    """
+    if not 0 < share <= 1:
+        raise ParameterError(f"The share is {share!r}; expected a number above 0, up to 1.")
+    running = np.cumsum(np.sort(np.asarray(weights, dtype=np.float64), axis=None)[::-1])
+    if not running[-1] > 0:
+        return 0
+    return int(np.searchsorted(running / running[-1], share - _ROUNDING)) + 1
+
+
+# Where two poolings part.
+
+
+class Difference(NamedTuple):
+    """One channel under two poolings; `difference` = contribution_a - contribution_b, in logits to the class."""
+
+    channel: int
+    pooled_a: float
+    pooled_b: float
+    contribution_a: float
+    contribution_b: float
+    difference: float
+
+
+def largest_differences(a: Outcome, b: Outcome, class_index: int, count: int = 6) -> list[Difference]:
+    """The channels whose contribution to a class differs most between two outcomes, the largest difference first.
+
+    At most `count`, ties by number; channels that contribute alike are left out, and so is what is not finite.
+
+    Raises ParameterError when there is no such class, or the outcomes have different numbers of channels; MethodError
+    where nothing is pooled.
+    """
+    if len(a.pooled) != len(b.pooled):
+        raise ParameterError(f"The outcomes have {len(a.pooled)} and {len(b.pooled)} channels; expected as many.")
+    of_a, of_b = (to_array(outcome.evidence(class_index).channels) for outcome in (a, b))
+    with np.errstate(invalid="ignore"):
+        difference = of_a - of_b
+    size = np.where(np.isfinite(difference), np.abs(difference), 0)
+    order = np.argsort(-size, kind="stable")[:max(0, count)]
+    return [
+        Difference(int(k), float(a.pooled[k]), float(b.pooled[k]), float(of_a[k]), float(of_b[k]),
+                   float(difference[k]))
+        for k in order if size[k] > 0
+    ]
+
+
+# A pooling along its parameter.
+
+
+class Ends(NamedTuple):
+    """What a pooling is at the lower and at the upper end of its parameter's usual range, in a few words."""
+
+    low: str
+    high: str
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The answer along a pooling's parameter; arrays are float64.
+
+    Attributes:
+        pooling: its key.
+        parameter: its number's name, range and meaning.
+        classes: those asked for.
+        values: (steps,) of the parameter, rising over its usual range, in equal ratios where it is logarithmic.
+        probabilities: (steps, classes asked for), as the network makes them of all logits: softmax or sigmoid.
+        logits: likewise, as the head gave them, never calibrated.
+        calibrated: whether the probabilities are. All of them or none: one curve is never a mixture.
+        ends: what the pooling is at both ends.
+    """
+
+    pooling: str
+    parameter: Parameter
+    classes: tuple[int, ...]
+    values: np.ndarray
+    probabilities: np.ndarray
+    logits: np.ndarray
+    calibrated: bool
+    ends: Ends
+
+
+def path(
+    analysis: Analysis, pooling: str, classes: Sequence[int], calibrated: bool = False, steps: int = 31
+) -> Path:
+    """What some classes get along a pooling's parameter; the logits are remembered.
+
+    Args:
+        analysis: from `analyse`. Neither its backbone nor pooling weights are computed.
+        pooling: key of one that has a parameter.
+        classes: class indices.
+        calibrated: whether fitted multipliers are wanted. They are used only when every step has one, or is native
+            and needs none.
+        steps: how many values of the parameter, at least 2.
+
+    Raises:
+        ParameterError: a pooling that does not exist or has no parameter, an unknown class, or too few steps.
+        MethodError: nothing is pooled here.
+    """
+    analysis.require_evidence()
+    chosen = analysis.network.pooling_of(pooling)
+    parameter = chosen.parameter
+    if parameter is None:
+        raise ParameterError(f"{chosen.name} has no parameter; expected a pooling that has one.")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
+        raise ParameterError(f"The path has {steps!r} steps; expected a whole number of at least 2.")
+    classes = [analysis.network.check_class(index) for index in classes]
+    values = _values(parameter, steps)
+    logits = analysis.remember(("path", pooling, steps), lambda: _logits(analysis, chosen, values))
+    factors = _factors(analysis, pooling, parameter, values) if calibrated else None
+    probabilities = analysis.network.probabilities(
+        logits if factors is None else logits * torch.tensor(factors)[:, None], 1)
+    return Path(
+        pooling=pooling, parameter=parameter, classes=tuple(classes), values=values,
+        probabilities=to_array(probabilities[:, classes]), logits=to_array(logits[:, classes]),
+        calibrated=factors is not None, ends=_ENDS[pooling](analysis.feature_maps),
+    )
+
+
+def _values(parameter: Parameter, steps: int) -> np.ndarray:
+    # Clipped: rounding must not carry an end out of the valid range.
+    spaced = (np.geomspace if parameter.logarithmic else np.linspace)(*parameter.usual, steps)
+    return np.clip(spaced, *parameter.usual)
+
+
+@torch.no_grad()
+def _logits(analysis: Analysis, pooling: Pooling, values: np.ndarray) -> Tensor:
+    """(steps, classes) float64: the head once, for the pooled vectors of all steps."""
+    name = pooling.parameter.name
+    vectors = [pooling.value(analysis.feature_maps, **{name: float(value)}) for value in values]
+    return analysis.network.head_under(pooling.key)(torch.stack(vectors)).double()
+
+
+def _factors(analysis: Analysis, pooling: str, parameter: Parameter, values: np.ndarray) -> list[float] | None:
+    """What each step's logits are to be multiplied with; None when one of them has no such number."""
+    network = analysis.network
+    factors = []
+    for value in values:
+        setting = {parameter.name: float(value)}
+        native = network.is_native(pooling, setting)
+        factors.append(1.0 if native else network.multiplier(pooling, setting))
+    return None if None in factors else factors
+
+
+def _gem_ends(feature_maps: Tensor) -> Ends:
+    clamped = ", negatives as 0" if bool((feature_maps < 0).any()) else ""
+    return Ends(f"GAP{clamped}", f"towards GMP{clamped}")
+
+
+def _topk_ends(feature_maps: Tensor) -> Ends:
+    positions = feature_maps.shape[-2] * feature_maps.shape[-1]
+    count = max(1, math.floor(POOLINGS["topk"].parameter.usual[0] * positions + 0.5))
+    return Ends("GMP" if count == 1 else f"the {count} strongest of {positions} positions", "GAP")
+
+
+# A test holds that this names every pooling with a parameter.
+_ENDS: dict[str, Callable[[Tensor], Ends]] = {
+    "gem": _gem_ends,
+    "lse": lambda _: Ends("near GAP", "towards GMP"),
+    "topk": _topk_ends,
+    "mixed": lambda _: Ends("GAP", "GMP"),
+    "attention": lambda _: Ends("few positions", "near GAP"),
+}

@@ -1,0 +1,315 @@
+"""Would it still say so without this part of the photo? Three answers side by side, none of which is another.
+
+Some positions hold an exact share of a class's logit. The pooling may ignore them: the rest of the feature maps is
+pooled afresh, and each of them has still seen much of the photo. Or they are taken out of the photo itself, and the
+network is asked again: then the other positions change too, and what stands in the gap speaks as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from explorer.analysis import Analysis, Answer, Outcome
+from explorer.arrays import to_array
+from explorer.errors import ParameterError
+from explorer.questions.edited_photo import FILLS, analysed_again, changed_photo, checked, likewise
+from explorer.wording import plain, shortened, signed
+
+APART = 0.5  # logits: a change and evidence that differ by less are called alike
+APART_SHARE = 0.5  # of the larger of the two: likewise
+_CAUSE = 0.25  # of that difference: what accounts for less is not named
+_STILL = 0.005  # logits: a change that is written as 0.00
+_HOLDS_WEIGHTS = "attention_pool"  # the pooling whose feature maps hold its own weights, which sum to 1 over positions
+
+
+class Held(NamedTuple):
+    """What some positions hold of a class's logit.
+
+    Attributes:
+        logits: the sum of their evidence, signed.
+        total: that of all positions: logit = baseline + total + residual.
+        speaks_for, speaks_against: their shares, 0 to 1, of all positive and of all negative evidence; 0 without any.
+        exact, residual: of the evidence.
+    """
+
+    logits: float
+    total: float
+    speaks_for: float
+    speaks_against: float
+    exact: bool
+    residual: float
+
+
+class Said(NamedTuple):
+    """What is said in one way: the most probable class, and the classes that are watched, in `Probe.classes`' order."""
+
+    top: Answer
+    classes: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class UnderPooling:
+    """The probe under one pooling.
+
+    Attributes:
+        pooling, parameters, name, label: as of an Outcome.
+        calibrated: whether its probabilities are of logits times the fitted number; the logits never are.
+        before: what was said.
+        ignoring: what is said when the pooling ignores the positions; None where nothing can be taken apart.
+        after: what is said once they are taken out of the photo, by fill.
+    """
+
+    pooling: str
+    parameters: Mapping[str, float]
+    name: str
+    label: str
+    calibrated: bool
+    before: Said
+    ignoring: Said | None
+    after: Mapping[str, Said]
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Some positions of a photo: what they hold, what is said without them in the pooling, and without them at all.
+
+    Attributes:
+        outcome, class_index, chosen: what was asked; chosen is (H, W) bool.
+        classes: class indices that are watched: the one that was asked for, those on top before, and what the answer
+            becomes.
+        held: their share of the class's logit under the outcome's pooling; None where nothing can be taken apart.
+        rows: every pooling there is, in the registry's order; alone what the network says where there is no other.
+        again: the photo without them, analysed, by fill; `again["blur"].image` is that photo.
+    """
+
+    outcome: Outcome
+    class_index: int
+    chosen: np.ndarray
+    classes: tuple[int, ...]
+    held: Held | None
+    rows: tuple[UnderPooling, ...]
+    again: Mapping[str, Analysis]
+
+    @property
+    def own(self) -> UnderPooling:
+        """The row of the outcome's own pooling."""
+        return next(row for row in self.rows if row.pooling == self.outcome.pooling)
+
+    @property
+    def share(self) -> float:
+        """Of the positions, 0 to 1: how many are chosen."""
+        return float(self.chosen.mean())
+
+    def drop(self, fill: str) -> float:
+        """Logits that the class loses under the outcome's pooling once the positions are taken out of the photo."""
+        return self.own.before.classes[0].logit - self.own.after[fill].classes[0].logit
+
+
+class Disagreement(NamedTuple):
+    """Evidence held beside what taking out changes, under one pooling with one fill; all in logits of the class.
+
+    Attributes:
+        fill: key of FILLS.
+        kind: "none" when they are alike, "more" or "less" when the change is larger or smaller than the evidence,
+            "opposite" when it goes the other way.
+        held: evidence of the positions before.
+        drop: what the logit loses; negative when it gains.
+        inside: evidence of the positions once they are taken out: what stands in their place says that much.
+        outside: evidence that the other positions lose.
+        sentence: all this in words.
+    """
+
+    fill: str
+    kind: str
+    held: float
+    drop: float
+    inside: float
+    outside: float
+    sentence: str
+
+
+def held(outcome: Outcome, class_index: int, chosen: np.ndarray) -> Held:
+    """What the chosen positions (H, W) bool hold of a class's logit.
+
+    Raises ParameterError for an unknown class and positions that cannot be probed, MethodError where nothing can be
+    taken apart.
+    """
+    outcome.analysis.require_evidence()
+    chosen, evidence = _some(outcome.analysis, chosen), outcome.evidence(class_index)
+    cells = to_array(evidence.cells)
+    positive, negative = np.maximum(cells, 0), np.minimum(cells, 0)
+    return Held(float(cells[chosen].sum()), float(cells.sum()), _share(positive, chosen), _share(negative, chosen),
+                evidence.exact, evidence.residual)
+
+
+def ignoring(outcome: Outcome, chosen: np.ndarray) -> Tensor:
+    """(classes,): the logits if the pooling ignored the chosen positions (H, W) bool and pooled the others alone.
+
+    The feature maps stay as they are, and so does what the other positions saw of that part of the photo. A share of
+    positions, as Top-k has it, is one of those that are left, and attention asks anew with their average.
+
+    Raises ParameterError when no position or every one is chosen, or they are of another grid; MethodError where
+    nothing can be taken apart.
+    """
+    outcome.analysis.require_evidence()
+    return likewise(outcome, _rest(outcome.analysis, chosen)).logits
+
+
+def probe(
+    outcome: Outcome, class_index: int, chosen: np.ndarray, fills: Sequence[str] = tuple(FILLS), *,
+    calibrated: bool = False, count: int = 5,
+) -> Probe:
+    """Ask everything about some positions: one forward pass for each fill.
+
+    Where nothing can be taken apart there is only what the network says of the changed photos.
+
+    Args:
+        outcome: under any pooling.
+        class_index: the class that is asked about.
+        chosen: (H, W) bool, at least one position and not all.
+        fills: keys of FILLS.
+        calibrated: whether probabilities under a what-if pooling are of logits times the fitted number, where there
+            is one.
+        count: of the most probable classes before, how many are watched.
+
+    Raises ParameterError for a class or fill that does not exist, and positions that cannot be probed.
+    """
+    analysis = outcome.analysis
+    analysis.network.check_class(class_index)
+    chosen = _some(analysis, chosen).copy()
+    again = {fill: analysed_again(analysis, changed_photo(analysis, chosen, fill)) for fill in fills}
+    rest = _rest(analysis, chosen) if analysis.has_evidence else None
+    ways = [outcome, *(likewise(outcome, each) for each in (rest, *again.values()) if each)]
+    watched = [class_index, *(answer.class_index for answer in outcome.top(count)),
+               *(way.top(1)[0].class_index for way in ways)]
+    classes = tuple(dict.fromkeys(watched))
+    rows = tuple(_row(each, rest, again, classes, calibrated) for each in outcome.under_each_pooling())
+    return Probe(outcome, class_index, chosen, classes, held(outcome, class_index, chosen) if rest else None, rows,
+                 MappingProxyType(again))
+
+
+def disagreement(probe: Probe) -> tuple[Disagreement, ...]:
+    """For each fill, whether the logit changes by what the positions held, and if not, what accounts for it.
+
+    Under evidence that adds up, the logit's loss is what the positions held, less what now stands in their place,
+    plus what all others lose. They differ when the loss and the evidence are more than APART logits and more than
+    APART_SHARE of the larger one apart.
+
+    Raises MethodError where nothing can be taken apart.
+    """
+    probe.outcome.analysis.require_evidence()
+    return tuple(_disagreement(probe, fill) for fill in probe.again)
+
+
+def _disagreement(probe: Probe, fill: str) -> Disagreement:
+    index = probe.class_index
+    before = to_array(probe.outcome.evidence(index).cells)
+    after = to_array(likewise(probe.outcome, probe.again[fill]).evidence(index).cells)
+    inside = float(after[probe.chosen].sum())
+    outside = float((before - after)[~probe.chosen].sum())
+    drop, name = probe.drop(fill), probe.outcome.analysis.network.class_names[index]
+    return Disagreement(fill, kind_of_disagreement(probe.held.logits, drop), probe.held.logits, drop, inside, outside,
+                        disagreement_sentence(probe.held.logits, drop, inside, outside, name, fill))
+
+
+def kind_of_disagreement(held: float, drop: float) -> str:
+    """"none", "more", "less" or "opposite", see Disagreement; "none" too where a number is not finite."""
+    largest = max(abs(held), abs(drop))
+    if not abs(drop - held) > max(APART, APART_SHARE * largest):
+        return "none"
+    if held * drop < 0 and min(abs(held), abs(drop)) >= _STILL:
+        return "opposite"
+    return "more" if abs(drop) > abs(held) else "less"
+
+
+_TAKEN_OUT = MappingProxyType({"blur": "blurred", "mean": "filled with the mean colour", "inpaint": "painted over"})
+_VERDICTS = MappingProxyType({
+    "none": ": about what it holds.", "more": ": more than it holds.", "less": ": less than it holds.",
+    "opposite": ": the other way.",
+})
+
+
+def disagreement_sentence(held: float, drop: float, inside: float, outside: float, name: str, fill: str) -> str:
+    """For example "This part holds 2.10 logits of evidence for tiger cat. Once it is blurred, the logit falls by...".
+
+    Args:
+        held, drop, inside, outside: in logits, see Disagreement.
+        name: of the class.
+        fill: key of FILLS.
+    """
+    side = "against" if held < 0 else "for"
+    said = f"This part holds {plain(abs(held))} logits of evidence {side} {shortened(name)}."
+    if not np.isfinite(held) or not np.isfinite(drop):
+        return f"{said} Once it is {_TAKEN_OUT[fill]}, the logit is not to be compared: not all numbers are finite."
+    kind = kind_of_disagreement(held, drop)
+    causes = _causes(drop - held, inside, outside) if kind != "none" else []
+    return " ".join([f"{said} Once it is {_TAKEN_OUT[fill]}, the logit {_moves(drop)}{_VERDICTS[kind]}", *causes])
+
+
+def _causes(difference: float, inside: float, outside: float) -> list[str]:
+    """What accounts for the difference between the logit's loss and the evidence, a sentence each, the largest first.
+
+    What is lost outside adds to the loss, and what is said inside takes from it.
+    """
+    parts = [
+        (outside, f"The other positions {'lose' if outside > 0 else 'gain'} {plain(abs(outside))}: each sees a large "
+                  "area of the photo, this part too."),
+        (-inside, f"What stands in its place speaks {'for' if inside > 0 else 'against'} the class, with "
+                  f"{signed(inside)}."),
+    ]
+    return [sentence for size, sentence in sorted(parts, key=lambda part: -abs(part[0]))
+            if size * difference > 0 and abs(size) >= _CAUSE * abs(difference)]
+
+
+def _moves(drop: float) -> str:
+    return f"{'falls' if drop > 0 else 'rises'} by {plain(abs(drop))}" if abs(drop) >= _STILL else "does not change"
+
+
+def _some(analysis: Analysis, chosen: np.ndarray) -> np.ndarray:
+    chosen = checked(analysis, chosen)
+    if not chosen.any() or chosen.all():
+        raise ParameterError(f"{'All' if chosen.all() else 'None'} of the {chosen.size} positions are chosen; expected "
+                             "at least one that is and one that is not.")
+    return chosen
+
+
+def _rest(analysis: Analysis, chosen: np.ndarray) -> Analysis:
+    """The positions that are not chosen, in a row: the same analysis as far as poolings and the head go."""
+    left = analysis.feature_maps[:, torch.from_numpy(~_some(analysis, chosen))]
+    own = analysis.network.pooling
+    if own.key == _HOLDS_WEIGHTS:
+        # A softmax over fewer positions is the same weights over the sum of what is left of them. The maps that hold
+        # them are those to which the pooling gives no weight.
+        weights = ~own.weights(analysis.feature_maps, **analysis.network.pooling_parameters).flatten(1).any(1)
+        left[weights] /= left[weights].sum(1, keepdim=True)
+    return Analysis(analysis.network, analysis.image, analysis.framing.on_grid(1, left.shape[1]), analysis.input,
+                    left[:, None], 0.0)
+
+
+def _row(
+    outcome: Outcome, rest: Analysis | None, again: Mapping[str, Analysis], classes: Sequence[int], calibrated: bool
+) -> UnderPooling:
+    return UnderPooling(
+        outcome.pooling, outcome.parameters, outcome.name, outcome.label,
+        calibrated=calibrated and outcome.multiplier is not None,
+        before=_said(outcome, classes, calibrated),
+        ignoring=_said(likewise(outcome, rest), classes, calibrated) if rest else None,
+        after=MappingProxyType({fill: _said(likewise(outcome, each), classes, calibrated)
+                                for fill, each in again.items()}),
+    )
+
+
+def _said(outcome: Outcome, classes: Sequence[int], calibrated: bool) -> Said:
+    return Said(outcome.top(1, calibrated)[0], tuple(outcome.answer(index, calibrated) for index in classes))
+
+
+def _share(values: np.ndarray, chosen: np.ndarray) -> float:
+    total = values.sum()
+    return float(values[chosen].sum() / total) + 0.0 if total else 0.0  # not -0.0

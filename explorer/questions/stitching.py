@@ -1,0 +1,202 @@
+"""Evidence finer than the grid: the photo is moved by parts of a position, and what each place gets is averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from explorer.analysis import Analysis, Outcome
+from explorer.errors import ParameterError, StoppedError
+from explorer.progress import Progress, Stop
+from explorer.questions.contrast import check_pair, contrast
+
+MOST_STEPS = 8  # 64 forward passes
+_BATCH = 16  # the usual shifts at once
+
+
+@dataclass(frozen=True, eq=False)
+class Stitched:
+    """Evidence averaged over shifts of the photo, on a grid finer than the feature maps'.
+
+    logit = baseline + cells.sum() + outside + residual, each of them a mean over the shifts. With a rival each is of
+    the class minus the rival's. n is steps * steps, arrays are float64 unless they say otherwise.
+
+    Attributes:
+        class_index, rival: the class, and the other one or None.
+        steps: into how many fine cells a position is divided along each side.
+        cells: (H * steps, W * steps), logits of each fine cell: about 1 / steps ** 2 of a position's.
+        coverage: (H * steps, W * steps), above 0, up to 1: the share of the runs in which the fine cell was within the
+            input. Half a position from the edges inwards it is below 1, so that cells there are smaller and tell less
+            finely where; cells / coverage are not smaller, but do not add up.
+        outside: logits that fell on the repeated edges.
+        baseline: mean baseline.
+        logit: mean logit.
+        logits: (n,), of each shift.
+        shifts: (n, 2) int, down and to the right, in input px.
+        residual: what the parts leave over, computed and not assumed.
+        exact: whether every decomposition is an identity.
+        rectangles: (H * steps, W * steps, 4), left, top, right, bottom of each fine cell, in photo px.
+    """
+
+    class_index: int
+    rival: int | None
+    steps: int
+    cells: np.ndarray
+    coverage: np.ndarray
+    outside: float
+    baseline: float
+    logit: float
+    logits: np.ndarray
+    shifts: np.ndarray
+    residual: float
+    exact: bool
+    rectangles: np.ndarray
+
+
+def stitched(
+    outcome: Outcome, class_index: int, rival: int | None = None, steps: int = 4, progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Stitched:
+    """Evidence for a class on a grid `steps` times finer than the feature maps', under the outcome's pooling.
+
+    The network's input is moved by all pairs of multiples of a position's side / steps, rounded to whole px: from half
+    a position up and left to nearly half a position down and right, or the same both ways where steps is odd (half a
+    position either way would ask the same grid twice). What enters at an edge is that edge's pixels repeated. Each
+    run's evidence is taken apart, spread evenly over each position's rectangle where it lies on the unmoved input, and
+    averaged over the runs. Remembered.
+
+    Args:
+        outcome: of any pooling.
+        class_index: the class.
+        rival: None for the class's own evidence, else what speaks for it rather than for that other class.
+        steps: 1 (the plain evidence) to 8; steps * steps inputs are run, in batches. Where a position has fewer px
+            than that, rounded shifts repeat.
+        progress: is told (inputs done, inputs in all) after each batch.
+        stop: is asked before each batch.
+
+    Raises:
+        ParameterError: no such class, the same class twice, or steps outside its range.
+        MethodError: the answer cannot be taken apart, or a rival is asked for where there is one logit alone.
+        StoppedError: told to stop.
+    """
+    outcome.analysis.require_evidence()
+    if rival is None:
+        outcome.analysis.network.check_class(class_index)
+    else:
+        check_pair(outcome, class_index, rival)
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
+        raise ParameterError(f"The number of steps is {steps!r:.40}; expected a whole number from 1 to {MOST_STEPS}.")
+    return outcome.remember(("stitched", class_index, rival, steps),
+                            lambda: _stitched(outcome, class_index, rival, steps, progress, stop))
+
+
+def _stitched(
+    outcome: Outcome, class_index: int, rival: int | None, steps: int, progress: Progress | None, stop: Stop | None
+) -> Stitched:
+    shifts, parts = Shifts(outcome.analysis, steps), []
+    cells, outside = 0.0, 0.0
+    for shift, run in shifts.runs(outcome, progress, stop):
+        part = _taken_apart(run, class_index, rival)
+        placed = shifts.placed(part.cells, shift)
+        cells += placed / len(shifts.all)
+        outside += (float(part.cells.sum()) - float(placed.sum())) / len(shifts.all)
+        parts.append(part)
+    logits = np.array([part.logit for part in parts])
+    logit, baseline = float(logits.mean()), float(np.mean([part.baseline for part in parts]))
+    return Stitched(
+        class_index=class_index, rival=rival, steps=steps, cells=cells, coverage=shifts.coverage(),
+        outside=outside, baseline=baseline, logit=logit, logits=logits, shifts=np.array(shifts.all),
+        residual=logit - baseline - float(cells.sum()) - outside, exact=all(part.exact for part in parts),
+        rectangles=outcome.analysis.framing.on_grid(*cells.shape).rectangles,
+    )
+
+
+class Shifts:
+    """The input moved by parts of a position, and where what a position says then lies on the input that is not moved.
+
+    Attributes:
+        all: pairs of shifts down and to the right, in whole px.
+        down, right: by shift, (H * steps, H) and (W * steps, W) float64: how much of each position lies on each fine
+            cell once it is moved back, along one side. A column sums to 1, less what lies beyond the input's edges.
+    """
+
+    def __init__(self, analysis: Analysis, steps: int) -> None:
+        self._steps = steps
+        self.down, self.right = (
+            {shift: _shares(length, count, steps, shift) for shift in _shifts(length / count, steps)}
+            for length, count in zip(analysis.input.shape[-2:], analysis.framing.grid, strict=True))
+        # Rounded shifts may be level: each is counted as often as it is asked for.
+        self.all = list(product(*(_shifts(length / count, steps) for length, count in zip(
+            analysis.input.shape[-2:], analysis.framing.grid, strict=True))))
+
+    def placed(self, cells: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
+        """(H * steps, W * steps): what the positions (H, W) of the moved input hold, moved back."""
+        return self.down[shift[0]] @ cells @ self.right[shift[1]].T
+
+    def coverage(self) -> np.ndarray:
+        """(H * steps, W * steps): the share of the runs in which each fine cell was within the input."""
+        # A fine cell holds 1 / steps of a position's side: as often as that is its share, it was within the input.
+        return self._steps ** 2 * np.mean([np.outer(self.down[down].sum(1), self.right[right].sum(1))
+                                           for down, right in self.all], 0)
+
+    def runs(
+        self, outcome: Outcome, progress: Progress | None = None, stop: Stop | None = None
+    ) -> Iterator[tuple[tuple[int, int], Outcome]]:
+        """Each shift with the outcome of the input moved by it, run in batches. Raises StoppedError when told to."""
+        analysis = outcome.analysis
+        for start in range(0, len(self.all), _BATCH):
+            if stop is not None and stop():
+                raise StoppedError(f"Stopped after {start} of {len(self.all)} inputs.")
+            batch = self.all[start : start + _BATCH]
+            inputs = torch.cat([moved(analysis.input, *shift) for shift in batch])
+            with torch.no_grad():
+                everything = analysis.network.backbone(inputs)
+            for shift, x, feature_maps in zip(batch, inputs, everything, strict=True):
+                run = Analysis(analysis.network, analysis.image, analysis.framing, x[None], feature_maps, 0.0)
+                yield shift, run.under(outcome.pooling, **outcome.parameters)
+            if progress is not None:
+                progress(start + len(batch), len(self.all))
+
+
+def _shifts(side: float, steps: int) -> list[int]:
+    """Whole px, rising: multiples of a position's side / steps, so that positions' edges fall on fine cells' edges."""
+    return [round((n - steps // 2) * side / steps) for n in range(steps)]
+
+
+def _shares(length: int, count: int, steps: int, shift: int) -> np.ndarray:
+    """(count * steps, count): see `Shifts.down`."""
+    side, fine = length / count, length / (count * steps)
+    positions = np.arange(count) * side - shift
+    cells = np.arange(count * steps)[:, None] * fine
+    overlap = np.minimum(positions + side, cells + fine) - np.maximum(positions, cells)
+    return overlap.clip(0) / side
+
+
+def moved(x: Tensor, down: int, right: int) -> Tensor:
+    """(1, channels, h, w): an input moved by whole px, the edges repeated where nothing is left."""
+    rows, columns = ((torch.arange(length) - by).clamp(0, length - 1)
+                     for length, by in zip(x.shape[-2:], (down, right), strict=True))
+    return x[..., rows[:, None], columns]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One run taken apart: cells (H, W) float64, baseline, logit, exact."""
+
+    cells: np.ndarray
+    baseline: float
+    logit: float
+    exact: bool
+
+
+def _taken_apart(run: Outcome, class_index: int, rival: int | None) -> _Part:
+    if rival is not None:
+        found = contrast(run, class_index, rival)
+        return _Part(found.cells, found.baseline, found.difference, found.exact)
+    evidence = run.evidence(class_index)
+    return _Part(evidence.cells.detach().numpy().astype(np.float64), evidence.baseline, evidence.logit, evidence.exact)

@@ -1,0 +1,297 @@
+"""A photo changed a little: the framing moved, mirrored, zoomed, lighter or darker, compressed, cropped elsewhere.
+
+Each change asks the network once, as if the changed photo had been dropped in; and each knows which part of the
+photo as it was it shows, so that places can be brought back.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from explorer.analysis import Analysis, analyse
+from explorer.errors import ParameterError
+from explorer.networks import Network
+from explorer.questions.edited_photo import analysed_again
+
+Value = float | tuple[float, float]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A way to change a photo a little.
+
+    Attributes:
+        key, name: "jpeg", "JPEG".
+        explanation: one sentence.
+        unit: of its values; "" where the value means nothing.
+        usual: the values that are tried unless others are asked for: numbers, or pairs (right, down).
+        low, high: their range, both ends included; of a pair, that of each of its numbers.
+        nothing: the value that would change nothing.
+    """
+
+    key: str
+    name: str
+    explanation: str
+    unit: str
+    usual: tuple[Value, ...]
+    low: float
+    high: float
+    nothing: float
+
+    @property
+    def in_pairs(self) -> bool:
+        """Whether each value is a pair: how far to the right and how far down; negative is left and up."""
+        return isinstance(self.usual[0], tuple)
+
+
+VARIATIONS = MappingProxyType({variation.key: variation for variation in (
+    Variation(
+        "shift", "Shift", "The framing is moved over the photo, usually by less than a position; beyond the photo's "
+        "edges they are repeated.", "px of the input",
+        ((-12, 0), (-4, 0), (4, 0), (12, 0), (0, -12), (0, -4), (0, 4), (0, 12)), -64, 64, 0,
+    ),
+    Variation("flip", "Mirrored", "Left and right of the photo change places.", "", (1,), 1, 1, 0),
+    Variation(
+        "scale", "Zoom", "The framing is made smaller (above 1) or larger (below 1) about its middle; beyond the "
+        "photo's edges they are repeated.", "times", (0.8, 0.9, 1.1, 1.25), 0.5, 2, 1,
+    ),
+    Variation(
+        "brightness", "Brightness", "All values of the photo are multiplied, and cut off at white.", "times",
+        (0.6, 0.8, 1.2, 1.4), 0, 4, 1,
+    ),
+    Variation(
+        "jpeg", "JPEG", "The photo is compressed at its own size, with colours at half the resolution, and read again.",
+        "quality", (90, 70, 50, 30, 10), 1, 95, 100,
+    ),
+    Variation(
+        "crop", "Crop", "The framing is moved as far as there is photo; where it saw all of it, nine tenths are taken "
+        "instead.", "of what the network saw", tuple(product((-0.1, 0, 0.1), repeat=2)), -0.5, 0.5, 0,
+    ),
+)})
+_STRIDE = 32  # px: for smaller ones the usual shifts shrink, so that they stay below a position
+_PART = 0.9  # of a crop where there is nothing around
+_ROOM = 0.05  # of what is seen: with less around it on all sides, a crop could not be moved to speak of
+_NOTHING = 1e-6  # of what is seen, or px: rounding
+_LONGEST_JPEG = 65500  # px, libjpeg's own limit
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One variation at one value.
+
+    Attributes:
+        variation: its key.
+        value: a number, or a pair (right, down); of a crop, as far as there was photo.
+        label: in words, to go before "makes it": "a shift of 12 px to the right".
+    """
+
+    variation: str
+    value: Value
+    label: str
+
+    @property
+    def size(self) -> float:
+        """How far the value lies from the one that would change nothing, in the variation's unit."""
+        return math.hypot(*(np.atleast_1d(self.value) - VARIATIONS[self.variation].nothing))
+
+
+class Varied(NamedTuple):
+    """What the network makes of a variant.
+
+    Attributes:
+        analysis: of the changed photo; of shifts, zooms and crops, its photo is the input's picture alone.
+        shows: left, top, right and bottom of what the input shows, in px of the photo as it was: beyond it where edges
+            were repeated, and with left and right exchanged where it is mirrored.
+    """
+
+    analysis: Analysis
+    shows: Box
+
+
+def usual_values(variation: str, network: Network) -> tuple[Value, ...]:
+    """What is tried of a variation for a network: shifts shrink with a stride below 32 px, to whole px.
+
+    Raises ParameterError for an unknown variation.
+    """
+    usual, stride = _variation_of(variation).usual, network.preprocessing.stride
+    if variation != "shift" or stride >= _STRIDE:
+        return usual
+    return tuple(dict.fromkeys(
+        tuple(int(math.copysign(max(1, round(abs(each) * stride / _STRIDE)), each)) if each else 0 for each in pair)
+        for pair in usual))
+
+
+def variants_of(
+    analysis: Analysis, variations: Iterable[str] | Mapping[str, Sequence[Value]] | None = None
+) -> tuple[Variant, ...]:
+    """The variants of a photo, in the order asked for.
+
+    A crop that could not be moved, or not differently from another, is left out; so is JPEG of a photo with a side
+    above 65,500 px, of which there is none.
+
+    Args:
+        variations: keys of VARIATIONS, or values by key; None is each at its usual values.
+
+    Raises ParameterError for an unknown variation or a value outside its range.
+    """
+    chosen = variations
+    if not isinstance(chosen, Mapping):
+        keys = VARIATIONS if chosen is None else [chosen] if isinstance(chosen, str) else chosen
+        chosen = {key: usual_values(key, analysis.network) for key in keys}
+    found = []
+    for key, values in chosen.items():
+        checked = [_checked(_variation_of(key), value) for value in values]
+        if key == "crop":
+            checked = _within_photo(analysis, checked)
+        elif key == "jpeg" and max(analysis.image.size) > _LONGEST_JPEG:
+            checked = []
+        found += [Variant(key, value, _label(analysis, key, value)) for value in checked]
+    return tuple(found)
+
+
+def varied(analysis: Analysis, variant: Variant) -> Varied:
+    """The photo changed and analysed as the first was: one forward pass. The photo itself stays as it is."""
+    image, seen, key, value = analysis.image, analysis.framing.seen, variant.variation, variant.value
+    if key == "flip":
+        left, top, right, bottom = seen
+        mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return Varied(analysed_again(analysis, mirrored), (image.width - left, top, image.width - right, bottom))
+    if key == "brightness":
+        return Varied(analysed_again(analysis, _brighter(image, value)), seen)
+    if key == "jpeg":
+        return Varied(analysed_again(analysis, _compressed(image, value)), seen)
+    shows = _window(analysis, variant)
+    return Varied(_framed(analysis, shows), shows)
+
+
+# Values.
+
+
+def _variation_of(key: str) -> Variation:
+    if key not in VARIATIONS:
+        raise ParameterError(f"There is no variation {key!r}; expected one of {', '.join(VARIATIONS)}.")
+    return VARIATIONS[key]
+
+
+def _checked(variation: Variation, value: Value) -> Value:
+    numbers = value if variation.in_pairs else (value,)
+    whole = variation.key == "jpeg"
+    if (not isinstance(numbers, (tuple, list)) or len(numbers) != 1 + variation.in_pairs
+            or not all(_is_number(each, whole) and variation.low <= each <= variation.high for each in numbers)):
+        kind = "a whole number" if whole else "a pair of numbers (right, down)" if variation.in_pairs else "a number"
+        raise ParameterError(f"The value of the variation {variation.key} is {value!r:.60}; expected {kind} from "
+                             f"{variation.low:g} to {variation.high:g}.")
+    return tuple(numbers) if variation.in_pairs else value
+
+
+def _is_number(value: object, whole: bool) -> bool:
+    return isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+
+
+def _within_photo(analysis: Analysis, values: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Each pair cut to what there is of the photo, without those that move nothing and without repetitions."""
+    part, rooms = _part_of_crop(analysis), _rooms(analysis)
+    cut = []
+    for pair in values:
+        limits = [[room + (1 - part) / 2 for room in along] for along in rooms]
+        cut.append(tuple(min(max(each, -before), after) + 0.0  # never -0.0
+                         for each, (before, after) in zip(pair, limits, strict=True)))
+    return [pair for pair in dict.fromkeys(cut) if part < 1 or max(map(abs, pair)) > _NOTHING]
+
+
+def _rooms(analysis: Analysis) -> tuple[tuple[float, float], tuple[float, float]]:
+    """How much photo there is left and right, above and below what is seen, as shares of it."""
+    (left, top, right, bottom), (width, height) = analysis.framing.seen, analysis.image.size
+    return ((left / (right - left), (width - right) / (right - left)),
+            (top / (bottom - top), (height - bottom) / (bottom - top)))
+
+
+def _part_of_crop(analysis: Analysis) -> float:
+    return 1 if max(max(along) for along in _rooms(analysis)) >= _ROOM else _PART
+
+
+def _label(analysis: Analysis, key: str, value: Value) -> str:
+    if key == "shift":
+        return "a shift of " + (_directions(value, "{:g} px") or "0 px")
+    if key == "crop":
+        moved = _directions(tuple(100 * each for each in value), "{:.0f}%")
+        smaller = f" of {_PART:.0%}" if _part_of_crop(analysis) < 1 else ""
+        return f"a crop{smaller}" + (f" moved {moved}" if moved else "")
+    return {"flip": "mirroring", "scale": f"a zoom of {value:g}", "brightness": f"a brightness of {value:g}",
+            "jpeg": f"JPEG at quality {value:g}"}[key]
+
+
+def _directions(pair: tuple[float, float], form: str) -> str:
+    """"12 px to the right and 4 px up"; "" for a pair of zeros."""
+    words = (("to the left", "to the right"), ("up", "down"))
+    return " and ".join(f"{form.format(abs(each))} {names[each > 0]}"
+                        for each, names in zip(pair, words, strict=True) if each)
+
+
+# Photos.
+
+
+def _brighter(image: Image.Image, factor: float) -> Image.Image:
+    return image.point([min(255, round(level * factor)) for level in range(256)] * 3)
+
+
+def _compressed(image: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    return Image.open(buffer, formats=["JPEG"]).convert("RGB")
+
+
+def _window(analysis: Analysis, variant: Variant) -> Box:
+    """What a shift, a zoom or a crop shows."""
+    left, top, right, bottom = analysis.framing.seen
+    width, height = right - left, bottom - top
+    part, across, down = 1.0, 0.0, 0.0  # of the framing's sides; how far its middle moves, in the same
+    if variant.variation == "scale":
+        part = 1 / variant.value
+    elif variant.variation == "crop":
+        part, (across, down) = _part_of_crop(analysis), variant.value
+    else:
+        across, down = (by / side for by, side in zip(variant.value, analysis.framing.input_size, strict=True))
+    x, y = (left + right) / 2 + across * width, (top + bottom) / 2 + down * height
+    return (x - part * width / 2, y - part * height / 2, x + part * width / 2, y + part * height / 2)
+
+
+def _framed(analysis: Analysis, box: Box) -> Analysis:
+    """What lies in a box of the photo as the input, resized once, by the network's own filter."""
+    framing = analysis.framing
+    left, top, right, bottom = box
+    near, (x, y) = _around(analysis.image, box, framing.input_size)
+    resampling = Image.Resampling[analysis.network.preprocessing.interpolation.upper()]
+    within = (max(0, left - x), max(0, top - y), min(near.width, right - x), min(near.height, bottom - y))
+    picture = near.resize(framing.input_size, resampling, within)
+    layer = None if analysis.layer is None else analysis.layer.key
+    # A picture of the input's own size is framed as it is.
+    return analyse(analysis.network, picture, "whole" if framing.kind == "whole" else "squash",
+                   min(framing.input_size), layer)
+
+
+def _around(image: Image.Image, box: Box, size: tuple[int, int]) -> tuple[Image.Image, tuple[int, int]]:
+    """The pixels in a box and as many around it as a filter reads, with the photo's edges repeated where the box goes
+    beyond them; and where in the photo their left top is."""
+    spans = []
+    for low, high, length, wanted in zip(box[:2], box[2:], image.size, size, strict=True):
+        first, last = math.floor(low + _NOTHING), math.ceil(high - _NOTHING)
+        margin = 3 * math.ceil(max(1, (high - low) / wanted))
+        spans.append((min(first, max(0, first - margin)), max(last, min(length, last + margin))))
+    (left, right), (top, bottom) = spans
+    if min(left, top) >= 0 and right <= image.width and bottom <= image.height:
+        return image.crop((left, top, right, bottom)), (left, top)
+    columns = np.arange(left, right).clip(0, image.width - 1)
+    rows = np.arange(top, bottom).clip(0, image.height - 1)
+    inside = image.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    return Image.fromarray(np.asarray(inside)[np.ix_(rows - rows[0], columns - columns[0])]), (left, top)

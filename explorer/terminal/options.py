@@ -1,0 +1,91 @@
+"""What people type: the options that all commands share, and a class by its index or name."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from explorer.errors import ParameterError
+from explorer.framing import FRAMINGS, LARGEST_SIDE, SMALLEST_SIDE
+from explorer.networks.loading.options import add_options
+from explorer.terminal.table import LONGEST_NAME, printable
+
+FRAMING = "crop"
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what was wrong in one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ParameterError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
+
+
+def add_what_to_analyse(parser: argparse.ArgumentParser) -> None:
+    """The photo, the pooling, the class, the framing and the network."""
+    parser.add_argument("photo", help="a JPEG, PNG, WebP, BMP, TIFF or GIF file")
+    parser.add_argument("--pooling", metavar="KEY", help="the pooling whose evidence is written (default: the "
+                                                         "network's own); see below")
+    parser.add_argument("--class", dest="class_", metavar="CLASS",
+                        help="an index or a name (default: the most probable class under that pooling)")
+    parser.add_argument("--framing", metavar="KIND",
+                        help="; ".join(f"{kind}: {meaning}" for kind, meaning in FRAMINGS.items())
+                        + f" (default: {FRAMING})")
+    parser.add_argument("--size", type=_whole_number, metavar="PX",
+                        help=f"short side of the network's input, {SMALLEST_SIDE} to {LARGEST_SIDE} (default: as the "
+                             "network was trained)")
+    add_options(parser)
+    parser.add_argument("--calibrated", action="store_true",
+                        help="mend the probabilities of what-ifs with one fitted number per pooling")
+
+
+def region(text: str) -> tuple[int, int, int, int]:
+    """First row and column, last row and column of some positions, as a link has them: "3,4,5,6"."""
+    if not re.fullmatch(r"[0-9]{1,4}(,[0-9]{1,4}){3}", text):
+        raise argparse.ArgumentTypeError(f"expected four whole numbers from 0 such as 3,4,5,6, got {text!r:.60}")
+    top, left, bottom, right = map(int, text.split(","))
+    if top > bottom or left > right:
+        raise argparse.ArgumentTypeError(f"expected the first row and column before the last ones, got {text!r:.60}")
+    return top, left, bottom, right
+
+
+def _whole_number(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number of pixels, got {text!r:.60}")
+    return int(text)
+
+
+def find_class(text: str, names: Sequence[str]) -> int:
+    """The index that a person means by an index, a name, or a name in other capitals.
+
+    Raises ParameterError: nothing or more than one thing is meant; the message names up to five near ones.
+    """
+    if re.fullmatch(r"-?[0-9]{1,9}", text):
+        if not 0 <= int(text) < len(names):
+            raise ParameterError(f"There is no class {text}; expected an index from 0 to {len(names) - 1}, or a name.")
+        return int(text)
+    for alike in (str, str.casefold):
+        found = [index for index, name in enumerate(names) if alike(name) == alike(text)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ParameterError(f"More than one class is called {text!r:.60}: {_listed(found, names)}; expected one "
+                                 "of these indices.")
+    near = _near(text, names)
+    hint = f"near it: {_listed(near, names)}" if near else f"expected an index from 0 to {len(names) - 1}, or a name"
+    raise ParameterError(f"There is no class called {text!r:.60}; {hint}.")
+
+
+def _near(text: str, names: Sequence[str], count: int = 5) -> list[int]:
+    """Up to five classes whose name holds the text (as a word first), or else is spelt like it."""
+    wanted, folded = text.casefold().strip(), [name.casefold() for name in names]
+    holding = [index for index, name in enumerate(folded) if wanted and wanted in name]
+    holding.sort(key=lambda index: (wanted not in folded[index].split(), len(folded[index])))
+    spelt = [folded.index(name) for name in difflib.get_close_matches(wanted[:LONGEST_NAME], folded, count)]
+    return list(dict.fromkeys([*holding, *spelt]))[:count]
+
+
+def _listed(indices: Sequence[int], names: Sequence[str]) -> str:
+    return ", ".join(f"{printable(names[index])} ({index})" for index in indices[:5])

@@ -1,0 +1,219 @@
+"""The viewer: a photo on a canvas with maps laid over it, drawn, chosen and read in the browser.
+
+`put_photo` gives a page its photo once; `viewer` shows maps on it, as many as one likes: one at a time with a choice
+between them, or side by side. What the browser does by itself is listed in viewer.js (KEYS); Python hears of a click
+or a dragged box (`on_region`), of a map that the whole page shall follow (`on_pick`), and of a talk's steps.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from explorer import Analysis, render
+from explorer.ui.components.library import hidden, part
+
+PHOTO_SIDE = 1600  # px
+PHOTO_BYTES = 270_000  # a photo full of detail is compressed more, or a page would be slow to open
+LEVELS = 65534  # of a number in a map; 65535 says "not a number"
+
+_source = part("source", "<div></div>")
+_viewer = part("viewer", '<div class="viewer"></div>')
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """One map, as a viewer shows it.
+
+    Attributes:
+        id: what a link calls it: letters, digits, "." and "-".
+        values: (H, W) numbers; for kind "labels" whole numbers, places in `legend`.
+        name: in full, for a screen reader.
+        kind: "signed", "positive", "labels", or "photo" for none at all.
+        unit, unit_name: "logits", "share", "probability" or "": how a number is written, and what follows it.
+        facets: what it is of, such as (class, pooling): a choice each where a viewer shows one map at a time.
+        row, title: its headings where maps stand side by side.
+        aside, lines, badge: what is said beside and under it.
+        says: what is being said when it is shown on stage; caption: what is said where a position would be read.
+        scale: maps of the same name share one scale until it is let go; `limit` fixes the shared scale's end.
+        mark: a position (i, j) to outline; box: left, top, right, bottom in photo pixels to outline.
+        notes: a text for each position, row by row; legend: names of labels.
+        pick: what `on_pick` gets when the whole page shall follow this map.
+    """
+
+    id: str
+    values: np.ndarray
+    name: str
+    kind: str = "signed"
+    unit: str = "logits"
+    unit_name: str = "logits"
+    facets: tuple[str, ...] = ()
+    row: str = ""
+    title: str = ""
+    aside: str = ""
+    lines: tuple[str, ...] = ()
+    badge: str = ""
+    says: str = ""
+    caption: str = ""
+    scale: str = ""
+    limit: float | None = None
+    mark: tuple[int, int] | None = None
+    box: tuple[float, float, float, float] | None = None
+    notes: tuple[str, ...] | None = None
+    legend: tuple[str, ...] = ()
+    pick: Any = None
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """What a page does when a viewer is used: each gets what was chosen, before the page runs again."""
+
+    region: Callable[[dict[str, Any]], None] | None = None
+    pick: Callable[[Any], None] | None = None
+    present: Callable[[bool], None] | None = None
+    walk: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a viewer shows its maps.
+
+    Attributes:
+        across: 0 shows one map at a time, else so many side by side in a row.
+        main: its map is in the link, and it viewer_handlers the keys for a talk; one viewer a page.
+        toolbar: whether it has the tools, which all viewers of a page obey.
+        tallest: px that a photo may be high.
+        facets: names of the maps' facets, each with the words before it.
+        caption: the same where the map has none.
+        heading, aside: above maps that stand side by side.
+        follow: the key of a wall whose tile under the pointer is shown instead.
+        region: (top, left, bottom, right) positions to outline as chosen.
+        stage: for a talk: large, with what is being said.
+    """
+
+    across: int = 0
+    main: bool = False
+    toolbar: bool = True
+    tallest: int = 480
+    facets: tuple[tuple[str, str], ...] = ()
+    caption: str = ""
+    heading: str = ""
+    aside: str = ""
+    follow: str = ""
+    region: tuple[int, int, int, int] | None = None
+    stage: bool = False
+    handlers: Handlers = field(default_factory=Handlers)
+
+
+def put_photo(analysis: Analysis, digest: str) -> None:
+    """Give the page its photo, once: viewers find it there."""
+    encoded = analysis.remember(("photo", PHOTO_SIDE), lambda: _encode(analysis))
+    source({"photo": {"key": digest[:16], "src": encoded}}, key="photo")
+
+
+def source(data: dict[str, Any], key: str) -> None:
+    """Put a photo, maps or a pack of channels into the page's store; it takes no room."""
+    hidden(_source, data, key)
+
+
+def _encode(analysis: Analysis) -> str:
+    photo, _ = analysis.preview(PHOTO_SIDE)
+    for quality in (85, 70, 55, 40, 25):
+        data = render.jpeg(photo, quality)
+        if len(data) <= PHOTO_BYTES:
+            break
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+
+
+def pack(maps: np.ndarray) -> dict[str, Any]:
+    """Maps (n, H, W) for the browser: 65535 levels between each map's own ends, deflated; what is not finite is NaN."""
+    values = np.asarray(maps, np.float64).reshape(len(maps), -1)
+    finite = np.isfinite(values)
+    low = np.where(finite, values, np.inf).min(1, initial=np.inf)
+    high = np.where(finite, values, -np.inf).max(1, initial=-np.inf)
+    low, high = (np.where(np.isfinite(end), end, 0.0) for end in (low, high))
+    span = np.where(high > low, high - low, 1.0)
+    levels = np.where(finite, np.rint((values - low[:, None]) / span[:, None] * LEVELS), LEVELS + 1)
+    data = zlib.compress(np.nan_to_num(levels, nan=LEVELS + 1).astype("<u2").tobytes(), 6)
+    return {"shape": list(maps.shape), "data": base64.b64encode(data).decode(), "low": low.tolist(),
+            "high": high.tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Maps made ready for the browser; worth remembering. `key` is of what is in it."""
+
+    key: str
+    ids: tuple[str, ...]
+    described: list[dict[str, Any]]
+    packed: dict[str, Any]
+
+
+def stack(maps: Sequence[Map]) -> Stack:
+    """One map or more, of the same number of positions, for `viewer`."""
+    packed = pack(np.stack([np.asarray(each.values) for each in maps]))
+    described = [_described(each) for each in maps]
+    key = hashlib.sha256(json.dumps([described, packed]).encode()).hexdigest()[:16]
+    return Stack(key, tuple(each.id for each in maps), described, packed)
+
+
+def viewer(
+    analysis: Analysis, digest: str, maps: Stack, key: str, name: str, chosen: str = "",
+    look: Look | None = None,
+) -> None:
+    """Show maps on the photo that `put_photo` gave the page.
+
+    Args:
+        analysis: whose photo and framing they are of; digest: the photo's.
+        maps: from `stack`.
+        key: of the element; name: for a screen reader.
+        chosen: the id of the map to begin with, where one is shown at a time.
+        look: how.
+    """
+    look = look or Look()
+    framing, handlers = analysis.framing, look.handlers
+    # Apart from what a click changes, which so costs no more than its own few hundred bytes.
+    source({"stack": {"key": maps.key, "pack": maps.packed, "maps": maps.described}}, key=f"{key}_maps")
+    data = {
+        "photo": digest[:16], "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen],
+        "grid": {"rows": framing.grid[0], "columns": framing.grid[1]}, "name": name,
+        "stack": maps.key, "chosen": chosen or maps.ids[0],
+        "facets": [{"name": facet, "before": before} for facet, before in look.facets],
+        "across": look.across, "main": look.main, "toolbar": look.toolbar, "tallest": look.tallest,
+        "caption": look.caption, "follow": look.follow, "heading": look.heading, "aside": look.aside,
+        "region": list(look.region) if look.region else None, "stage": look.stage, "schemes": render.schemes(),
+        "schemeNames": list(render.SCHEMES),
+        "palette": list(render.PALETTE),
+    }
+    _viewer(data=data, key=key, on_region_change=_answer(key, "region", handlers.region),
+            on_pick_change=_answer(key, "pick", handlers.pick),
+            on_present_change=_answer(key, "present", handlers.present),
+            on_walk_change=_answer(key, "walk", handlers.walk))
+
+
+def _answer(key: str, name: str, act: Callable[[Any], None] | None) -> Callable[[], None]:
+    def answer() -> None:
+        value = st.session_state[key].get(name)
+        if value is not None and act is not None:
+            act(value)
+
+    return answer
+
+
+def _described(each: Map) -> dict[str, Any]:
+    parts = {
+        "id": each.id, "name": each.name, "kind": each.kind, "unit": each.unit, "unitName": each.unit_name,
+        "row": each.row, "title": each.title, "aside": each.aside, "badge": each.badge, "says": each.says,
+        "caption": each.caption, "scale": each.scale, "limit": each.limit, "mark": each.mark, "box": each.box,
+        "notes": each.notes, "pick": each.pick,
+    }
+    lists = {"lines": list(each.lines), "legend": list(each.legend), "facets": list(each.facets)}
+    return {name: value for name, value in parts.items() if value is not None} | lists

@@ -1,0 +1,124 @@
+"""A person's own classifier from a file: what is asked of them, and how it comes into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from explorer.errors import ExplorerError, NetworkError
+from explorer.framing import Preprocessing
+from explorer.networks.loading.known_networks import identify, timm_architectures, timm_names, torchvision_names
+from explorer.networks.loading.load import load_file
+from explorer.networks.loading.options import usual_preprocessing
+from explorer.ui.components.board import board, el
+from explorer.ui.networks.preprocessing import preprocessing_fields
+from explorer.ui.session.cache import keep_own, make_room
+from explorer.ui.session.link import OWN_FILE
+from explorer.ui.session.session import Session
+
+KINDS = ["safetensors", "pth", "pt", "ckpt", "bin", "pt2"]
+MOST_MEGABYTES = 1024  # as server.maxUploadSize in .streamlit/config.toml
+MOST_NAMES = 4  # megabytes of class names
+SILENT = "Nothing leaves this server, nothing in the file is run, and it lies in memory for your session alone."
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person says of their file besides its bytes; None where they say nothing."""
+
+    architecture: str | None = None
+    class_names: bytes | list[str] | None = None
+    preprocessing: Preprocessing | None = None
+    sigmoid: bool = False
+    layer: str | None = None
+
+
+def drop_in(current: Session, data: bytes, name: str, told: Told) -> str:
+    """Load a file into memory for this session; what links call it. Raises ExplorerError: then nothing is changed."""
+    make_room()
+    try:
+        network = load_file(
+            data, name, architecture=told.architecture, class_names=told.class_names,
+            preprocessing=told.preprocessing, activation="sigmoid" if told.sigmoid else None, layer=told.layer)
+    except ExplorerError:
+        raise
+    except Exception as error:
+        raise NetworkError(f"The file could not be made into a network: {type(error).__name__}; expected a checkpoint "
+                           "of an image classifier.") from None
+    called = OWN_FILE + network.digest[:12]
+    current.edited.pop(called, None)
+    keep_own(current.wanted(called), network)
+    current.own.add(called)
+    return called
+
+
+def ask_for_file(current: Session, done: Callable[[str], None]) -> None:
+    """The form. `done` is told what links call the network, once there is one."""
+    board(el("p", f"{SILENT} A checkpoint (.safetensors, or a state dict as .pth, .pt, .ckpt or .bin) needs the name "
+                  "of its architecture; a TorchScript or torch.export file (.pt, .pt2) does not.", class_="caption"),
+          key="own_note")
+    file = st.file_uploader("Checkpoint or program", KINDS, key="own_file", max_upload_size=MOST_MEGABYTES)
+    proposed = st.session_state.pop("own_proposed", None)
+    if proposed:
+        st.session_state["own_architecture"] = proposed
+    architecture = st.selectbox("Architecture", _architectures(), index=None, key="own_architecture",
+                                placeholder="Type to search; not needed for a program")
+    names_file, names_text = _class_names()
+    sigmoid = st.toggle("Each class by itself (sigmoid)", key="own_sigmoid",
+                        help="For networks whose classes do not exclude each other. A single logit always is so.")
+    wrong, preprocessing, layer = "", None, None
+    with st.expander("Preprocessing and more"):
+        try:
+            usual = usual_preprocessing(architecture)
+            preprocessing = preprocessing_fields(usual, f"own_{architecture}")
+            preprocessing = None if preprocessing == usual else preprocessing
+        except ExplorerError as error:
+            wrong = str(error)
+            _say(wrong, "own_preprocessing_wrong")
+        layer = st.text_input("Layer after which to cut", key="own_layer", placeholder="only where no pooling is found")
+    asked = st.button("Take it apart", key="own_take", type="primary", disabled=file is None or bool(wrong))
+    if not (asked or proposed) or file is None or wrong:
+        return
+    names = names_file.getvalue() if names_file else names_text.splitlines() if names_text.strip() else None
+    told = Told(architecture, names, preprocessing, sigmoid, layer.strip() or None)
+    try:
+        with st.spinner("Reading the file and finding its pooling"):
+            called = drop_in(current, file.getvalue(), file.name, told)
+    except ExplorerError as error:
+        _say(f"{error} The last network stays.", "own_wrong")
+        for near in (identify(each).name for each in getattr(error, "nearest", ())[:3]):
+            st.button(f"Take it for `{near}`", key=f"own_near_{near}",
+                      on_click=lambda near=near: st.session_state.update(own_proposed=near))
+        return
+    forget_file()
+    done(called)
+
+
+def forget_file() -> None:
+    """Streamlit keeps an uploaded file until its session ends, also when its uploader is gone: it may be large."""
+    file, context = st.session_state.get("own_file"), get_script_run_ctx()
+    remove = getattr(context.uploaded_file_mgr, "remove_file", None) if context else None
+    if file is not None and remove is not None:
+        remove(context.session_id, file.file_id)
+
+
+def _class_names() -> tuple[object, str]:
+    left, right = st.columns(2)
+    file = left.file_uploader("Class names", ["txt", "json"], key="own_classes", max_upload_size=MOST_NAMES)
+    text = right.text_area("or one a line", key="own_names", height=100, placeholder="daisy\ndandelion\nrose")
+    return file, text
+
+
+@cache
+def _architectures() -> tuple[str, ...]:
+    return (*(f"torchvision/{name}" for name in torchvision_names()),
+            *(f"timm/{name}" for name in sorted({*timm_architectures(), *timm_names()})))
+
+
+def _say(sentence: str, key: str) -> None:
+    board(el("div", el("p", sentence), class_="notice", role="alert"), key=key)
+

@@ -1,0 +1,163 @@
+"""Choosing a network: bundled, of torchvision or timm by name, or a file of one's own; and editing what it is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from explorer.errors import ExplorerError
+from explorer.networks import BUNDLED, Network
+from explorer.networks.loading.bundled import TITLES as BUNDLED_TITLES
+from explorer.networks.loading.known_networks import search
+from explorer.networks.loading.pretrained import cached_names
+from explorer.progress import Progress
+from explorer.ui.components.board import board, el
+from explorer.ui.networks.own_file import ask_for_file, forget_file
+from explorer.ui.networks.preprocessing import edit_preprocessing
+from explorer.ui.networks.session_network import title_in_use
+from explorer.ui.session.arguments import GIVEN, given
+from explorer.ui.session.cache import NETWORK_CACHE, network_named
+from explorer.ui.session.session import Session
+
+TITLES = {"network": "Change the network", "against": "Compare with another network"}
+WAYS = {"bundled": "Bundled", "torchvision": "torchvision", "timm": "timm", "file": "Your own file"}
+MOST_LISTED = {"torchvision": 100, "timm": 30}
+
+
+def network_buttons(current: Session) -> None:
+    """In the sidebar: what opens the dialog, and the second network, if there is one."""
+    def opens(role: str) -> Callable[[], None]:
+        def pick() -> None:
+            current.touch()
+            current.picking = role
+
+        return pick
+
+    st.button(TITLES["network"], key="change_network", on_click=opens("network"), type="tertiary",
+              icon=":material/swap_horiz:")
+    if not current.choices.against:
+        st.button("Compare with another", key="compare_network", on_click=opens("against"), type="tertiary",
+                  icon=":material/compare:", help="Two networks on the same photo, side by side.")
+        return
+    title = title_in_use(current, current.choices.against)
+    board(el("div", el("div", el("h2", "Beside it"), el("button", "Let go", pick="clear", type="button", class_="link"),
+                       class_="head"), el("strong", title, title=title), class_="card"),
+          key="second_network", on_pick=lambda _: current.choose(against=""))
+
+
+@contextmanager
+def fetching(*names: str) -> Iterator[Progress]:
+    """Says on the page how far the weights of a network are while they are fetched; it draws nothing until then."""
+    drawn: list = []
+
+    def progress(done: int, total: int) -> None:
+        if not drawn:
+            drawn.append(st.empty())
+        _bar(drawn[0], " and ".join(name for name in names if name), done, total)
+
+    try:
+        yield progress
+    finally:
+        if drawn:
+            drawn[0].empty()
+
+
+def _bar(place: st.delta_generator.DeltaGenerator, name: str, done: int, total: int) -> None:
+    of = f" of {total / 1e6:.0f}" if total else ""
+    place.progress(min(1.0, done / total) if total else 0.0, f"Fetching `{name}`: {done / 1e6:.0f}{of} MB")
+
+
+def ask_for_network(current: Session, network: Network) -> None:
+    """The dialog, as long as somebody chooses."""
+    role = current.picking
+    if role not in TITLES:
+        return
+
+    def dismissed() -> None:
+        forget_file()
+        current.touch()
+        current.picking = ""
+
+    @st.dialog(TITLES[role], width="large", on_dismiss=dismissed)
+    def ask() -> None:
+        _ask(current, role, network)
+
+    ask()
+
+
+def _ask(current: Session, role: str, network: Network) -> None:
+    way = st.segmented_control("Where from", list(WAYS), format_func=WAYS.__getitem__, default="bundled",
+                               key="picker_way", label_visibility="collapsed")
+
+    def done(name: str) -> None:
+        current.choose(**{role: name})
+        current.picking = ""
+        st.rerun()
+
+    if way == "file":
+        ask_for_file(current, done)
+    elif way in MOST_LISTED:
+        _by_name(current, way, done)
+    else:
+        _bundled(current, done)
+    if role == "network" and way != "file":
+        edit_preprocessing(current, network)
+
+
+def _bundled(current: Session, done: Callable[[str], None]) -> None:
+    names = [*([GIVEN] if given()[0].given else []), *BUNDLED]
+    titles = {name: BUNDLED_TITLES.get(name) or title_in_use(current, name) for name in names}
+    _listed(current, names, {name: "with this app" if name in BUNDLED else "given when the app was started"
+                             for name in names}, done, titles)
+
+
+def _by_name(current: Session, source: str, done: Callable[[str], None]) -> None:
+    text = st.text_input("Search", key=f"search_{source}", placeholder="resnet 50, convnext tiny …")
+    found = search(text or "", source)
+    names = [f"{source}/{name}" for name in found[:MOST_LISTED[source]]]
+    here = set(cached_names())
+    left = len(found) - len(names)
+    what = "No network has such a name." if not found else f"{len(found):,} networks" + (
+        f", the first {len(names)} are listed: search for others." if left else ".")
+    board(el("p", f"{what} Weights that are not on this machine are fetched from their publisher and kept in the usual "
+                  "cache.", class_="caption"), key="picker_count")
+    _listed(current, names, {name: "on this machine" for name in names if name in here}, done)
+
+
+def _listed(
+    current: Session, names: list[str], marks: dict[str, str], done: Callable[[str], None],
+    titles: dict[str, str] | None = None,
+) -> None:
+    """Names to click on; the one that is clicked is loaded, which may take a while or fail with a sentence."""
+    chosen = {current.choices.network, current.choices.against}
+    rows = [
+        el("button", el("span", (titles or {}).get(name, name), class_="name"),
+           el("span", marks[name], class_="badge native") if name in marks else None,
+           el("span", "in use", class_="badge") if name in chosen else None,
+           pick=name, type="button", class_="network", data_key=name)
+        for name in names
+    ]
+    with st.container(height=300 if len(names) > 6 else "content", border=False):
+        board(el("div", *rows, class_="networks"), key="picker_names",
+              on_pick=lambda name: st.session_state.update(picked_network=name))
+    clicked = st.session_state.pop("picked_network", None)
+    if clicked in names:
+        _load(current, clicked, done)
+
+
+def _load(current: Session, name: str, done: Callable[[str], None]) -> None:
+    place = st.empty()
+    wanted = current.wanted(name)
+    try:
+        if wanted not in NETWORK_CACHE:
+            place.progress(0.0, f"Loading `{name}`")
+        network_named(wanted, lambda got, total: _bar(place, name, got, total))
+    except ExplorerError as error:
+        place.empty()
+        board(el("div", el("p", str(error)), el("p", "The last network stays."), class_="notice", role="alert"),
+              key="picker_wrong")
+        return
+    place.empty()
+    done(name)

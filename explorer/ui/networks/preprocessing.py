@@ -1,0 +1,99 @@
+"""What a network is fed: shown and edited number by number, because wrong normalisation fails silently."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import streamlit as st
+from PIL import Image
+
+from explorer.errors import ExplorerError
+from explorer.framing import Preprocessing
+from explorer.networks import Network
+from explorer.ui.components.board import board, el
+from explorer.ui.session.cache import check_edited, network_named
+from explorer.ui.session.session import Session
+
+INTERPOLATIONS = tuple(each.name.lower() for each in Image.Resampling)
+
+
+def preprocessing_fields(usual: Preprocessing, key: str) -> Preprocessing:
+    """Fields for each number, filled in with the usual ones. Raises ParameterError for what cannot be."""
+    left, middle, right = st.columns(3)
+    size = left.number_input("Size, px", value=usual.size, step=1, key=f"{key}_size", disabled=usual.fixed)
+    ratio = middle.number_input("Crop ratio", value=usual.crop_ratio, step=0.005, format="%.4f", key=f"{key}_ratio",
+                                help="The size as a share of the resized photo's short side: 224 of 256 is 0.875.")
+    interpolation = right.selectbox("Interpolation", INTERPOLATIONS, INTERPOLATIONS.index(usual.interpolation),
+                                    key=f"{key}_interpolation")
+    left, right = st.columns(2)
+    mean = left.text_input("Mean of each channel, for pixels from 0 to 1", _written(usual.mean), key=f"{key}_mean")
+    std = right.text_input("Std of each channel", _written(usual.std), key=f"{key}_std")
+    return replace(usual, size=size, crop_ratio=ratio, interpolation=interpolation, mean=_numbers(mean, usual.mean),
+                   std=_numbers(std, usual.std))
+
+
+def _written(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.6g}" for value in values)
+
+
+def _numbers(text: str, usual: tuple[float, ...]) -> tuple[float | str, ...]:
+    """The numbers in a text; what is no number stays as it is, for Preprocessing to say so."""
+    if text == _written(usual):  # shown with fewer digits than it has
+        return usual
+    found: list[float | str] = []
+    for part in re.split(r"[\s,;]+", text.strip()):
+        try:
+            found.append(float(part))
+        except ValueError:
+            found.append(part)
+    return tuple(found)
+
+
+def edit_preprocessing(current: Session, network: Network) -> None:
+    """For the network in use: other numbers than its own, for this session."""
+    name = current.choices.network
+    with st.expander("Preprocessing of the network in use"):
+        board(el("p", "What is changed here holds in this session alone. Wrong numbers fail silently: the network "
+                      "answers all the same, and worse.", class_="caption"), key="preprocessing_note")
+        try:
+            wanted = preprocessing_fields(network.preprocessing, f"edit_{name}")
+        except ExplorerError as error:
+            _say(str(error))
+            return
+        take, back = st.columns(2)
+        if take.button("Use these numbers", key="use_preprocessing"):
+            _use(current, network, wanted)
+        if name in current.edited and back.button("Back to its own", key="own_preprocessing"):
+            del current.edited[name]
+            _close(current)
+
+
+def _use(current: Session, network: Network, wanted: Preprocessing) -> None:
+    if wanted.channels != network.preprocessing.channels:
+        _say(f"The network takes {network.preprocessing.channels} channels; got numbers for {wanted.channels}.")
+        return
+    name = current.choices.network
+    edited = replace(network, preprocessing=wanted)
+    try:
+        check_edited(edited)
+    except ExplorerError as error:
+        _say(str(error))
+        return
+    own = network_named(replace(current.wanted(name), preprocessing=None)).preprocessing
+    if wanted == own:
+        current.edited.pop(name, None)
+    else:
+        current.edited[name] = wanted
+    _close(current)
+
+
+def _close(current: Session) -> None:
+    current.touch()
+    current.picking = ""
+    st.rerun()
+
+
+def _say(sentence: str) -> None:
+    board(el("div", el("p", sentence), class_="notice", role="alert"), key="preprocessing_wrong")
+

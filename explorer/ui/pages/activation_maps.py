@@ -1,0 +1,251 @@
+"""Panels of the page on activation maps: evidence, CAM methods and votes as small multiples on the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from explorer import CAM_METHODS
+from explorer.analysis import Analysis, Outcome
+from explorer.errors import ExplorerError
+from explorer.export.files import CAM_INSTEAD
+from explorer.questions.localisation import locate
+from explorer.questions.votes import votes_average_to_logit
+from explorer.ui.components.board import board, el
+from explorer.ui.components.viewer import Look, Map, stack, viewer
+from explorer.ui.controls import in_step
+from explorer.ui.maps import (
+    attention_maps,
+    cam_map,
+    evidence_map,
+    layer_caption,
+    no_map,
+    votes_in_words,
+    votes_map,
+    winners_map,
+)
+from explorer.ui.pages.poolings import poolings_choice
+from explorer.ui.pooling_choice import pooling_choice
+from explorer.ui.present import talk
+from explorer.ui.region import viewer_handlers
+from explorer.ui.session.jobs import Job
+from explorer.ui.session.link import LARGEST_BOX, MOST, MOST_CLASSES
+from explorer.ui.session.session import Session
+from explorer.ui.without_pooling import (
+    ATTENTION,
+    attention_note,
+    kinds_of_maps,
+    limited_map_choice,
+    methods_offered,
+    shown_kind,
+    shown_methods,
+)
+from explorer.wording import carriers_sentence, percent, plain, shortened
+
+CANDIDATES = 8  # classes to choose from, beside any that is asked for by its name
+TALLEST = 300  # px of a photo in a row of maps
+
+
+def classes_shown(current: Session, analysis: Analysis, class_index: int) -> list[int]:
+    """The classes asked for, else the likeliest three; the page's own class is always one of them."""
+    known = len(analysis.network.class_names)
+    asked = [index for index in current.choices.classes if index < known]
+    if len(asked) < len(current.choices.classes):
+        current.choose(classes=tuple(asked))
+        current.notices.append("The link asks for a class that does not exist; expected numbers from 0 to "
+                               f"{known - 1}.")
+    classes = asked or [answer.class_index for answer in analysis.under().top(3)]
+    return classes if class_index in classes else [class_index, *classes][:MOST_CLASSES]
+
+
+def activation_headline(outcome: Outcome, class_index: int, others: int, kind: str) -> None:
+    """Where the evidence for the page's class lies, or what is shown instead."""
+    analysis = outcome.analysis
+    name = el("span", shortened(analysis.network.class_names[class_index]), class_="says")
+    beside = f" Beside it: {others} other {'class' if others == 1 else 'classes'}." if others else ""
+    if analysis.has_evidence:
+        speaks_for = f"it {outcome.under_in_words}".rstrip()
+        title = el("h1", "Where the evidence for ", name, " lies")
+        lead = carriers_sentence(outcome.evidence(class_index).cells.numpy(), speaks_for) + beside
+    elif kind == ATTENTION:
+        title, lead = el("h1", "Where the class token looks"), "The same for every class: all answers are read from it."
+    else:
+        title = el("h1", "Where the network looks for ", name)
+        lead = f"By gradients, at the {analysis.layer_name}; without a unit.{beside}"
+    board(el("div", title, el("p", lead, class_="lead"), class_="headline"), key="headline")
+
+
+def map_choice(current: Session, analysis: Analysis) -> None:
+    """Evidence, CAM methods or votes; or what there is instead."""
+    if not analysis.has_evidence:
+        limited_map_choice(current, analysis)
+        return
+    kinds = kinds_of_maps(analysis)
+    st.segmented_control("Maps", list(kinds), format_func=kinds.__getitem__, width="stretch",
+                         **in_step(current, "maps", shown_kind(current, analysis)))
+
+
+def box_choice(current: Session) -> None:
+    """From which share of the maximum a position is in the box."""
+    st.slider("Box from, % of the maximum", 1, LARGEST_BOX,
+              help="The smallest box around the largest connected part whose positions have at least this share of "
+                   "the map's maximum. 20% is what the paper on CAM uses.",
+              **in_step(current, "box", current.choices.box))
+
+
+def methods_choice(current: Session, analysis: Analysis) -> None:
+    """One to four CAM methods."""
+    def choose(picked: list[str]) -> None:
+        current.touch()
+        if picked:
+            current.choose(methods=tuple(picked))
+        else:
+            current.notices.append("One to four CAM methods stand side by side; the last ones stay.")
+
+    st.multiselect("Methods", methods_offered(analysis), format_func=lambda key: CAM_METHODS[key].name,
+                   max_selections=MOST,
+                   **in_step(current, "methods", list(shown_methods(current, analysis)), choose))
+
+
+def controls(current: Session, analysis: Analysis, kind: str) -> None:
+    """What there is to choose of a kind of maps."""
+    first, what, more = st.columns([30, 46, 24], gap="small") if analysis.has_evidence else st.columns([50, 50, 1])
+    with first:
+        map_choice(current, analysis)
+    with what:
+        if kind == "evidence":
+            poolings_choice(current, analysis)
+        elif kind == "cams":
+            methods_choice(current, analysis)
+        elif kind == "votes":
+            pooling_choice(current, analysis)
+    with more:
+        if kind == "evidence":
+            box_choice(current)
+        elif kind == "cams" and analysis.has_evidence:
+            pooling_choice(current, analysis)
+
+
+def class_choice(current: Session, analysis: Analysis, shown: Sequence[int], class_index: int) -> None:
+    """The likeliest classes to show or to hide; others are asked for by their name in the sidebar."""
+    candidates = dict.fromkeys([*shown, *(answer.class_index for answer in analysis.under().top(CANDIDATES))])
+    names = analysis.network.class_names
+
+    def pick(index: int) -> None:
+        classes = [other for other in shown if other != index] if index in shown else [*shown, index]
+        if not classes or len(classes) > MOST_CLASSES:
+            current.touch()
+            current.notices.append(f"One to {MOST_CLASSES} classes are shown at once.")
+            return
+        current.choose(classes=tuple(classes), **({} if class_index in classes else {"class_index": classes[0]}))
+
+    chips = [el("button", names[index], pick=index, type="button", class_="chip", data_key=f"class-{index}",
+                title=names[index],
+                aria_pressed=str(index in shown).lower()) for index in list(candidates)[:CANDIDATES + MOST_CLASSES]]
+    board(el("div", el("span", "Classes", class_="caption"), *chips, class_="chips"), key="classes", on_pick=pick)
+
+
+def evidence_grid(current: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
+    """A row for each class, a column for each pooling, one scale in logits, and the box of each map."""
+    rectangles = outcomes[0].analysis.framing.rectangles
+    maps: list[Map] = []
+    for index in classes:
+        for outcome in outcomes:
+            found = locate(outcome.evidence(index).cells.numpy(), rectangles, current.choices.box / 100)
+            box = (found.left, found.top, found.right, found.bottom) if found else None
+            said = (f"box {box[2] - box[0]:.0f} × {box[3] - box[1]:.0f} px at ({box[0]:.0f}, {box[1]:.0f}) holds "
+                    f"{percent(found.share)} of what speaks for it",) if found else ()
+            row = outcomes[0].analysis.network.class_names[index] if outcome is outcomes[0] else ""
+            maps.append(evidence_map(outcome, index, row=row, title=outcome.name, box=box, more=said))
+    _grid(current, outcomes[0].analysis, maps, len(outcomes), "Evidence in logits")
+
+
+def cam_grid(current: Session, outcome: Outcome, classes: list[int]) -> None:
+    """A row for each class, a column for each method; each map on a scale of its own, from 0 to 1 of its largest."""
+    analysis, methods = outcome.analysis, shown_methods(current, outcome.analysis)
+    maps, jobs = [], []
+    for index in classes:
+        for method in methods:
+            row = analysis.network.class_names[index] if method == methods[0] else ""
+            job = _long_job(outcome, index) if method == "score_cam" else None
+            if job is not None and not job.ended:
+                jobs.append(job)
+            maps.append(_cam_or_reason(outcome, method, index, row, job))
+    if jobs:
+        _show_progress(jobs)
+    _grid(current, analysis, maps, len(methods), "CAM methods, each map from 0 to 1 of its own largest")
+    where = f"under {outcome.name}" if analysis.has_evidence else f"by gradients at the {analysis.layer_name}"
+    board(el("p", f"CAM methods have no unit: each map is divided by its own largest magnitude, so colours run from 0 "
+                  f"to 1 and cannot be compared between maps. Red speaks for the class, blue against it, {where}.",
+             class_="note"), key="cam_note")
+
+
+def attention_grid(current: Session, analysis: Analysis) -> None:
+    """How much a class token looks at each position, on average and head by head, on one scale of weights."""
+    _grid(current, analysis, attention_maps(analysis), 4, "Class token's attention", tallest=220)
+    attention_note(analysis)
+
+
+def _cam_or_reason(outcome: Outcome, method: str, class_index: int, row: str, job: Job | None) -> Map:
+    title = CAM_METHODS[method].name
+    if job is not None and job.result is None:
+        return no_map(outcome.analysis, f"{class_index}.{method}", row, title, job.error or "being computed")
+    try:
+        return cam_map(outcome, method, class_index, row, title)
+    except ExplorerError as error:
+        return no_map(outcome.analysis, f"{class_index}.{method}", row, title, str(error))
+
+
+def _long_job(outcome: Outcome, class_index: int) -> Job:
+    """Score-CAM runs the network once for each channel: in a thread, so that the page can be used meanwhile."""
+    return outcome.remember(("score_cam job", class_index), lambda: Job(
+        lambda progress, stop: outcome.cam("score_cam", class_index, progress=progress, stop=stop)))
+
+
+@st.fragment(run_every=0.5)
+def _show_progress(jobs: list[Job]) -> None:
+    """How far they are; once they are done the page is drawn again. A page that is left does not ask any more."""
+    if all(job.ask() for job in jobs):  # one after the other: what is not asked for waits
+        st.rerun()
+    done, total = sum(job.done for job in jobs), sum(job.total for job in jobs)
+    st.progress(min(1.0, done / total), f"Score-CAM runs the network once for each channel: {done:,} of {total:,}")
+
+
+def votes_grid(current: Session, outcome: Outcome, class_index: int) -> None:
+    """What each position says by itself: how sure it is of the class, and which class wins where."""
+    analysis = outcome.analysis
+    notes = votes_in_words(outcome)
+    _grid(current, analysis, [votes_map(outcome, class_index, notes), winners_map(outcome, notes)], 2, "Votes",
+          tallest=400)
+    if votes_average_to_logit(outcome):
+        logit = outcome.evidence(class_index).logit
+        said = (f"Under GAP and a Linear the logit ({plain(logit)}) is the average of what the positions say: of their "
+                "logits, not of these probabilities.")
+    else:
+        said = f"Under {outcome.name} the logit is not the average of what the positions say: some weigh more."
+    board(el("p", said, class_="note"), key="votes_note")
+
+
+def _grid(
+    current: Session, analysis: Analysis, maps: list[Map], across: int, name: str, tallest: int = TALLEST
+) -> None:
+    if current.choices.against:  # another network's maps stand below
+        name = f"{analysis.network.title}: {name}"
+    viewer(analysis, current.photo.digest, stack(maps), key="grid", name=name,
+           look=Look(across=across, main=True, tallest=tallest, region=current.choices.region,
+                     handlers=viewer_handlers(current), heading=name, aside=layer_caption(analysis)))
+
+
+def talk_about_maps(current: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
+    """The evidence of each class and what the positions say by themselves; or CAMs and a class token's attention."""
+    analysis, calibrated = outcomes[0].analysis, current.choices.calibrated
+    if not analysis.has_evidence:
+        steps = [cam_map(outcomes[0], CAM_INSTEAD, index) for index in classes]
+        talk(current, analysis, [*steps, *attention_maps(analysis)[:1]], "Where does it look?")
+        return
+    notes = votes_in_words(outcomes[0])
+    steps = [evidence_map(outcome, index, scale="all", calibrated=calibrated)
+             for index in classes for outcome in outcomes[:1]]
+    talk(current, analysis, [*steps, winners_map(outcomes[0], notes, "What each position says by itself.")],
+         "Where does the evidence lie?")

@@ -1,0 +1,82 @@
+"""What lessons are drawn from: a chain of counts, a grid of numbers, bars to one scale, lines of an account."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from explorer.render import Scale
+from explorer.ui.components.board import Node, el
+from explorer.wording import plain
+
+MOST_CELLS = 400  # that a grid shows with a number in each
+
+
+def chain(counts: Sequence[tuple[str, str]], now: int | None = None) -> Node:
+    """Numbers with arrows between them, the one that is being talked of marked: ("62,720", "feature maps")."""
+    links = [el("div", el("strong", number), el("span", name, class_="caption"),
+                class_="link-of-chain now" if n == now else "link-of-chain") for n, (number, name) in enumerate(counts)]
+    return el("div", *[part for link in links for part in (el("span", "→", class_="arrow"), link)][1:], class_="chain")
+
+
+def grid(
+    values: np.ndarray, marked: Sequence[tuple[int, int]] = (), window: tuple[int, int, int, int] | None = None,
+    scale: Scale | None = None,
+) -> Node:
+    """A map (H, W) as a grid of coloured cells with their numbers; without these where they are many.
+
+    Args:
+        marked: positions to outline.
+        window: first row and column, and the row and column after the last, of a window to outline.
+        scale: None is from 0 to the maximum, or a signed one where something is negative.
+    """
+    scale = scale or (Scale.signed(values) if np.nanmin(values, initial=0) < 0 else Scale.positive(values))
+    painted, written = scale.colours(values), values.size <= MOST_CELLS
+    cells = [_cell(values[i, j], painted[i, j], written, (i, j) in marked, _within((i, j), window))
+             for i in range(values.shape[0]) for j in range(values.shape[1])]
+    return el("div", *cells, class_="grid small" if values.shape[1] > 8 else "grid", role="img",
+              aria_label=f"A map of {values.shape[0]} × {values.shape[1]} numbers",
+              style={"--columns": str(values.shape[1])})
+
+
+def _within(place: tuple[int, int], window: tuple[int, int, int, int] | None) -> bool:
+    return window is not None and window[0] <= place[0] < window[2] and window[1] <= place[1] < window[3]
+
+
+def _cell(value: float, colour: np.ndarray, written: bool, marked: bool, within: bool) -> Node:
+    classes = ["cell", *(["marked"] if marked else []), *(["within"] if within else [])]
+    return el("span", plain(value) if written else "", class_=" ".join(classes),
+              style=painted(colour))
+
+
+def painted(colour: np.ndarray) -> dict[str, str]:
+    """A background of that colour (3,) uint8, and black or white ink, whichever is more legible on it.
+
+    By relative luminance as the Web Content Accessibility Guidelines (WCAG 2.2) have it: the better one always has a
+    contrast of at least 4.5.
+    """
+    shares = colour / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    white = 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05
+    red, green, blue = map(int, colour)
+    return {"background": f"rgb({red}, {green}, {blue})", "color": "#fff" if white else "#000"}
+
+
+def bars(rows: Sequence[tuple[str, float, str]], most: float | None = None, marked: int | None = None) -> Node:
+    """Bars on one scale from 0: name, size and the size in words; what is negative goes to no length."""
+    most = most or max((size for _, size, _ in rows if np.isfinite(size)), default=0.0) or 1.0
+    return el("div", *(el(
+        "div", el("span", name, class_="name"), el("span", words, class_="number"),
+        el("div", class_="bar", style={"--share": f"{100 * max(0.0, min(1.0, size / most)):.3f}%"}),
+        class_="answer wide now" if n == marked else "answer wide") for n, (name, size, words) in enumerate(rows)),
+        class_="bars")
+
+
+def account(lines: Sequence[tuple[str, str]], shown: int | None = None) -> Node:
+    """What is computed, line by line: words, and the sum behind them; of `shown` only so many."""
+    kept = lines if shown is None else lines[:shown]
+    return el("dl", *(part for words, numbers in kept for part in (el("dt", words), el("dd", numbers))),
+              class_="account-lines")
+

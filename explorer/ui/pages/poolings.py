@@ -1,0 +1,254 @@
+"""Panels of the page on poolings: several side by side, two of them compared, one followed along its parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+from plotly.graph_objects import Figure
+
+from explorer import figures
+from explorer.analysis import Analysis, Outcome
+from explorer.questions.comparison import Difference, largest_differences, path
+from explorer.ui.components.board import Node, board, el
+from explorer.ui.components.slider import slider
+from explorer.ui.components.viewer import Look, stack, viewer
+from explorer.ui.controls import in_step
+from explorer.ui.maps import evidence_map, layer_caption, looks_map, spelt
+from explorer.ui.pages.explore import answer_in_parts, answers, badge, set_apart, what_if_note
+from explorer.ui.pooling_choice import pooling_in_words
+from explorer.ui.present import talk
+from explorer.ui.region import viewer_handlers
+from explorer.ui.session.link import FEWEST, MOST, written
+from explorer.ui.session.session import Session
+from explorer.wording import Name, carriers_sentence, percent, plain, shortened, signed
+
+TALLEST = 210  # px of a photo in a row of them
+
+
+def poolings_headline(outcomes: Sequence[Outcome], calibrated: bool) -> None:
+    """What each of them answers, in one sentence."""
+    native = outcomes[0].analysis.under()
+    firsts = [(outcome, outcome.top(1, calibrated)[0]) for outcome in outcomes]
+    if native.analysis.network.activation == "sigmoid":
+        _headline_of_found(native, outcomes, calibrated)
+        return
+    parting = [(outcome, first) for outcome, first in firsts if first.class_index != native.top(1)[0].class_index]
+    name = shortened(native.top(1)[0].name)
+    if parting:
+        other, first = parting[0]
+        title = [f"Under {native.name} it says ", Name(name), f", under {other.name} ", Name(shortened(first.name)),
+                 "."]
+    else:
+        title = ["They agree on ", Name(name), "."]
+    shares = ", ".join(f"{outcome.name} {percent(first.probability)}" for outcome, first in firsts)
+    _headline(title, f"{'The most probable class of each' if parting else 'Its probability'}: {shares}.")
+
+
+def _headline_of_found(native: Outcome, outcomes: Sequence[Outcome], calibrated: bool) -> None:
+    """Each class is asked by itself: the native answer, and which poolings find something else."""
+    def found(outcome: Outcome) -> set[int]:
+        return set((outcome.probabilities(calibrated) > 0.5).nonzero()[:, 0].tolist())
+
+    parting = [outcome.name for outcome in outcomes if found(outcome) != found(native)]
+    said = (f"Under {', '.join(parting)} it finds other classes." if parting else
+            "The other poolings find the same." if len(outcomes) > 1 else "")
+    first, *others = answer_in_parts(native, calibrated)
+    _headline([f"Under {native.name} {first[0].lower()}{first[1:]}", *others], said)
+
+
+def _headline(title: Sequence[str], lead: str) -> None:
+    board(el("div", el("h1", *set_apart(title)), el("p", lead, class_="lead"), class_="headline"), key="headline")
+
+
+def poolings_choice(current: Session, analysis: Analysis) -> None:
+    """Two to four of those that the network offers."""
+    chosen = current.choices.poolings
+    taken = {spelling.partition(":")[0] for spelling in chosen}
+    options = [*chosen, *(key for key in analysis.network.poolings if key not in taken)]
+
+    def choose(picked: list[str]) -> None:
+        if FEWEST <= len(picked) <= MOST:
+            current.choose(poolings=tuple(picked), pair=(0, 1))
+        else:
+            current.touch()
+            current.notices.append("Two to four poolings stand side by side; the last ones stay.")
+
+    st.multiselect("Poolings side by side, two to four", options, max_selections=MOST,
+                   format_func=lambda each: pooling_in_words(analysis, each),
+                   **in_step(current, "poolings", list(chosen), choose))
+
+
+def heads(current: Session, outcomes: Sequence[Outcome], calibrated: bool) -> None:
+    """The name of each, whether the head was trained with it, and its parameter as a slider."""
+    for place, (column, outcome) in enumerate(zip(st.columns(len(outcomes), gap="small"), outcomes, strict=True)):
+        with column:
+            board(el("div", el("h3", outcome.name), badge(outcome, calibrated), class_="head"), key=f"head_{place}")
+            _parameter(current, outcome, place)
+
+
+def _parameter(current: Session, outcome: Outcome, place: int) -> None:
+    poolings = outcome.analysis.network.poolings
+    parameter = poolings[outcome.pooling].parameter
+    if parameter is None:
+        board(el("p", "no parameter", class_="caption"), key=f"no_parameter_{place}")
+        return
+
+    def move(value: float) -> None:
+        spellings = list(current.choices.poolings)
+        spellings[place] = written(outcome.pooling, {parameter.name: value}, poolings)
+        if len(set(spellings)) == len(spellings):  # a pooling does not stand beside itself
+            current.choose(poolings=tuple(spellings))
+
+    slider(parameter, outcome.parameters[parameter.name], f"{outcome.name}: {parameter.name}",
+           f"slider_{place}_{outcome.pooling}", move)
+
+
+def rows_of_maps(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
+    """Where each pooling looks, and the evidence that it keeps; each row on one scale."""
+    analysis, name = outcomes[0].analysis, outcomes[0].analysis.network.class_names[class_index]
+    looking = [looks_map(outcome, class_index, outcome.name) for outcome in outcomes]
+    viewer(analysis, current.photo.digest, stack(looking), key="looks", name="Where each pooling looks",
+           look=Look(across=len(outcomes), toolbar=False, tallest=TALLEST, region=current.choices.region,
+                     heading="Where it looks", aside="pooling weights, averaged over channels by how much they "
+                     f"contribute to {name}", handlers=viewer_handlers(current)))
+    speaking = [evidence_map(outcome, class_index, title=outcome.name) for outcome in outcomes]
+    viewer(analysis, current.photo.digest, stack(speaking), key="evidence", name=f"Evidence for {name}",
+           look=Look(across=len(outcomes), main=True, tallest=TALLEST, region=current.choices.region,
+                     heading=f"Evidence for {name}", handlers=viewer_handlers(current),
+                     aside=layer_caption(analysis)))
+
+
+def answers_panel(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
+    """The top 5 of each with rank changes; a click shows that class under all of them."""
+    calibrated, native = current.choices.calibrated, outcomes[0].analysis.under()
+    board(el("div", answers(outcomes, native, class_index, calibrated),
+             el("p", what_if_note(native.analysis, calibrated), class_="note"), class_="stack"),
+          key="answers", on_pick=lambda picked: current.choose(class_index=picked[1]))
+
+
+def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome, Outcome]:
+    """Which two are compared channel by channel."""
+    places = current.choices.pair
+    if max(places) >= len(outcomes) or places[0] == places[1]:
+        places = (0, 1)
+    for n, column in enumerate(st.columns(2, gap="small")):
+        def choose(place: object, n: int = n) -> None:
+            if place not in range(len(outcomes)):  # None or a name: the browser has not heard that a pooling is gone
+                return
+            pair = list(places)
+            other = 1 - n
+            if place == pair[other]:
+                pair[other] = pair[n]
+            pair[n] = place
+            current.choose(pair=tuple(pair))
+
+        column.selectbox(("Compare", "with")[n], range(len(outcomes)), format_func=lambda at: outcomes[at].name,
+                         **in_step(current, f"pair{n}", places[n], choose))
+    return outcomes[places[0]], outcomes[places[1]]
+
+
+def scatter_panel(current: Session, one: Outcome, other: Outcome, class_index: int) -> None:
+    """Both pooled vectors, a point a channel; a click opens the channel's card."""
+    chosen = current.choices.channel
+    figure = one.remember(("scatter", spelt(other), class_index, chosen),
+                          lambda: _scatter(one, other, class_index, chosen))
+
+    def clicked() -> None:
+        points = st.session_state["scatter"]["selection"]["points"]
+        if points:
+            channel = points[0]["customdata"]
+            current.choose(channel=int(channel[0] if isinstance(channel, (list, tuple)) else channel))
+
+    st.plotly_chart(figure, key="scatter", on_select=clicked, selection_mode="points", config={"displayModeBar": False})
+
+
+def _scatter(one: Outcome, other: Outcome, class_index: int, chosen: int | None) -> Figure:
+    difference = (one.evidence(class_index).channels - other.evidence(class_index).channels).numpy()
+    figure = figures.scatter(one.pooled.numpy(), other.pooled.numpy(), difference, one.name, other.name, chosen)
+    return figure.update_layout(height=360)
+
+
+def differences_panel(current: Session, one: Outcome, other: Outcome, class_index: int) -> None:
+    """The channels on which the two differ most for the class."""
+    name = one.analysis.network.class_names[class_index]
+    found = largest_differences(one, other, class_index, 8)
+    board(
+        el(
+            "div",
+            el("h3", f"The channels on which they differ most for {name}"),
+            el("div", el("span", "", class_="caption"), *(el("span", text, class_="caption") for text in
+                                                          (one.name, other.name, "difference")), class_="difference"),
+            *map(_difference, found),
+            el("p", "Contributions in logits. A click opens the channel's card.", class_="caption"),
+            class_="channels differences",
+        ),
+        key="differences",
+        on_pick=lambda channel: current.choose(channel=channel),
+    )
+
+
+def _difference(each: Difference) -> Node:
+    return el(
+        "button",
+        el("span", f"channel {each.channel}", class_="name"),
+        el("span", signed(each.contribution_a), title=f"pooled {plain(each.pooled_a)}"),
+        el("span", signed(each.contribution_b), title=f"pooled {plain(each.pooled_b)}"),
+        el("strong", signed(each.difference)),
+        pick=each.channel, type="button", class_="difference", data_key=str(each.channel),
+    )
+
+
+def path_panel(current: Session, analysis: Analysis, class_index: int) -> None:
+    """The likeliest classes as a pooling's parameter goes from one end to the other."""
+    chosen = current.choices
+    poolings = analysis.network.poolings
+    st.segmented_control("The path along a parameter", [key for key, each in poolings.items() if each.parameter],
+                         format_func=lambda key: f"{poolings[key].name}: {poolings[key].parameter.name}",
+                         **in_step(current, "path", chosen.path))
+    native = analysis.under()
+    ends = [analysis.under(key) for key in ("gap", "gmp")]
+    classes = list(dict.fromkeys([class_index, *(answer.class_index for outcome in (native, *ends)
+                                                 for answer in outcome.top(3))]))[:6]
+    walked = path(analysis, chosen.path, classes, chosen.calibrated)
+    names = [analysis.network.class_names[index] for index in classes]
+    shown = [spelling for spelling in chosen.poolings if spelling.partition(":")[0] == chosen.path]
+    at = float(shown[0].partition("=")[2]) if shown and "=" in shown[0] else walked.parameter.default if shown else None
+    figure = analysis.remember(
+        ("path figure", chosen.path, *classes, walked.calibrated, at),
+        lambda: figures.path(walked.values, walked.probabilities, names, walked.parameter.name,
+                             walked.parameter.logarithmic, at, *walked.ends).update_layout(height=320),
+    )
+    st.plotly_chart(figure, key="path_figure", config={"displayModeBar": False})
+    board(el("p", f"{walked.parameter.name}: {walked.parameter.explanation}. " + (
+        f"Probabilities are calibrated all along; {native.name}'s own answer, which never is, gives "
+        f"{names[0]} {percent(native.answer(classes[0]).probability)}." if walked.calibrated else
+        "Probabilities are the head's own, not calibrated"
+        + (": not every value of this parameter has a fitted number." if chosen.calibrated else ".")),
+        class_="note"), key="path_note")
+
+
+def formulas(outcomes: Sequence[Outcome]) -> None:
+    """The formula and one sentence of each, from the registry."""
+    for place, (column, outcome) in enumerate(zip(st.columns(len(outcomes), gap="small"), outcomes, strict=True)):
+        pooling = outcome.analysis.network.pooling_of(outcome.pooling)
+        with column:
+            board(el("div", el("h3", pooling.name), el("p", pooling.explanation), el("p", pooling.source,
+                                                                                 class_="caption"), class_="method"),
+                  key=f"formula_{place}")
+            st.latex(pooling.formula)
+
+
+def talk_about_poolings(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
+    """Where each pooling looks and what it keeps, one after the other."""
+    analysis, calibrated = outcomes[0].analysis, current.choices.calibrated
+    steps = []
+    for outcome in outcomes:
+        answer = outcome.top(1, calibrated)[0]
+        explanation = analysis.network.pooling_of(outcome.pooling).explanation
+        says = f"{outcome.name}: {explanation} It says {answer.name}, {percent(answer.probability)}."
+        cells = outcome.evidence(class_index).cells.numpy()
+        steps.append(looks_map(outcome, class_index, says=says))
+        steps.append(evidence_map(outcome, class_index, scale=spelt(outcome), says=f"Under {outcome.name}: "
+                                  f"{carriers_sentence(cells, 'it')}"))
+    talk(current, analysis, steps, "What does each pooling keep?")

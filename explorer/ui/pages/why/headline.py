@@ -1,0 +1,127 @@
+"""The head of the page: the summary, the class to compare with, the question, and cases to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from explorer.analysis import Analysis, Outcome
+from explorer.errors import ExplorerError
+from explorer.questions.cases import CASES, FRAMING, NETWORK
+from explorer.sections.summary import Part, summary
+from explorer.ui.components.board import Node, board, el
+from explorer.ui.controls import in_step
+from explorer.ui.pooling_choice import pooling_choice
+from explorer.ui.session.link import QUESTIONS
+from explorer.ui.session.session import Session
+from explorer.wording import shortened
+
+RIVALS = 6  # classes to compare with, beside any in the link
+BY_GRADIENTS = ("without", "flip", "trust", "stable")  # questions that need no evidence
+
+
+def rival_of(current: Session, outcome: Outcome, class_index: int) -> int | None:
+    """The class to compare with: the one chosen, else the likeliest other one; None where there is but one class."""
+    classes, asked = len(outcome.analysis.network.class_names), current.choices.rival
+    if asked is not None and asked >= classes:
+        current.notices.append(f"The link compares with class {asked}, which does not exist; expected a number from 0 "
+                               f"to {classes - 1}.")
+        current.choose(rival=None)
+    elif asked is not None and asked != class_index:
+        return asked
+    return next((answer.class_index for answer in outcome.top(2) if answer.class_index != class_index), None)
+
+
+def question_of(current: Session, analysis: Analysis) -> str:
+    """The question that is asked, or the first that can be."""
+    there = questions(analysis)
+    return current.choices.ask if current.choices.ask in there else next(iter(there))
+
+
+def questions(analysis: Analysis) -> dict[str, str]:
+    """The questions that can be asked of a network, by key, with their names."""
+    several = len(analysis.network.class_names) > 1
+    return {key: name for key, name in QUESTIONS.items()
+            if (analysis.has_evidence or key in BY_GRADIENTS) and (several or key != "against")}
+
+
+def why_headline(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
+    """What is asked, and the answer in plain words; each number leads to where it comes from."""
+    names, calibrated = outcome.analysis.network.class_names, current.choices.calibrated
+    try:
+        said = outcome.remember(("summary", class_index, rival, calibrated),
+                                lambda: summary(outcome, class_index, rival, calibrated))
+    except ExplorerError as error:
+        said = [[Part(str(error))]]
+    title = ["Why ", el("span", shortened(names[class_index]), class_="says")]
+    if rival is not None:
+        title += [" and not ", el("span", shortened(names[rival]), class_="says")]
+    there = questions(outcome.analysis)
+    sentences = [part for sentence in said for part in (*sentence, Part(" "))]
+    board(el("div", el("h1", *title, "?"), el("p", *(_part(part, there) for part in sentences), class_="lead"),
+             _what_to_look_at(current, class_index, rival), class_="headline"),
+          key="headline", on_pick=lambda ask: current.choose(ask=ask))
+
+
+def _part(part: Part, there: Sequence[str]) -> Node:
+    if part.source in there:
+        return el("button", part.text, pick=part.source, type="button", class_="link",
+                  title=f"Where this number comes from: {QUESTIONS[part.source]}")
+    return el("strong", part.text) if part.name else part.text
+
+
+def choices(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> str:
+    """Ask for the pooling, the class to compare with and the question; which question is asked."""
+    analysis = outcome.analysis
+    asked, there = question_of(current, analysis), questions(analysis)
+    rivals, under, cases = st.columns([64, 22, 14], gap="small", vertical_alignment="bottom")
+    with rivals:
+        _rivals(current, outcome, class_index, rival)
+    with under:
+        if analysis.has_evidence:
+            pooling_choice(current, analysis)
+    with cases:
+        _cases(current)
+    st.segmented_control("Question", list(there), format_func=there.__getitem__, width="stretch",
+                         label_visibility="collapsed", **in_step(current, "ask", asked))
+    return asked
+
+
+def _cases(current: Session) -> None:
+    """Photos to learn the page from, each opened by one click."""
+    rows = [el("button", el("span", case.title, class_="name"), pick=key, type="button", class_="network",
+               data_key=f"case-{key}") for key, case in CASES.items()]
+    with st.popover("Cases", width="stretch"):
+        board(el("div", *rows, class_="networks"), key="cases", on_pick=current.show_case)
+
+
+def _what_to_look_at(current: Session, class_index: int, rival: int | None) -> Node | None:
+    """The two sentences of the case that is shown as it was meant."""
+    chosen = current.choices
+    for key, case in CASES.items():
+        if (chosen.example == (case.example or key) and (class_index, rival) == (case.class_index, case.rival)
+                and (chosen.network, chosen.framing) == (NETWORK, FRAMING)):
+            return el("p", " ".join(case.look), class_="note")
+    return None
+
+
+def _rivals(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
+    """The likeliest classes to compare with; the answer itself is chosen on Explore or searched for."""
+    if rival is None:
+        return
+    names = outcome.analysis.network.class_names
+    likely = [answer.class_index for answer in outcome.top(RIVALS + 1)]
+    candidates = [index for index in dict.fromkeys([rival, *likely]) if index != class_index][:RIVALS]
+    chips = [el("button", names[index], pick=index, type="button", class_="chip", data_key=f"rival-{index}",
+                title=names[index], aria_pressed=str(index == rival).lower()) for index in sorted(
+                    candidates, key=lambda index: -float(outcome.logits[index]))]
+    turn = el("button", "Turn around", pick="turn", type="button", class_="link", data_key="turn")
+
+    def pick(picked: int | str) -> None:
+        if picked == "turn":
+            current.choose(class_index=rival, rival=class_index)
+        else:
+            current.choose(rival=picked)
+
+    board(el("div", el("span", "Against", class_="caption"), *chips, turn, class_="chips"), key="rivals", on_pick=pick)

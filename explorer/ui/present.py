@@ -1,0 +1,41 @@
+"""For a talk: the viewer alone with what is being said, step by step, photo by photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from explorer.analysis import Analysis, Outcome
+from explorer.export.files import CAM_INSTEAD
+from explorer.ui.components.viewer import Look, Map, stack, viewer
+from explorer.ui.maps import cam_map, evidence_maps, photo_map
+from explorer.ui.pooling_choice import usually_beside
+from explorer.ui.region import viewer_handlers
+from explorer.ui.session.session import Session
+
+
+def talk(
+    current: Session, analysis: Analysis, maps: Sequence[Map], opening: str = "What does it say, and why?"
+) -> None:
+    """The photo alone, then each map with its sentence; the arrow keys walk through them and on to the next photo."""
+    steps = stack([photo_map(analysis, opening), *maps])
+    viewer(
+        analysis, current.photo.digest, steps, key="stage", name="For a talk", chosen="photo",
+        look=Look(main=True, stage=True, toolbar=False, handlers=viewer_handlers(current)),
+    )
+
+
+def talk_about_evidence(current: Session, analysis: Analysis, outcome: Outcome, class_index: int) -> None:
+    """The evidence for the class shown and the likeliest ones, under the pooling chosen and beside it.
+
+    Where the answer cannot be taken apart, a CAM by gradients of each.
+    """
+    chosen = current.choices
+    classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(3))]))
+    native = analysis.under()
+    if not analysis.has_evidence:
+        talk(current, analysis, [cam_map(native, CAM_INSTEAD, index) for index in classes])
+        return
+    beside = {each.pooling: each for each in (outcome, *map(analysis.under, usually_beside(analysis)[1:]))}
+    others = [each for each in beside.values() if each is not native]
+    steps = evidence_maps([native], classes, chosen.calibrated)
+    talk(current, analysis, steps + evidence_maps(others, classes[:1], chosen.calibrated))

@@ -1,0 +1,67 @@
+"""A long computation on a page: how far it is, a way to stop it, and its result once there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from explorer.errors import ExplorerError
+from explorer.ui.components.board import board, el
+from explorer.ui.session.jobs import Job
+from explorer.ui.session.session import Session
+
+
+def answered(ask: Callable[[], None]) -> None:
+    """Draw a panel, or the sentence that says why it cannot be had."""
+    try:
+        ask()
+    except ExplorerError as error:
+        board(el("p", str(error), class_="note"), key="unanswered")
+
+
+def worked(current: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None) -> Any:
+    """The job's result; None while it runs, was stopped or failed, which is then said.
+
+    Args:
+        key: of the job among all of the session.
+        what: what is being done, as "Taking positions out of the photo".
+        meanwhile: draws what there is already.
+    """
+    if job.result is not None:
+        return job.result
+    if job.error:
+        board(el("p", job.error, class_="note"), key=f"{key}_error")
+    elif key in current.stopped:
+        _stopped(current, key)
+    else:
+        _going_on(current, job, key, what, meanwhile)
+    return None
+
+
+def _stopped(current: Session, key: str) -> None:
+    def again() -> None:
+        current.stopped.discard(key)
+        current.touch()
+
+    st.button("Start again", key=f"{key}_again", on_click=again, icon=":material/play_arrow:", type="tertiary")
+    board(el("p", "Stopped before it was done.", class_="note"), key=f"{key}_stopped")
+
+
+@st.fragment(run_every=0.3)
+def _going_on(
+    current: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None
+) -> None:
+    """A page that is left does not ask any more, and the job stops by itself."""
+    def stop() -> None:
+        current.stopped.add(key)
+        current.touch()
+        job.leave()
+
+    if key in current.stopped or job.ask():
+        st.rerun()
+    if meanwhile is not None:
+        meanwhile()
+    st.progress(min(1.0, job.done / max(1, job.total)), f"{what}: {job.done:,} of {job.total:,}")
+    st.button("Stop", key=f"{key}_stop", on_click=stop, icon=":material/stop:", type="tertiary")

@@ -1,0 +1,1 @@
+"""A person's session: choices, the link to them, networks and analyses in memory, long jobs."""

@@ -1,0 +1,59 @@
+"""What the app was started with: `streamlit run app.py -- --network resnet18 --checkpoint my.safetensors ...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+from explorer.errors import ExplorerError, ParameterError
+from explorer.networks import Network
+from explorer.networks.loading.options import Options, add_options, load_as_asked, options_of
+from explorer.progress import Progress
+
+GIVEN = "given"  # what links call the network that the app was started with
+_APP = "app.py"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ParameterError(f"The app was started with arguments that it does not understand: {message}.")
+
+
+def read(arguments: Sequence[str]) -> Options:
+    """The arguments after "--". Raises ParameterError with one sentence."""
+    parser = _Parser(prog="streamlit run app.py --", add_help=False, allow_abbrev=False)
+    add_options(parser)
+    parser.add_argument("--size", type=int, metavar="PX")
+    parsed = parser.parse_args(list(arguments))
+    found = options_of(parsed, parsed.size)
+    if not found.given and found != Options():
+        raise ParameterError("The app was started with arguments about a network and without one; expected --network "
+                             "or --checkpoint too.")
+    return found
+
+
+@cache
+def given() -> tuple[Options, str]:
+    """What the app was started with, and the sentence of what was wrong with it or ""; read once."""
+    if not sys.argv or Path(sys.argv[0]).name != _APP:  # somebody else's command line, such as a test's
+        return Options(), ""
+    try:
+        return read(sys.argv[1:]), ""
+    except ExplorerError as error:
+        tell(str(error))
+        return Options(), str(error)
+
+
+def tell(sentence: str) -> None:
+    """Say in the terminal what is wrong with the network that the app was started with."""
+    print(f"PoolScope: {sentence}", file=sys.stderr, flush=True)
+
+
+def load_given(options: Options, progress: Progress | None = None) -> Network:
+    """The network that the app was started with. Raises ExplorerError."""
+    return replace(load_as_asked(options, progress), name=GIVEN)
