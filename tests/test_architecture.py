@@ -15,7 +15,7 @@ PACKAGE = ROOT / "explorer"
 # package's own front (explorer/__init__.py). A new module belongs on the lowest layer above all that it imports.
 LAYERS = (
     {"errors"},
-    {"images", "framing", "progress", "arrays", "render", "figures", "wording", "markup"},
+    {"images", "framing", "progress", "arrays", "render", "figures", "wording"},
     {"poolings"},
     {"networks"},
     {"evidence", "cams"},

@@ -12,7 +12,8 @@ from explorer.framing import FRAMINGS
 from explorer.images import MAX_BYTES
 from explorer.networks import BUNDLED, Network
 from explorer.questions.soundness import trouble
-from explorer.ui.components.board import Node, board, el, picture
+from explorer.sections.nodes import Node, el, picture
+from explorer.ui.components.board import board
 from explorer.ui.components.library import put_library
 from explorer.ui.components.viewer import put_photo
 from explorer.ui.controls import class_search, in_step

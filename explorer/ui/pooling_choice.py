@@ -8,7 +8,8 @@ import streamlit as st
 
 from explorer.analysis import Analysis, Outcome
 from explorer.poolings import parse_pooling
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.controls import in_step
 from explorer.ui.maps import spelt, under
 from explorer.ui.session.session import Session

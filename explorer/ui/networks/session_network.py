@@ -14,7 +14,7 @@ from explorer.framing import Preprocessing
 from explorer.networks import BUNDLED, Network
 from explorer.poolings import POOLINGS, parse_pooling
 from explorer.progress import Progress
-from explorer.ui.components.board import Node, el
+from explorer.sections.nodes import Node, el
 from explorer.ui.session.arguments import GIVEN, tell
 from explorer.ui.session.cache import network_named, still_here
 from explorer.ui.session.link import FEWEST, Choices, sizes_of, written

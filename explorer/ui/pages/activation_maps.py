@@ -12,7 +12,8 @@ from explorer.errors import ExplorerError
 from explorer.export.files import CAM_INSTEAD
 from explorer.questions.localisation import locate
 from explorer.questions.votes import votes_average_to_logit
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.controls import in_step
 from explorer.ui.maps import (

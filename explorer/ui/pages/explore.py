@@ -11,7 +11,8 @@ from explorer.analysis import Analysis, Answer, Outcome
 from explorer.analysis.outcome import NO_POOLING
 from explorer.export.files import CAM_INSTEAD, trained_in_words
 from explorer.questions.channel_table import plain_channel_table
-from explorer.ui.components.board import Node, board, el, picture
+from explorer.sections.nodes import Node, el, picture
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Stack, stack, viewer
 from explorer.ui.maps import cam_map, evidence_maps, name_in_links, spelt
 from explorer.ui.region import viewer_handlers

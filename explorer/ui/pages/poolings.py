@@ -10,7 +10,8 @@ from plotly.graph_objects import Figure
 from explorer import figures
 from explorer.analysis import Analysis, Outcome
 from explorer.questions.comparison import Difference, largest_differences, path
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.components.slider import slider
 from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.controls import in_step

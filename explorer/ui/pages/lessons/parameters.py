@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from explorer.lessons.fewer_parameters import HeadCosts, fewer_parameters
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import bars, chain

@@ -15,7 +15,8 @@ from explorer.lessons.sentences import PAIRS, bundled_sentences
 from explorer.lessons.tokens import Pooled, Sentence, Similarity, compare
 from explorer.poolings import POOLINGS
 from explorer.render import Scale
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import account, painted

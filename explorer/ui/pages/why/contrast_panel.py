@@ -8,7 +8,8 @@ import streamlit as st
 from explorer import render
 from explorer.analysis import Outcome
 from explorer.questions.contrast import Contrast, contrast, deciding_channels, parting
-from explorer.ui.components.board import Node, board, el, picture
+from explorer.sections.nodes import Node, el, picture
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, Stack, stack, viewer
 from explorer.ui.maps import evidence_map, evidence_maps, name_in_links, spelt
 from explorer.ui.pages.explore import PHOTO_SIDE, TILE_SIDE

@@ -9,7 +9,8 @@ from explorer.analysis import Outcome
 from explorer.questions.location import ring, ring_sentence
 from explorer.questions.stability import Row, Stability, Under, movement_sentence, stability, stability_sentence
 from explorer.questions.variations import VARIATIONS
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.maps import spelt
 from explorer.ui.pooling_choice import outcomes_of
 from explorer.ui.progress import worked

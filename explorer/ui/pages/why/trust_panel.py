@@ -16,7 +16,8 @@ from explorer.questions.edited_photo import FILLS
 from explorer.questions.measured_maps import verdict as many_photos
 from explorer.questions.randomisation import FALLEN_APART, Randomised, randomised
 from explorer.questions.trust import Curves, Drop, Maps, drops, judged, maps_to_judge
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.pooling_choice import outcomes_of
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
