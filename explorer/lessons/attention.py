@@ -12,8 +12,8 @@ from explorer.analysis import Analysis, Answer
 from explorer.errors import MethodError
 from explorer.lessons.checks import checked_number
 from explorer.networks import Network
+from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings import POOLINGS
-from explorer.poolings.learned import Trained
 from explorer.questions.comparison import entropy, positions_carrying
 
 # The temperature, as a multiple of the usual one; a learned query's usual one is 1, for it was learned with it.
@@ -94,7 +94,7 @@ def teaches(teacher: Network, network: Network) -> bool:
 
 
 def _learned(
-    analysis: Analysis, teacher: Network, trained: Mapping[str, Trained], temperature: float
+    analysis: Analysis, teacher: Network, trained: Mapping[str, TrainedPooling], temperature: float
 ) -> AttentionMap:
     pooling, parameters, head = trained["learned_attention"]
     usual = pooling.weights(analysis.feature_maps, **parameters)[0].double()
@@ -105,7 +105,7 @@ def _learned(
 
 
 def _gate(
-    analysis: Analysis, teacher: Network, trained: Mapping[str, Trained]
+    analysis: Analysis, teacher: Network, trained: Mapping[str, TrainedPooling]
 ) -> tuple[float | None, Answer]:
     """The gate is read from what it gives: g * average + (1 - g) * maximum."""
     pooling, parameters, head = trained["gated"]

@@ -12,7 +12,8 @@ from torch import nn
 
 from explorer.errors import MethodError, ParameterError
 from explorer.lessons.attention import TEMPERATURES, attention_and_adaptive, teaches
-from explorer.poolings.learned import Trained, gated, learned_attention
+from explorer.networks.trained_heads import TrainedPooling
+from explorer.poolings.learned import gated, learned_attention
 from tests.explorer.tiny import analysis_of, linear, random_maps
 
 QUERY = torch.tensor([0.4, -0.2, 0.1, 0.0, 0.3])
@@ -26,8 +27,8 @@ def teacher(make_network):
     heads = [linear(torch.randn(4, 5, generator=torch.Generator().manual_seed(n)).tolist(), [0.1 * n] * 4)
              for n in (1, 2)]
     return dataclasses.replace(network, trained={
-        "learned_attention": Trained(learned_attention(QUERY), {}, heads[0]),
-        "gated": Trained(gated(GATE, BIAS), {}, heads[1])})
+        "learned_attention": TrainedPooling(learned_attention(QUERY), {}, heads[0]),
+        "gated": TrainedPooling(gated(GATE, BIAS), {}, heads[1])})
 
 
 def softmax(values: list[float]) -> list[float]:

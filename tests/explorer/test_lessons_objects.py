@@ -18,7 +18,7 @@ from explorer.lessons.average_or_maximum import Setting, average_or_maximum, gro
 from explorer.lessons.scenes import COUNTS, GROUNDS, cut_out, ground_of, largest_scale, object_box, scene_of
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
-from explorer.poolings.learned import Trained
+from explorer.networks.trained_heads import TrainedPooling
 from explorer.questions.localisation import locate
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import linear, with_backbone
@@ -322,7 +322,7 @@ def test_probabilities_are_calibrated_where_a_number_was_fitted(make_network, ex
 
 def test_a_head_that_was_trained_for_a_pooling_answers_under_it(make_network, examples):
     head = nn.Linear(5, 4).eval().requires_grad_(False)
-    network = dataclasses.replace(make_network(), trained={"gmp": Trained(POOLINGS["gmp"], {}, head)})
+    network = dataclasses.replace(make_network(), trained={"gmp": TrainedPooling(POOLINGS["gmp"], {}, head)})
     analysis = analyse(network, examples["cat"])
     setting = Setting(1, box=(50.0, 40.0, 200.0, 220.0))
     scene = average_or_maximum(analysis, setting, 1.0)
