@@ -14,7 +14,8 @@ from torch import nn
 from explorer import POOLINGS, analyse, load_network
 from explorer.networks import Network
 from explorer.networks.loading.bundled import TITLES
-from explorer.poolings.learned import Trained, gated, learned_attention
+from explorer.networks.trained_heads import TrainedPooling
+from explorer.poolings.learned import gated, learned_attention
 from explorer.ui.session import cache
 from explorer.ui.session.cache import NETWORK_CACHE
 from explorer.ui.session.network_cache import NetworkRequest, bytes_of
@@ -42,7 +43,7 @@ def flowers(make_network, monkeypatch) -> Network:
         gated(gate, torch.zeros(1)), {})
     small = dataclasses.replace(
         make_network(linear(3)), name="flowers", title=TITLES["flowers"], class_names=CLASSES, trained={
-            pooling.key: Trained(pooling, parameters, linear(seed))
+            pooling.key: TrainedPooling(pooling, parameters, linear(seed))
             for seed, (pooling, parameters) in enumerate(poolings, 4)})
     monkeypatch.setattr(cache, "load_network", lambda name, progress=None: small if name == "flowers" else (
         load_network(name)))

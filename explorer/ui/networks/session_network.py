@@ -23,7 +23,7 @@ from explorer.ui.session.session import Fitted, Session
 from explorer.wording import shortened, within_sentence
 
 FOUND = {
-    "known": "known beforehand", "traced": "found by tracing", "timm": "found by timm's own cut",
+    "known": "known beforehand", "traced": "found by tracing",
     "watched": "found by watching a pass", "named": "cut after the layer that was named",
 }
 _SILENT = (nn.Flatten, nn.Dropout, nn.Identity)  # parts of a head that say nothing about its kind
@@ -199,7 +199,7 @@ def card(current: Session, analysis: Analysis) -> Node:
         el("p", " → ".join([*through, f"{len(network.class_names):,} classes"
                             if len(network.class_names) != 1 else "one class"])),
         el("p", _poolings_trained(network)) if network.trained else None,
-        el("p", f"pooling {FOUND.get(network.found, network.found)}, {network.activation}" if pooling
+        el("p", f"pooling {FOUND[network.cut]}, {network.activation}" if pooling
            else f"{network.reason} Its answer: {network.activation}."),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if current.choices.network in current.edited else "")),
