@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from explorer.analysis import Analysis
-from explorer.lessons.attention import TEMPERATURES, Adaptive, Looking, attention_and_adaptive, teaches
+from explorer.lessons.attention import TEMPERATURES, Adaptive, AttentionMap, attention_and_adaptive, teaches
 from explorer.networks import Network
 from explorer.networks.loading.bundled import BUNDLED
 from explorer.sections.nodes import Node, el
@@ -45,7 +45,7 @@ def _teacher(network: Network) -> Network | None:
     return bundled if bundled and teaches(bundled, network) else None
 
 
-def _map(looking: Looking) -> Map:
+def _map(looking: AttentionMap) -> Map:
     return Map(
         id=f"looking.{looking.key}", values=looking.weights, name=f"Where {looking.name} looks", kind="positive",
         unit="share", unit_name="of the weight", title=looking.name, scale="looks",

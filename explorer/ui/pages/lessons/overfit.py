@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from explorer import figures
-from explorer.heads import KINDS, Overfitting, Run, Summary, each_run, sample, summarised
+from explorer.heads import KINDS, Run, Summary, sample, summaries, training_runs
 from explorer.heads.overfitting import SIZES
 from explorer.progress import Progress, Stop
 from explorer.sections.nodes import Node, el
@@ -30,13 +30,13 @@ class Class(Job):
         self.seeds = seeds
         self.runs: list[Run] = []
 
-    def _train(self, progress: Progress, stop: Stop) -> Overfitting:
+    def _train(self, progress: Progress, stop: Stop) -> tuple[Summary, ...]:
         self.runs = []
         total = len(KINDS) * len(SIZES) * self.seeds
-        for run in each_run(sample(), seeds=self.seeds, stop=stop):
+        for run in training_runs(sample(), seeds=self.seeds, stop=stop):
             self.runs.append(run)
             progress(len(self.runs), total)
-        return Overfitting(tuple(self.runs), summarised(self.runs))
+        return summaries(self.runs)
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:
@@ -60,7 +60,7 @@ def _job(seeds: int) -> Class:
 
 
 def _show(job: Class, photos: int) -> None:
-    found = summarised(list(job.runs))
+    found = summaries(list(job.runs))
     here = [each for each in found if each.size == photos]
     left, right = st.columns([5, 4], gap="medium")
     with left:

@@ -13,7 +13,7 @@ from torch import Tensor
 from explorer import render
 from explorer.analysis.memory import Memory
 from explorer.heads import Head, read_card, read_heads
-from explorer.lessons.lost_place import LAYOUTS, Asked, LostPlace, lost_place
+from explorer.lessons.lost_place import LAYOUTS, BeforeAndAfter, LostPlace, lost_place
 from explorer.networks.loading.bundled import BUNDLED
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui.components.board import board
@@ -108,7 +108,7 @@ def _joined(rows: Sequence[list[Node]]) -> list[Node]:
     return [node for row in rows for node in row]
 
 
-def _of_layout(scene: Scene, layout: Asked, head: Asked | None, shuffled: bool) -> list[Node]:
+def _of_layout(scene: Scene, layout: BeforeAndAfter, head: BeforeAndAfter | None, shuffled: bool) -> list[Node]:
     """What keeps the place: its vector, and its trained head's logit of the class shown or of its own likeliest."""
     if head is None:
         return _row(layout.name, layout, None, shuffled)
@@ -118,7 +118,7 @@ def _of_layout(scene: Scene, layout: Asked, head: Asked | None, shuffled: bool) 
     return _row(f"{layout.name}: {names[index]}", asked, index, shuffled)
 
 
-def _row(name: str, asked: Asked, class_index: int | None, shuffled: bool) -> list[Node]:
+def _row(name: str, asked: BeforeAndAfter, class_index: int | None, shuffled: bool) -> list[Node]:
     def logit(logits: Tensor | None) -> str:
         return "" if logits is None else plain(float(logits[class_index]))
 

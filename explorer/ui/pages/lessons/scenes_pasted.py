@@ -9,7 +9,7 @@ from PIL import Image
 from explorer import figures, render
 from explorer.analysis.memory import Memory
 from explorer.lessons import average_or_maximum as lesson
-from explorer.lessons.average_or_maximum import Growing, Said, Setting
+from explorer.lessons.average_or_maximum import Growth, PoolingAnswer, Setting
 from explorer.lessons.scenes import COUNTS, SMALLEST_SCALE, largest_scale
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui.components.board import board
@@ -82,15 +82,15 @@ def _shot(title: str, photo: Image.Image, alt: str, scale: render.Scale | None =
 
 def _said(scene: Scene, found: lesson.Scene, p: float) -> Node:
     titles, calibrated = ("", "logit", "ahead by", "probability", "rank"), scene.current.choices.calibrated
-    outcomes = [found.analysis.under(said.key, **({"p": p} if said.key == "gem" else {})) for said in found.said]
-    rows = [node for said, outcome in zip(found.said, outcomes, strict=True)
+    outcomes = [found.analysis.under(said.key, **({"p": p} if said.key == "gem" else {})) for said in found.answers]
+    rows = [node for said, outcome in zip(found.answers, outcomes, strict=True)
             for node in _row(said, badge(outcome, calibrated))]
     return el("div", el("h3", f"What they say of {shortened(scene.class_name, 40)}"), el(
         "div", *(el("span", title, class_="caption") for title in titles), *rows, class_="lesson-table",
         style={"--columns": "4"}))
 
 
-def _row(said: Said, mark: Node) -> list[Node]:
+def _row(said: PoolingAnswer, mark: Node) -> list[Node]:
     margin = signed(said.margin) if np.isfinite(said.margin) else ""
     return [el("span", said.name, " ", mark, class_="name"), el("span", plain(said.logit)), el("span", margin),
             el("span", percent(said.probability)), el("span", f"{said.rank:,}")]
@@ -112,16 +112,16 @@ def _path(scene: Scene, setting: Setting, scale: float, p: float) -> None:
         scene.analysis, setting, progress=progress, stop=stop)))
     if worked(scene.current, job, "growing_{}_{}_{}".format(*key), "Growing the object") is None:
         return
-    found = lesson.growing(scene.analysis, setting, p, calibrated=scene.current.choices.calibrated)
+    found = lesson.growing(scene.analysis, setting, p)
     figure = figures.rising(found.scales, dict(zip(found.names, found.risen, strict=True)), scale,
                             "object's long side, of the scene's", "logit, from empty to largest")
     st.plotly_chart(figure, key="rising", config={"displayModeBar": False})
     board(el("p", _half_ways(found), class_="note"), key="half_ways")
 
 
-def _half_ways(found: Growing) -> str:
+def _half_ways(found: Growth) -> str:
     ways = [f"{name} at {percent(float(scale))}" if np.isfinite(scale) else f"{name} never"
             for name, scale in zip(found.names, found.half_way, strict=True)]
-    empty = ", ".join(plain(said.logit) for said in found.empty)
+    empty = ", ".join(plain(logit) for logit in found.empty.tolist())
     return (f"0 is the logit of the empty ground ({empty}), 100% the pooling's own largest. Half of that way is "
             f"reached by {', '.join(ways)}.")

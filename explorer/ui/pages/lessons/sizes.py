@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from explorer.lessons.any_input_size import SHAPES, AtSize, any_input_size
+from explorer.lessons.any_input_size import SHAPES, SizeResult, any_input_size
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
@@ -38,7 +38,7 @@ def teach(scene: Scene) -> None:
            style={"--columns": "3"}), class_="stack ruled"), key="sizes")
 
 
-def _beside(found: AtSize) -> Node:
+def _beside(found: SizeResult) -> Node:
     name = shortened(found.before.name, 40)
     lines = [(name, f"{percent(found.before.probability)} there, {percent(found.usual.probability)} here"),
              ("its logit", f"{plain(found.before.logit)} there, {plain(found.usual.logit)} here"),
@@ -48,7 +48,7 @@ def _beside(found: AtSize) -> Node:
     return account(lines)
 
 
-def _flatten(found: AtSize) -> list[Node]:
+def _flatten(found: SizeResult) -> list[Node]:
     if found.flatten_error:
         return [el("p", f"It wants another number of inputs than {found.numbers:,}. In torch's words:", class_="note"),
                 el("p", found.flatten_error, class_="code")]

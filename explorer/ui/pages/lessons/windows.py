@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from explorer.lessons.local_and_global import KINDS, Local, largest_window, local_and_global
+from explorer.lessons.local_and_global import KINDS, LocalPooling, largest_window, local_and_global
 from explorer.questions.channel_table import channel_table
 from explorer.render import Scale
 from explorer.sections.nodes import Node, el
@@ -53,7 +53,7 @@ def _channel(scene: Scene) -> int:
     return int(scene.analysis.feature_maps.mean((1, 2)).argmax())
 
 
-def _account(found: Local) -> Node:
+def _account(found: LocalPooling) -> Node:
     lines = [
         ("all maps", f"{_shape(found.before)} → {_shape(found.after)}"),
         ("numbers kept", percent(found.numbers_kept)),

@@ -12,7 +12,7 @@ from explorer.questions.contrast import Contrast, contrast, deciding_channels, p
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, Stack, stack, viewer
-from explorer.ui.maps import evidence_map, evidence_maps, name_in_links
+from explorer.ui.maps import class_maps, evidence_map, name_in_links
 from explorer.ui.pages.explore import PHOTO_SIDE, TILE_SIDE
 from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import viewer_handlers, with_place
@@ -57,7 +57,7 @@ def talk_about_why(current: Session, outcome: Outcome, class_index: int, rival: 
         talk_about_evidence(current, analysis, outcome, class_index)
         return
     names = outcome.analysis.network.class_names
-    both = evidence_maps([outcome], [class_index, rival], calibrated)
+    both = class_maps([outcome], [class_index, rival], calibrated)
     under = {each.pooling: each for each in (outcome, analysis.under(), *map(analysis.under, ("gmp", "attention")))}
     talk(current, analysis, [*both, *(contrast_map(each, class_index, rival) for each in under.values())],
          f"Why {shortened(names[class_index], 40)} and not {shortened(names[rival], 40)}?")

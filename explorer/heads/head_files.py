@@ -21,7 +21,7 @@ from explorer.errors import NetworkError
 from explorer.heads.kinds import KINDS, Head
 from explorer.heads.quantised import Quantised
 from explorer.networks.loading.bundled import ASSETS
-from explorer.poolings.learned import checked_bytes
+from explorer.networks.trained_heads import checked_bytes
 
 HEADS = ASSETS / "heads"
 
@@ -35,7 +35,7 @@ class Sample:
         labels: (N,) class indices.
         validation: (N,) bool: the photos that only validate.
         class_names: one a class.
-        photos: (N,) names of the photos' files, by which they can be found again.
+        photos: (N,) names of the photos' files, which lead back to the photographers.
     """
 
     features: Quantised
