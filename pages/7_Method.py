@@ -3,7 +3,8 @@
 import streamlit as st
 
 from explorer import CAM_METHODS, POOLINGS
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.frame import frame, show_notices
 from explorer.ui.pages.method import licences, method_table
 

@@ -11,11 +11,10 @@ from explorer import render
 from explorer.analysis import Analysis, Answer, Outcome
 from explorer.export import files as export
 from explorer.export.recipe import recipe, recipe_json
-from explorer.export.svg import data_uri
 from explorer.framing import FRAMINGS
-from explorer.markup import Markup, tag
 from explorer.sections import without_evidence as plain
 from explorer.sections.evidence import channels, compared, maps, votes
+from explorer.sections.nodes import Node, Raw, data_uri, el
 from explorer.sections.parts import (
     OVERLAY_SIDE,
     PHOTO_SIDE,
@@ -76,22 +75,22 @@ def report_html(
         why_section(found) if found else None,
         _answers(outcome, class_index, calibrated),
         *_looked_at(outcome, class_index, calibrated, classes, poolings),
-        tag("div", _framing(analysis), _network(analysis), class_="halves"),
-        *(section(title, *(tag("p", text) for text in paragraphs)) for title, paragraphs in extra),
+        el("div", _framing(analysis), _network(analysis), class_="halves"),
+        *(section(title, *(el("p", text) for text in paragraphs)) for title, paragraphs in extra),
         _recipe(outcome, class_index, calibrated),
     ]
     styles = (_STYLE, WHY_STYLE) if found else (_STYLE,)
-    head = tag(
+    head = el(
         "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{name}, {_where(outcome)}"),
-        tag("style", *(Markup(style.read_text(encoding="utf-8")) for style in styles)),
+        el("meta", charset="utf-8"),
+        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("title", f"{name}, {_where(outcome)}"),
+        el("style", *(Raw(style.read_text(encoding="utf-8")) for style in styles)),
     )
     versions = " · ".join(f"{what} {version}" for what, version in export.versions().items())
-    body = tag("body", _header(outcome, class_index, calibrated), tag("main", *sections), tag("footer", versions))
-    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+    body = el("body", _header(outcome, class_index, calibrated), el("main", *sections), el("footer", versions))
+    return f"<!DOCTYPE html>\n{el('html', head, body, lang='en').markup()}\n"
 
 
 def _reasons(outcome: Outcome, class_index: int, rival: int | None, calibrated: bool) -> Reasons:
@@ -105,18 +104,18 @@ def _where(outcome: Outcome) -> str:
 
 def _looked_at(
     outcome: Outcome, class_index: int, calibrated: bool, classes: Sequence[int], poolings: Sequence[str] | None
-) -> list[Markup]:
+) -> list[Node]:
     """What is shown of several classes and channels."""
     analysis = outcome.analysis
     if not analysis.has_evidence:
         return [plain.cams(outcome, classes), plain.channels(analysis)]
     return [
         maps(analysis, classes, compared(outcome, poolings), calibrated),
-        tag("div", votes(outcome, class_index), channels(outcome, class_index), class_="halves"),
+        el("div", votes(outcome, class_index), channels(outcome, class_index), class_="halves"),
     ]
 
 
-def _header(outcome: Outcome, class_index: int, calibrated: bool) -> Markup:
+def _header(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
     """What the network says, what the evidence that is shown amounts to, and what was asked for if it is not that."""
     native = outcome.analysis.under()
     first, second = [*native.top(2), None][:2]
@@ -127,12 +126,12 @@ def _header(outcome: Outcome, class_index: int, calibrated: bool) -> Markup:
     # Each class of a sigmoid is asked by itself: none is run up.
     after = "Runner-up" if outcome.analysis.network.activation == "softmax" else "Next"
     runner_up = f" {after}: {second.name}, {percent(second.probability)}." if second and plainly else ""
-    return tag(
+    return el(
         "header",
-        tag("p", f"PoolScope · {outcome.analysis.network.title}", class_="name"),
-        tag("h1", "It says ", tag("span", first.name), f", with {percent(first.probability)}."),
-        tag("p", _carriers(outcome, class_index, what) + runner_up, class_="lead"),
-        None if plainly else tag(
+        el("p", f"PoolScope · {outcome.analysis.network.title}", class_="name"),
+        el("h1", "It says ", el("span", first.name), f", with {percent(first.probability)}."),
+        el("p", _carriers(outcome, class_index, what) + runner_up, class_="lead"),
+        None if plainly else el(
             "p", f"Shown here: {asked.name}{f' under {outcome.name}' if outcome.analysis.has_evidence else ''}, with "
                  f"{percent(asked.probability)} at rank {asked.rank} ", badge(outcome, calibrated)),
     )
@@ -148,7 +147,7 @@ def _carriers(outcome: Outcome, class_index: int, what: str) -> str:
     return carriers_sentence(cells, what)
 
 
-def _photo(outcome: Outcome, class_index: int) -> Markup:
+def _photo(outcome: Outcome, class_index: int) -> Node:
     """The photo, and beside it the evidence for the class on a scale of its own."""
     analysis, drawn = outcome.analysis, export.shown(outcome, class_index)
     scale = render.Scale.signed(drawn.cells.numpy())
@@ -156,51 +155,51 @@ def _photo(outcome: Outcome, class_index: int) -> Markup:
     painted = analysis.overlay(drawn.cells, scale, long_side=OVERLAY_SIDE)
     return section(
         f"Where the evidence for {name} lies" if analysis.has_evidence else drawn.name,
-        tag("div",
+        el("div",
             figure(render.jpeg(analysis.preview(PHOTO_SIDE)[0], 82), "The photo", f"The photo, {width} × {height} px"),
             figure(render.jpeg(painted, 82),
                    f"The photo with {'the evidence' if analysis.has_evidence else drawn.kind} for {name} laid over it",
-                   tag("strong", f"{name}, {_where(outcome)}"), *(tag("span", words) for words in drawn.account),
-                   tag("span", maps_shape(analysis) + unseen(analysis)), scale_of(scale, drawn)),
+                   el("strong", f"{name}, {_where(outcome)}"), *(el("span", words) for words in drawn.account),
+                   el("span", maps_shape(analysis) + unseen(analysis)), scale_of(scale, drawn)),
             class_="pair"),
     )
 
 
-def _answers(outcome: Outcome, class_index: int, calibrated: bool) -> Markup:
+def _answers(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
     """The top 5 under each pooling, a table each."""
     native = outcome.analysis.under()
     if not outcome.analysis.has_evidence:
-        return section("What it says", tag("p", outcome.analysis.no_evidence_reason, class_="note"),
-                       tag("div", _answers_under(native, class_index, calibrated), class_="answers"))
+        return section("What it says", el("p", outcome.analysis.no_evidence_reason, class_="note"),
+                       el("div", _answers_under(native, class_index, calibrated), class_="answers"))
     others = export.trained_in_words(native.analysis.network)
     trained = f"; {others} have heads of their own, trained with them" if others else ""
     note = (f"The head was trained with {native.name}{trained}; under any other pooling the answer is a what-if. " +
             ("A calibrated one has its logits multiplied by one fitted number, which changes no rank."
              if calibrated else "The probabilities of what-ifs are as the head gives them, and mostly too sure."))
     tables = (_answers_under(each, class_index, calibrated) for each in outcome.under_each_pooling())
-    return section("What it says under each pooling", tag("p", note, class_="note"),
-                   tag("div", *tables, class_="answers"))
+    return section("What it says under each pooling", el("p", note, class_="note"),
+                   el("div", *tables, class_="answers"))
 
 
-def _answers_under(outcome: Outcome, class_index: int, calibrated: bool) -> Markup:
-    heads = tag("tr", *(tag("th", words, scope="col") for words in ("", "class", "probability")))
-    return tag(
+def _answers_under(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
+    heads = el("tr", *(el("th", words, scope="col") for words in ("", "class", "probability")))
+    return el(
         "table",
-        tag("caption", tag("strong", outcome.name), " ", badge(outcome, calibrated)),
-        tag("thead", heads),
-        tag("tbody", *(_answer(answer, class_index) for answer in outcome.top(5, calibrated))),
+        el("caption", el("strong", outcome.name), " ", badge(outcome, calibrated)),
+        el("thead", heads),
+        el("tbody", *(_answer(answer, class_index) for answer in outcome.top(5, calibrated))),
     )
 
 
-def _answer(answer: Answer, class_index: int) -> Markup:
+def _answer(answer: Answer, class_index: int) -> Node:
     share = 100 * answer.probability if np.isfinite(answer.probability) else 0
-    return tag(
-        "tr", tag("td", str(answer.rank)), tag("td", answer.name, style=f"--share: {share:.2f}%"),
-        tag("td", percent(answer.probability)), class_="shown" if answer.class_index == class_index else "",
+    return el(
+        "tr", el("td", str(answer.rank)), el("td", answer.name, style={"--share": f"{share:.2f}%"}),
+        el("td", percent(answer.probability)), class_="shown" if answer.class_index == class_index else "",
     )
 
 
-def _framing(analysis: Analysis) -> Markup:
+def _framing(analysis: Analysis) -> Node:
     framing = analysis.framing
     left, top, right, bottom = (round(edge) for edge in framing.seen)
     return section("What the network saw", facts({
@@ -212,7 +211,7 @@ def _framing(analysis: Analysis) -> Markup:
     }.items()))
 
 
-def _network(analysis: Analysis) -> Markup:
+def _network(analysis: Analysis) -> Node:
     network, parameters = analysis.network, dict(analysis.network.pooling_parameters)
     kind = {"affine": "affine: its evidence is exact", "nonlinear": "not affine: its evidence is integrated",
             "none": "cannot be asked alone: there is no evidence"}
@@ -230,15 +229,15 @@ def _network(analysis: Analysis) -> Markup:
     }.items()))
 
 
-def _recipe(outcome: Outcome, class_index: int, calibrated: bool) -> Markup:
+def _recipe(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
     """What repeats all this: to read, to keep, and to run."""
     text = recipe_json(recipe(outcome, class_index, calibrated))
-    link = tag("a", "Keep it as recipe.json", href=data_uri(text.encode("ascii"), "application/json"),
+    link = el("a", "Keep it as recipe.json", href=data_uri(text.encode("ascii"), "application/json"),
                download="recipe.json")
     return section(
         "The recipe",
-        tag("p", link, "; with the same photo this command repeats what stands here, and says how far it is off:",
+        el("p", link, "; with the same photo this command repeats what stands here, and says how far it is off:",
             class_="note"),
-        tag("p", tag("code", "python -m explorer photo.jpg --recipe recipe.json --report")),
-        tag("pre", text, tabindex="0"),
+        el("p", el("code", "python -m explorer photo.jpg --recipe recipe.json --report")),
+        el("pre", text, tabindex="0"),
     )

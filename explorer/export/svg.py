@@ -5,7 +5,6 @@ Where an answer cannot be taken apart Grad-CAM takes the place of evidence, and 
 
 from __future__ import annotations
 
-import base64
 import unicodedata
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from explorer import render
 from explorer.analysis import Outcome
 from explorer.export.files import Shown, shown
-from explorer.markup import Markup, clean, tag
+from explorer.sections.nodes import Node, clean, data_uri, el
 
 OPACITY = 0.85  # of the strongest position, as render.overlay has it
 _INK, _QUIET, _PAPER = "#1f2328", "#5f656b", "#ffffff"
@@ -44,27 +43,22 @@ def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600) -> s
     wide, high = max(width, 30 * line), height + _LEGEND * line
     name = f"{analysis.network.class_names[class_index]}, " + (
         f"under {outcome.name}" if analysis.has_evidence else f"{drawn.kind}, {analysis.layer_name}")
-    document = tag(
+    document = el(
         "svg",
-        tag("title", f"The photo with {'the evidence for ' if analysis.has_evidence else ''}{name}"),
+        el("title", f"The photo with {'the evidence for ' if analysis.has_evidence else ''}{name}"),
         _definitions(scale),
-        tag("rect", width=_number(wide), height=_number(high), fill=_PAPER),
-        tag("image", href=data_uri(_photo(outcome, photo_side)), width=width, height=height,
+        el("rect", width=_number(wide), height=_number(high), fill=_PAPER),
+        el("image", href=data_uri(_photo(outcome, photo_side)), width=width, height=height,
             preserveAspectRatio="none"),
-        tag("g", *positions(cells, analysis.framing.rectangles, scale, drawn.unit), id="positions",
+        el("g", *positions(cells, analysis.framing.rectangles, scale, drawn.unit), id="positions",
             shape_rendering="crispEdges"),
-        tag("g", *_legend(drawn, outcome.label, name, scale, line, (wide, height)), id="legend",
+        el("g", *_legend(drawn, outcome.label, name, scale, line, (wide, height)), id="legend",
             font_family="system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif",
             font_size=_number(line), fill=_INK),
         xmlns="http://www.w3.org/2000/svg", role="img", width=_number(wide), height=_number(high),
         viewBox=f"0 0 {_number(wide)} {_number(high)}",
     )
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{document}\n'
-
-
-def data_uri(data: bytes, kind: str = "image/jpeg") -> str:
-    """The bytes as an address that needs no request."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{document.markup()}\n'
 
 
 def _photo(outcome: Outcome, long_side: int) -> bytes:
@@ -72,18 +66,18 @@ def _photo(outcome: Outcome, long_side: int) -> bytes:
     return render.jpeg(render.grey_out(photo, seen))
 
 
-def _definitions(scale: render.Scale) -> Markup:
+def _definitions(scale: render.Scale) -> Node:
     """The scale as a gradient, from nine of its colours."""
     places = np.linspace(0, 1, 9)
     colours = scale.colours(scale.low + places * (scale.limit - scale.low))
-    stops = [tag("stop", offset=f"{place:g}", stop_color=_hex(colour))
+    stops = [el("stop", offset=f"{place:g}", stop_color=_hex(colour))
              for place, colour in zip(places, colours, strict=True)]
-    return tag("defs", tag("linearGradient", *stops, id="scale"))
+    return el("defs", el("linearGradient", *stops, id="scale"))
 
 
 def positions(
     cells: np.ndarray, rectangles: np.ndarray, scale: render.Scale, unit: str = "logits"
-) -> list[Markup]:
+) -> list[Node]:
     """One `<rect>` for each number of cells (H, W), at rectangles (H, W, 4): left, top, right, bottom."""
     cover = OPACITY * scale.strength(cells) ** 0.7
     colours = scale.colours(cells)
@@ -94,8 +88,8 @@ def positions(
         value = float(cells[i, j])
         number = f"{value:+.4f} {unit}" if unit else f"{value:+.4g}"
         exactly = number.replace("-", "−") if np.isfinite(value) else "not a number"
-        drawn.append(tag(
-            "rect", tag("title", f"Row {i + 1} of {rows}, column {j + 1} of {columns}: {exactly}"),
+        drawn.append(el(
+            "rect", el("title", f"Row {i + 1} of {rows}, column {j + 1} of {columns}: {exactly}"),
             x=_number(left), y=_number(top), width=_number(right - left), height=_number(bottom - top),
             fill=_hex(colours[i, j]), fill_opacity=f"{cover[i, j]:.4f}",
         ))
@@ -104,18 +98,18 @@ def positions(
 
 def _legend(
     drawn: Shown, label: str, name: str, scale: render.Scale, line: float, at: tuple[float, float]
-) -> list[Markup]:
+) -> list[Node]:
     """What is drawn and in which unit, in a band of nine lines below the photo; `at` is its right and its top."""
     right, top = at
     room = right / line - 2  # in lines: the margins are one line each
 
-    def text(words: str, row: float, x: float = line, **look: Any) -> Markup:
-        return tag("text", words, x=_number(x), y=_number(top + row * line), **look)
+    def text(words: str, row: float, x: float = line, **look: Any) -> Node:
+        return el("text", words, x=_number(x), y=_number(top + row * line), **look)
 
     sizes = {"text_anchor": "middle"}, {"text_anchor": "end"}
     return [
         text(fitting(name, room / 1.1), 1.9, font_size=_number(1.1 * line), font_weight="600"),
-        tag("rect", x=_number(line), y=_number(top + 2.8 * line), width=_number(right - 2 * line),
+        el("rect", x=_number(line), y=_number(top + 2.8 * line), width=_number(right - 2 * line),
             height=_number(0.6 * line), fill="url(#scale)"),
         text(drawn.number(scale.low), 4.5, fill=_QUIET),
         text("0", 4.5, right / 2, fill=_QUIET, **sizes[0]),

@@ -9,36 +9,35 @@ import numpy as np
 from explorer import render
 from explorer.analysis import Analysis, Outcome
 from explorer.export import files as export
-from explorer.export.svg import data_uri
-from explorer.markup import Markup, tag
+from explorer.sections.nodes import Node, data_uri, el
 
 PHOTO_SIDE, OVERLAY_SIDE, MAP_SIDE, TILE_SIDE = 1200, 900, 400, 160  # px at most: twice what they have on the page
 
 
-def section(title: str, *children: Markup | None) -> Markup:
+def section(title: str, *children: Node | None) -> Node:
     """A section under its title."""
-    return tag("section", tag("h2", title), *children)
+    return el("section", el("h2", title), *children)
 
 
-def badge(outcome: Outcome, calibrated: bool) -> Markup:
+def badge(outcome: Outcome, calibrated: bool) -> Node:
     """The label, with the multiplier where one was used: "what-if, calibrated × 0.31"."""
     by = f" × {outcome.multiplier:.2f}" if export.is_calibrated(outcome, calibrated) else ""
-    return tag("span", export.label(outcome, calibrated) + by,
+    return el("span", export.label(outcome, calibrated) + by,
                class_="badge" if outcome.label == "what-if" else "badge native")
 
 
-def figure(data: bytes, alt: str, *caption: str) -> Markup:
+def figure(data: bytes, alt: str, *caption: str) -> Node:
     """A JPEG picture and its caption."""
-    return tag("figure", tag("img", src=data_uri(data), alt=alt), tag("figcaption", *caption))
+    return el("figure", el("img", src=data_uri(data), alt=alt), el("figcaption", *caption))
 
 
-def legend(scale: render.Scale, low: str, high: str, unit: str, alt: str) -> Markup:
+def legend(scale: render.Scale, low: str, high: str, unit: str, alt: str) -> Node:
     """A scale as a bar of its colours, with both its ends and its unit."""
-    bar = tag("div", role="img", aria_label=alt, style=f"background: {scale.css_gradient()}")
-    return tag("div", tag("span", low), bar, tag("span", high), tag("span", unit), class_="legend")
+    bar = el("div", role="img", aria_label=alt, style={"background": scale.css_gradient()})
+    return el("div", el("span", low), bar, el("span", high), el("span", unit), class_="legend")
 
 
-def scale_of(scale: render.Scale, drawn: export.Shown) -> Markup:
+def scale_of(scale: render.Scale, drawn: export.Shown) -> Node:
     """The legend of a signed scale for maps such as the one drawn; a CAM has no unit."""
     return legend(scale, drawn.number(scale.low), drawn.number(scale.limit), drawn.unit or "no unit",
                   "Blue speaks against the class, red for it")
@@ -54,9 +53,9 @@ def unseen(analysis: Analysis) -> str:
     return "" if analysis.framing.seen == (0, 0, *analysis.framing.photo_size) else "; grey: the network never saw it"
 
 
-def account(outcome: Outcome, class_index: int) -> list[Markup]:
+def account(outcome: Outcome, class_index: int) -> list[Node]:
     """How the logit adds up, and how exactly; or that it is not taken apart, and why."""
-    return [tag("span", words) for words in export.shown(outcome, class_index).account]
+    return [el("span", words) for words in export.shown(outcome, class_index).account]
 
 
 def strongest(cells: np.ndarray) -> tuple[tuple[int, int], float]:
@@ -66,6 +65,6 @@ def strongest(cells: np.ndarray) -> tuple[tuple[int, int], float]:
     return (i, j), float(cells[i, j])
 
 
-def facts(pairs: Iterable[tuple[str, str]]) -> Markup:
+def facts(pairs: Iterable[tuple[str, str]]) -> Node:
     """Names and what stands for each, as a list."""
-    return tag("dl", *(part for name, fact in pairs for part in (tag("dt", name), tag("dd", fact))))
+    return el("dl", *(part for name, fact in pairs for part in (el("dt", name), el("dd", fact))))

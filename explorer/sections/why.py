@@ -12,13 +12,12 @@ from PIL import Image
 
 from explorer import render
 from explorer.export import files as export
-from explorer.export.svg import data_uri
-from explorer.markup import Markup, tag
 from explorer.questions.edited_photo import FILLS
 from explorer.questions.flip import Smallest
 from explorer.questions.probe import Said
 from explorer.questions.stability import Row, Stability, Under, movement_sentence, stability_sentence
 from explorer.questions.variations import VARIATIONS
+from explorer.sections.nodes import Node, data_uri, el
 from explorer.sections.parts import OVERLAY_SIDE, TILE_SIDE, figure, legend, maps_shape, unseen
 from explorer.sections.reasons import (
     LEFT_OUT,
@@ -37,19 +36,19 @@ _LONGEST = 40  # of a name within a sentence or a table
 _PHOTO_SIDE = 700  # px: of the changed photos
 
 
-def why_section(found: Reasons) -> Markup:
+def why_section(found: Reasons) -> Node:
     """Summary, the difference of the two, the photo without a part, the fewest positions, and small changes."""
     mine, other = _named(found)
     parts = [_against(found), _accounts(found), _without(found), _smallest(found), _stable(found)]
     title = f"Why {mine}" if other is None else f"Why {mine} and not {other}"
-    return tag("section", tag("h2", title), tag("p", as_text(found.summary), class_="lead"),
+    return el("section", el("h2", title), el("p", as_text(found.summary), class_="lead"),
                *(each for part in parts for each in part), class_="reasons")
 
 
 # A against B.
 
 
-def _against(found: Reasons) -> list[Markup]:
+def _against(found: Reasons) -> list[Node]:
     """The signed map, and the same from shifts of the photo."""
     contrast, (mine, other) = found.contrast, _named(found)
     if contrast is None:
@@ -61,15 +60,15 @@ def _against(found: Reasons) -> list[Markup]:
     painted = found.outcome.analysis.overlay(torch.from_numpy(contrast.cells), scale, long_side=OVERLAY_SIDE)
     first = figure(
         render.jpeg(painted, 82), f"The photo with what speaks for {mine} against {other} laid over it",
-        tag("strong", f"{mine} against {other}"), tag("span", f"{account}; "
+        el("strong", f"{mine} against {other}"), el("span", f"{account}; "
             f"{exactness(contrast.exact, contrast.residual)}"),
-        tag("span", f"red towards {mine}, blue towards {other}; {maps_shape(found.outcome.analysis)}"
+        el("span", f"red towards {mine}, blue towards {other}; {maps_shape(found.outcome.analysis)}"
             + unseen(found.outcome.analysis)), strip)
-    return [tag("p", " ".join(sides_in_words(found, mine, other)), class_="note"),
-            tag("div", first, _finer(found, scale), class_="pair")]
+    return [el("p", " ".join(sides_in_words(found, mine, other)), class_="note"),
+            el("div", first, _finer(found, scale), class_="pair")]
 
 
-def _finer(found: Reasons, scale: render.Scale) -> Markup | None:
+def _finer(found: Reasons, scale: render.Scale) -> Node | None:
     """Stitched from shifts, on the same scale: each place as if it were a position."""
     fine = found.stitched
     if fine is None:
@@ -79,62 +78,62 @@ def _finer(found: Reasons, scale: render.Scale) -> Markup | None:
     photo, box = found.outcome.analysis.preview(OVERLAY_SIDE)
     return figure(
         render.jpeg(render.overlay(photo, cells, box, scale), 82), "The same from shifts of the photo, stitched",
-        tag("strong", f"Stitched, {cells.shape[0]} × {cells.shape[1]} places"),
-        tag("span", f"mean difference {plain(fine.logit)} = baseline {plain(fine.baseline)}, evidence "
+        el("strong", f"Stitched, {cells.shape[0]} × {cells.shape[1]} places"),
+        el("span", f"mean difference {plain(fine.logit)} = baseline {plain(fine.baseline)}, evidence "
                     f"{signed(float(fine.cells.sum()))}, outside {signed(fine.outside)}; "
                     f"{exactness(fine.exact, fine.residual)}"),
-        tag("span", f"{len(fine.logits)} shifts by parts of a position, from {plain(float(fine.logits.min()))} to "
+        el("span", f"{len(fine.logits)} shifts by parts of a position, from {plain(float(fine.logits.min()))} to "
                     f"{plain(float(fine.logits.max()))}; on the same scale, each place as if it were a position"))
 
 
-def _accounts(found: Reasons) -> list[Markup]:
+def _accounts(found: Reasons) -> list[Node]:
     """The difference under each pooling, and channel by channel."""
     if found.contrast is None:
         return []
-    return [tag("div", _poolings(found), _channels(found), class_="halves")]
+    return [el("div", _poolings(found), _channels(found), class_="halves")]
 
 
-def _poolings(found: Reasons) -> Markup:
+def _poolings(found: Reasons) -> Node:
     rows = []
     for one, each in zip(found.outcome.under_each_pooling(), found.contrasts, strict=True):
         answer = one.top(1, found.calibrated)[0]
-        rows.append(tag(
-            "tr", tag("td", one.name, " ", tag("span", export.label(one, found.calibrated), class_=(
+        rows.append(el(
+            "tr", el("td", one.name, " ", el("span", export.label(one, found.calibrated), class_=(
                 "badge" if one.label == "what-if" else "badge native"))),
-            tag("td", signed(each.difference), class_="number"),
-            tag("td", f"{shortened(answer.name, _LONGEST)}, {percent(answer.probability)}"),
+            el("td", signed(each.difference), class_="number"),
+            el("td", f"{shortened(answer.name, _LONGEST)}, {percent(answer.probability)}"),
             class_="shown" if one is found.outcome else ""))
-    heads = tag("tr", tag("th", "pooling", scope="col"), tag("th", "difference", scope="col", class_="number"),
-                tag("th", "its answer", scope="col"))
-    return tag("div", tag("h3", "Under each pooling"), tag(
+    heads = el("tr", el("th", "pooling", scope="col"), el("th", "difference", scope="col", class_="number"),
+                el("th", "its answer", scope="col"))
+    return el("div", el("h3", "Under each pooling"), el(
         "p", "Logits of the one minus the other, as the head gives them.", class_="note"),
-        tag("table", tag("thead", heads), tag("tbody", *rows), class_="contrasts"))
+        el("table", el("thead", heads), el("tbody", *rows), class_="contrasts"))
 
 
-def _channels(found: Reasons) -> Markup:
+def _channels(found: Reasons) -> Node:
     analysis = found.outcome.analysis
     maps = [analysis.feature_maps[each.channel].numpy() for each in found.deciding]
     scale, (photo, seen) = render.Scale.positive(*maps), analysis.preview(OVERLAY_SIDE)
     rows = []
     for each, cells in zip(found.deciding, maps, strict=True):
         tile = render.jpeg(render.tile(photo, cells, seen, scale, TILE_SIDE), 80)
-        picture = tag("img", src=data_uri(tile), alt=f"Where channel {each.channel} responds")
+        picture = el("img", src=data_uri(tile), alt=f"Where channel {each.channel} responds")
         numbers = (str(each.channel), plain(each.pooled), signed(each.to_class), signed(each.to_rival),
                    signed(each.contribution))
-        rows.append(tag("tr", tag("td", picture), *(tag("td", text) for text in numbers)))
+        rows.append(el("tr", el("td", picture), *(el("td", text) for text in numbers)))
     mine, other = _named(found)
-    heads = (tag("th", words, scope="col", class_=class_) for words, class_ in (
+    heads = (el("th", words, scope="col", class_=class_) for words, class_ in (
         ("", ""), ("channel", ""), ("pooled", ""), (f"to {mine}", "long"), (f"to {other}", "long"), ("difference", "")))
-    return tag("div", tag("h3", "The channels that decide"), tag(
+    return el("div", el("h3", "The channels that decide"), el(
         "p", f"Contributions in logits, under {found.outcome.name}. The maps share one scale, 0 to "
              f"{plain(scale.limit)}.", class_="note"),
-        tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="channels"))
+        el("table", el("thead", el("tr", *heads)), el("tbody", *rows), class_="channels"))
 
 
 # Without a part.
 
 
-def _without(found: Reasons) -> list[Markup]:
+def _without(found: Reasons) -> list[Node]:
     probe = found.probe
     if probe is None:
         return _missing(found, "probe", "Without this part")
@@ -146,28 +145,28 @@ def _without(found: Reasons) -> list[Markup]:
         rows.append(_changed(found, "Ignored by the pooling", probe.own.ignoring))
     rows += [_changed(found, f"{FILLS[fill][0].upper()}{FILLS[fill][1:]}", said)
              for fill, said in probe.own.after.items()]
-    heads = (tag("th", ""), tag("th", "logit", scope="col", class_="number"), tag("th", ""))
-    notes = [tag("p", each.sentence, class_="note") for each in found.disagreements if each.kind != "none"][:1]
+    heads = (el("th", ""), el("th", "logit", scope="col", class_="number"), el("th", ""))
+    notes = [el("p", each.sentence, class_="note") for each in found.disagreements if each.kind != "none"][:1]
     return [
-        tag("h3", "Without this part"),
-        tag("div", _photo(probe.again["blur"].image, f"The photo with that part {FILLS['blur']}",
-                          tag("span", f"Blurred are {positions_in_words(found)}")),
-            tag("div", tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="contrasts"), *notes),
+        el("h3", "Without this part"),
+        el("div", _photo(probe.again["blur"].image, f"The photo with that part {FILLS['blur']}",
+                          el("span", f"Blurred are {positions_in_words(found)}")),
+            el("div", el("table", el("thead", el("tr", *heads)), el("tbody", *rows), class_="contrasts"), *notes),
             class_="left-out"),
     ]
 
 
-def _way(name: str, number: str, words: str) -> Markup:
-    return tag("tr", tag("td", name), tag("td", tag("strong", number), class_="number"), tag("td", words))
+def _way(name: str, number: str, words: str) -> Node:
+    return el("tr", el("td", name), el("td", el("strong", number), class_="number"), el("td", words))
 
 
-def _changed(found: Reasons, name: str, said: Said) -> Markup:
+def _changed(found: Reasons, name: str, said: Said) -> Node:
     before, after = (each.classes[0].logit for each in (found.probe.own.before, said))
     return _way(name, signed(after - before),
                 f"{plain(before)} to {plain(after)}; {said_in_words(found, said, _LONGEST)}")
 
 
-def _photo(image: Image.Image, alt: str, *caption: str | Markup) -> Markup:
+def _photo(image: Image.Image, alt: str, *caption: str | Node) -> Node:
     """A photo as the network was shown it."""
     small = render.shrink(image, (0.0, 0.0, *map(float, image.size)), _PHOTO_SIDE)[0]
     return figure(render.jpeg(small, 82), alt, *caption)
@@ -176,49 +175,49 @@ def _photo(image: Image.Image, alt: str, *caption: str | Markup) -> Markup:
 # The fewest positions.
 
 
-def _smallest(found: Reasons) -> list[Markup]:
+def _smallest(found: Reasons) -> list[Node]:
     asked = (("flip", "The smallest change that flips it"), ("sufficient", "The smallest part that is enough"))
     shown = [_one_smallest(found, name, title) for name, title in asked if found.missing.get(name) != LEFT_OUT]
-    return [tag("h3", "The fewest positions that matter"), tag("div", *shown, class_="pair")] if shown else []
+    return [el("h3", "The fewest positions that matter"), el("div", *shown, class_="pair")] if shown else []
 
 
-def _one_smallest(found: Reasons, name: str, title: str) -> Markup:
+def _one_smallest(found: Reasons, name: str, title: str) -> Node:
     smallest: Smallest | None = getattr(found, name)
     words = found.missing[name] if smallest is None else smallest_sentence(found, smallest)
     if smallest is None or smallest.photo is None:
-        return tag("div", tag("p", tag("strong", title)), tag("p", words, class_="note"))
-    return _photo(smallest.photo, title, tag("strong", title), tag("span", words))
+        return el("div", el("p", el("strong", title)), el("p", words, class_="note"))
+    return _photo(smallest.photo, title, el("strong", title), el("span", words))
 
 
 # Changed a little.
 
 
-def _stable(found: Reasons) -> list[Markup]:
+def _stable(found: Reasons) -> list[Node]:
     stability = found.stability
     if stability is None:
         return _missing(found, "stability", "Changed a little")
-    columns = f"--columns: {len(stability.under)}"
+    columns = {"--columns": str(len(stability.under))}
     mine = _named(found)[0]
-    rows = [tag("div", tag("p", f"Probability of {mine}"), *(tag("strong", each.name) for each in stability.under),
+    rows = [el("div", el("p", f"Probability of {mine}"), *(el("strong", each.name) for each in stability.under),
                 class_="multiples", style=columns)]
     for key in dict.fromkeys(variant.variation for variant in stability.variants):
-        about = tag("div", tag("strong", VARIATIONS[key].name), tag("p", VARIATIONS[key].explanation), class_="about")
+        about = el("div", el("strong", VARIATIONS[key].name), el("p", VARIATIONS[key].explanation), class_="about")
         bars = (_bars(stability, under, under.of(key)) for under in stability.under)
-        rows.append(tag("div", about, *bars, class_="multiples", style=columns))
+        rows.append(el("div", about, *bars, class_="multiples", style=columns))
     return [
-        tag("h3", "Changed a little"),
-        *(tag("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")
+        el("h3", "Changed a little"),
+        *(el("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")
           for under in stability.under),
         *rows,
-        tag("p", "A bar is the probability after a change, full height is certain; hatched where the answer is another "
+        el("p", "A bar is the probability after a change, full height is certain; hatched where the answer is another "
                  "one. The line is the photo as it is.", class_="note"),
     ]
 
 
-def _bars(stability: Stability, under: Under, rows: Sequence[Row]) -> Markup:
-    bars = [tag("span", class_="" if row.stays else "other", style=f"--share: {_height(row)}", title=words)
+def _bars(stability: Stability, under: Under, rows: Sequence[Row]) -> Node:
+    bars = [el("span", class_="" if row.stays else "other", style={"--share": _height(row)}, title=words)
             for row, words in zip(rows, (_in_words(stability, row) for row in rows), strict=True)]
-    return tag("div", *bars, class_="changes", style=f"--before: {_height(under.original)}", role="img",
+    return el("div", *bars, class_="changes", style={"--before": _height(under.original)}, role="img",
                aria_label="; ".join(_in_words(stability, row) for row in rows))
 
 
@@ -234,11 +233,11 @@ def _in_words(stability: Stability, row: Row) -> str:
 # Words.
 
 
-def _missing(found: Reasons, name: str, title: str) -> list[Markup]:
+def _missing(found: Reasons, name: str, title: str) -> list[Node]:
     """Why there is none of it; nothing where it was not asked for."""
     if found.missing[name] == LEFT_OUT:
         return []
-    return [tag("h3", title), tag("p", found.missing[name], class_="note")]
+    return [el("h3", title), el("p", found.missing[name], class_="note")]
 
 
 def _named(found: Reasons) -> tuple[str, str | None]:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from explorer import render
 from explorer.analysis import Analysis, Outcome
 from explorer.export import files as export
-from explorer.export.svg import data_uri
-from explorer.markup import Markup, tag
 from explorer.questions.channel_table import plain_channel_table
+from explorer.sections.nodes import Node, data_uri, el
 from explorer.sections.parts import (
     MAP_SIDE,
     OVERLAY_SIDE,
@@ -24,7 +23,7 @@ from explorer.sections.parts import (
 from explorer.wording import plain
 
 
-def cams(outcome: Outcome, classes: Sequence[int]) -> Markup:
+def cams(outcome: Outcome, classes: Sequence[int]) -> Node:
     """Grad-CAM, one for each class, all on one scale."""
     drawn = [export.shown(outcome, index) for index in classes]
     scale = render.Scale.signed(*(each.cells.numpy() for each in drawn))
@@ -32,21 +31,21 @@ def cams(outcome: Outcome, classes: Sequence[int]) -> Markup:
             f"is outlined. {maps_shape(outcome.analysis)}.")
     maps = [_cam(outcome, index, each, scale) for index, each in zip(classes, drawn, strict=True)]
     return section(
-        "Other classes", tag("p", note, class_="note"), scale_of(scale, drawn[0]),
-        tag("div", *maps, class_="maps", style=f"--columns: {min(max(len(maps), 3), 5)}"),
+        "Other classes", el("p", note, class_="note"), scale_of(scale, drawn[0]),
+        el("div", *maps, class_="maps", style={"--columns": f"{min(max(len(maps), 3), 5)}"}),
     )
 
 
-def _cam(outcome: Outcome, class_index: int, drawn: export.Shown, scale: render.Scale) -> Markup:
+def _cam(outcome: Outcome, class_index: int, drawn: export.Shown, scale: render.Scale) -> Node:
     (i, j), value = strongest(drawn.cells.numpy())
     painted = outcome.analysis.overlay(drawn.cells, scale, long_side=MAP_SIDE, mark=(i, j))
     return figure(
-        render.jpeg(painted, 78), drawn.name, tag("span", tag("strong", drawn.name)), account(outcome, class_index)[0],
-        tag("span", f"strongest: {drawn.number(value)} in row {i + 1}, column {j + 1}"),
+        render.jpeg(painted, 78), drawn.name, el("span", el("strong", drawn.name)), account(outcome, class_index)[0],
+        el("span", f"strongest: {drawn.number(value)} in row {i + 1}, column {j + 1}"),
     )
 
 
-def channels(analysis: Analysis, count: int = 6) -> Markup:
+def channels(analysis: Analysis, count: int = 6) -> Node:
     """The channels with the largest means, with where they respond."""
     table = plain_channel_table(analysis)
     largest = [int(channel) for channel in table.order("pooled")[:count]]
@@ -55,13 +54,13 @@ def channels(analysis: Analysis, count: int = 6) -> Markup:
     rows = []
     for channel in largest:
         tile = render.tile(photo, analysis.feature_maps[channel].numpy(), seen, scale, TILE_SIDE)
-        picture = tag("img", src=data_uri(render.jpeg(tile, 80)), alt=f"Where channel {channel} responds")
+        picture = el("img", src=data_uri(render.jpeg(tile, 80)), alt=f"Where channel {channel} responds")
         numbers = (str(channel), plain(float(table.pooled[channel])), plain(float(table.spread[channel])))
-        rows.append(tag("tr", tag("td", picture), *(tag("td", text) for text in numbers)))
-    heads = (tag("th", words, scope="col") for words in ("", "channel", "mean", "spread"))
+        rows.append(el("tr", el("td", picture), *(el("td", text) for text in numbers)))
+    heads = (el("th", words, scope="col") for words in ("", "channel", "mean", "spread"))
     return section(
         "The channels that respond most",
-        tag("p", f"By their mean over positions, {analysis.layer_name}. The maps share one scale, 0 to "
+        el("p", f"By their mean over positions, {analysis.layer_name}. The maps share one scale, 0 to "
                  f"{plain(scale.limit)}.", class_="note"),
-        tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="channels"),
+        el("table", el("thead", el("tr", *heads)), el("tbody", *rows), class_="channels"),
     )

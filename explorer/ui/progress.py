@@ -8,7 +8,8 @@ from typing import Any
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.session import Session
 

@@ -11,7 +11,8 @@ import streamlit as st
 from explorer import CAM_METHODS
 from explorer.analysis import Outcome
 from explorer.export.files import CAM_INSTEAD
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Handlers
 from explorer.ui.maps import votes_in_words
 from explorer.ui.session.session import EXAMPLES, Session, write_url

@@ -8,9 +8,10 @@ import streamlit as st
 
 from explorer import CAM_METHODS
 from explorer.analysis import Analysis, Outcome
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.maps import attention_maps
-from explorer.ui.session.link import MAP_KINDS, Choices
+from explorer.ui.session.choices import MAP_KINDS, Choices
 from explorer.ui.session.session import Session
 from explorer.wording import percent
 

@@ -17,7 +17,6 @@ from torch import nn
 
 from explorer import ExplorerError, analyse
 from explorer.export.svg import fitting, overlay_svg
-from explorer.markup import Markup, clean, tag
 
 MISSILE = 657
 SVG = "{http://www.w3.org/2000/svg}"
@@ -172,21 +171,6 @@ def test_one_position_fills_what_was_seen(make_network, examples):
 def test_a_class_that_does_not_exist_is_refused(rocket):
     with pytest.raises(ExplorerError, match="no class 1000"):
         overlay_svg(rocket, 1000)
-
-
-# The markup that it and the report are made of.
-
-
-def test_markup_escapes_text_and_attributes_and_leaves_markup_alone():
-    made = tag("p", "<b>", Markup("<i></i>"), None, class_="a\"b", data_x=1, title=None)
-    assert made == '<p class="a&quot;b" data-x="1">&lt;b&gt;<i></i></p>'
-    assert tag("rect", x=0) == '<rect x="0"/>'
-    assert tag("div") == "<div></div>"
-
-
-def test_clean_takes_away_what_xml_forbids_and_nothing_else():
-    assert clean("a\x00b\x1bc\ud800d\uffffe") == "abcde"
-    assert clean("tab\t line\n \x85 é 猫 😀") == "tab\t line\n \x85 é 猫 😀"
 
 
 def test_a_text_that_fits_is_left_as_it_is_and_put_on_one_line():

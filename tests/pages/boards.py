@@ -20,7 +20,7 @@ from streamlit.testing.v1 import AppTest
 
 
 class Drawn:
-    """One node of a board, as `explorer.ui.components.board.el` made it."""
+    """One node of a board, as `explorer.sections.nodes.el` made it."""
 
     def __init__(self, node: dict[str, Any]) -> None:
         self.node = node

@@ -14,10 +14,11 @@ from explorer.framing import Preprocessing
 from explorer.networks.loading.known_networks import identify, timm_architectures, timm_names, torchvision_names
 from explorer.networks.loading.load import load_file
 from explorer.networks.loading.options import usual_preprocessing
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.networks.preprocessing import preprocessing_fields
 from explorer.ui.session.cache import keep_own, make_room
-from explorer.ui.session.link import OWN_FILE
+from explorer.ui.session.choices import OWN_FILE
 from explorer.ui.session.session import Session
 
 KINDS = ["safetensors", "pth", "pt", "ckpt", "bin", "pt2"]

@@ -13,7 +13,8 @@ from explorer.networks.loading.bundled import TITLES as BUNDLED_TITLES
 from explorer.networks.loading.known_networks import search
 from explorer.networks.loading.pretrained import cached_names
 from explorer.progress import Progress
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.networks.own_file import ask_for_file, forget_file
 from explorer.ui.networks.preprocessing import edit_preprocessing
 from explorer.ui.networks.session_network import title_in_use

@@ -11,7 +11,8 @@ from PIL import Image
 from explorer.errors import ExplorerError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.session.cache import check_edited, network_named
 from explorer.ui.session.session import Session
 

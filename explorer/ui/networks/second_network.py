@@ -13,8 +13,9 @@ import streamlit as st
 
 from explorer.analysis import Analysis, Outcome
 from explorer.export.files import CAM_INSTEAD
+from explorer.sections.nodes import el
 from explorer.ui import frame
-from explorer.ui.components.board import board, el
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.maps import cam_map, evidence_map, layer_caption
 from explorer.ui.pages.explore import answer_in_parts, answers, follow_answer, set_apart

@@ -12,7 +12,8 @@ from explorer.errors import ExplorerError
 from explorer.export.files import CAM_INSTEAD
 from explorer.questions.localisation import locate
 from explorer.questions.votes import votes_average_to_logit
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.controls import in_step
 from explorer.ui.maps import (
@@ -29,8 +30,8 @@ from explorer.ui.pages.poolings import poolings_choice
 from explorer.ui.pooling_choice import pooling_choice
 from explorer.ui.present import talk
 from explorer.ui.region import viewer_handlers
+from explorer.ui.session.choices import LARGEST_BOX, MOST, MOST_CLASSES
 from explorer.ui.session.jobs import Job
-from explorer.ui.session.link import LARGEST_BOX, MOST, MOST_CLASSES
 from explorer.ui.session.session import Session
 from explorer.ui.without_pooling import (
     ATTENTION,

@@ -9,7 +9,8 @@ from explorer import figures
 from explorer.analysis import Analysis, Outcome
 from explorer.questions.channel_card import ChannelCard, channel_card, plain_channel_card
 from explorer.questions.channel_table import RANKINGS, ChannelTable, channel_table, plain_channel_table
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.controls import in_step
 from explorer.ui.maps import channel_map, layer_caption

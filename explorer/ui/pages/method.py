@@ -9,7 +9,8 @@ import streamlit as st
 from explorer.cams import CamMethod
 from explorer.networks.loading.bundled import ASSETS
 from explorer.poolings import Pooling
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 
 
 def licences() -> str:

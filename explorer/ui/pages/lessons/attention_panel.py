@@ -6,7 +6,8 @@ from explorer.analysis import Analysis
 from explorer.lessons.attention import TEMPERATURES, Adaptive, Looking, attention_and_adaptive, teaches
 from explorer.networks import Network
 from explorer.networks.loading.bundled import BUNDLED
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene

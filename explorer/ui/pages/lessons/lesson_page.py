@@ -9,7 +9,8 @@ import streamlit as st
 
 from explorer.analysis import Analysis, Outcome
 from explorer.lessons.catalogue import LESSONS, Lesson
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.components.library import hidden, part
 from explorer.ui.progress import answered
 from explorer.ui.region import viewer_handlers

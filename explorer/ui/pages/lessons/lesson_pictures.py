@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from explorer.render import Scale
-from explorer.ui.components.board import Node, el
+from explorer.sections.nodes import Node, el
 from explorer.wording import plain
 
 MOST_CELLS = 400  # that a grid shows with a number in each

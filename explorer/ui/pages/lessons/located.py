@@ -9,7 +9,8 @@ from PIL import Image, ImageEnhance
 
 from explorer import render
 from explorer.lessons.where_from_maps import THRESHOLD, WhereFromMaps, mask_on_photo, where_from_maps
-from explorer.ui.components.board import Node, board, el, picture
+from explorer.sections.nodes import Node, el, picture
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.maps import evidence_map
 from explorer.ui.pages.lessons.lesson_controls import Control, ask

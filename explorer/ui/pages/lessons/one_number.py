@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from explorer.lessons.from_maps_to_one_number import OneNumber, from_maps_to_one_number
 from explorer.questions.channel_table import channel_table
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import account, chain, grid

@@ -10,7 +10,8 @@ from explorer import figures
 from explorer.heads import KINDS, Overfitting, Run, Summary, each_run, sample, summarised
 from explorer.heads.overfitting import SIZES
 from explorer.progress import Progress, Stop
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.progress import worked

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from explorer.lessons.fewer_parameters import HeadCosts, fewer_parameters
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import bars, chain
-from explorer.ui.session.link import sizes_of
+from explorer.ui.session.choices import sizes_of
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:

@@ -15,7 +15,8 @@ from explorer.analysis.memory import Memory
 from explorer.heads import Head, read_card, read_heads
 from explorer.lessons.lost_place import LAYOUTS, Asked, LostPlace, lost_place
 from explorer.networks.loading.bundled import BUNDLED
-from explorer.ui.components.board import Node, board, el, picture
+from explorer.sections.nodes import Node, el, picture
+from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.wording import listed, number_word, percent, plain, shortened, signed, within_sentence

@@ -11,7 +11,8 @@ from explorer.analysis.memory import Memory
 from explorer.lessons import average_or_maximum as lesson
 from explorer.lessons.average_or_maximum import Growing, Said, Setting
 from explorer.lessons.scenes import COUNTS, SMALLEST_SCALE, largest_scale
-from explorer.ui.components.board import Node, board, el, picture
+from explorer.sections.nodes import Node, el, picture
+from explorer.ui.components.board import board
 from explorer.ui.pages.explore import badge
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from explorer.lessons.any_input_size import SHAPES, AtSize, any_input_size
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import account, bars, chain
-from explorer.ui.session.link import sizes_of
+from explorer.ui.session.choices import sizes_of
 from explorer.wording import percent, plain, shortened
 
 NAMES = {"square": "square", "own": "the whole photo", "wide": "a wide strip", "tall": "a tall strip"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from explorer.lessons.local_and_global import KINDS, Local, largest_window, local_and_global
 from explorer.questions.channel_table import channel_table
 from explorer.render import Scale
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import account, grid

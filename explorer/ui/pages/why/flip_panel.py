@@ -10,7 +10,8 @@ from explorer.errors import MethodError
 from explorer.progress import Progress, Stop
 from explorer.questions.edited_photo import FILLS
 from explorer.questions.flip import Flip, Smallest, Sufficient, cut_out, smallest_flip, smallest_sufficient
-from explorer.ui.components.board import Node, board, el, picture
+from explorer.sections.nodes import Node, el, picture
+from explorer.ui.components.board import board
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.session import Session

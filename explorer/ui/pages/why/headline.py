@@ -9,11 +9,12 @@ import streamlit as st
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ExplorerError
 from explorer.questions.cases import CASES, FRAMING, NETWORK
+from explorer.sections.nodes import Node, el
 from explorer.sections.summary import Part, summary
-from explorer.ui.components.board import Node, board, el
+from explorer.ui.components.board import board
 from explorer.ui.controls import in_step
 from explorer.ui.pooling_choice import pooling_choice
-from explorer.ui.session.link import QUESTIONS
+from explorer.ui.session.choices import QUESTIONS
 from explorer.ui.session.session import Session
 from explorer.wording import shortened
 

@@ -7,7 +7,8 @@ import streamlit as st
 from explorer.analysis import Outcome
 from explorer.questions.measured_maps import where_objects_were
 from explorer.questions.object_map import SUGGESTED, Inside, ObjectMap, inside, object_map
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Handlers, Look, Map, stack, viewer
 from explorer.ui.maps import evidence_map, layer_caption
 from explorer.ui.progress import worked

@@ -10,8 +10,9 @@ from explorer.analysis import Answer, Outcome
 from explorer.export.files import CAM_INSTEAD
 from explorer.questions.edited_photo import FILLS
 from explorer.questions.probe import Probe, Said, disagreement, probe
+from explorer.sections.nodes import Node, el, picture
 from explorer.sections.summary import carrying
-from explorer.ui.components.board import Node, board, el, picture
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.maps import cam_map, evidence_map
 from explorer.ui.progress import answered

@@ -7,7 +7,8 @@ import numpy as np
 from explorer.analysis import Outcome
 from explorer.questions.contrast import contrast
 from explorer.questions.stitching import Stitched, stitched
-from explorer.ui.components.board import board, el
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Handlers, Look, Map, stack, viewer
 from explorer.ui.maps import layer_caption
 from explorer.ui.progress import worked

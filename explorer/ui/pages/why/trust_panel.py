@@ -16,7 +16,8 @@ from explorer.questions.edited_photo import FILLS
 from explorer.questions.measured_maps import verdict as many_photos
 from explorer.questions.randomisation import FALLEN_APART, Randomised, randomised
 from explorer.questions.trust import Curves, Drop, Maps, drops, judged, maps_to_judge
-from explorer.ui.components.board import Node, board, el
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
 from explorer.ui.pooling_choice import outcomes_of
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
@@ -132,5 +133,5 @@ def _fallen(found: Trusted) -> Node:
               el("div", *(el("span", head) for head in heads), class_="difference caption"), *rows,
               el("p", "The weights of the head or the backbone are drawn anew, three times, and the map is made again. "
                       f"A map that still agrees with itself by {FALLEN_APART} or more shows something that was not "
-                      "learned.", class_="note"), *(el("p", each, class_="note") for each in found.missing),
+                      "learned.", class_="note"), *(el("p", each, class_="note") for each in found.no_evidence_reason),
               class_="differences ruled")
