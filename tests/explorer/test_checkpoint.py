@@ -1,4 +1,4 @@
-"""Checkpoints that people bring: read as torch and safetensors read them, or refused in one sentence; nothing is run."""
+"""Checkpoints that people bring: read as torch and safetensors read them, or refused in a sentence, and never run."""
 
 from __future__ import annotations
 

@@ -142,8 +142,8 @@ def _trained_module(known: Known, file: Path) -> nn.Module:
         problem = "holds more than weights, which is never run" if blocked else "does not fit the network"
     except OSError as error:
         problem = f"cannot be read ({error.strerror or error})"
-    raise NetworkError(f"The file {file.name} of {known.name} {problem}; expected its weights alone: delete {file} to "
-                       "have it fetched again.")
+    raise NetworkError(f"The file {file.name} of {known.name} {problem}; expected its weights alone: delete "
+                       f"{file.resolve()} to have it fetched again.")
 
 
 def _torchvision_state(known: Known, file: Path) -> dict[str, Tensor]:
