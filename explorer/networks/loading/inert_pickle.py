@@ -19,7 +19,7 @@ import torch
 
 from explorer.errors import NetworkError
 
-MOST_INSTRUCTIONS = 2_000_000
+MOST_INSTRUCTIONS = 1_000_000
 DAMAGE = (IndexError, KeyError, ValueError, TypeError, AttributeError, struct.error, OverflowError, RecursionError,
           MemoryError, EOFError, pickle.UnpicklingError)
 STORAGES = {
