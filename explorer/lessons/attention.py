@@ -14,7 +14,7 @@ from explorer.lessons.checks import number
 from explorer.networks import Network
 from explorer.poolings import POOLINGS
 from explorer.poolings.learned import Trained
-from explorer.questions.comparison import entropy, positions_carrying
+from explorer.questions.comparison import entropy, fewest_positions
 
 # The temperature, as a multiple of the usual one; a learned query's usual one is 1, for it was learned with it.
 TEMPERATURES = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -130,6 +130,6 @@ def _looking(key: str, name: str, temperature: float, weights: np.ndarray, answe
     strongest = np.unravel_index(int(weights.argmax()), weights.shape)
     return Looking(
         key=key, name=name, temperature=temperature, weights=weights, bits=entropy(weights),
-        most_bits=float(np.log2(weights.size)), carrying=positions_carrying(weights, CARRIED),
+        most_bits=float(np.log2(weights.size)), carrying=fewest_positions(weights, CARRIED),
         strongest=(int(strongest[0]), int(strongest[1])), answer=answer,
     )

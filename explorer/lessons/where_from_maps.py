@@ -12,7 +12,7 @@ from torch.nn import functional
 from explorer.analysis import Analysis, Outcome
 from explorer.lessons.checks import number
 from explorer.questions.edited_photo import pixels_of
-from explorer.questions.localisation import Located, locate
+from explorer.questions.evidence_box import EvidenceBox, locate
 
 THRESHOLD = 0.2  # of the CAM paper
 LEAST, MOST = 0.01, 1.0
@@ -33,7 +33,7 @@ class Segmented:
 
     mask: np.ndarray
     cells: np.ndarray
-    located: Located
+    located: EvidenceBox
     area: float
     box_area: float
     evidence: float
@@ -52,7 +52,7 @@ class WhereFromMaps:
 
     class_index: int
     threshold: float
-    box: Located | None
+    box: EvidenceBox | None
     segmented: Segmented | None
 
 

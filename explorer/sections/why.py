@@ -15,9 +15,15 @@ from explorer.export import files as export
 from explorer.export.svg import data_uri
 from explorer.markup import Markup, tag
 from explorer.questions.edited_photo import FILLS
-from explorer.questions.flip import Smallest
-from explorer.questions.probe import Said
-from explorer.questions.stability import Row, Stability, Under, movement_sentence, stability_sentence
+from explorer.questions.flip import SmallestSet
+from explorer.questions.probe import Answers
+from explorer.questions.stability import (
+    PoolingStability,
+    Stability,
+    VariantAnswer,
+    movement_sentence,
+    stability_sentence,
+)
 from explorer.questions.variations import VARIATIONS
 from explorer.sections.parts import OVERLAY_SIDE, TILE_SIDE, figure, legend, maps_shape, unseen
 from explorer.sections.reasons import (
@@ -150,7 +156,7 @@ def _without(found: Reasons) -> list[Markup]:
     notes = [tag("p", each.sentence, class_="note") for each in found.disagreements if each.kind != "none"][:1]
     return [
         tag("h3", "Without this part"),
-        tag("div", _photo(probe.again["blur"].image, f"The photo with that part {FILLS['blur']}",
+        tag("div", _photo(probe.photo("blur"), f"The photo with that part {FILLS['blur']}",
                           tag("span", f"Blurred are {positions_in_words(found)}")),
             tag("div", tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="contrasts"), *notes),
             class_="left-out"),
@@ -161,7 +167,7 @@ def _way(name: str, number: str, words: str) -> Markup:
     return tag("tr", tag("td", name), tag("td", tag("strong", number), class_="number"), tag("td", words))
 
 
-def _changed(found: Reasons, name: str, said: Said) -> Markup:
+def _changed(found: Reasons, name: str, said: Answers) -> Markup:
     before, after = (each.classes[0].logit for each in (found.probe.own.before, said))
     return _way(name, signed(after - before),
                 f"{plain(before)} to {plain(after)}; {said_in_words(found, said, _LONGEST)}")
@@ -183,11 +189,11 @@ def _smallest(found: Reasons) -> list[Markup]:
 
 
 def _one_smallest(found: Reasons, name: str, title: str) -> Markup:
-    smallest: Smallest | None = getattr(found, name)
+    smallest: SmallestSet | None = getattr(found, name)
     words = found.missing[name] if smallest is None else smallest_sentence(found, smallest)
-    if smallest is None or smallest.photo is None:
+    if smallest is None or smallest.chosen is None:
         return tag("div", tag("p", tag("strong", title)), tag("p", words, class_="note"))
-    return _photo(smallest.photo, title, tag("strong", title), tag("span", words))
+    return _photo(smallest.photo(), title, tag("strong", title), tag("span", words))
 
 
 # Changed a little.
@@ -215,18 +221,18 @@ def _stable(found: Reasons) -> list[Markup]:
     ]
 
 
-def _bars(stability: Stability, under: Under, rows: Sequence[Row]) -> Markup:
+def _bars(stability: Stability, under: PoolingStability, rows: Sequence[VariantAnswer]) -> Markup:
     bars = [tag("span", class_="" if row.stays else "other", style=f"--share: {_height(row)}", title=words)
             for row, words in zip(rows, (_in_words(stability, row) for row in rows), strict=True)]
     return tag("div", *bars, class_="changes", style=f"--before: {_height(under.original)}", role="img",
                aria_label="; ".join(_in_words(stability, row) for row in rows))
 
 
-def _height(row: Row) -> str:
+def _height(row: VariantAnswer) -> str:
     return f"{100 * row.probability if math.isfinite(row.probability) else 0:.1f}%"
 
 
-def _in_words(stability: Stability, row: Row) -> str:
+def _in_words(stability: Stability, row: VariantAnswer) -> str:
     instead = "" if row.stays else f", {shortened(stability.name(row.answer), _LONGEST)} instead"
     return f"{row.variant.label}: {percent(row.probability)}{instead}"
 

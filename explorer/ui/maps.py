@@ -12,7 +12,7 @@ from explorer.analysis import Outcome
 from explorer.analysis.outcome import NO_POOLING
 from explorer.poolings import parse_pooling
 from explorer.questions.channel_table import channel_table, plain_channel_table
-from explorer.questions.comparison import entropy, looks, positions_carrying
+from explorer.questions.comparison import entropy, fewest_positions, mean_weights
 from explorer.questions.votes import winners
 from explorer.ui.components.viewer import Map
 from explorer.ui.session.link import written
@@ -96,9 +96,9 @@ def photo_map(analysis: Analysis, says: str) -> Map:
 
 def looks_map(outcome: Outcome, class_index: int, title: str = "", says: str = "") -> Map:
     """Where a pooling looks: its weights, averaged over channels by how much they contribute to the class."""
-    weights = looks(outcome, class_index)
+    weights = mean_weights(outcome, class_index)
     bits, most = entropy(weights), np.log2(weights.size)
-    count = positions_carrying(weights)
+    count = fewest_positions(weights)
     return Map(
         id=f"looks.{name_in_links(spelt(outcome))}", values=weights, name=f"Where {outcome.name} looks",
         kind="positive", unit="share", unit_name="of the weight", title=title, says=says, scale="looks",

@@ -10,7 +10,7 @@ from explorer import CAM_METHODS
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ExplorerError
 from explorer.export.files import CAM_INSTEAD
-from explorer.questions.localisation import locate
+from explorer.questions.evidence_box import locate
 from explorer.questions.votes import votes_average_to_logit
 from explorer.ui.components.board import board, el
 from explorer.ui.components.viewer import Look, Map, stack, viewer

@@ -64,12 +64,12 @@ def channels_headline(outcome: Outcome, class_index: int, table: ChannelTable) -
     if table.contribution is None:
         _plain_headline(outcome.analysis, table)
         return
-    carrying = table.carrying(0.8)
-    if carrying is None:
+    top = table.top_contributors(0.8)
+    if top is None:
         title = el("h1", "No channel speaks for ", el("span", name, class_="says"), ".")
     else:
-        carry = "carries" if carrying.count == 1 else "carry"
-        carried = (f"{carrying.count:,} of {carrying.total:,} channels {carry} {percent(carrying.share)} of what "
+        carry = "carries" if top.count == 1 else "carry"
+        carried = (f"{top.count:,} of {top.total:,} channels {carry} {percent(top.share)} of what "
                    "speaks for ")
         title = el("h1", carried, el("span", name, class_="says"), ".")
     lead = (f"Under {outcome.name}, {count('paying'):,} channels pay for it, {count('opposing'):,} oppose it and "
@@ -107,10 +107,10 @@ def _ranking_name(key: str, table: ChannelTable) -> str:
 
 def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
     """The sum of contributions as channels are added, the largest first."""
-    carrying, running = table.carrying(0.8), table.running()
+    top, running = table.top_contributors(0.8), table.running()
     figure = outcome.remember(
         ("running sum", class_index),
-        lambda: figures.running_sum(running, table.order(), float(running[0]), carrying.count if carrying else None)
+        lambda: figures.running_sum(running, table.order(), float(running[0]), top.count if top else None)
         .update_layout(height=190),
     )
     st.plotly_chart(figure, key="running", config={"displayModeBar": False})
