@@ -21,7 +21,7 @@ class Carriers(NamedTuple):
     place: str
 
 
-def carriers(cells: np.ndarray) -> Carriers | None:
+def strongest_half(cells: np.ndarray) -> Carriers | None:
     """Which positions carry at least half of the positive evidence (H, W); None when nothing is positive."""
     values = np.nan_to_num(np.asarray(cells, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     positive = np.maximum(values, 0)
@@ -53,9 +53,9 @@ def _place(positive: np.ndarray, chosen: np.ndarray) -> str:
     return f"at the {'top' if vertical == 'upper' else 'bottom'}" if vertical else f"on the {horizontal}"
 
 
-def carriers_sentence(cells: np.ndarray, speaks_for: str = "it") -> str:
+def strongest_half_sentence(cells: np.ndarray, speaks_for: str = "it") -> str:
     """For example "Six of 49 positions, at the lower right, carry 53% of what speaks for it."."""
-    found = carriers(cells)
+    found = strongest_half(cells)
     if found is None:
         return f"Nothing on the photo speaks for {speaks_for}: all evidence for this class is negative or zero."
     if found.total == 1:
@@ -98,7 +98,7 @@ def answer_parts(likeliest: Sequence[tuple[str, float]], activation: str, classe
     return parts
 
 
-def said_of_class(name: str, probability: float, rank: int, activation: str) -> str:
+def class_answer(name: str, probability: float, rank: int, activation: str) -> str:
     """What it says of one class, without a full stop: "It says cat, with 93%" or "Rank 3: dog, with 2%"."""
     if activation == "sigmoid":
         return f"{'It finds' if probability > 0.5 else 'It does not find'} {name}, with {percent(probability)}"

@@ -10,11 +10,11 @@ from torch import Tensor
 from explorer import CAM_METHODS, Analysis
 from explorer.analysis import CAM_INSTEAD, Outcome
 from explorer.questions.channel_table import channel_table, plain_channel_table
-from explorer.questions.comparison import entropy, looks, positions_carrying
+from explorer.questions.comparison import entropy, fewest_positions, mean_weights
 from explorer.questions.votes import winners
 from explorer.sections.parts import strongest
 from explorer.ui.components.viewer import Map
-from explorer.wording import carriers_sentence, exactness, percent, plain, said_of_class, signed
+from explorer.wording import class_answer, exactness, percent, plain, signed, strongest_half_sentence
 
 SILENT_SENTENCE = "all evidence for this class is negative"
 
@@ -69,7 +69,7 @@ def evidence_map(
         aside=f"evidence, {_positions(cells)}", lines=lines + more,
         badge=exactness(evidence.exact, evidence.residual),
         says=says or (f"{_answer_in_words(outcome, class_index, calibrated)}{under_what}. "
-                      f"{carriers_sentence(cells, 'it')}"),
+                      f"{strongest_half_sentence(cells, 'it')}"),
         scale=scale, limit=limit, mark=position, box=box, pick=[str(outcome.choice), class_index],
         caption=f"Strongest position {position}: {signed(largest)} logits · {layer_caption(outcome.analysis)}",
     )
@@ -81,7 +81,7 @@ def _positions(values: np.ndarray) -> str:
 
 def _answer_in_words(outcome: Outcome, class_index: int, calibrated: bool = False) -> str:
     answer = outcome.answer(class_index, calibrated)
-    return said_of_class(answer.name, answer.probability, answer.rank, outcome.analysis.network.activation)
+    return class_answer(answer.name, answer.probability, answer.rank, outcome.analysis.network.activation)
 
 
 def photo_map(analysis: Analysis, says: str) -> Map:
@@ -92,9 +92,9 @@ def photo_map(analysis: Analysis, says: str) -> Map:
 
 def looks_map(outcome: Outcome, class_index: int, title: str = "", says: str = "") -> Map:
     """Where a pooling looks: its weights, averaged over channels by how much they contribute to the class."""
-    weights = looks(outcome, class_index)
+    weights = mean_weights(outcome, class_index)
     bits, most = entropy(weights), np.log2(weights.size)
-    count = positions_carrying(weights)
+    count = fewest_positions(weights)
     return Map(
         id=f"looks.{name_in_links(outcome.choice)}", values=weights, name=f"Where {outcome.name} looks",
         kind="positive", unit="share", unit_name="of the weight", title=title, says=says, scale="looks",

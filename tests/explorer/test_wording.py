@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from explorer.wording import (
-    carriers,
-    carriers_sentence,
+    strongest_half,
+    strongest_half_sentence,
     exactness,
     number_word,
     percent,
@@ -31,33 +31,33 @@ def one_position(row: int, column: int, side: int = 9) -> np.ndarray:
 def test_the_fewest_positions_that_carry_half_are_counted():
     # 10 in all: 4 alone is under half, 4 + 3 is 70%.
     cells = np.array([[4.0, 3.0], [2.0, 1.0]])
-    found = carriers(cells)
+    found = strongest_half(cells)
     assert (found.count, found.total) == (2, 4)
     assert found.share == pytest.approx(0.7)
 
 
 def test_exactly_half_is_enough():
-    found = carriers(np.array([[5.0, 3.0, 2.0]]))
+    found = strongest_half(np.array([[5.0, 3.0, 2.0]]))
     assert found.count == 1
     assert found.share == pytest.approx(0.5)
 
 
 def test_half_is_enough_whatever_rounding_does_to_it():
     # In binary, three of six 0.3 are a hair less than half of their sum; so are six of twelve 0.1.
-    assert carriers(np.full((2, 3), 0.3)).count == 3
-    assert carriers(np.full((3, 4), 0.1)).count == 6
+    assert strongest_half(np.full((2, 3), 0.3)).count == 3
+    assert strongest_half(np.full((3, 4), 0.1)).count == 6
 
 
 def test_what_speaks_against_the_class_counts_for_nothing():
     # Of what speaks for it, 3 of 4 lies in one place; the -100 is not part of that.
     cells = np.array([[3.0, -100.0], [1.0, 0.0]])
-    found = carriers(cells)
+    found = strongest_half(cells)
     assert (found.count, found.total, found.share) == (1, 4, 0.75)
 
 
 def test_a_tie_counts_as_many_as_it_takes():
     # Four equal ones: two of them are half.
-    found = carriers(np.array([[1.0, 1.0], [1.0, 1.0]]))
+    found = strongest_half(np.array([[1.0, 1.0], [1.0, 1.0]]))
     assert (found.count, found.share) == (2, 0.5)
 
 
@@ -65,35 +65,35 @@ def test_a_tie_is_broken_the_same_way_each_time():
     cells = np.zeros((4, 4))
     cells[0, 0] = cells[3, 3] = 1.0
     # One of the two is half; the first in reading order is taken.
-    assert carriers(cells) == carriers(cells.copy())
-    assert carriers(cells).place == "at the upper left"
+    assert strongest_half(cells) == strongest_half(cells.copy())
+    assert strongest_half(cells).place == "at the upper left"
 
 
 @pytest.mark.parametrize("cells", [
     np.zeros((7, 7)), np.full((7, 7), -1.0), np.full((2, 2), np.nan), np.full((1, 1), -np.inf), np.zeros((0, 0)),
 ])
 def test_a_map_with_nothing_positive_has_no_carriers(cells):
-    assert carriers(cells) is None
-    assert carriers_sentence(cells, "tench") == (
+    assert strongest_half(cells) is None
+    assert strongest_half_sentence(cells, "tench") == (
         "Nothing on the photo speaks for tench: all evidence for this class is negative or zero.")
 
 
 def test_what_is_not_a_finite_number_counts_for_nothing():
     cells = np.array([[np.nan, 6.0], [np.inf, 2.0]])
-    found = carriers(cells)
+    found = strongest_half(cells)
     assert (found.count, found.total, found.share) == (1, 4, 0.75)
-    assert carriers_sentence(cells) == "One of 4 positions, at the upper right, carries 75% of what speaks for it."
+    assert strongest_half_sentence(cells) == "One of 4 positions, at the upper right, carries 75% of what speaks for it."
 
 
 def test_a_map_of_one_position_is_said_to_be_one():
-    assert carriers_sentence(np.array([[0.3]]), "espresso") == (
+    assert strongest_half_sentence(np.array([[0.3]]), "espresso") == (
         "There is one position alone, and it carries all that speaks for espresso.")
 
 
 def test_the_map_itself_is_left_as_it_was():
     cells = np.array([[np.nan, -1.0], [2.0, 1.0]])
     before = cells.copy()
-    carriers_sentence(cells)
+    strongest_half_sentence(cells)
     np.testing.assert_array_equal(cells, before)
 
 
@@ -110,12 +110,12 @@ NINTHS = {
 def test_each_ninth_of_the_map_has_its_words(ninth, place):
     for row in range(3 * ninth[0], 3 * ninth[0] + 3):
         for column in range(3 * ninth[1], 3 * ninth[1] + 3):
-            assert carriers(one_position(row, column)).place == place
+            assert strongest_half(one_position(row, column)).place == place
     cells = np.zeros((9, 9))
     cells[3 * ninth[0] : 3 * ninth[0] + 3, 3 * ninth[1] : 3 * ninth[1] + 3] = 1.0
     # Five of the nine equal positions are the fewest that carry half: 5/9 = 56%.
-    assert carriers_sentence(cells, "it").startswith("Five of 81 positions, ")
-    assert carriers_sentence(cells, "it").endswith(" carry 56% of what speaks for it.")
+    assert strongest_half_sentence(cells, "it").startswith("Five of 81 positions, ")
+    assert strongest_half_sentence(cells, "it").endswith(" carry 56% of what speaks for it.")
 
 
 @pytest.mark.parametrize(("shape", "at", "place"), [
@@ -127,34 +127,34 @@ def test_each_ninth_of_the_map_has_its_words(ninth, place):
 def test_the_place_is_that_of_the_positions_middle_by_thirds(shape, at, place):
     cells = np.zeros(shape)
     cells[at] = 1.0
-    assert carriers(cells).place == place
+    assert strongest_half(cells).place == place
 
 
 def test_heavier_positions_pull_the_place_towards_them():
     # Two together: 4 and 3.9 of 15.6 are the half, in columns 0 and 2: the middle of them at about 1.5 of 7.
     cells = np.zeros((7, 7))
     cells[3, 0], cells[3, 2], cells[3, 6], cells[0, 3] = 4.0, 3.9, 3.85, 3.85
-    assert carriers(cells).count == 2
-    assert carriers(cells).place == "on the left"
+    assert strongest_half(cells).count == 2
+    assert strongest_half(cells).place == "on the left"
 
 
 def test_two_far_corners_are_spread_over_the_photo():
     cells = np.zeros((7, 7))
     cells[0, 0], cells[6, 6], cells[3, 3] = 1.0, 0.9, 1.8
     # Half of 3.7 takes the middle and one corner; without the middle, both corners.
-    assert carriers(cells).count == 2
+    assert strongest_half(cells).count == 2
     cells[3, 3] = 0.8
     # 1 + 0.9 of 2.7: their middle is the map's, and each lies 0.61 from it.
-    assert carriers(cells).place == "spread over the photo"
-    assert carriers_sentence(cells) == "Two of 49 positions, spread over the photo, carry 70% of what speaks for it."
+    assert strongest_half(cells).place == "spread over the photo"
+    assert strongest_half_sentence(cells) == "Two of 49 positions, spread over the photo, carry 70% of what speaks for it."
 
 
 def test_a_rim_is_spread_over_the_photo():
     cells = np.zeros((8, 8))
     cells[0], cells[7], cells[:, 0], cells[:, 7] = 1.0, 1.0, 1.0, 1.0  # the rim: 28 equal positions
     cells[1:7, 1:7] = 0.01  # 0.36 in all: the half, 14.18, takes 15 of the rim
-    assert carriers(cells).count == 15
-    assert carriers(cells).place == "spread over the photo"
+    assert strongest_half(cells).count == 15
+    assert strongest_half(cells).place == "spread over the photo"
 
 
 def test_one_position_is_never_spread():
@@ -162,16 +162,16 @@ def test_one_position_is_never_spread():
         for at in np.ndindex(shape):
             cells = np.zeros(shape)
             cells[at] = 1.0
-            assert "spread" not in carriers_sentence(cells)
+            assert "spread" not in strongest_half_sentence(cells)
 
 
 def test_the_sentence_is_whole():
     cells = np.zeros((7, 7))
     cells[5:, 5:] = [[2.0, 2.0], [2.0, 2.0]]
     cells[0, 0] = 4.0  # 12 in all: the 4, and one of the 2s, are half
-    assert carriers(cells).count == 2
+    assert strongest_half(cells).count == 2
     cells[0, 0] = 0.5  # 8.5 in all: three of the 2s are 71%
-    assert carriers_sentence(cells, "football helmet under GMP") == (
+    assert strongest_half_sentence(cells, "football helmet under GMP") == (
         "Three of 49 positions, at the lower right, carry 71% of what speaks for football helmet under GMP.")
 
 

@@ -66,7 +66,7 @@ def options_of(found: argparse.Namespace, size: int | None = None) -> Options:
                    found.layer)
 
 
-def load_as_asked(options: Options, progress: Progress | None = None) -> Network:
+def load_from_options(options: Options, progress: Progress | None = None) -> Network:
     """The network of these options. Raises ExplorerError."""
     more = {
         "class_names": options.classes, "preprocessing": _preprocessing(options),

@@ -16,7 +16,7 @@ from explorer.ui.maps import class_maps, name_in_links
 from explorer.ui.pages.answers import answer_sentence, answers, follow_answer, what_if_note
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.session import Session
-from explorer.wording import carriers_sentence, percent, plain, shortened, signed
+from explorer.wording import percent, plain, shortened, signed, strongest_half_sentence
 
 PHOTO_SIDE = 860  # px: of the photo that tiles are cut from
 TILE_SIDE = 208
@@ -40,7 +40,7 @@ def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
     what = "it" if class_index == first.class_index else name
     if outcome.label != "native":
         what += f" under {outcome.name}"
-    sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), what)
+    sentence = strongest_half_sentence(outcome.evidence(class_index).cells.numpy(), what)
     if second is None or analysis.network.activation == "sigmoid":  # sigmoid classes do not compete: none is second
         return sentence
     return f"{sentence} Runner-up: {shortened(second.name)}, {percent(second.probability)}."

@@ -25,7 +25,7 @@ from explorer.ui.present import talk
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.choices import FEWEST, MOST
 from explorer.ui.session.session import Session
-from explorer.wording import Name, carriers_sentence, percent, plain, shortened, signed
+from explorer.wording import Name, percent, plain, shortened, signed, strongest_half_sentence
 
 TALLEST = 210  # px of a photo in a row of them
 
@@ -249,7 +249,7 @@ def talk_about_poolings(current: Session, outcomes: Sequence[Outcome], class_ind
         explanation = analysis.network.pooling_of(outcome.pooling).explanation
         steps.append(looks_map(outcome, class_index, says=f"{outcome.name}: {explanation} Prediction: {answer.name}, "
                                                           f"{percent(answer.probability)}."))
-        sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), "it")
+        sentence = strongest_half_sentence(outcome.evidence(class_index).cells.numpy(), "it")
         steps.append(evidence_map(outcome, class_index, scale=str(outcome.choice),
                                   says=f"Under {outcome.name}: {sentence}"))
     talk(current, analysis, steps, "What does each pooling keep?")
