@@ -27,7 +27,7 @@ def headline(analysis: Analysis, outcome: Outcome, class_index: int, named: bool
     """What it says, in one line, and what the map shown amounts to, in another; `named` where there is another."""
     parts = answer_in_parts(analysis.under())
     if named:
-        parts[0] = parts[0].replace("It", shortened(analysis.network.title, 40), 1)
+        parts[0] = f"{shortened(analysis.network.title, 40)}: {parts[0].removeprefix('Prediction: ')}"
     board(
         el("div", el("h1", *set_apart(parts)),
            el("p", _lead(analysis, outcome, class_index), class_="lead"), class_="headline"),
