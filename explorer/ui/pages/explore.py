@@ -27,8 +27,30 @@ def headline(analysis: Analysis, outcome: Outcome, class_index: int, named: bool
     """The answer, and what the map amounts to; `named` where a second network stands beside."""
     title = answer_sentence(analysis.under())
     if named:
+<<<<<<< HEAD
         title[0] = title[0].replace("It", shortened(analysis.network.title, 40), 1)
     panels.headline(title, _lead(analysis, outcome, class_index))
+=======
+        parts[0] = f"{shortened(analysis.network.title, 40)}: {parts[0].removeprefix('Prediction: ')}"
+    board(
+        el("div", el("h1", *set_apart(parts)),
+           el("p", _lead(analysis, outcome, class_index), class_="lead"), class_="headline"),
+        key="headline",
+    )
+
+
+def answer_in_parts(outcome: Outcome, calibrated: bool = False) -> list[str]:
+    """The answer in one sentence, names as `Name`."""
+    network = outcome.analysis.network
+    found = int((outcome.probabilities(calibrated) > 0.5).sum()) if network.activation == "sigmoid" else 0
+    likeliest = [(answer.name, answer.probability) for answer in outcome.top(5, calibrated)]
+    return answer_parts(likeliest, network.activation, len(network.class_names), found)
+
+
+def set_apart(parts: Sequence[str]) -> list[Node]:
+    """A sentence in parts as nodes, its names underlined."""
+    return [el("span", str(part), class_="says") if isinstance(part, Name) else part for part in parts]
+>>>>>>> cutting
 
 
 def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
