@@ -113,13 +113,16 @@ def photo_map(analysis: Analysis, says: str) -> Map:
 
 def looks_map(outcome: Outcome, class_index: int, title: str = "", says: str = "") -> Map:
     """Where a pooling looks: its weights, averaged over channels by how much they contribute to the class."""
-    weights = looks(outcome, class_index)
-    bits, most = entropy(weights), np.log2(weights.size)
-    count = positions_carrying(weights)
+    return weights_map(f"looks.{name_in_links(spelt(outcome))}", outcome.name, looks(outcome, class_index), title, says)
+
+
+def weights_map(id_: str, name: str, weights: np.ndarray, title: str = "", says: str = "") -> Map:
+    """Pooling weights (H, W) that sum to 1, and how far they are spread."""
     return Map(
-        id=f"looks.{name_in_links(spelt(outcome))}", values=weights, name=f"Where {outcome.name} looks",
-        kind="positive", unit="share", unit_name="of the weight", title=title, says=says, scale="looks",
-        lines=(f"{count} of {weights.size} positions carry 80%", f"entropy {bits:.1f} of {most:.1f} bits"),
+        id=id_, values=weights, name=f"Where {name} looks", kind="positive", unit="share", unit_name="of the weight",
+        title=title, says=says, scale="looks",
+        lines=(f"{positions_carrying(weights)} of {weights.size} positions hold 80%",
+               f"entropy {entropy(weights):.1f} of {np.log2(weights.size):.1f} bits"),
     )
 
 
