@@ -9,40 +9,19 @@ from torch import Tensor
 
 from explorer import CAM_METHODS, Analysis
 from explorer.analysis import CAM_INSTEAD, Outcome
-from explorer.analysis.outcome import NO_POOLING
-from explorer.poolings import parse_pooling
 from explorer.questions.channel_table import channel_table, plain_channel_table
 from explorer.questions.comparison import entropy, looks, positions_carrying
 from explorer.questions.votes import winners
 from explorer.sections.parts import strongest
 from explorer.ui.components.viewer import Map
-from explorer.ui.session.link import written
 from explorer.wording import carriers_sentence, exactness, percent, plain, said_of_class, signed
 
 SILENT_SENTENCE = "all evidence for this class is negative"
 
 
-def name_in_links(text: str) -> str:
+def name_in_links(shown: object) -> str:
     """A map's id from a pooling or method: "gem:p=4" is "gem-p4", "grad_cam" "grad-cam"."""
-    return text.replace(":", "-").replace("=", "").replace("_", "-")
-
-
-def under(analysis: Analysis, spelling: str) -> Outcome:
-    """The outcome under a pooling as choices and links spell it, such as "gem:p=4".
-
-    Where the network does not offer that pooling, or none at all, what it says by itself.
-    """
-    if not analysis.has_evidence:
-        return analysis.under()
-    key, parameters = parse_pooling(spelling)
-    return analysis.under(key, **parameters) if key in analysis.network.poolings else analysis.under()
-
-
-def spelt(outcome: Outcome) -> str:
-    """The outcome's pooling as choices and links spell it; "none" where the answer cannot be taken apart."""
-    if not outcome.analysis.has_evidence:
-        return NO_POOLING
-    return written(outcome.pooling, outcome.parameters, outcome.analysis.network.poolings)
+    return str(shown).replace(":", "-").replace("=", "").replace("_", "-")
 
 
 def layer_caption(analysis: Analysis) -> str:
@@ -62,7 +41,7 @@ def class_maps(
         return [cam_map(outcome, CAM_INSTEAD, index) for outcome in outcomes for index in classes]
     for outcome in outcomes:
         outcome.evidences(classes)
-    return [evidence_map(outcome, index, scale=spelt(outcome), calibrated=calibrated, limit=limit)
+    return [evidence_map(outcome, index, scale=str(outcome.choice), calibrated=calibrated, limit=limit)
             for outcome in outcomes for index in classes]
 
 
@@ -85,13 +64,13 @@ def evidence_map(
         lines += (SILENT_SENTENCE if (cells < 0).any() else "there is no evidence for this class",)
     under_what = f" {outcome.under_in_words}" if outcome.under_in_words else ""
     return Map(
-        id=f"{class_index}.{name_in_links(spelt(outcome))}", values=cells,
+        id=f"{class_index}.{name_in_links(outcome.choice)}", values=cells,
         name=f"Evidence for {name} under {outcome.name}", facets=(name, outcome.name), row=row, title=title,
         aside=f"evidence, {_positions(cells)}", lines=lines + more,
         badge=exactness(evidence.exact, evidence.residual),
         says=says or (f"{_answer_in_words(outcome, class_index, calibrated)}{under_what}. "
                       f"{carriers_sentence(cells, 'it')}"),
-        scale=scale, limit=limit, mark=position, box=box, pick=[spelt(outcome), class_index],
+        scale=scale, limit=limit, mark=position, box=box, pick=[str(outcome.choice), class_index],
         caption=f"Strongest position {position}: {signed(largest)} logits · {layer_caption(outcome.analysis)}",
     )
 
@@ -113,7 +92,7 @@ def photo_map(analysis: Analysis, says: str) -> Map:
 
 def looks_map(outcome: Outcome, class_index: int, title: str = "", says: str = "") -> Map:
     """Where a pooling looks: its weights, averaged over channels by how much they contribute to the class."""
-    return weights_map(f"looks.{name_in_links(spelt(outcome))}", outcome.name, looks(outcome, class_index), title, says)
+    return weights_map(f"looks.{name_in_links(outcome.choice)}", outcome.name, looks(outcome, class_index), title, says)
 
 
 def weights_map(id_: str, name: str, weights: np.ndarray, title: str = "", says: str = "") -> Map:
@@ -135,7 +114,7 @@ def cam_map(outcome: Outcome, method: str, class_index: int, row: str = "", titl
         id=f"{class_index}.{name_in_links(method)}", values=values / largest, name=f"{chosen.name} of {name}", unit="",
         unit_name="of its own largest, no unit", facets=(name, chosen.name), row=row, title=title, limit=1.0,
         lines=() if (values > 0).any() else ("nothing is positive",), aside=_positions(values),
-        pick=[spelt(outcome), class_index],
+        pick=[str(outcome.choice), class_index],
         says=f"{_answer_in_words(outcome, class_index)}. {chosen.name}: {chosen.explanation}",
         caption="" if title else f"Strongest position {strongest(values)[0]} · {layer_caption(outcome.analysis)}",
     )

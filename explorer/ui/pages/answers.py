@@ -8,8 +8,8 @@ from typing import Any
 from explorer.analysis import Analysis, Answer, Outcome
 from explorer.analysis.outcome import NO_POOLING
 from explorer.export.files import trained_in_words
+from explorer.poolings import PoolingChoice
 from explorer.sections.nodes import Node, el
-from explorer.ui.maps import spelt
 from explorer.ui.session.session import Session
 from explorer.wording import answer_parts, percent
 
@@ -25,12 +25,13 @@ def answer_sentence(outcome: Outcome, calibrated: bool = False) -> list[str]:
 def follow_answer(current: Session, picked: Sequence[Any]) -> None:
     """Show the pooling and the class of the answer that was clicked; without poolings, the class."""
     pooling, class_index = picked
-    current.choose(class_index=class_index, **({} if pooling == NO_POOLING else {"pooling": pooling}))
+    changes = {} if pooling == NO_POOLING else {"pooling": PoolingChoice.parse(pooling)}
+    current.choose(class_index=class_index, **changes)
 
 
 def answers(outcomes: Sequence[Outcome], shown: Outcome, class_index: int, calibrated: bool) -> Node:
     """A column of five answers for each outcome, the one `shown` pressed; a click gives its pooling and class."""
-    pressed = spelt(shown), class_index
+    pressed = str(shown.choice), class_index
     columns = [_column(outcome, pressed, calibrated) for outcome in outcomes]
     return el("div", *columns, class_="answers", style={"--columns": str(len(columns))})
 
@@ -44,7 +45,7 @@ def _column(outcome: Outcome, pressed: tuple[str, int], calibrated: bool) -> Nod
 
 
 def _answer(outcome: Outcome, answer: Answer, pressed: tuple[str, int]) -> Node:
-    pick = spelt(outcome), answer.class_index
+    pick = str(outcome.choice), answer.class_index
     return el(
         "button",
         el("span", answer.name, class_="name", title=answer.name),

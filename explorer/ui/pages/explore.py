@@ -12,7 +12,7 @@ from explorer.sections.nodes import Node, el, picture
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Stack, stack, viewer
-from explorer.ui.maps import class_maps, name_in_links, spelt
+from explorer.ui.maps import class_maps, name_in_links
 from explorer.ui.pages.answers import answer_sentence, answers, follow_answer, what_if_note
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.session import Session
@@ -55,7 +55,7 @@ def evidence_panel(
     another network.
     """
     calibrated, by_pooling = current.choices.calibrated, analysis.has_evidence
-    count, shown = (5, spelt(outcome)) if by_pooling else (CLASSES_BY_GRADIENT, CAM_INSTEAD)
+    count, shown = (5, str(outcome.choice)) if by_pooling else (CLASSES_BY_GRADIENT, CAM_INSTEAD)
     classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(count))]))
 
     def draw() -> Stack:

@@ -9,7 +9,7 @@ from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_pictures import bars, chain, side_by_side
 from explorer.ui.pages.lessons.scene import Control, Scene
-from explorer.ui.session.link import sizes_of
+from explorer.ui.session.choices import sizes_of
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:

@@ -9,7 +9,7 @@ from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_pictures import account, bars, chain, side_by_side
 from explorer.ui.pages.lessons.scene import Control, Scene
-from explorer.ui.session.link import sizes_of
+from explorer.ui.session.choices import sizes_of
 from explorer.wording import percent, plain, shortened
 
 NAMES = {"square": "square", "own": "the whole photo", "wide": "a wide strip", "tall": "a tall strip"}
