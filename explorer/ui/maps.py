@@ -69,7 +69,7 @@ def evidence_map(
         aside=f"evidence, {_positions(cells)}", lines=lines + more,
         badge=exactness(evidence.exact, evidence.residual),
         says=says or (f"{_answer_in_words(outcome, class_index, calibrated)}{under_what}. "
-                      f"{carriers_sentence(cells, 'it')}"),
+                      f"{carriers_sentence(cells)}"),
         scale=scale, limit=limit, mark=position, box=box, pick=[str(outcome.choice), class_index],
         caption=f"Strongest position {position}: {signed(largest)} logits · {layer_caption(outcome.analysis)}",
     )

@@ -66,8 +66,8 @@ def activation_headline(outcome: Outcome, class_index: int, others: int, kind: s
     name = Name(shortened(analysis.network.class_names[class_index]))
     beside = f" Beside it: {others} other {'class' if others == 1 else 'classes'}." if others else ""
     if analysis.has_evidence:
-        what = f"it {outcome.under_in_words}".rstrip()
-        sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), what)
+        of = f"{name} {outcome.under_in_words}" if outcome.under_in_words else ""
+        sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), of)
         panels.headline(["Where the evidence for ", name, " lies"], sentence + beside)
     elif kind == ATTENTION:
         panels.headline(["Where the class token looks"], "The same for every class: all answers are read from it.")

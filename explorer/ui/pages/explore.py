@@ -27,7 +27,7 @@ def headline(analysis: Analysis, outcome: Outcome, class_index: int, named: bool
     """The answer, and what the map amounts to; `named` where a second network stands beside."""
     title = answer_sentence(analysis.under())
     if named:
-        title[0] = title[0].replace("It", shortened(analysis.network.title, 40), 1)
+        title[0] = f"{shortened(analysis.network.title, 40)}: {title[0].removeprefix('Prediction: ')}"
     panels.headline(title, _lead(analysis, outcome, class_index))
 
 
@@ -37,10 +37,10 @@ def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
     if not analysis.has_evidence:
         return (f"{CAM_METHODS[CAM_INSTEAD].name} shows where it looks for {name}, by gradients at the "
                 f"{analysis.layer_name}: a scale without a unit, from 1 against it to 1 for it.")
-    what = "it" if class_index == first.class_index else name
+    of = "" if class_index == first.class_index else name
     if outcome.label != "native":
-        what += f" under {outcome.name}"
-    sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), what)
+        of = f"{name} under {outcome.name}"
+    sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), of)
     if second is None or analysis.network.activation == "sigmoid":  # sigmoid classes do not compete: none is second
         return sentence
     return f"{sentence} Runner-up: {shortened(second.name)}, {percent(second.probability)}."
