@@ -12,7 +12,7 @@ from PIL import Image
 
 from explorer import POOLINGS, analyse
 from explorer.framing import FRAMINGS
-from explorer.poolings import parse_pooling
+from explorer.poolings import PoolingChoice, parse_pooling
 from explorer.wording import carriers_sentence, percent, plain, signed
 from tests.browser.uploads import broken, encode
 from tests.pages import arithmetic
@@ -417,7 +417,7 @@ def test_the_class_follows_the_answer_until_one_is_chosen(open_page, network, ex
 
 def test_widgets_show_what_a_pick_elsewhere_chose(open_page):
     page = open_page()
-    page.session_state["poolscope"].choose(pooling="softpool", class_index=TENCH)
+    page.session_state["poolscope"].choose(pooling=PoolingChoice("softpool"), class_index=TENCH)
     page.run()
     assert control(page, "pooling").value == "softpool"
     assert title(page) == "tench, under SoftPool"
@@ -443,7 +443,7 @@ def test_a_control_keeps_its_identity_while_it_is_used_and_loses_it_when_changed
     control(page, "pooling").set_value("gmp").run()
     control(page, "searched").set_value(TENCH).run()
     assert control(page, "pooling").key == key
-    page.session_state["poolscope"].choose(pooling="attention")
+    page.session_state["poolscope"].choose(pooling=PoolingChoice("attention"))
     page.run()
     assert control(page, "pooling").key != key
     control(page, "pooling").set_value("gap").run()
