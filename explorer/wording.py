@@ -27,13 +27,8 @@ class StrongestHalf(NamedTuple):
     place: str
 
 
-<<<<<<< HEAD
-def strongest_half(cells: np.ndarray) -> Carriers | None:
-    """Which positions carry at least half of the positive evidence (H, W); None when nothing is positive."""
-=======
-def carriers(cells: np.ndarray) -> StrongestHalf | None:
+def strongest_half(cells: np.ndarray) -> StrongestHalf | None:
     """The positions that hold at least half of the positive evidence (H, W); None when nothing is positive."""
->>>>>>> cutting
     values = np.nan_to_num(np.asarray(cells, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     positive = np.maximum(values, 0)
     total = positive.sum()
@@ -64,27 +59,14 @@ def _place(positive: np.ndarray, chosen: np.ndarray) -> str:
     return f"at the {'top' if vertical == 'upper' else 'bottom'}" if vertical else f"on the {horizontal}"
 
 
-<<<<<<< HEAD
-def strongest_half_sentence(cells: np.ndarray, speaks_for: str = "it") -> str:
-    """For example "Six of 49 positions, at the lower right, carry 53% of what speaks for it."."""
-    found = strongest_half(cells)
-    if found is None:
-        return f"Nothing on the photo speaks for {speaks_for}: all evidence for this class is negative or zero."
-    if found.total == 1:
-        return f"There is one position alone, and it carries all that speaks for {speaks_for}."
-    verb = "carries" if found.count == 1 else "carry"
-    place = found.place if found.count > 1 or found.place != "spread over the photo" else "in the middle"
-    return (f"{number_word(found.count).capitalize()} of {found.total} positions, {place}, {verb} "
-            f"{percent(found.share)} of what speaks for {speaks_for}.")
-=======
-def carriers_sentence(cells: np.ndarray, of: str = "") -> str:
+def evidence_sentence(cells: np.ndarray, of: str = "") -> str:
     """For example "Six of 49 positions, at the lower right, hold 53% of the positive evidence."
 
     Args:
         cells: (H, W) evidence.
         of: what the evidence is for, such as "tench under GMP"; "" leaves it out.
     """
-    evidence, half = f"evidence for {of}" if of else "evidence", carriers(cells)
+    evidence, half = f"evidence for {of}" if of else "evidence", strongest_half(cells)
     if half is None:
         return f"There is no positive {evidence}: all of it is negative or zero."
     if half.total == 1:
@@ -93,7 +75,6 @@ def carriers_sentence(cells: np.ndarray, of: str = "") -> str:
     place = half.place if half.count > 1 or half.place != "spread over the photo" else "in the middle"
     return (f"{number_word(half.count).capitalize()} of {half.total} positions, {place}, {verb} "
             f"{percent(half.share)} of the positive {evidence}.")
->>>>>>> cutting
 
 
 class Name(str):
@@ -127,13 +108,8 @@ def answer_parts(likeliest: Sequence[tuple[str, float]], activation: str, classe
     return parts
 
 
-<<<<<<< HEAD
 def class_answer(name: str, probability: float, rank: int, activation: str) -> str:
-    """What it says of one class, without a full stop: "It says cat, with 93%" or "Rank 3: dog, with 2%"."""
-=======
-def said_of_class(name: str, probability: float, rank: int, activation: str) -> str:
     """The answer for one class, without a full stop: "Prediction: cat, 93%" or "Rank 3: dog, 2%"."""
->>>>>>> cutting
     if activation == "sigmoid":
         return f"{'Above' if probability > 0.5 else 'Not above'} 50%: {name}, {percent(probability)}"
     return f"{'Prediction' if rank == 1 else f'Rank {rank}'}: {name}, {percent(probability)}"

@@ -19,7 +19,7 @@ from explorer.questions.probe import Answers, Disagreement, Probe, probe
 from explorer.questions.stability import Stability, stability
 from explorer.questions.stitching import StitchedEvidence, stitched
 from explorer.sections.summary import Part, carrying, summary
-from explorer.wording import number_word, percent, shortened, strongest_half, strongest_half_sentence
+from explorer.wording import evidence_sentence, number_word, percent, shortened, strongest_half
 
 Told = Callable[[str, int, int], None]  # what is done, and so many of so many of it
 BESIDE = ("gmp", "attention")  # poolings whose stability is told beside the outcome's and the native one's
@@ -179,7 +179,7 @@ def sides_in_words(found: Reasons, mine: str, other: str) -> list[str]:
     wrong = int((~np.isfinite(cells)).sum())
     if wrong:
         return [f"The difference is not a number at {number_word(wrong)} of {cells.size} positions."]
-    return [strongest_half_sentence(side, speaks) if strongest_half(side) else f"Nothing on the photo speaks for {speaks}."
+    return [evidence_sentence(side, speaks) if strongest_half(side) else f"Nothing on the photo speaks for {speaks}."
             for side, speaks in ((cells, f"{mine} rather than {other}"), (-cells, f"{other} rather than {mine}"))]
 
 

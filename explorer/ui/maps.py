@@ -10,11 +10,11 @@ from torch import Tensor
 from explorer import CAM_METHODS, Analysis
 from explorer.analysis import CAM_INSTEAD, Outcome
 from explorer.questions.channel_table import channel_table, plain_channel_table
-from explorer.questions.comparison import entropy, fewest_positions, mean_weights
+from explorer.questions.comparison import entropy, fewest_positions, looks
 from explorer.questions.votes import winners
 from explorer.sections.parts import strongest
 from explorer.ui.components.viewer import Map
-from explorer.wording import class_answer, exactness, percent, plain, signed, strongest_half_sentence
+from explorer.wording import class_answer, evidence_sentence, exactness, percent, plain, signed
 
 SILENT_SENTENCE = "all evidence for this class is negative"
 
@@ -69,7 +69,7 @@ def evidence_map(
         aside=f"evidence, {_positions(cells)}", lines=lines + more,
         badge=exactness(evidence.exact, evidence.residual),
         says=says or (f"{_answer_in_words(outcome, class_index, calibrated)}{under_what}. "
-                      f"{strongest_half_sentence(cells, 'it')}"),
+                      f"{evidence_sentence(cells)}"),
         scale=scale, limit=limit, mark=position, box=box, pick=[str(outcome.choice), class_index],
         caption=f"Strongest position {position}: {signed(largest)} logits · {layer_caption(outcome.analysis)}",
     )
@@ -92,13 +92,16 @@ def photo_map(analysis: Analysis, says: str) -> Map:
 
 def looks_map(outcome: Outcome, class_index: int, title: str = "", says: str = "") -> Map:
     """Where a pooling looks: its weights, averaged over channels by how much they contribute to the class."""
-    weights = mean_weights(outcome, class_index)
-    bits, most = entropy(weights), np.log2(weights.size)
-    count = fewest_positions(weights)
+    return weights_map(f"looks.{name_in_links(outcome.choice)}", outcome.name, looks(outcome, class_index), title, says)
+
+
+def weights_map(id_: str, name: str, weights: np.ndarray, title: str = "", says: str = "") -> Map:
+    """Pooling weights (H, W) that sum to 1, and how far they are spread."""
     return Map(
-        id=f"looks.{name_in_links(outcome.choice)}", values=weights, name=f"Where {outcome.name} looks",
-        kind="positive", unit="share", unit_name="of the weight", title=title, says=says, scale="looks",
-        lines=(f"{count} of {weights.size} positions carry 80%", f"entropy {bits:.1f} of {most:.1f} bits"),
+        id=id_, values=weights, name=f"Where {name} looks", kind="positive", unit="share", unit_name="of the weight",
+        title=title, says=says, scale="looks",
+        lines=(f"{fewest_positions(weights)} of {weights.size} positions hold 80%",
+               f"entropy {entropy(weights):.1f} of {np.log2(weights.size):.1f} bits"),
     )
 
 

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from explorer.wording import (
-
+    answer_parts,
+    class_answer,
+    evidence_sentence,
     exactness,
     number_word,
     percent,
     plain,
-    said_of_class,
     signed,
+    strongest_half,
     sum_sentence,
 )
 
@@ -31,27 +33,15 @@ def one_position(row: int, column: int, side: int = 9) -> np.ndarray:
 def test_the_fewest_positions_that_hold_half_are_counted():
     # 10 in all: 4 alone is under half, 4 + 3 is 70%.
     cells = np.array([[4.0, 3.0], [2.0, 1.0]])
-<<<<<<< HEAD
-    found = strongest_half(cells)
-    assert (found.count, found.total) == (2, 4)
-    assert found.share == pytest.approx(0.7)
-
-
-def test_exactly_half_is_enough():
-    found = strongest_half(np.array([[5.0, 3.0, 2.0]]))
-    assert found.count == 1
-    assert found.share == pytest.approx(0.5)
-=======
-    half = carriers(cells)
+    half = strongest_half(cells)
     assert (half.count, half.total) == (2, 4)
     assert half.share == pytest.approx(0.7)
 
 
 def test_exactly_half_is_enough():
-    half = carriers(np.array([[5.0, 3.0, 2.0]]))
+    half = strongest_half(np.array([[5.0, 3.0, 2.0]]))
     assert half.count == 1
     assert half.share == pytest.approx(0.5)
->>>>>>> cutting
 
 
 def test_half_is_enough_whatever_rounding_does_to_it():
@@ -63,24 +53,14 @@ def test_half_is_enough_whatever_rounding_does_to_it():
 def test_evidence_against_the_class_counts_for_nothing():
     # Of the positive evidence, 3 of 4 lies in one place; the -100 is not part of it.
     cells = np.array([[3.0, -100.0], [1.0, 0.0]])
-<<<<<<< HEAD
-    found = strongest_half(cells)
-    assert (found.count, found.total, found.share) == (1, 4, 0.75)
-=======
-    half = carriers(cells)
+    half = strongest_half(cells)
     assert (half.count, half.total, half.share) == (1, 4, 0.75)
->>>>>>> cutting
 
 
 def test_a_tie_counts_as_many_as_it_takes():
     # Four equal ones: two of them are half.
-<<<<<<< HEAD
-    found = strongest_half(np.array([[1.0, 1.0], [1.0, 1.0]]))
-    assert (found.count, found.share) == (2, 0.5)
-=======
-    half = carriers(np.array([[1.0, 1.0], [1.0, 1.0]]))
+    half = strongest_half(np.array([[1.0, 1.0], [1.0, 1.0]]))
     assert (half.count, half.share) == (2, 0.5)
->>>>>>> cutting
 
 
 def test_a_tie_is_broken_the_same_way_each_time():
@@ -94,46 +74,28 @@ def test_a_tie_is_broken_the_same_way_each_time():
 @pytest.mark.parametrize("cells", [
     np.zeros((7, 7)), np.full((7, 7), -1.0), np.full((2, 2), np.nan), np.full((1, 1), -np.inf), np.zeros((0, 0)),
 ])
-<<<<<<< HEAD
-def test_a_map_with_nothing_positive_has_no_carriers(cells):
-    assert strongest_half(cells) is None
-    assert strongest_half_sentence(cells, "tench") == (
-        "Nothing on the photo speaks for tench: all evidence for this class is negative or zero.")
-=======
 def test_a_map_with_nothing_positive_has_no_strongest_half(cells):
-    assert carriers(cells) is None
-    assert carriers_sentence(cells, "tench") == (
+    assert strongest_half(cells) is None
+    assert evidence_sentence(cells, "tench") == (
         "There is no positive evidence for tench: all of it is negative or zero.")
->>>>>>> cutting
 
 
 def test_what_is_not_a_finite_number_counts_for_nothing():
     cells = np.array([[np.nan, 6.0], [np.inf, 2.0]])
-<<<<<<< HEAD
-    found = strongest_half(cells)
-    assert (found.count, found.total, found.share) == (1, 4, 0.75)
-    assert strongest_half_sentence(cells) == "One of 4 positions, at the upper right, carries 75% of what speaks for it."
-
-
-def test_a_map_of_one_position_is_said_to_be_one():
-    assert strongest_half_sentence(np.array([[0.3]]), "espresso") == (
-        "There is one position alone, and it carries all that speaks for espresso.")
-=======
-    half = carriers(cells)
+    half = strongest_half(cells)
     assert (half.count, half.total, half.share) == (1, 4, 0.75)
-    assert carriers_sentence(cells) == "One of 4 positions, at the upper right, holds 75% of the positive evidence."
+    assert evidence_sentence(cells) == "One of 4 positions, at the upper right, holds 75% of the positive evidence."
 
 
 def test_a_map_of_one_position_is_called_one():
-    assert carriers_sentence(np.array([[0.3]]), "espresso") == (
+    assert evidence_sentence(np.array([[0.3]]), "espresso") == (
         "There is one position alone, and it holds all of the positive evidence for espresso.")
->>>>>>> cutting
 
 
 def test_the_map_itself_is_left_as_it_was():
     cells = np.array([[np.nan, -1.0], [2.0, 1.0]])
     before = cells.copy()
-    strongest_half_sentence(cells)
+    evidence_sentence(cells)
     np.testing.assert_array_equal(cells, before)
 
 
@@ -146,29 +108,16 @@ NINTHS = {
 }
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(("ninth", "place"), NINTHS.items())
-def test_each_ninth_of_the_map_has_its_words(ninth, place):
-    for row in range(3 * ninth[0], 3 * ninth[0] + 3):
-        for column in range(3 * ninth[1], 3 * ninth[1] + 3):
-            assert strongest_half(one_position(row, column)).place == place
-    cells = np.zeros((9, 9))
-    cells[3 * ninth[0] : 3 * ninth[0] + 3, 3 * ninth[1] : 3 * ninth[1] + 3] = 1.0
-    # Five of the nine equal positions are the fewest that carry half: 5/9 = 56%.
-    assert strongest_half_sentence(cells, "it").startswith("Five of 81 positions, ")
-    assert strongest_half_sentence(cells, "it").endswith(" carry 56% of what speaks for it.")
-=======
 def test_each_ninth_of_the_map_has_its_words():
     for (down, across), place in NINTHS.items():
         for row in range(3 * down, 3 * down + 3):
             for column in range(3 * across, 3 * across + 3):
-                assert carriers(one_position(row, column)).place == place
+                assert strongest_half(one_position(row, column)).place == place
         cells = np.zeros((9, 9))
         cells[3 * down : 3 * down + 3, 3 * across : 3 * across + 3] = 1.0
         # Five of the nine equal positions are the fewest that hold half: 5/9 = 56%.
-        assert carriers_sentence(cells).startswith("Five of 81 positions, ")
-        assert carriers_sentence(cells).endswith(" hold 56% of the positive evidence.")
->>>>>>> cutting
+        assert evidence_sentence(cells).startswith("Five of 81 positions, ")
+        assert evidence_sentence(cells).endswith(" hold 56% of the positive evidence.")
 
 
 @pytest.mark.parametrize(("shape", "at", "place"), [
@@ -196,13 +145,8 @@ def test_two_far_corners_are_spread_over_the_photo():
     assert strongest_half(cells).count == 2
     cells[3, 3] = 0.8
     # 1 + 0.9 of 2.7: their middle is the map's, and each lies 0.61 from it.
-<<<<<<< HEAD
     assert strongest_half(cells).place == "spread over the photo"
-    assert strongest_half_sentence(cells) == "Two of 49 positions, spread over the photo, carry 70% of what speaks for it."
-=======
-    assert carriers(cells).place == "spread over the photo"
-    assert carriers_sentence(cells) == "Two of 49 positions, spread over the photo, hold 70% of the positive evidence."
->>>>>>> cutting
+    assert evidence_sentence(cells) == "Two of 49 positions, spread over the photo, hold 70% of the positive evidence."
 
 
 def test_a_rim_is_spread_over_the_photo():
@@ -218,7 +162,7 @@ def test_one_position_is_never_spread():
         for at in np.ndindex(shape):
             cells = np.zeros(shape)
             cells[at] = 1.0
-            assert "spread" not in strongest_half_sentence(cells)
+            assert "spread" not in evidence_sentence(cells)
 
 
 def test_the_sentence_is_whole():
@@ -227,13 +171,8 @@ def test_the_sentence_is_whole():
     cells[0, 0] = 4.0  # 12 in all: the 4, and one of the 2s, are half
     assert strongest_half(cells).count == 2
     cells[0, 0] = 0.5  # 8.5 in all: three of the 2s are 71%
-<<<<<<< HEAD
-    assert strongest_half_sentence(cells, "football helmet under GMP") == (
-        "Three of 49 positions, at the lower right, carry 71% of what speaks for football helmet under GMP.")
-=======
-    assert carriers_sentence(cells, "football helmet under GMP") == (
+    assert evidence_sentence(cells, "football helmet under GMP") == (
         "Three of 49 positions, at the lower right, hold 71% of the positive evidence for football helmet under GMP.")
->>>>>>> cutting
 
 
 # Numbers.
@@ -327,7 +266,7 @@ def test_the_answer_is_one_sentence(likeliest, activation, classes, above, sente
 
 
 def test_the_answer_for_one_class_says_its_rank_or_on_which_side_of_a_half_it_is():
-    assert said_of_class("cat", 0.93, 1, "softmax") == "Prediction: cat, 93%"
-    assert said_of_class("dog", 0.02, 3, "softmax") == "Rank 3: dog, 2%"
-    assert said_of_class("dog", 0.5, 1, "sigmoid") == "Not above 50%: dog, 50%"
-    assert said_of_class("dog", 0.8, 2, "sigmoid") == "Above 50%: dog, 80%"
+    assert class_answer("cat", 0.93, 1, "softmax") == "Prediction: cat, 93%"
+    assert class_answer("dog", 0.02, 3, "softmax") == "Rank 3: dog, 2%"
+    assert class_answer("dog", 0.5, 1, "sigmoid") == "Not above 50%: dog, 50%"
+    assert class_answer("dog", 0.8, 2, "sigmoid") == "Above 50%: dog, 80%"

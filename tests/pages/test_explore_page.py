@@ -12,8 +12,8 @@ from PIL import Image
 
 from explorer import POOLINGS, analyse
 from explorer.framing import FRAMINGS
-from explorer.poolings import parse_pooling
-from explorer.wording import percent, plain, signed, strongest_half_sentence
+from explorer.poolings import PoolingChoice, parse_pooling
+from explorer.wording import evidence_sentence, percent, plain, signed
 from tests.browser.uploads import broken, encode
 from tests.pages import arithmetic
 from tests.pages.boards import Shown, boards, control, decoded, is_plain_sentence, notices, number, told, viewers
@@ -219,7 +219,7 @@ def test_a_link_shows_example_class_pooling_framing_size_and_calibration(open_pa
     assert answers(page) == {each.name: expected(each, False)
                              for each in (analysis.under("gap"), analysis.under("gmp"), outcome)}
     assert shown(page).lines[0].startswith(f"logit {plain(evidence.logit)} =")
-    assert strongest_half_sentence(evidence.cells.numpy(), f"tench under {outcome.name}") in boards(page)["headline"].text
+    assert evidence_sentence(evidence.cells.numpy(), f"tench under {outcome.name}") in boards(page)["headline"].text
     assert title(page) == f"tench, under {outcome.name}"
     assert control(page, "pooling").value == "gem"
     assert control(page, "framing").value == "whole"
@@ -248,7 +248,7 @@ def test_a_link_to_a_framing_shows_it(framing, open_page, network, examples):
 def test_a_class_outside_the_top_five_is_named_in_the_headline(open_page, network, examples):
     page = open_page(example="cat", **{"class": str(ESPRESSO)})
     cells = analyse(network, examples["cat"]).under().evidence(ESPRESSO).cells.numpy()
-    assert boards(page)["headline"].one("lead").text.startswith(strongest_half_sentence(cells, "espresso"))
+    assert boards(page)["headline"].one("lead").text.startswith(evidence_sentence(cells, "espresso"))
     assert pressed(page) == []
 
 
@@ -417,7 +417,7 @@ def test_the_class_follows_the_answer_until_one_is_chosen(open_page, network, ex
 
 def test_widgets_show_what_a_pick_elsewhere_chose(open_page):
     page = open_page()
-    page.session_state["poolscope"].choose(pooling="softpool", class_index=TENCH)
+    page.session_state["poolscope"].choose(pooling=PoolingChoice("softpool"), class_index=TENCH)
     page.run()
     assert control(page, "pooling").value == "softpool"
     assert title(page) == "tench, under SoftPool"
@@ -443,7 +443,7 @@ def test_a_control_keeps_its_identity_while_it_is_used_and_loses_it_when_changed
     control(page, "pooling").set_value("gmp").run()
     control(page, "searched").set_value(TENCH).run()
     assert control(page, "pooling").key == key
-    page.session_state["poolscope"].choose(pooling="attention")
+    page.session_state["poolscope"].choose(pooling=PoolingChoice("attention"))
     page.run()
     assert control(page, "pooling").key != key
     control(page, "pooling").set_value("gap").run()

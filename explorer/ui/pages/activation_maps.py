@@ -42,7 +42,7 @@ from explorer.ui.without_pooling import (
     shown_kind,
     shown_methods,
 )
-from explorer.wording import Name, percent, plain, shortened, strongest_half_sentence
+from explorer.wording import Name, evidence_sentence, percent, plain, shortened
 
 CANDIDATES = 8  # classes to choose from, beside any that is searched for by name
 TALLEST = 300  # px of a photo in a row of maps
@@ -66,8 +66,8 @@ def activation_headline(outcome: Outcome, class_index: int, others: int, kind: s
     name = Name(shortened(analysis.network.class_names[class_index]))
     beside = f" Beside it: {others} other {'class' if others == 1 else 'classes'}." if others else ""
     if analysis.has_evidence:
-        what = f"it {outcome.under_in_words}".rstrip()
-        sentence = strongest_half_sentence(outcome.evidence(class_index).cells.numpy(), what)
+        of = f"{name} {outcome.under_in_words}" if outcome.under_in_words else ""
+        sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy(), of)
         panels.headline(["Where the evidence for ", name, " lies"], sentence + beside)
     elif kind == ATTENTION:
         panels.headline(["Where the class token looks"], "The same for every class: all answers are read from it.")

@@ -16,7 +16,7 @@ from explorer.ui.maps import class_maps, name_in_links
 from explorer.ui.pages.answers import answer_sentence, answers, follow_answer, what_if_note
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.session import Session
-from explorer.wording import percent, plain, shortened, signed, strongest_half_sentence
+from explorer.wording import evidence_sentence, percent, plain, shortened, signed
 
 PHOTO_SIDE = 860  # px: of the photo that tiles are cut from
 TILE_SIDE = 208
@@ -27,30 +27,8 @@ def headline(analysis: Analysis, outcome: Outcome, class_index: int, named: bool
     """The answer, and what the map amounts to; `named` where a second network stands beside."""
     title = answer_sentence(analysis.under())
     if named:
-<<<<<<< HEAD
-        title[0] = title[0].replace("It", shortened(analysis.network.title, 40), 1)
+        title[0] = f"{shortened(analysis.network.title, 40)}: {title[0].removeprefix('Prediction: ')}"
     panels.headline(title, _lead(analysis, outcome, class_index))
-=======
-        parts[0] = f"{shortened(analysis.network.title, 40)}: {parts[0].removeprefix('Prediction: ')}"
-    board(
-        el("div", el("h1", *set_apart(parts)),
-           el("p", _lead(analysis, outcome, class_index), class_="lead"), class_="headline"),
-        key="headline",
-    )
-
-
-def answer_in_parts(outcome: Outcome, calibrated: bool = False) -> list[str]:
-    """The answer in one sentence, names as `Name`."""
-    network = outcome.analysis.network
-    found = int((outcome.probabilities(calibrated) > 0.5).sum()) if network.activation == "sigmoid" else 0
-    likeliest = [(answer.name, answer.probability) for answer in outcome.top(5, calibrated)]
-    return answer_parts(likeliest, network.activation, len(network.class_names), found)
-
-
-def set_apart(parts: Sequence[str]) -> list[Node]:
-    """A sentence in parts as nodes, its names underlined."""
-    return [el("span", str(part), class_="says") if isinstance(part, Name) else part for part in parts]
->>>>>>> cutting
 
 
 def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
@@ -59,10 +37,10 @@ def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
     if not analysis.has_evidence:
         return (f"{CAM_METHODS[CAM_INSTEAD].name} shows where it looks for {name}, by gradients at the "
                 f"{analysis.layer_name}: a scale without a unit, from 1 against it to 1 for it.")
-    what = "it" if class_index == first.class_index else name
+    of = "" if class_index == first.class_index else name
     if outcome.label != "native":
-        what += f" under {outcome.name}"
-    sentence = strongest_half_sentence(outcome.evidence(class_index).cells.numpy(), what)
+        of = f"{name} under {outcome.name}"
+    sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy(), of)
     if second is None or analysis.network.activation == "sigmoid":  # sigmoid classes do not compete: none is second
         return sentence
     return f"{sentence} Runner-up: {shortened(second.name)}, {percent(second.probability)}."

@@ -25,7 +25,7 @@ from explorer.ui.present import talk
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.choices import FEWEST, MOST
 from explorer.ui.session.session import Session
-from explorer.wording import Name, percent, plain, shortened, signed, strongest_half_sentence
+from explorer.wording import Name, evidence_sentence, percent, plain, shortened, signed
 
 TALLEST = 210  # px of a photo in a row of them
 
@@ -56,11 +56,11 @@ def _headline_of_several_answers(native: Outcome, outcomes: Sequence[Outcome], c
         return set((outcome.probabilities(calibrated) > 0.5).nonzero()[:, 0].tolist())
 
     different = [outcome.name for outcome in outcomes if present(outcome) != present(native)]
-    lead = "The other poolings find the same." if len(outcomes) > 1 else ""
+    lead = "The other poolings agree." if len(outcomes) > 1 else ""
     if different:
-        lead = f"Under {', '.join(different)} it finds other classes."
+        lead = f"Under {', '.join(different)} other classes are above 50%."
     first, *rest = answer_sentence(native, calibrated)
-    panels.headline([f"Under {native.name} {first[0].lower()}{first[1:]}", *rest], lead)
+    panels.headline([f"Under {native.name}, {first[0].lower()}{first[1:]}", *rest], lead)
 
 
 def poolings_choice(current: Session, analysis: Analysis) -> None:
@@ -249,7 +249,7 @@ def talk_about_poolings(current: Session, outcomes: Sequence[Outcome], class_ind
         explanation = analysis.network.pooling_of(outcome.pooling).explanation
         steps.append(looks_map(outcome, class_index, says=f"{outcome.name}: {explanation} Prediction: {answer.name}, "
                                                           f"{percent(answer.probability)}."))
-        sentence = strongest_half_sentence(outcome.evidence(class_index).cells.numpy(), "it")
+        sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy())
         steps.append(evidence_map(outcome, class_index, scale=str(outcome.choice),
                                   says=f"Under {outcome.name}: {sentence}"))
     talk(current, analysis, steps, "What does each pooling keep?")

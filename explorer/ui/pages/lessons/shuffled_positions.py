@@ -1,4 +1,4 @@
-"""Lesson 6: the positions of the feature maps are shuffled. Poolings say the same; what keeps the place does not."""
+"""Lesson 6: the positions of the feature maps are shuffled. Poolings do not notice; what keeps the place does."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from explorer.analysis.memory import Memory
 from explorer.heads import Head, read_card, read_heads
 from explorer.lessons.lost_place import LAYOUTS, BeforeAndAfter, LostPlace, lost_place
 from explorer.networks.loading.bundled import BUNDLED
-from explorer.sections.nodes import Node, el, picture
+from explorer.sections.nodes import Node, el
+from explorer.sections.parts import strongest
 from explorer.ui.components.board import board
-from explorer.ui.pages.lessons.lesson_controls import Control, ask
-from explorer.ui.pages.lessons.lesson_page import Scene
+from explorer.ui.pages.lessons.lesson_pictures import legend, shot, table
+from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.wording import listed, number_word, percent, plain, shortened, signed, within_sentence
 
 SHUFFLES = 3
@@ -27,45 +28,47 @@ _KEPT = 12  # shuffles of one photo that are remembered
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:
-    """The positions as they are, or shuffled in one of a few ways: 0, or the seed of the shuffle."""
+    """The positions as they are, or shuffled in one of a few ways: 0, or the seed of the shuffle.
+
+    Raises MethodError without evidence.
+    """
+    scene.analysis.require_evidence()
     return (Control("shuffle", "The positions of the feature maps", tuple(range(SHUFFLES + 1)), 1,
                     lambda seed: f"shuffled, {seed}" if seed else "as they are", ordered=False),)
 
 
-def teach(scene: Scene) -> None:
-    """The evidence before and after, and what each pooling, the pyramid and flatten say before and after."""
-    scene.analysis.require_evidence()
-    seed = ask(scene.current, controls(scene))["shuffle"]
+def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+    """The evidence before and after, and the logits of each pooling, the pyramid and flatten before and after."""
+    seed = chosen["shuffle"]
     kept = scene.outcome.remember("shuffles", lambda: Memory(_KEPT))
-    found = kept((scene.class_index, seed or 1), lambda: lost_place(scene.outcome, scene.class_index, seed or 1,
-                                                                    _heads_for(scene)))
-    board(el("div", el("div", *_pictures(scene, found, seed > 0)), el("div", *_table(scene, found, seed > 0)),
+    result = kept((scene.class_index, seed or 1), lambda: lost_place(scene.outcome, scene.class_index, seed or 1,
+                                                                     _heads_for(scene)))
+    board(el("div", el("div", *_pictures(scene, result, seed > 0)), el("div", *_table(scene, result, seed > 0)),
              class_="sidebyside ruled"), key="place")
 
 
-def _pictures(scene: Scene, found: LostPlace, shuffled: bool) -> list[Node]:
+def _pictures(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
     name = shortened(scene.class_name, 40)
-    scale = render.Scale.signed(found.cells_before.numpy(), found.cells_after.numpy())
-    before, after = (divmod(int(cells.argmax()), cells.shape[1]) for cells in (found.cells_before, found.cells_after))
-    shots = [_shot(scene, found.cells_before, None, scale, "As they are")]
+    scale = render.Scale.signed(result.cells_before.numpy(), result.cells_after.numpy())
+    (before, value), (after, value_after) = map(strongest, (result.cells_before.numpy(), result.cells_after.numpy()))
+    shots = [_shot(scene, result.cells_before, None, scale, "As they are")]
+    sentence = f"The strongest position, {before}, gives {signed(value)} logits."
     if shuffled:
-        shots.append(_shot(scene, found.cells_after, found.permutation, scale, "Shuffled"))
-    value, change = signed(float(found.cells_before[before])), found.evidence_change
-    kept = f"No evidence changed by more than {_share(change)} of the largest." if change else "No evidence changed."
-    said = (f"{percent(found.moved)} of the positions lie elsewhere. The strongest, {before}, gives {value} logits; "
-            f"it is now at {after} and gives {signed(float(found.cells_after[after]))}. {kept} The squares of the "
-            "photo are drawn along with their positions: what is shuffled are the feature maps."
-            if shuffled else f"The strongest position, {before}, gives {value} logits.")
+        shots.append(_shot(scene, result.cells_after, result.permutation, scale, "Shuffled"))
+        change = result.evidence_change
+        kept = f"No evidence changed by more than {_share(change)} of the largest." if change else \
+            "No evidence changed."
+        sentence = (f"{percent(result.moved)} of the positions lie elsewhere. The strongest, {before}, gives "
+                    f"{signed(value)} logits; it is now at {after} and gives {signed(value_after)}. {kept} The squares "
+                    "of the photo are drawn along with their positions: what is shuffled are the feature maps.")
     return [el("h3", f"Evidence for {name} under {scene.outcome.name}"), el("div", *shots, class_="lesson-shots"),
-            _legend(scale), el("p", said, class_="note")]
+            legend(scale, el("span", signed(scale.low))), el("p", sentence, class_="note")]
 
 
 def _shot(scene: Scene, cells: Tensor, order: Tensor | None, scale: render.Scale, title: str) -> Node:
     photo = _squares(scene, cells.shape, order)
-    drawn = render.overlay(photo, cells.numpy(), (0, 0, *photo.size), scale,
-                           mark=divmod(int(cells.argmax()), cells.shape[1]))
-    alt = f"{title}: evidence for {shortened(scene.class_name)} on the photo"
-    return el("div", el("span", title, class_="caption"), picture(render.jpeg(drawn), alt), class_="shot")
+    painted = render.overlay(photo, cells.numpy(), (0, 0, *photo.size), scale, mark=strongest(cells.numpy())[0])
+    return shot(title, painted, f"{title}: evidence for {shortened(scene.class_name)} on the photo")
 
 
 def _squares(scene: Scene, grid: Sequence[int], order: Tensor | None) -> Image.Image:
@@ -82,48 +85,37 @@ def _squares(scene: Scene, grid: Sequence[int], order: Tensor | None) -> Image.I
     return Image.fromarray(moved)
 
 
-def _legend(scale: render.Scale) -> Node:
-    return el("div", el("span", signed(scale.low)), el("div", class_="bar", style={"background": scale.css_gradient()}),
-              el("span", f"{signed(scale.limit)} logits"), class_="legend")
-
-
-def _table(scene: Scene, found: LostPlace, shuffled: bool) -> list[Node]:
-    titles = "", "as they are", "shuffled", "logits change by", "vector changes by"
-    heads = {each.key: each for each in found.heads}
+def _table(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
+    heads = {head.key: head for head in result.heads}
     own = " or the one trained with the pooling" if scene.analysis.network.trained else ""
-    poolings = [_row(each.name, each, scene.class_index, shuffled) for each in found.poolings]
-    layouts = [_of_layout(scene, each, heads.get(each.key), shuffled) for each in found.layouts]
+    poolings = [_row(pooling.name, pooling, scene.class_index, shuffled) for pooling in result.poolings]
+    layouts = [_layout_row(scene, layout, heads.get(layout.key), shuffled) for layout in result.layouts]
     return [
         el("h3", f"Logit of {shortened(scene.class_name, 40)} under the network's head{own}"),
-        el("div", *(el("span", title, class_="caption") for title in titles), *_joined(poolings),
-           el("span", _which_heads(found), class_="part caption"), *_joined(layouts), class_="lesson-table",
-           style={"--columns": "4"}),
+        table(("", "as they are", "shuffled", "logits change by", "vector changes by"),
+              [*poolings, [el("span", _which_heads(result), class_="part caption")], *layouts]),
         el("p", "Logits: the largest change of any class, as a share of the largest logit. Vector: the length of the "
                 "difference, as a share of its own. What is not 0 in the poolings' rows is rounding: a computer's sum "
-                "hangs a little on its order.", class_="note"),
+                "depends a little on its order.", class_="note"),
     ]
 
 
-def _joined(rows: Sequence[list[Node]]) -> list[Node]:
-    return [node for row in rows for node in row]
-
-
-def _of_layout(scene: Scene, layout: BeforeAndAfter, head: BeforeAndAfter | None, shuffled: bool) -> list[Node]:
+def _layout_row(scene: Scene, layout: BeforeAndAfter, head: BeforeAndAfter | None, shuffled: bool) -> list[str]:
     """What keeps the place: its vector, and its trained head's logit of the class shown or of its own likeliest."""
     if head is None:
         return _row(layout.name, layout, None, shuffled)
     names = tuple(_card()["classes"])
     index = scene.class_index if scene.analysis.network.class_names == names else int(head.before.argmax())
-    asked = head._replace(vector_change=layout.vector_change)
-    return _row(f"{layout.name}: {names[index]}", asked, index, shuffled)
+    return _row(f"{layout.name}: {names[index]}", head._replace(vector_change=layout.vector_change), index, shuffled)
 
 
-def _row(name: str, asked: BeforeAndAfter, class_index: int | None, shuffled: bool) -> list[Node]:
+def _row(name: str, result: BeforeAndAfter, class_index: int | None, shuffled: bool) -> list[str]:
     def logit(logits: Tensor | None) -> str:
         return "" if logits is None else plain(float(logits[class_index]))
 
-    after = [logit(asked.after), _share(asked.logit_change), _share(asked.vector_change)] if shuffled else [""] * 3
-    return [el("span", name, class_="name"), *(el("span", text) for text in (logit(asked.before), *after))]
+    if not shuffled:
+        return [name, logit(result.before), "", "", ""]
+    return [name, logit(result.before), logit(result.after), _share(result.logit_change), _share(result.vector_change)]
 
 
 def _share(share: float | None) -> str:
@@ -134,10 +126,10 @@ def _share(share: float | None) -> str:
     return "0" if share == 0 else f"{share:.0%}" if share >= 0.005 else f"{mantissa}e{int(exponent)}"
 
 
-def _which_heads(found: LostPlace) -> str:
-    """Of the layouts, which have a head; their rows tell the class."""
-    heads = {each.key for each in found.heads}
-    missing = [within_sentence(each.name) for each in found.layouts if each.key not in heads]
+def _which_heads(result: LostPlace) -> str:
+    """Which of the layouts have a head; their rows name the class."""
+    heads = {head.key for head in result.heads}
+    missing = [within_sentence(layout.name) for layout in result.layouts if layout.key not in heads]
     if not heads:
         return "What keeps the place has no trained head for these feature maps; its vector alone is compared."
     card = _card()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from explorer.analysis import Analysis
-from explorer.lessons.attention import TEMPERATURES, Adaptive, AttentionMap, attention_and_adaptive, teaches
+from explorer.lessons.attention import TEMPERATURES, Adaptive, attention_and_adaptive, teaches
 from explorer.networks import Network
 from explorer.networks.loading.bundled import BUNDLED
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
-from explorer.ui.components.viewer import Look, Map, stack, viewer
-from explorer.ui.pages.lessons.lesson_controls import Control, ask
-from explorer.ui.pages.lessons.lesson_page import Scene
+from explorer.ui.components.viewer import Look, stack, viewer
+from explorer.ui.maps import weights_map
 from explorer.ui.pages.lessons.lesson_pictures import bars
+from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.session.cache import analysis_of, network_named
 from explorer.ui.session.network_cache import NetworkRequest
 from explorer.ui.session.session import EXAMPLES, example_photo
@@ -21,20 +23,21 @@ TEACHER = "flowers"
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:
-    """The temperature, for both attentions."""
+    """The temperature, for both attentions. Raises MethodError without evidence."""
+    scene.analysis.require_evidence()
     return (Control("temperature", "Temperature, times the usual", TEMPERATURES, 1.0, lambda times: f"× {times:g}"),)
 
 
-def teach(scene: Scene) -> None:
+def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     """Both attentions on the photo, and the gate of this photo among those of the examples."""
-    scene.analysis.require_evidence()
-    put = ask(scene.current, controls(scene))
     teacher = _teacher(scene.analysis.network)
-    found = attention_and_adaptive(scene.analysis, teacher, put["temperature"])
-    shown = [found.free] if found.learned is None else [found.free, found.learned]
-    viewer(scene.analysis, scene.current.photo.digest, stack([_map(each) for each in shown]), key="attentions",
-           name="Where attention looks", look=Look(across=2, tallest=300, toolbar=False))
-    board(el("div", _said(found, teacher), _gates(scene, found, teacher), class_="sidebyside ruled"), key="adaptive")
+    result = attention_and_adaptive(scene.analysis, teacher, chosen["temperature"])
+    maps = [weights_map(f"looking.{attention.key}", attention.name, attention.weights, attention.name)
+            for attention in (result.free, result.learned) if attention is not None]
+    viewer(scene.analysis, scene.current.photo.digest, stack(maps), key="attentions", name="Where attention looks",
+           look=Look(across=2, tallest=300, toolbar=False))
+    board(el("div", _predictions(result, teacher), _gates(scene, result, teacher), class_="sidebyside ruled"),
+          key="adaptive")
 
 
 def _teacher(network: Network) -> Network | None:
@@ -45,32 +48,23 @@ def _teacher(network: Network) -> Network | None:
     return bundled if bundled and teaches(bundled, network) else None
 
 
-def _map(looking: AttentionMap) -> Map:
-    return Map(
-        id=f"looking.{looking.key}", values=looking.weights, name=f"Where {looking.name} looks", kind="positive",
-        unit="share", unit_name="of the weight", title=looking.name, scale="looks",
-        lines=(f"{looking.carrying} of {looking.weights.size} positions carry 80%",
-               f"entropy {looking.bits:.1f} of {looking.most_bits:.1f} bits"),
-    )
-
-
-def _said(found: Adaptive, teacher: Network | None) -> Node:
-    if teacher is None or found.learned is None:
+def _predictions(result: Adaptive, teacher: Network | None) -> Node:
+    if teacher is None or result.learned is None:
         return el("div", el("h3", "Learned attention"), el(
             "p", "This network brings no learned query. The bundled network of five flowers does: choose it, or "
                  "EfficientNet-Lite0, whose feature maps it shares.", class_="note"))
-    answers = [(each.name, each.answer) for each in (found.learned,)]
-    answers += [("Gated mix", found.gated)] if found.gated else []
-    return el("div", el("h3", f"What the learned ones say ({teacher.title})"), *(
-        el("p", f"{name}: {shortened(answer.name, 40)}, {percent(answer.probability)}") for name, answer in answers),
+    answers = {result.learned.name: result.learned.answer, "Gated mix": result.gated}
+    return el("div", el("h3", f"Predictions of the learned poolings ({teacher.title})"), *(
+        el("p", f"{name}: {shortened(answer.name, 40)}, {percent(answer.probability)}")
+        for name, answer in answers.items() if answer),
         el("p", f"Their query and gate were learned on photos of {len(teacher.class_names)} flowers and know no other "
                 "class: on any photo they look for flowers.", class_="note"))
 
 
-def _gates(scene: Scene, found: Adaptive, teacher: Network | None) -> Node | None:
-    if found.gate is None:
+def _gates(scene: Scene, result: Adaptive, teacher: Network | None) -> Node | None:
+    if result.gate is None:
         return None
-    rows = [("This photo", found.gate, percent(found.gate))]
+    rows = [("This photo", result.gate, percent(result.gate))]
     for name, words in EXAMPLES.items():
         if name != scene.current.choices.example:
             gate = attention_and_adaptive(_example(scene, name), teacher).gate
@@ -79,7 +73,7 @@ def _gates(scene: Scene, found: Adaptive, teacher: Network | None) -> Node | Non
 
 
 def _example(scene: Scene, name: str) -> Analysis:
-    """An example as the network was trained; pages remember it."""
+    """An example framed as the network was trained, from the session's cache."""
     photo, network = example_photo(name), scene.analysis.network
     return analysis_of(scene.current.wanted(scene.current.choices.network), photo.image, photo.digest, "crop",
                        network.preprocessing.size, None)

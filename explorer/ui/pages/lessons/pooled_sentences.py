@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from explorer.lessons.sentences import PAIRS, bundled_sentences
@@ -10,9 +12,8 @@ from explorer.poolings import POOLINGS
 from explorer.render import Scale
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
-from explorer.ui.pages.lessons.lesson_controls import Control, ask
-from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import account, painted
+from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.wording import exactness, percent, signed
 
 MOST_LARGE = 14  # tokens down the pairs; of more each is drawn smaller
@@ -25,53 +26,38 @@ def controls(scene: Scene) -> tuple[Control, ...]:
             Control("pooling", "Pooling", tuple(POOLINGS), "gap", lambda key: POOLINGS[key].name, ordered=False))
 
 
-def teach(scene: Scene) -> None:
+def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     """Both sentences, every token in the colour of its share; and every pair of tokens."""
-    put = ask(scene.current, controls(scene))
-    pair, sentences = PAIRS[put["pair"]], bundled_sentences()
-    found = compare(sentences[pair.first], sentences[pair.second], put["pooling"])
-    board(el("div", el("div", _sentences(found), _numbers(found), *_words(pair.look, found, put["pooling"])),
-             el("div", *_pairs(found), *_account_of_shares(found)), class_="sidebyside ruled"), key="sentences")
-
-
-def _sentences(found: Similarity) -> Node:
-    """Two rows of tokens on one scale."""
-    scale = Scale.signed(*found.shares)
-    rows = [_tokens(pooled, shares, scale)
-            for pooled, shares in zip((found.first, found.second), found.shares, strict=True)]
-    return el("div", *rows, class_="lesson-sentences")
+    pair, sentences, pooling = PAIRS[chosen["pair"]], bundled_sentences(), POOLINGS[chosen["pooling"]]
+    result = compare(sentences[pair.first], sentences[pair.second], pooling.key)
+    both = list(zip((result.first, result.second), result.shares, strict=True))
+    scale = Scale.signed(*result.shares)
+    tokens = el("div", *(_tokens(pooled, shares, scale) for pooled, shares in both), class_="lesson-sentences")
+    lines = [("cosine", f"{signed(result.cosine)} under {result.label} ({exactness(result.exact, result.residual)})"),
+             *(_line(name, pooled, shares) for name, (pooled, shares) in zip(("first", "second"), both, strict=True))]
+    left = el("div", tokens, account(lines), el("p", pair.look, class_="lead"),
+              el("p", f"{pooling.name}: {_of_tokens(pooling.explanation)}"),
+              el("p", result.note, class_="note") if result.note else None)
+    right = el("div", *_pairs(result), el(
+        "p", "In each token's square: what it adds to the cosine, and its share of the pooling weights. What it adds "
+             "is with the weights held: what the cosine is made of, not what it would be without the token.",
+        class_="note"), el("p", f"Token vectors: {result.origin}.", class_="caption"))
+    board(el("div", left, right, class_="sidebyside ruled"), key="sentences")
 
 
 def _tokens(pooled: Pooled, shares: np.ndarray, scale: Scale) -> Node:
-    each = zip(pooled.sentence.tokens, shares, pooled.looks, strict=True)
+    tokens = zip(pooled.sentence.tokens, shares, pooled.looks, strict=True)
     return el("div", *(
         el("span", el("strong", token), el("span", _number(share)), el("span", percent(float(weight))),
-           class_="lesson-token", style=painted(scale.colours(np.array(share)))) for token, share, weight in each),
+           class_="lesson-token", style=painted(scale.colours(np.array(share)))) for token, share, weight in tokens),
         class_="lesson-tokens", role="group", aria_label=f"{pooled.sentence.text} Each token with its share of the "
                                                          "cosine, and of the pooling weights.")
 
 
-def _numbers(found: Similarity) -> Node:
-    lines = [("cosine", f"{signed(found.cosine)} under {found.label} ({exactness(found.exact, found.residual)})")]
-    for name, pooled, shares in zip(("first sentence", "second sentence"), (found.first, found.second), found.shares,
-                                    strict=True):
-        best = int(shares.argmax())
-        lines.append((name, f"shares add up to {signed(float(shares.sum()))}; “{pooled.sentence.tokens[best]}” adds "
-                            f"most, {_number(shares[best])}"))
-    return account(lines)
-
-
-def _words(look: str, found: Similarity, pooling: str) -> list[Node | None]:
-    explanation = f"{POOLINGS[pooling].name}: {_of_tokens(POOLINGS[pooling].explanation)}"
-    return [el("p", look, class_="lead"), el("p", explanation),
-            el("p", found.note, class_="note") if found.note else None]
-
-
-def _account_of_shares(found: Similarity) -> list[Node]:
-    return [el("p", "In each token's square: what it adds to the cosine, and its share of the pooling weights. What it "
-                    "adds is with the weights held: what the cosine is made of, not what it would be without the "
-                    "token.", class_="note"),
-            el("p", f"Token vectors: {found.origin}.", class_="caption")]
+def _line(name: str, pooled: Pooled, shares: np.ndarray) -> tuple[str, str]:
+    largest = int(shares.argmax())
+    return (f"{name} sentence", f"shares add up to {signed(float(shares.sum()))}; “{pooled.sentence.tokens[largest]}” "
+                                f"adds most, {_number(shares[largest])}")
 
 
 def _of_tokens(explanation: str) -> str:
@@ -81,18 +67,18 @@ def _of_tokens(explanation: str) -> str:
     return explanation
 
 
-def _pairs(found: Similarity) -> list[Node]:
+def _pairs(result: Similarity) -> list[Node]:
     """What each pair of tokens adds; the longer sentence goes across."""
-    scale = Scale.signed(found.pairs)
-    order = sorted((0, 1), key=lambda n: len(found.pairs.T) if n else len(found.pairs))
-    down, across = ((found.first, found.second)[n].sentence.tokens for n in order)
-    numbers = found.pairs if order == [0, 1] else found.pairs.T
+    down, across, numbers = result.first.sentence.tokens, result.second.sentence.tokens, result.pairs
+    names = "first", "second"
+    if len(down) > len(across):
+        down, across, numbers, names = across, down, numbers.T, names[::-1]
+    scale = Scale.signed(numbers)
     head = [el("span"), *(el("span", el("span", token), class_="column") for token in across)]
     rows = [node for token, row in zip(down, numbers, strict=True)
             for node in (el("span", token, class_="row"), *(_cell(number, scale) for number in row))]
     i, j = np.unravel_index(int(numbers.argmax()), numbers.shape)
     best = f"“{down[i]}” with “{across[j]}” adds most, {_number(numbers[i, j])}"
-    names = [("first", "second")[n] for n in order]
     return [el("h3", f"Pairs of tokens, {names[0]} sentence down, {names[1]} across"),
             el("div", *head, *rows, class_="lesson-pairs" if len(down) <= MOST_LARGE else "lesson-pairs small",
                role="img", style={"--columns": str(len(across))},
