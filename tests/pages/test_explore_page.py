@@ -12,12 +12,13 @@ from PIL import Image
 
 from explorer import POOLINGS, analyse
 from explorer.framing import FRAMINGS
+from explorer.poolings import PoolingChoice
 from explorer.ui.session.session import EXAMPLES
 from explorer.wording import carriers_sentence, percent, plain, signed
 from tests.browser.uploads import broken, encode
 from tests.pages import arithmetic
 from tests.pages.boards import Shown, boards, control, decoded, is_plain_sentence, notices, number, told, viewers
-from tests.pages.clicks import pick, upload
+from tests.pages.clicks import follow, pick, upload
 
 ESPRESSO, TIGER_CAT, TENCH = 967, 282, 0
 LINK = {"network": "efficientnet_lite0", "example": "astronaut", "pooling": "gap", "framing": "crop", "size": "224",
@@ -420,7 +421,7 @@ def test_the_class_follows_the_answer_until_one_is_asked_for(open_page, network,
 
 def test_widgets_show_what_a_pick_elsewhere_chose(open_page):
     page = open_page()
-    page.session_state["poolscope"].choose(pooling="softpool", class_index=TENCH)
+    page.session_state["poolscope"].choose(pooling=PoolingChoice("softpool"), class_index=TENCH)
     page.run()
     assert control(page, "pooling").value == "softpool"
     assert title(page) == "tench, under SoftPool"
@@ -435,8 +436,7 @@ def test_what_is_chosen_before_the_browser_knows_of_the_last_url_is_not_undone(o
     control(page, "searched").set_value(TENCH).run()
     assert page.query_params == {**before, "pooling": "gmp", "class": str(TENCH)}
     assert pressed(page) == []
-    page.query_params = dict(before)
-    assert page.run().query_params == before, "without a choice, an earlier URL is the Back button"
+    assert follow(page, before).query_params == before, "the Back button"
 
 
 def test_a_control_keeps_its_identity_while_it_is_used_and_loses_it_when_changed_elsewhere(open_page):
@@ -446,7 +446,7 @@ def test_a_control_keeps_its_identity_while_it_is_used_and_loses_it_when_changed
     control(page, "pooling").set_value("gmp").run()
     control(page, "searched").set_value(TENCH).run()
     assert control(page, "pooling").key == key
-    page.session_state["poolscope"].choose(pooling="attention")
+    page.session_state["poolscope"].choose(pooling=PoolingChoice("attention"))
     page.run()
     assert control(page, "pooling").key != key
     control(page, "pooling").set_value("gap").run()
@@ -511,8 +511,7 @@ def test_a_link_back_to_the_own_photo_returns_to_it(open_page, network, examples
     page.session_state["poolscope"].show_example("coffee")
     page.run()
     assert page.query_params["example"] == "coffee"
-    page.query_params = dict(link)
-    page.run()
+    follow(page, link)
     assert notices(page) == []
     assert page.query_params == link
     assert answers(page) == before

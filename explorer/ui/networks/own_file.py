@@ -16,7 +16,7 @@ from explorer.networks.loading.load import load_file
 from explorer.networks.loading.options import usual_preprocessing
 from explorer.ui.components.board import board, el
 from explorer.ui.networks.preprocessing import preprocessing_fields
-from explorer.ui.session.cache import keep_own, make_room
+from explorer.ui.session.cache import make_room, settle
 from explorer.ui.session.choices import OWN_FILE
 from explorer.ui.session.session import Session
 
@@ -50,9 +50,8 @@ def drop_in(current: Session, data: bytes, name: str, told: Told) -> str:
         raise NetworkError(f"The file could not be made into a network: {type(error).__name__}; expected a checkpoint "
                            "of an image classifier.") from None
     called = OWN_FILE + network.digest[:12]
-    current.edited.pop(called, None)
-    keep_own(current.wanted(called), network)
-    current.own.add(called)
+    current.keep(called, network)
+    settle(network)
     return called
 
 

@@ -21,18 +21,8 @@ from explorer.wording import percent, plain, shortened, signed
 STEPS_IN_A_TALK = 8
 
 
-def check_channels(current: Session, count: int) -> None:
-    """Let go of a channel that a link asked for and that the network does not have, and say so."""
-    for name in ("channel", "beside"):
-        asked = getattr(current.choices, name)
-        if asked is not None and asked >= count:
-            current.notices.append(f"There is no channel {asked}; expected a whole number from 0 to {count - 1}.")
-            current.choose(**{name: None})
-
-
 def channel_choice(current: Session, table: ChannelTable, order: np.ndarray) -> tuple[int, int | None]:
     """The channel on the card (the one asked for, else the first of the wall) and the one beside it."""
-    check_channels(current, len(table.pooled))
     chosen = current.choices
     first = int(order[0]) if len(order) else int(table.order()[0])
     return (first if chosen.channel is None else chosen.channel), chosen.beside

@@ -12,7 +12,6 @@ from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import bars
 from explorer.ui.session.cache import analysis_of, network_named
-from explorer.ui.session.network_cache import NetworkRequest
 from explorer.ui.session.session import EXAMPLES, example_photo
 from explorer.wording import percent, shortened
 
@@ -40,7 +39,7 @@ def _teacher(network: Network) -> Network | None:
     """A network with learned poolings for these feature maps: itself, or the bundled one."""
     if "learned_attention" in network.trained:
         return network
-    bundled = network_named(NetworkRequest(TEACHER)) if network.name in BUNDLED else None
+    bundled = network_named(TEACHER) if network.name in BUNDLED else None
     return bundled if bundled and teaches(bundled, network) else None
 
 
@@ -80,5 +79,4 @@ def _gates(scene: Scene, found: Adaptive, teacher: Network | None) -> Node | Non
 def _example(scene: Scene, name: str) -> Analysis:
     """An example as the network was trained; pages remember it."""
     photo, network = example_photo(name), scene.analysis.network
-    return analysis_of(scene.current.wanted(scene.current.choices.network), photo.image, photo.digest, "crop",
-                       network.preprocessing.size, None)
+    return analysis_of(network, photo.image, photo.digest, "crop", network.preprocessing.size)

@@ -13,7 +13,7 @@ from explorer.ui.components.board import Node, board, el
 from explorer.ui.components.library import hidden, part
 from explorer.ui.progress import answered
 from explorer.ui.region import viewer_handlers
-from explorer.ui.session.session import Session, write_url
+from explorer.ui.session.session import Session
 
 _keys = part("keys", "<div></div>")
 
@@ -46,7 +46,6 @@ Teach = Callable[[Scene], None]
 def show_lesson(scene: Scene, teach: Teach) -> None:
     """The head, the lesson itself, what to notice and the source; and the keys."""
     lesson = LESSONS[scene.current.choices.lesson]
-    write_url(scene.current, scene.class_index)
     _head(scene.current, lesson)
     answered(lambda: teach(scene))
     board(el("div", el("p", el("strong", "Notice: "), lesson.notice, class_="lead"),

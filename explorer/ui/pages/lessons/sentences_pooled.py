@@ -72,8 +72,7 @@ def _own(current: Session) -> _Two:
     usual = _bundled(next(iter(PAIRS)))
     texts = st.session_state.setdefault(_OWN_TEXTS, [usual.first.text, usual.second.text])
     for n, (column, label) in enumerate(zip(st.columns(2, gap="medium"), ("One sentence", "Another"), strict=True)):
-        texts[n] = column.text_input(label, texts[n], max_chars=LONGEST, key=f"own_sentence_{n}",
-                                     on_change=current.touch)
+        texts[n] = column.text_input(label, texts[n], max_chars=LONGEST, key=f"own_sentence_{n}")
     with st.spinner(f"Loading {MODEL}"):
         model = sentence_model()
     if model is None:

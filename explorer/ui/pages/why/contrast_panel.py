@@ -11,6 +11,7 @@ from explorer.poolings import PoolingChoice
 from explorer.questions.contrast import Contrast, contrast, deciding_channels, parting
 from explorer.ui.components.board import Node, board, el, picture
 from explorer.ui.components.viewer import Look, Map, Stack, stack, viewer
+from explorer.ui.controls import open_channel
 from explorer.ui.maps import evidence_map, evidence_maps, name_in_links
 from explorer.ui.pages.explore import PHOTO_SIDE, TILE_SIDE
 from explorer.ui.present import talk, talk_about_evidence
@@ -104,8 +105,7 @@ def _account(current: Session, outcome: Outcome, class_index: int, rival: int) -
 
     def pick(picked: list) -> None:
         if picked[0] == "channel":
-            current.choose(channel=picked[1])
-            current.onward = "pages/1_Feature_maps.py"
+            open_channel(current, picked[1])
         else:
             current.choose(pooling=PoolingChoice.parse(picked[1]))
 
