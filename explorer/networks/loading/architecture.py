@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.errors import NetworkError
-from explorer.networks.loading.blueprints import Blueprint, Unfilled, build, new_module
+from explorer.networks.loading.blueprints import Blueprint, Unfilled, build, droppable_keys, new_module
 from explorer.networks.loading.checkpoint import Candidate, Checkpoint, candidates
 from explorer.networks.loading.files import one_line
 from explorer.networks.loading.known_networks import identify, timm_architectures, torchvision_names
@@ -70,7 +70,8 @@ def fill(checkpoint: Checkpoint, architecture: str | None, title: str) -> Bluepr
         usual = build(architecture)
         model_state = usual.module.state_dict()
         candidate = best_candidate(checkpoint.state, model_state)
-        state = {key: tensor for key, tensor in candidate.state.items() if not key.startswith(usual.droppable)}
+        droppable = droppable_keys(usual.known)
+        state = {key: tensor for key, tensor in candidate.state.items() if not key.startswith(droppable)}
         by_order = _in_order(state, model_state)
         state = by_order or state
         classes = classes_in(state, model_state)

@@ -37,8 +37,6 @@ class Blueprint:
         outputs: how many numbers it answers with.
         class_names: one an output, or None when they are only numbered.
         classifies: False when its trained outputs are features and no classes.
-        framing: "crop" or "squash", how the photo is made square as its weights were evaluated.
-        droppable: prefixes of a state dict's keys that belong to this architecture and that the module does not need.
         digest: sha256 of the weights' file, hex; "" when untrained.
         origin: where the weights come from, one line.
     """
@@ -49,8 +47,6 @@ class Blueprint:
     outputs: int
     class_names: tuple[str, ...] | None = None
     classifies: bool = True
-    framing: str = "crop"
-    droppable: tuple[str, ...] = ()
     digest: str = ""
     origin: str = "untrained"
 
@@ -90,17 +86,15 @@ def new_module(known: Known, classes: int | None = None) -> nn.Module:
 def describe(known: Known, module: nn.Module, classes: int | None = None) -> Blueprint:
     """The Blueprint of an untrained module made by `new_module`."""
     if known.source == "torchvision":
-        preprocessing, trained, framing = _torchvision_preprocessing(known), 1000, "crop"
+        preprocessing, trained = _torchvision_preprocessing(known), 1000
     else:
         config = timm_config(known)
         preprocessing, trained = _timm_preprocessing(known, config), config.num_classes
-        framing = "squash" if config.crop_mode == "squash" else "crop"
     return Blueprint(
         known=known, module=module.eval(), preprocessing=preprocessing,
         outputs=classes or trained or getattr(module, "head_hidden_size", module.num_features),
         class_names=_class_names(known) if classes is None else None,
         classifies=classes is not None or trained in _LABEL_SETS,
-        framing=framing, droppable=droppable_keys(known),
     )
 
 
@@ -166,7 +160,7 @@ def _larger_imagenet_names(subset: str) -> tuple[str, ...]:
     """A synset's first lemma; all its lemmas where another has the same first one; its number where that is not all."""
     information = ImageNetInfo(subset)
     lemmas, synsets = information.label_descriptions(), information.label_names()
-    names: Sequence[str] = [each.split(",")[0].strip() for each in lemmas]
+    names: Sequence[str] = [names.split(",")[0].strip() for names in lemmas]
     for longer in (lemmas, [f"{lemma} ({synset})" for lemma, synset in zip(lemmas, synsets, strict=True)]):
         seen = Counter(names)
         names = [more if seen[name] > 1 else name for name, more in zip(names, longer, strict=True)]

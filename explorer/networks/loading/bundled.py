@@ -60,7 +60,7 @@ def _efficientnet_lite0() -> Network:
 
 
 def _flowers() -> Network:
-    """Five heads that were trained on the maps of the same backbone, each with a pooling of its own."""
+    """Five heads that were trained on the maps of the same backbone, each with another pooling."""
     model, sha256 = _lite0()
     with _reading("heads/flowers.json") as file:
         card = json.loads(file.read_text(encoding="utf-8"))

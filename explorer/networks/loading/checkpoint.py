@@ -75,7 +75,7 @@ class Candidate:
 
 
 def read_checkpoint(data: bytes | Path, name: str = "", most: int = MOST_BYTES) -> Checkpoint:
-    """Read a state dict from .safetensors, .pth, .pt, .ckpt or .bin, told apart by content.
+    """Read a state dict from .safetensors, .pth, .pt, .ckpt or .bin; its content says which, not its name.
 
     Args:
         data: the file's bytes, or its path.
@@ -102,7 +102,7 @@ def read_checkpoint(data: bytes | Path, name: str = "", most: int = MOST_BYTES) 
 
 
 def candidates(state: Mapping[str, Tensor]) -> tuple[Candidate, ...]:
-    """The ways in which this state dict's names may be meant: as they are, then without each shared first name.
+    """The ways in which this state dict's names can be read: as they are, then without each shared first name.
 
     Lightning puts `model.` or `net.` before all names, but an architecture may have an attribute of that name itself:
     so nothing is decided here. A first name is shared when at least three of four tensors have it; what does not

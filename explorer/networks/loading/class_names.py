@@ -25,27 +25,27 @@ def read_class_names(data: bytes | str | Path | Sequence[str], name: str = "") -
         data: the bytes of a .txt or .json file, the path of one (text is a path too), or the names themselves. A text
             has one name a line, perhaps numbered from 0 or in order ("0 cat", "0: cat", "0,cat"); JSON is a list,
             {"0": "cat"}, {"cat": 0}, or ImageNet's {"0": ["n01440764", "tench"]}.
-        name: what to call the file in a sentence.
+        name: of the file, for sentences.
 
     Returns:
         One name a class, control characters replaced by spaces, at most 200 letters. Two classes may have one name:
-        they stay as they are, and a class is always told by its number.
+        they stay as they are: a class is known by its number.
 
     Raises:
         NetworkError: too large, not text, of another form, or with a number missing or given twice.
     """
     if isinstance(data, bytes | str | Path):
-        content, called = read_bytes(data if isinstance(data, bytes) else Path(data), name, MOST_BYTES)
-        found = _parsed(content, called)
+        content, title = read_bytes(data if isinstance(data, bytes) else Path(data), name, MOST_BYTES)
+        names = _parsed(content, title)
     else:
-        found, called = list(data), one_line(name or "the list of classes")
-    if not found:
-        raise NetworkError(f"{called} holds no names of classes; expected {_FORMS}.")
-    if len(found) > MOST_NAMES:
-        raise NetworkError(f"{called} holds {len(found):,} names; at most {MOST_NAMES:,} are accepted.")
-    cleaned = tuple(_clean(item) if isinstance(item, str) else "" for item in found)
+        names, title = list(data), one_line(name or "the list of classes")
+    if not names:
+        raise NetworkError(f"{title} holds no names of classes; expected {_FORMS}.")
+    if len(names) > MOST_NAMES:
+        raise NetworkError(f"{title} holds {len(names):,} names; at most {MOST_NAMES:,} are accepted.")
+    cleaned = tuple(_clean(item) if isinstance(item, str) else "" for item in names)
     if "" in cleaned:
-        raise NetworkError(f"{called} has no name for class {cleaned.index('')}; expected {_FORMS}.")
+        raise NetworkError(f"{title} has no name for class {cleaned.index('')}; expected {_FORMS}.")
     return cleaned
 
 

@@ -47,7 +47,7 @@ class Inert(dict):
 
     def __init__(self, made_by: Any) -> None:
         super().__init__()
-        self.made_by = made_by if isinstance(made_by, Name) else Name("", "an object")
+        self.made_by = made_by if isinstance(made_by, Name) else Name("builtins", "object")
 
 
 class Storage(NamedTuple):

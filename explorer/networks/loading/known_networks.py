@@ -15,7 +15,7 @@ from torchvision.models import WeightsEnum, get_model_weights
 from explorer.errors import NetworkError, ParameterError
 
 SOURCES = ("torchvision", "timm")
-_LONGEST_NAME = 80  # characters of a name that was not found: more is not spelt like any
+_LONGEST_NAME = 80  # characters of an unknown name that are compared and shown
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def identify(name: str) -> Known:
     prefix, _, rest = text.rpartition("/")
     for source in SOURCES if not prefix else (prefix.lower(),):
         finder = {"torchvision": _of_torchvision, "timm": _of_timm}.get(source)
-        if finder and (found := finder(*rest.partition(".")[::2])):
-            return found
+        if finder and (known := finder(*rest.partition(".")[::2])):
+            return known
     near = _near(text) if text else []
     hint = f"near it: {', '.join(near)}" if near else "expected one of torchvision or timm, such as resnet50 or " \
                                                       "timm/resnet50.a1_in1k"
@@ -161,8 +161,8 @@ def _near(text: str) -> list[str]:
     pools = {"torchvision": torchvision_names(), "timm": (*timm_architectures(), *timm_names())}
     sources = [prefix] if prefix in pools else list(pools)
     names = list(dict.fromkeys(name for source in sources for name in pools[source]))
-    found = difflib.get_close_matches(rest, names, 3) or difflib.get_close_matches(rest.partition(".")[0], names, 3)
-    return [f"{prefix}/{name}" for name in found] if prefix in pools else found
+    near = difflib.get_close_matches(rest, names, 3) or difflib.get_close_matches(rest.partition(".")[0], names, 3)
+    return [f"{prefix}/{name}" for name in near] if prefix in pools else near
 
 
 def _letters(text: str) -> str:

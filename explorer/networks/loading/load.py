@@ -81,7 +81,7 @@ def load_file(
 ) -> Network:
     """A person's own classifier from the bytes of a file, or from its path; see `load_network`.
 
-    The name is for people alone: the kind of a file is told by its content.
+    The name is for people alone: what kind of file it is, its content decides.
     """
     title = one_line(name)
     blueprint = fill(read_checkpoint(data, title), architecture, title)

@@ -1,4 +1,4 @@
-"""A network as a command line names it: the same options for the app and for `python -m explorer`."""
+"""A network as a command line names it, with the same options for the app and for `python -m explorer`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from explorer.progress import Progress
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on a command line; None where nothing was.
+    """The options of a network on a command line; None where one was not given.
 
     Attributes:
         network: a name, or with a checkpoint its architecture.
@@ -60,10 +60,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layer", metavar="PATH", help="cut after this module, where the pooling is not found")
 
 
-def options_of(found: argparse.Namespace, size: int | None = None) -> Options:
-    """What was given, with the size that the network wants of its input where that was given too."""
-    return Options(found.network, found.checkpoint, found.classes, size, found.mean, found.std, found.sigmoid,
-                   found.layer)
+def options_of(parsed: argparse.Namespace, size: int | None = None) -> Options:
+    """The options of a parsed command line; `size` is that of the network's input, where it was given."""
+    return Options(parsed.network, parsed.checkpoint, parsed.classes, size, parsed.mean, parsed.std, parsed.sigmoid,
+                   parsed.layer)
 
 
 def load_from_options(options: Options, progress: Progress | None = None) -> Network:

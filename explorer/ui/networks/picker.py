@@ -67,7 +67,7 @@ def fetching(*names: str) -> Iterator[Progress]:
 
 
 def _from_any_thread(progress: Progress) -> Progress:
-    """The same, drawn on this session's page also when huggingface_hub calls it from a thread of its own."""
+    """The same, drawn on this session's page also when huggingface_hub calls it from its own thread."""
     context = get_script_run_ctx()
 
     def report(done: int, total: int) -> None:
