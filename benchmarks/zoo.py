@@ -1,7 +1,7 @@
-"""Every network of torchvision, or every convolutional one of timm, taken apart with random weights: docs/networks.md.
+"""Every network of torchvision, or every convolutional one of timm, cut with random weights: docs/networks.md.
 
 `make zoo` and `make zoo-timm`. Each network is split at its global pooling and put together again, at its own size
-and on an input that is no square; the logits of five classes on an example photo are taken apart over positions.
+and on an input that is no square; the logits of five classes on an example photo are decomposed over positions.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ CONVOLUTIONAL = frozenset({
 
 @dataclass
 class Row:
-    """What became of one network."""
+    """The measurements of one network."""
 
     name: str
     parameters: int = 0
     shape: tuple[int, ...] = ()
     pooling: str = ""
     head: str = ""
-    found: str = ""
-    again: float = 0.0
+    cut: str = ""
+    reassembled: float = 0.0
     not_square: float | None = None
     exact: bool = False
     residual: float = 0.0
@@ -64,38 +64,38 @@ class Row:
             return f"| {self.name} | {shape} | none | {self.reason} |"
         not_square = "its own size alone" if self.not_square is None else f"{self.not_square:.0e}"
         kind = "exact" if self.exact else "integrated"
-        return (f"| {self.name} | {shape} | {self.pooling} | {self.head} | {self.found} | {self.again:.0e} | "
+        return (f"| {self.name} | {shape} | {self.pooling} | {self.head} | {self.cut} | {self.reassembled:.0e} | "
                 f"{not_square} | {kind} | {self.residual:.0e} |")
 
     @property
     def good(self) -> bool:
         """Whether it keeps what the page promises."""
-        return not self.reason and max(self.again, self.not_square or 0) <= 1e-5 and self.residual <= (
+        return not self.reason and max(self.reassembled, self.not_square or 0) <= 1e-5 and self.residual <= (
             1e-4 if self.exact else 1e-2)
 
 
-def taken_apart(name: str, model: nn.Module, preprocessing: Preprocessing) -> Row:
+def measured(name: str, model: nn.Module, preprocessing: Preprocessing) -> Row:
     """One network's row; differences and residuals are shares of its largest logit."""
     network = Network.from_module(model, preprocessing, name=name)
-    row = Row(name, sum(each.numel() for each in model.parameters()), reason=network.reason)
+    row = Row(name, sum(weight.numel() for weight in model.parameters()), reason=network.reason)
     row.shape = tuple(network.layers.all[-1].shape) if network.reason else ()
     if network.reason:
         return row
     size, channels = preprocessing.size, len(preprocessing.mean)
     sizes = [(size, size)] + ([] if network.preprocessing.fixed else [(2 * size, size)])
-    apart = []
+    differences = []
     with torch.no_grad():
         for number, (height, width) in enumerate(sizes):
             x = torch.randn(1, channels, height, width, generator=torch.Generator().manual_seed(number))
             expected = model(x)
-            apart.append(float((network(x) - expected).abs().max() / expected.abs().max().clamp_min(1e-12)))
+            differences.append(float((network(x) - expected).abs().max() / expected.abs().max().clamp_min(1e-12)))
     analysis = analyse(network, read_image(PHOTO))
     outcome = analysis.under()
-    found = outcome.evidences([answer.class_index for answer in outcome.top(5)])
-    row.shape, row.pooling, row.found = tuple(analysis.feature_maps.shape), outcome.name, network.found
-    row.head, row.exact = network.head_kind, all(each.exact for each in found)
-    row.again, row.not_square = apart[0], apart[1] if len(apart) > 1 else None
-    row.residual = max(abs(each.residual) for each in found) / max(1e-12, float(outcome.logits.abs().max()))
+    evidences = outcome.evidences([answer.class_index for answer in outcome.top(5)])
+    row.shape, row.pooling, row.cut = tuple(analysis.feature_maps.shape), outcome.name, network.cut
+    row.head, row.exact = network.head_kind, all(evidence.exact for evidence in evidences)
+    row.reassembled, row.not_square = differences[0], differences[1] if len(differences) > 1 else None
+    row.residual = max(abs(evidence.residual) for evidence in evidences) / max(1e-12, float(outcome.logits.abs().max()))
     return row
 
 
@@ -119,7 +119,7 @@ def of_timm() -> Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]]:
             except Exception as error:
                 print(f"{name} cannot be made: {error}", file=sys.stderr)
                 continue
-        if sum(each.numel() for each in model.parameters()) >= LARGEST or not getattr(model, "num_classes", 0):
+        if sum(weight.numel() for weight in model.parameters()) >= LARGEST or not getattr(model, "num_classes", 0):
             continue
         cfg = model.pretrained_cfg
         yield name, lambda name=name: timm.create_model(name), Preprocessing(
@@ -127,12 +127,12 @@ def of_timm() -> Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]]:
 
 
 def rows(networks: Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]]) -> Iterator[Row]:
-    """What becomes of each, as it does."""
+    """The measurements of one network after another."""
     for name, make, preprocessing in networks:
         begin = time.perf_counter()
         torch.manual_seed(0)
         try:
-            row = taken_apart(name, make().eval(), preprocessing)
+            row = measured(name, make().eval(), preprocessing)
         except ExplorerError as error:
             row = Row(name, reason=str(error))
         except Exception as error:
@@ -142,17 +142,17 @@ def rows(networks: Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]])
         yield row
 
 
-def section(source: str, found: list[Row]) -> str:
+def section(source: str, rows: list[Row]) -> str:
     """The source's part of the page."""
-    good, none = [row for row in found if row.good], [row for row in found if row.reason]
-    bad = [row for row in found if not row.good and not row.reason]
+    good, none = [row for row in rows if row.good], [row for row in rows if row.reason]
+    bad = [row for row in rows if not row.good and not row.reason]
     lines = [
-        f"{len(good)} of {len(found)} networks split and reassemble to 1e-5 of the largest logit, and the evidence of "
+        f"{len(good)} of {len(rows)} networks split and reassemble to 1e-5 of the largest logit, and the evidence of "
         "five classes sums to their logits (to 1e-4 where exact, to 1e-2 where integrated); "
         f"{len(bad)} do less; {len(none)} have no global pooling that is known.", "",
         "| network | feature maps | native pooling | head | found | reassembled | not square | evidence | residual |",
         "|---|---|---|---|---|---|---|---|---|",
-        *(row.written for row in found if not row.reason), "",
+        *(row.written for row in rows if not row.reason), "",
     ]
     if none:
         lines += ["Without a global pooling that is known: feature maps and gradient CAMs alone.", "",
@@ -163,17 +163,17 @@ def section(source: str, found: list[Row]) -> str:
 def write(source: str, text: str) -> None:
     """Exchange that part of the page, or add it."""
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else (
-        "# Which networks can be taken apart\n\nMeasured with random weights by `make zoo` and `make zoo-timm`, which "
+        "# Which networks can be decomposed\n\nMeasured with random weights by `make zoo` and `make zoo-timm`, which "
         "write this page. *Reassembled* and *not square* are the largest difference between the network and its "
-        "parts, *residual* what evidence leaves over, all as shares of the largest logit.\n\n")
+        "parts, *residual* what the evidence leaves over, all as shares of the largest logit.\n\n")
     parts = page.split("## ")
     kept = [part for part in parts[1:] if not part.startswith(f"{source}\n")]
-    found = sorted((f"## {part.rstrip()}\n" for part in [*kept, text[3:]]), reverse=True)  # torchvision, timm
-    PAGE.write_text(parts[0] + "\n".join(found), encoding="utf-8")
+    ordered = sorted((f"## {part.rstrip()}\n" for part in [*kept, text[3:]]), reverse=True)  # torchvision, timm
+    PAGE.write_text(parts[0] + "\n".join(ordered), encoding="utf-8")
 
 
 def main() -> None:
-    """Take the networks of one source apart, and write what became of them."""
+    """Cut the networks of one source, and write what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", choices=["torchvision", "timm"])
     parser.add_argument("--only", default="", help="networks whose name holds this; the page is not written")
@@ -181,10 +181,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     networks = of_torchvision() if options.source == "torchvision" else of_timm()
-    found = list(rows(each for each in networks if options.only in each[0]))
-    print(f"{sum(row.good for row in found)} of {len(found)} are good")
+    measurements = list(rows(network for network in networks if options.only in network[0]))
+    print(f"{sum(row.good for row in measurements)} of {len(measurements)} are good")
     if not options.only:
-        write(options.source, section(options.source, found))
+        write(options.source, section(options.source, measurements))
 
 
 if __name__ == "__main__":

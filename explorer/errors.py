@@ -1,4 +1,4 @@
-"""The errors that a person may see: each message is one plain sentence saying what was wrong, got and expected."""
+"""The errors that a person may see: one plain sentence that says what was wrong, got and expected."""
 
 
 class ExplorerError(Exception):
@@ -10,7 +10,7 @@ class ImageError(ExplorerError):
 
 
 class FramingError(ExplorerError):
-    """The photo cannot be turned into a network input as asked."""
+    """The photo cannot be turned into the requested network input."""
 
 
 class ParameterError(ExplorerError, ValueError):
@@ -26,4 +26,4 @@ class MethodError(ExplorerError):
 
 
 class StoppedError(ExplorerError):
-    """A long computation was stopped because its caller asked for it."""
+    """A long computation was stopped at its caller's request."""

@@ -23,6 +23,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 _SIGNED = ("#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b")
 _ACCENT, _GREY, _FAINT = "#d55e00", "#8c8c8c", "rgba(140, 140, 140, 0.25)"
 _LONGEST_NAME = 28
+_LEGEND_BELOW = {"orientation": "h", "yref": "container", "y": 0, "x": 0}
 
 
 def running_sum(
@@ -48,7 +49,7 @@ def running_sum(
     with np.errstate(invalid="ignore"):
         contributions = np.diff(running)
     figure = _quiet(320)
-    # The first stretch has a trace of its own: no channel stands at its beginning, for the other one to name.
+    # The first stretch is a separate trace: no channel stands at its beginning, for the other trace to name.
     figure.add_scatter(x=[0, 1], y=running[:2], mode="lines", line={"color": _GREY, "width": 2}, hoverinfo="skip")
     figure.add_scatter(
         x=places, y=running[1:], mode="lines", line={"color": _GREY, "width": 2}, name="running sum",
@@ -148,15 +149,11 @@ def path(
                              f"{len(names)} classes.")
     parameter = _text(parameter_name)
     figure = _quiet(360)
-    if at is not None:
-        # A trace and not a shape: where shapes stand on a logarithmic axis is easily mistaken.
-        figure.add_scatter(x=[at, at], y=[0, 100], mode="lines", name=f"{parameter} now", showlegend=False,
-                           line={"color": _GREY, "width": 1.5, "dash": "dot"}, hoverinfo="skip")
+    _mark(figure, at, 100, f"{parameter} now")
     for n, name in enumerate(names):
         figure.add_scatter(
             x=values, y=probabilities[:, n] * 100, mode="lines", name=_text(name), showlegend=True,
-            line={"color": _CLASSES[n % len(_CLASSES)], "width": 2.5,
-                  "dash": _DASHES[n // len(_CLASSES) % len(_DASHES)]},
+            line=_line(n, n // len(_CLASSES)),
             hovertemplate=f"{_literal(_text(name))}<br>%{{y:.1f}}% at {_literal(parameter)} = %{{x:.3g}}"
                           "<extra></extra>",
         )
@@ -168,8 +165,7 @@ def path(
     if logarithmic:
         figure.update_xaxes(type="log", tickvals=_round_numbers(values), tickformat="~g")
     figure.update_yaxes(range=[0, 102], ticksuffix="%", dtick=25)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "yref": "container", "y": 0, "x": 0})
-    return figure
+    return figure.update_layout(showlegend=True, legend=_LEGEND_BELOW)
 
 
 def curves(
@@ -189,10 +185,7 @@ def curves(
     shares = np.asarray(shares, dtype=np.float64)
     figure, coloured, dashes = _quiet(320), iter(_CLASSES), iter(_DASHES[1:] * len(lines))
     for name, values in lines.items():
-        values = np.asarray(values, dtype=np.float64)
-        if values.shape != shares.shape:
-            raise ParameterError(f"The curve has shape {values.shape} and the shares {shares.shape}; expected (n,) "
-                                 "each.")
+        values = _checked(values, shares, "shares")
         is_control = name in controls
         style = {"color": _GREY, "dash": next(dashes), "width": 1.5} if is_control else {
             "color": next(coloured, _ACCENT), "width": 2.5}
@@ -206,10 +199,10 @@ def curves(
 def rising(
     scales: np.ndarray, lines: Mapping[str, np.ndarray], at: float | None, x_name: str, y_name: str
 ) -> go.Figure:
-    """What goes up, or down again, as something grows: several curves over the same scales.
+    """Several curves over the same scales, on a logarithmic axis.
 
     Args:
-        scales: (n,) shares above 0, rising; drawn in percent, on a logarithmic axis.
+        scales: (n,) shares above 0, rising; drawn in percent.
         lines: (n,) each, by name; drawn in percent, also below 0. NaN is a gap.
         at: a scale to draw a line at; None draws none.
         x_name, y_name: of the axes.
@@ -219,30 +212,25 @@ def rising(
     """
     scales = np.asarray(scales, dtype=np.float64)
     figure = _quiet(300)
-    if at is not None:
-        figure.add_scatter(x=[at, at], y=[0, 1], mode="lines", name="now", showlegend=False, hoverinfo="skip",
-                           line={"color": _GREY, "width": 1.5, "dash": "dot"})
+    _mark(figure, at, 1, "now")
     for n, (name, values) in enumerate(lines.items()):
-        values = np.asarray(values, dtype=np.float64)
-        if values.shape != scales.shape:
-            raise ParameterError(f"The curve has shape {values.shape} and the scales {scales.shape}; expected (n,) "
-                                 "each.")
+        values = _checked(values, scales, "scales")
         figure.add_scatter(
             x=scales, y=values, mode="lines+markers", name=_text(name), showlegend=True, marker={"size": 6},
-            line={"color": _CLASSES[n % len(_CLASSES)], "width": 2.5, "dash": _DASHES[n % len(_DASHES)]},
+            line=_line(n, n),
             hovertemplate=f"{_literal(_text(name))}<br>%{{y:.0%}} at %{{x:.0%}}<extra></extra>",
         )
     figure.update_xaxes(title={"text": _text(x_name, 48), "standoff": 4}, type="log", tickformat=".0%",
                         tickvals=_round_numbers(scales))
     figure.update_yaxes(title=_text(y_name, 48), tickformat=".0%")
-    return figure.update_layout(showlegend=True, legend={"orientation": "h", "yref": "container", "y": 0, "x": 0})
+    return figure.update_layout(showlegend=True, legend=_LEGEND_BELOW)
 
 
 def learning(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]], at: float | None, x_name: str,
     y_name: str,
 ) -> go.Figure:
-    """What is learned from more and more photos: means with their spread.
+    """Means with their spread over growing numbers of photos.
 
     Args:
         lines: by name: (n,) sizes above 0, means and deviations; both are drawn in percent.
@@ -254,9 +242,7 @@ def learning(
     """
     figure = _quiet(340)
     ticks = sorted({float(size) for sizes, _, _ in lines.values() for size in sizes})
-    if at is not None:
-        figure.add_scatter(x=[at, at], y=[0, 1], mode="lines", name="now", showlegend=False, hoverinfo="skip",
-                           line={"color": _GREY, "width": 1.5, "dash": "dot"})
+    _mark(figure, at, 1, "now")
     for n, (name, (sizes, means, deviations)) in enumerate(lines.items()):
         if not len(sizes) == len(means) == len(deviations):
             raise ParameterError(f"The line has {len(sizes)} sizes, {len(means)} means and {len(deviations)} "
@@ -264,14 +250,35 @@ def learning(
         figure.add_scatter(
             x=list(sizes), y=list(means), mode="lines+markers", name=_text(name), showlegend=True, marker={"size": 6},
             error_y={"type": "data", "array": list(deviations), "thickness": 1, "width": 3},
-            line={"color": _CLASSES[n % len(_CLASSES)], "width": 2.5, "dash": _DASHES[n % len(_DASHES)]},
+            line=_line(n, n),
             hovertemplate=f"{_literal(_text(name))}<br>%{{y:.1%}} at %{{x}}<extra></extra>",
         )
     lowest = min((mean - spread for _, means, deviations in lines.values()
                   for mean, spread in zip(means, deviations, strict=True)), default=0.0)
     figure.update_xaxes(title={"text": _text(x_name, 48), "standoff": 4}, type="log", tickvals=ticks, tickformat="~g")
     figure.update_yaxes(title=_text(y_name, 48), tickformat=".0%", range=[max(0.0, lowest - 0.03), 1.0])
-    return figure.update_layout(showlegend=True, legend={"orientation": "h", "yref": "container", "y": 0, "x": 0})
+    return figure.update_layout(showlegend=True, legend=_LEGEND_BELOW)
+
+
+def _line(colour: int, dash: int) -> dict[str, Any]:
+    """The style of a curve, with the colour and the dash of those numbers."""
+    return {"color": _CLASSES[colour % len(_CLASSES)], "width": 2.5, "dash": _DASHES[dash % len(_DASHES)]}
+
+
+def _mark(figure: go.Figure, at: float | None, top: float, name: str) -> None:
+    """A dotted vertical line where something is now, from 0 to `top`; none for None."""
+    if at is not None:
+        # A trace and not a shape: where shapes stand on a logarithmic axis is easily mistaken.
+        figure.add_scatter(x=[at, at], y=[0, top], mode="lines", name=name, showlegend=False, hoverinfo="skip",
+                           line={"color": _GREY, "width": 1.5, "dash": "dot"})
+
+
+def _checked(values: np.ndarray, across: np.ndarray, name: str) -> np.ndarray:
+    """A curve's numbers as float64. Raises ParameterError where they are not as many as those across."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != across.shape:
+        raise ParameterError(f"The curve has shape {values.shape} and the {name} {across.shape}; expected (n,) each.")
+    return values
 
 
 def _round_numbers(values: np.ndarray) -> list[float]:

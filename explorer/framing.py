@@ -27,12 +27,12 @@ _SMALLEST_CROP = 0.01  # less would resize the photo to more pixels than can be 
 _LARGEST_MEAN = 1e6  # far beyond any pixel, and far below what single precision holds
 _SMALLEST_STD = 1e-6  # in single precision a much smaller one is 0
 
-_FILTERS = {each.name.lower(): each for each in Image.Resampling}
+_FILTERS = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network wants of its input.
+    """How a network's input is made of a photo.
 
     Attributes:
         size: side of the square it was trained on, 1 to 2048 px.
@@ -84,7 +84,7 @@ class Preprocessing:
 
     @property
     def sides(self) -> tuple[int, int]:
-        """The smallest and the largest short side of an input, in px; the network's own is allowed besides."""
+        """The smallest and the largest short side of an input, in px; the network's own is allowed too."""
         if self.fixed:
             return self.size, self.size
         return min(SMALLEST_SIDE, self.size), LARGEST_SIDE
@@ -100,10 +100,10 @@ def _is_whole(value: object) -> bool:
 
 def _one_or_three(values: object, name: str) -> tuple[float, ...]:
     numbers = tuple(values) if isinstance(values, (tuple, list)) else ()
-    if len(numbers) not in (1, 3) or not all(_is_number(each) and abs(each) < _LARGEST_MEAN for each in numbers):
+    if len(numbers) not in (1, 3) or not all(_is_number(number) and abs(number) < _LARGEST_MEAN for number in numbers):
         raise ParameterError(f"The preprocessing's {name} is {values!r:.80}; expected three numbers, or one for grey "
                              "images.")
-    return tuple(float(each) for each in numbers)
+    return tuple(float(number) for number in numbers)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def frame(
 
     Args:
         image: RGB PIL image.
-        preprocessing: what the network wants.
+        preprocessing: of the network.
         kind: "crop" (resize, then the central square, as in training), "whole" (the entire photo at its own
             aspect, its long side rounded to a multiple of the stride) or "squash" (the entire photo as a square).
         short_side: of the input, 96 to 640 px (a network of smaller images: from its own size); None is the size that
@@ -166,7 +166,7 @@ def frame(
 
     Raises:
         ParameterError: unknown kind, or short_side outside its range.
-        FramingError: the network takes its own square alone and another input was asked for, or under "whole" the
+        FramingError: the network takes its own square alone and another input was requested, or under "whole" the
             photo is so long that its input would exceed 2.5 megapixels.
     """
     if kind not in FRAMINGS:
@@ -212,8 +212,8 @@ def _central_square(
     seen = (left * x, top * y, min((left + side) * x, width), min((top + side) * y, height))
     if scaled[0] * scaled[1] <= _LARGEST_RESIZED:
         return image.resize(scaled, interpolation).crop((left, top, left + side, top + side)), seen
-    # So long a photo is resized from the square alone and what the filter sees around it: a few pixels differ by a few
-    # grey levels. Numbers near 0 are needed, because Pillow keeps a box in single precision.
+    # A photo as long as this is resized from the square and the margin that the filter reads around it: a few pixels
+    # differ by a few grey levels. The box has numbers near 0, because Pillow keeps it in single precision.
     margin = 3 * math.ceil(max(1, x, y))
     near = (max(0, int(seen[0]) - margin), max(0, int(seen[1]) - margin),
             min(width, int(seen[2]) + margin), min(height, int(seen[3]) + margin))

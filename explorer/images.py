@@ -26,7 +26,7 @@ _TURNS = {
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# How files begin, to say in a message what was got.
+# How files begin, to name their kind in a message.
 _BEGINNINGS = (
     (rb"\xff\xd8\xff", "JPEG"), (rb"\x89PNG", "PNG"), (rb"RIFF....WEBP", "WebP"), (rb"BM", "BMP"),
     (rb"II[*+]\x00|MM\x00[*+]", "TIFF"), (rb"GIF8", "GIF"), (rb"....ftyp(hei|hev|mif|msf)", "HEIC"),
@@ -38,9 +38,9 @@ _BEGINNINGS = (
 def read_image(source: str | os.PathLike | bytes | Image.Image) -> Image.Image:
     """Read a photo as upright 8-bit RGB.
 
-    EXIF orientation is applied, transparency is laid over white, 16-bit greys are scaled by their full range,
-    and of an animation or a multi-page file the first frame is taken. The file's name plays no part: the format
-    is recognised from the content. Nothing but the pixels is kept: no EXIF (it may say where the photo was taken).
+    EXIF orientation is applied, transparency is laid over white, 16-bit greys are scaled by their full range, and of an
+    animation or a multi-page file the first frame is taken. The format is recognised from the content and not from the
+    file's name. Only the pixels are kept: EXIF may say where the photo was taken.
 
     Args:
         source: a path, the bytes of a file (at most 25 MB), or a PIL image (at most 50 megapixels).

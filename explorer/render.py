@@ -20,7 +20,7 @@ _STOPS = {
     "signed": ("2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b"),
     "positive": ("f7fbff", "deebf7", "c6dbef", "9ecae1", "6baed6", "4292c6", "2171b5", "08519c"),
 }
-# What the viewer offers beside them, by a name for people: PuOr is ColorBrewer's, viridis matplotlib's.
+# The viewer's other choices, by a name for people: PuOr is ColorBrewer's, viridis matplotlib's.
 _OTHER_STOPS = {
     "Orange and purple": {
         "signed": ("542788", "8073ac", "b2abd2", "d8daeb", "f7f7f7", "fee0b6", "fdb863", "e08214", "b35806"),
@@ -79,13 +79,13 @@ class Scale:
 def schemes() -> dict[str, list[list[str]]]:
     """Stops of the colour maps, hexadecimal from low to high, in the order of SCHEMES.
 
-    By "signed", "positive", and "for": the upper half of the signed one, for what speaks for a class alone.
+    By "signed", "positive", and "for": the upper half of the signed one, for positive evidence alone.
     """
-    each = [_STOPS, *_OTHER_STOPS.values()]
+    maps = [_STOPS, *_OTHER_STOPS.values()]
     return {
-        "signed": [list(stops["signed"]) for stops in each],
-        "positive": [list(stops["positive"]) for stops in each],
-        "for": [list(stops["signed"][len(stops["signed"]) // 2 :]) for stops in each],
+        "signed": [list(stops["signed"]) for stops in maps],
+        "positive": [list(stops["positive"]) for stops in maps],
+        "for": [list(stops["signed"][len(stops["signed"]) // 2 :]) for stops in maps],
     }
 
 

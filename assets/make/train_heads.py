@@ -2,9 +2,9 @@
 
     python assets/make/train_heads.py FOLDER
 
-FOLDER holds photos in train/CLASS/ and val/CLASS/. The photos in val are never trained on and never tell when to stop:
-a tenth of those in train does that. Writes assets/heads: a safetensors file a head, the feature maps of a sample of the
-photos (numbers, no photos), and flowers.json with what was measured.
+FOLDER holds photos in train/CLASS/ and val/CLASS/. The photos in val are never trained on and never decide when to
+stop: a tenth of those in train does that. Writes assets/heads: a safetensors file a head, the feature maps of a sample
+of the photos (numbers, no photos), and flowers.json with the measurements.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from torch import Tensor
 from explorer import analyse, load_network, read_image
 from explorer.heads import BUDGET, KINDS, Head, Sample, TrainedHead, quantise, save_head, save_sample, train_heads
 from explorer.heads.head_files import HEADS
-from explorer.heads.training import drawn, loss_and_accuracy
+from explorer.heads.training import loss_and_accuracy
 
 NETWORK = "efficientnet_lite0"
 FRAMING = "crop"
 STOPPING, SEED = 0.1, 0
 SAMPLED = {"train": 80, "val": 40}  # photos a class
 STEPS, HIGHEST = 31, 6.0  # of the sample's activations; ReLU6 ends at 6
-ASKED = {"gap": 0.9, "gmp": 0.87, "gem": 0.9, "attention": 0.88}  # accuracy on the validation photos
+REQUIRED = {"gap": 0.9, "gmp": 0.87, "gem": 0.9, "attention": 0.88}  # accuracy on the validation photos
 
 
 def make(folder: Path) -> None:
@@ -41,7 +41,8 @@ def make(folder: Path) -> None:
     labels = {part: torch.tensor([index for index, paths in enumerate(of_class) for _ in paths])
               for part, of_class in photos.items()}
     HEADS.mkdir(exist_ok=True)
-    trained = train_heads(maps["train"], labels["train"], validation=STOPPING, seed=SEED, progress=tell)
+    stopping = drawn(labels["train"])
+    trained = train_heads(maps["train"], labels["train"], validation=stopping, progress=report)
     sample = sampled(photos, maps, labels, classes)
     sample_sha256 = save_sample(sample, HEADS / "flowers_sample.npz")
     card: dict[str, Any] = {
@@ -51,15 +52,15 @@ def make(folder: Path) -> None:
         "framing": f"{FRAMING}, {network.preprocessing.size} px",
         "feature_maps": list(maps["train"].shape[1:]),
         "photos": {
-            "train": int((~drawn(labels["train"], STOPPING, SEED)).sum()),
-            "stopping": int(drawn(labels["train"], STOPPING, SEED).sum()),
+            "train": int((~stopping).sum()),
+            "stopping": int(stopping.sum()),
             "validation": len(labels["val"]),
         },
         "seed": SEED, "budget": asdict(BUDGET), "torch": torch.__version__.split("+")[0],
         "note": "train: learned from; stopping: photos of the train folder that told when to stop; validation: photos "
                 "of the val folder, used for nothing but these numbers; sample: the sample's part of them, quantised. "
                 "All are of the heads as they are stored, in fp16.",
-        "asked": ASKED, "short": {}, "heads": {}, "sample": {},
+        "asked": REQUIRED, "short": {}, "heads": {}, "sample": {},
     }
     for kind, head in trained.items():
         card["heads"][kind] = write(kind, head) | measured(head.module, maps, labels, sample)
@@ -68,7 +69,7 @@ def make(folder: Path) -> None:
             card["short"][kind] = reason
     card["sample"] = {
         "file": "flowers_sample.npz", "sha256": sample_sha256, "photos_a_class": SAMPLED,
-        "steps": STEPS, "highest": HIGHEST, "quantisation": lost(sample, maps, labels, photos),
+        "steps": STEPS, "highest": HIGHEST, "quantisation": quantisation_cost(sample, maps, labels, photos),
     }
     (HEADS / "flowers.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
@@ -78,7 +79,7 @@ def extract(network: Any, paths: list[Path]) -> Tensor:
     return torch.stack([analyse(network, read_image(path), FRAMING).feature_maps for path in paths])
 
 
-def tell(done: int, total: int) -> None:
+def report(done: int, total: int) -> None:
     if done % 50 == 0:
         print(f"{time.strftime('%X')} {done} of {total} epochs", flush=True)
 
@@ -93,16 +94,16 @@ def write(kind: str, head: TrainedHead) -> dict[str, Any]:
 
 
 def short_of(kind: str, accuracy: float, photos: int) -> str:
-    """What is missing of what was asked for, in words; "" where nothing is."""
-    if accuracy >= ASKED.get(kind, 0):
+    """By how much the required accuracy is missed, in words; "" where it is reached."""
+    if accuracy >= REQUIRED.get(kind, 0):
         return ""
     error = 100 * math.sqrt(accuracy * (1 - accuracy) / photos)
-    return (f"{round(accuracy * photos)} of {photos} photos right, {math.ceil(ASKED[kind] * photos)} were asked for; "
+    return (f"{round(accuracy * photos)} of {photos} photos right, {math.ceil(REQUIRED[kind] * photos)} were required; "
             f"the standard error of such a number is {error:.1f} percentage points")
 
 
 def measured(head: Head, maps: dict[str, Tensor], labels: dict[str, Tensor], sample: Sample) -> dict[str, Any]:
-    stopping = drawn(labels["train"], STOPPING, SEED)
+    stopping = drawn(labels["train"])
     return {
         "train": numbers(head, maps["train"][~stopping], labels["train"][~stopping]),
         "stopping": numbers(head, maps["train"][stopping], labels["train"][stopping]),
@@ -117,13 +118,23 @@ def numbers(head: Head, maps: Tensor, labels: Tensor) -> dict[str, float]:
     return {"accuracy": round(accuracy, 4), "loss": round(loss, 4)}
 
 
+def drawn(labels: Tensor) -> Tensor:
+    """(N,) bool: the photos of each class that decide when to stop."""
+    generator, held_out = torch.Generator().manual_seed(SEED), torch.zeros(len(labels), dtype=torch.bool)
+    for index in range(int(labels.max()) + 1):
+        photos = torch.nonzero(labels == index).flatten()
+        order = torch.randperm(len(photos), generator=generator)
+        held_out[photos[order[:max(1, round(STOPPING * len(photos)))]]] = True
+    return held_out
+
+
 def chosen(photos: list[list[Path]], part: str) -> Tensor:
     """Indices of the sample's photos, evenly through each class's sorted names."""
-    first, found = 0, []
+    first, indices = 0, []
     for paths in photos:
-        found += [first + n * len(paths) // SAMPLED[part] for n in range(SAMPLED[part])]
+        indices += [first + n * len(paths) // SAMPLED[part] for n in range(SAMPLED[part])]
         first += len(paths)
-    return torch.tensor(found)
+    return torch.tensor(indices)
 
 
 def sampled(
@@ -139,17 +150,18 @@ def sampled(
     )
 
 
-def lost(
+def quantisation_cost(
     sample: Sample, maps: dict[str, Tensor], labels: dict[str, Tensor], photos: dict[str, list[list[Path]]]
 ) -> dict[str, Any]:
     """Heads trained on the sample as it is and before it was rounded, both judged by all validation photos."""
     exact = torch.cat([maps[part][chosen(photos[part], part)] for part in photos])
     rounded, scale = quantise(maps["val"], STEPS, HIGHEST), sample.features.scale
-    found: dict[str, Any] = {"scale": scale}
-    for name, features, judge in (("exact", exact, maps["val"]), ("rounded", sample.features, rounded.floats())):
+    accuracies: dict[str, Any] = {"scale": scale}
+    both = ("exact", exact, maps["val"]), ("rounded", sample.features.floats(), rounded.floats())
+    for name, features, judge in both:
         for kind, head in train_heads(features, sample.labels, tuple(KINDS), validation=sample.validation).items():
-            found.setdefault(kind, {})[name] = numbers(head.module, judge, labels["val"])["accuracy"]
-    return found
+            accuracies.setdefault(kind, {})[name] = numbers(head.module, judge, labels["val"])["accuracy"]
+    return accuracies
 
 
 if __name__ == "__main__":

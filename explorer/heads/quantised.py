@@ -44,8 +44,3 @@ def quantise(feature_maps: Tensor, steps: int = 255, highest: float | None = Non
     if not scale > 0:
         scale = 1.0
     return Quantised((feature_maps / scale).round_().clamp_(0, steps).to(torch.uint8), scale)
-
-
-def photos_of(features: Tensor | Quantised, which: Tensor) -> Tensor:
-    """(n, C, H, W) float32: the feature maps of some photos, from either."""
-    return features.floats(which) if isinstance(features, Quantised) else features[which].detach().float()

@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from explorer.errors import ParameterError, StoppedError
 from explorer.heads.kinds import KINDS, Head, Prepared, kinds_of
-from explorer.heads.quantised import Quantised, photos_of
 from explorer.progress import Progress, Stop
 
 _POWERS_RATE = 0.02  # of GeM's p, a step
@@ -30,7 +29,7 @@ class Budget:
     it: `step` over the mean sum of a pooled vector's magnitudes. AdamW's weights then move a logit by at most about
     `step`, as its bias does. It is the same as bringing all pooled vectors to one size before training. A query's rate
     is divided by sqrt(C), which is the same as a scaled dot product (Vaswani et al., Attention Is All You Need, 2017,
-    arXiv:1706.03762), and GeM's p, which is a number in units of its own, has a rate of its own.
+    arXiv:1706.03762), and GeM's p, which is in other units, has a separate rate.
 
     Attributes:
         epochs: at most; an epoch is one step of AdamW (Loshchilov and Hutter, Decoupled Weight Decay Regularization,
@@ -105,87 +104,42 @@ class Photos(NamedTuple):
 
 
 def train_heads(
-    features: Tensor | Quantised, labels: Tensor, kinds: Sequence[str] = tuple(KINDS), *,
-    validation: float | Tensor = 0.2, budget: Budget = BUDGET, seed: int = 0, progress: Progress | None = None,
-    stop: Stop | None = None,
+    features: Tensor, labels: Tensor, kinds: Sequence[str] = tuple(KINDS), *, validation: Tensor,
+    budget: Budget = BUDGET, progress: Progress | None = None,
 ) -> dict[str, TrainedHead]:
-    """Train one head of each kind on frozen feature maps, with the same split and the same budget for all.
+    """Train one head of each kind on frozen feature maps, with the same photos and the same budget for all.
 
     Args:
-        features: (N, C, H, W), float or quantised.
-        labels: (N,) class indices from 0, each with photos on both sides of the split.
+        features: (N, C, H, W).
+        labels: (N,) class indices from 0.
         kinds: keys of KINDS.
-        validation: the share of each class's photos that only validate, 0 to 1, drawn with `seed`; or (N,) bool,
-            which photos they are.
+        validation: (N,) bool, the photos that only validate; each class has some of them and some others.
         budget: of each kind; early stopping looks at the validation loss.
         progress: called with epochs done and epochs in all.
-        stop: checked at each epoch.
 
     Returns: by kind, in the order of `kinds`.
 
-    Raises:
-        ParameterError: shapes, labels or kinds that do not fit, or a class with too few photos.
-        StoppedError: `stop` returned True.
+    Raises ParameterError for shapes, labels or kinds that do not fit, or a class with too few photos.
     """
-    chosen = kinds_of(kinds)
-    labels = checked(features, labels)
-    held_out = _split(labels, validation, seed)
-    train, others = photos_of(features, ~held_out), photos_of(features, held_out)
-    classes, shape, heads = int(labels.max()) + 1, train.shape[1:], {}
+    chosen, count = kinds_of(kinds), len(features)
+    if features.ndim != 4 or (*labels.shape, *validation.shape) != (count, count):
+        raise ParameterError(f"The feature maps have shape {tuple(features.shape)}, the labels {tuple(labels.shape)} "
+                             f"and validation {tuple(validation.shape)}; expected (N, C, H, W), (N,) and (N,).")
+    labels, classes = labels.long(), int(labels.max()) + 1
+    for index in range(classes):
+        held_out = validation[labels == index]
+        if held_out.all() or not held_out.any():
+            raise ParameterError(f"Class {index} has {int((~held_out).sum())} photos to train on and "
+                                 f"{int(held_out.sum())} to validate on; expected at least one of each.")
+    train, others, heads = features[~validation].float(), features[validation].float(), {}
     for n, kind in enumerate(chosen):
         begin = time.perf_counter()
         report = progress and (lambda done, n=n: progress(n * budget.epochs + done, len(chosen) * budget.epochs))
         heads[kind.kind] = fit(
-            kind(shape, classes), Photos(kind.prepare(train), labels[~held_out]),
-            Photos(kind.prepare(others), labels[held_out]), budget, report, stop, begin,
+            kind(train.shape[1:], classes), Photos(kind.prepare(train), labels[~validation]),
+            Photos(kind.prepare(others), labels[validation]), budget, report, begin=begin,
         )
     return heads
-
-
-def checked(features: Tensor | Quantised, labels: Tensor) -> Tensor:
-    """The labels as int64; ParameterError where they or the feature maps are not what they should be."""
-    codes = features.codes if isinstance(features, Quantised) else features
-    shape, labels = tuple(codes.shape), torch.as_tensor(labels)
-    if len(shape) != 4 or 0 in shape or not (codes.is_floating_point() or isinstance(features, Quantised)):
-        raise ParameterError(f"The feature maps are {codes.dtype}, {shape}; expected floats or Quantised, "
-                             "(N, C, H, W).")
-    if tuple(labels.shape) != shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ParameterError(f"The labels are {labels.dtype}, {tuple(labels.shape)}; expected {shape[0]} whole "
-                             "numbers.")
-    counts = torch.bincount(labels.long()) if labels.min() >= 0 else torch.zeros(1)
-    if len(counts) < 2 or not counts.all():
-        raise ParameterError(f"The labels are {sorted(set(labels.tolist()))[:20]}; expected two classes or more, "
-                             "numbered from 0 without a gap.")
-    return labels.long()
-
-
-def _split(labels: Tensor, validation: float | Tensor, seed: int) -> Tensor:
-    """(N,) bool: the photos that only validate; each class has some of them and some others."""
-    if isinstance(validation, Tensor):
-        if validation.dtype != torch.bool or validation.shape != labels.shape:
-            raise ParameterError(f"The validation photos are {validation.dtype}, {tuple(validation.shape)}; expected "
-                                 f"bool, {tuple(labels.shape)}.")
-        held_out = validation
-    else:
-        held_out = drawn(labels, validation, seed)
-    for index in range(int(labels.max()) + 1):
-        of_class = held_out[labels == index]
-        if of_class.all() or not of_class.any():
-            raise ParameterError(f"Class {index} has {int((~of_class).sum())} photos to train on and "
-                                 f"{int(of_class.sum())} to validate on; expected at least one of each.")
-    return held_out
-
-
-def drawn(labels: Tensor, share: float, seed: int) -> Tensor:
-    """(N,) bool: that share of each class's photos, one at least."""
-    if not 0 < share < 1:
-        raise ParameterError(f"The share of validation photos is {share!r}; expected a number between 0 and 1.")
-    generator, held_out = torch.Generator().manual_seed(seed), torch.zeros(len(labels), dtype=torch.bool)
-    for index in range(int(labels.max()) + 1):
-        photos = torch.nonzero(labels == index).flatten()
-        order = torch.randperm(len(photos), generator=generator)
-        held_out[photos[order[:max(1, round(share * len(photos)))]]] = True
-    return held_out
 
 
 @torch.enable_grad()

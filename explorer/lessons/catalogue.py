@@ -1,4 +1,4 @@
-"""The ten lessons: what each claims, what to notice, and where it was said first."""
+"""The ten lessons: their claims, what to notice, and the first papers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Lesson:
     Attributes:
         number: 1 to 10.
         title: a few words.
-        claim: one sentence, true of any network that pools globally, or saying on what it hangs.
+        claim: one sentence, true of any network that pools globally, or saying on what it depends.
         notice: one line of what to look at when the control is moved.
         source: the papers.
     """

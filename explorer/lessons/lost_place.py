@@ -17,7 +17,7 @@ from explorer.lessons.checks import checked_whole
 LARGEST_SEED = 999_999
 LAYOUTS = ("pyramid", "flatten")  # of KINDS, those that keep the place
 
-Head = Callable[[Tensor], Tensor]  # feature maps (1, C, H, W) to logits (1, classes), by a way of its own
+Head = Callable[[Tensor], Tensor]  # feature maps (1, C, H, W) to logits (1, classes)
 
 
 class BeforeAndAfter(NamedTuple):

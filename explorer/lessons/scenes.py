@@ -33,19 +33,19 @@ def largest_scale(count: int) -> float:
 
 
 def object_box(outcome: Outcome, class_index: int) -> Box:
-    """Left, top, right, bottom, in photo px, of the object that the evidence for a class finds.
+    """Left, top, right, bottom, in photo px, of the region with the strongest evidence for a class.
 
     It is `explorer.questions.evidence_box.locate` at 20% of the maximum.
 
-    Raises ParameterError when there is no such class; MethodError where the answer cannot be taken apart, or nothing
-    on the photo speaks for the class.
+    Raises ParameterError when there is no such class; MethodError where the answer cannot be decomposed, or the class
+    has no positive evidence.
     """
-    found = locate(outcome.evidence(class_index).cells.numpy(), outcome.analysis.framing.rectangles)
-    if found is None:
+    region = locate(outcome.evidence(class_index).cells.numpy(), outcome.analysis.framing.rectangles)
+    if region is None:
         name = outcome.analysis.network.class_names[class_index]
-        raise MethodError(f"Nothing on the photo speaks for {name:.80}, so there is no object to cut out; expected "
+        raise MethodError(f"There is no positive evidence for {name:.80}, so there is no object to cut out; expected "
                           "another class, or a box.")
-    return found.left, found.top, found.right, found.bottom
+    return region.left, region.top, region.right, region.bottom
 
 
 def cut_out(photo: Image.Image, box: Box) -> Image.Image:
@@ -58,8 +58,8 @@ def cut_out(photo: Image.Image, box: Box) -> Image.Image:
     """
     left, top, right, bottom = box
     if not (0 <= left < right <= photo.width and 0 <= top < bottom <= photo.height):
-        given = ", ".join(f"{edge:.1f}" for edge in box)
-        raise ParameterError(f"The box is {given}; expected left, top, right and bottom inside the photo's "
+        edges = ", ".join(f"{edge:.1f}" for edge in box)
+        raise ParameterError(f"The box is {edges}; expected left, top, right and bottom inside the photo's "
                              f"{photo.width} x {photo.height} px.")
     left, top = min(round(left), photo.width - 1), min(round(top), photo.height - 1)
     return photo.crop((left, top, max(left + 1, round(right)), max(top + 1, round(bottom))))

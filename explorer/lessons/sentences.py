@@ -56,10 +56,10 @@ _PAIRS = (
          "Under GAP every token counts the same, and yet volcano adds most. Under GMP it wins more channels than any "
          "other token; under Attention it hardly counts, for it is unlike the sentence's average."),
     Pair("two_topics_music", "Two topics: the first", "two_topics", "orchestra",
-         "One vector holds both topics: under GAP violin and plays add most, and repairs, old and cars speak against, "
-         "together, a little."),
+         "One vector holds both topics: under GAP violin and plays add most, and repairs, old and cars subtract a "
+         "little, together."),
     Pair("two_topics_motors", "Two topics: the second", "two_topics", "mechanic",
-         "The same vector, asked about its other half: under GAP cars and repairs now add most."),
+         "The same vector, compared by its other half: under GAP cars and repairs now add most."),
     Pair("unrelated", "Nothing in common", "kids", "volcano",
          "Under GAP the cosine is near 0, under GMP and GeM above a half, for most numbers of their pooled vectors are "
          "above 0; under LSE and SoftPool most of it is [CLS], which has one large number in every sentence. A cosine "

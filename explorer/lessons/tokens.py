@@ -1,14 +1,14 @@
 """The eight poolings over the tokens of a sentence, and two sentences compared: each token's share of their similarity.
 
 A sentence's token vectors (T, D) are feature maps (D, 1, T): tokens are the positions, and each of the D numbers is a
-channel. The comparison is the cosine of two pooled vectors, and it is taken apart like a logit. With y = sum over
+channel. The comparison is the cosine of two pooled vectors, and it is decomposed like a logit. With y = sum over
 tokens t of w_t * F_t, token t of the first sentence adds (w_t * F_t) . y2 / (|y1| |y2|) to the cosine, signed.
 
 Token vectors are signed, about half of their numbers below 0. GeM alone counts those as 0 (`CLAMPING`). So under GeM
-no cosine is below 0 and no token can speak against the similarity; `clamped` says how many numbers are concerned. LSE
+no cosine is below 0 and no token can lower the similarity; `clamped` is the share of numbers concerned. LSE
 takes signed numbers as they are, but its weights come from a quadrature: its shares add up to it, see `residual`.
-The others are exact. Maxima of signed numbers are mostly above 0, so GMP too, and less so whatever leans towards it,
-finds any two sentences alike to some degree: hold its cosine against that of two with nothing in common.
+The others are exact. Maxima of signed numbers are mostly above 0, so under GMP, and less so under poolings near it, any
+two sentences are alike to some degree: compare a cosine with that of two sentences with nothing in common.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Pooled:
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
-    """Two sentences under one pooling, and their cosine taken apart; arrays are float64.
+    """Two sentences under one pooling, and their cosine decomposed; arrays are float64.
 
     The shares say what the sum is made of, with the pooling weights held: not what would be without a token.
 
@@ -131,7 +131,7 @@ class Similarity:
         if self.clamped == 0:
             return ""
         return (f"Under {self.label}, numbers below 0 count as 0, and {self.clamped:.0%} of the token vectors' numbers "
-                "are: so the cosine cannot be below 0, and no token can speak against the similarity.")
+                "are: so the cosine cannot be below 0, and no token can lower the similarity.")
 
     @property
     def origin(self) -> str:
@@ -156,7 +156,7 @@ def pool(sentence: Sentence, pooling: str = "gap", **parameters: float) -> Poole
 
 
 def compare(first: Sentence, second: Sentence, pooling: str = "gap", **parameters: float) -> Similarity:
-    """The cosine of two sentences' pooled vectors, taken apart over the tokens of each and over their pairs.
+    """The cosine of two sentences' pooled vectors, decomposed over the tokens of each and over their pairs.
 
     Raises:
         ParameterError: no such pooling, a bad parameter, token vectors of different lengths, or a pooled vector that

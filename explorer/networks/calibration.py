@@ -1,4 +1,4 @@
-"""One number per pooling that mends the probabilities of a head trained for another pooling."""
+"""One number per pooling that calibrates the probabilities of a head trained with another pooling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows the pooling: whether it is affine, and its slopes and constant once statistics are held."""
+"""The head after the pooling: whether it is affine, and its slopes and baselines with statistics held."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TRANSPARENT = (nn.Identity, nn.Flatten, nn.Dropout)
 def head_kind(head: nn.Module) -> str:
     """"affine" when the head is a chain of Flatten, Dropout, LayerNorm, BatchNorm and Linear; else "nonlinear".
 
-    A LayerNorm is affine with its statistics held at the vector it is given; BatchNorm's are held anyway.
+    A LayerNorm is affine with its statistics held at its input; BatchNorm's are constants in evaluation.
     """
     affine = (*_TRANSPARENT, nn.Linear, nn.LayerNorm, nn.BatchNorm1d)
     return "affine" if all(isinstance(module, affine) for module in _chain(head)) else "nonlinear"
@@ -34,7 +34,7 @@ def hold(head: nn.Module, pooled: Tensor, classes: Sequence[int]) -> tuple[Tenso
         classes: n class indices.
 
     Returns:
-        slopes (n, C) and baselines (n,): what the held head gives for the zero vector.
+        slopes (n, C) and baselines (n,): the held head's logits of the zero vector.
     """
     modules = [module for module in _chain(head) if not isinstance(module, _TRANSPARENT)]
     statistics = max((n for n, module in enumerate(modules) if isinstance(module, nn.LayerNorm)), default=-1)
@@ -42,7 +42,7 @@ def hold(head: nn.Module, pooled: Tensor, classes: Sequence[int]) -> tuple[Tenso
     for n, module in enumerate(modules):
         steps.append((module.weight, module.bias) if isinstance(module, nn.Linear) else
                      _held_normalisation(module, vector))
-        if n < statistics:  # what comes after the last LayerNorm need not be run
+        if n < statistics:  # modules after the last LayerNorm need not be run
             vector = module(vector) if isinstance(module, nn.Linear) else vector * steps[-1][0] + steps[-1][1]
     width = len(steps[-1][0]) if steps else len(pooled)
     slopes = None if _ends_linear(steps) else torch.eye(width, dtype=pooled.dtype)[list(classes)]
@@ -58,7 +58,7 @@ def hold(head: nn.Module, pooled: Tensor, classes: Sequence[int]) -> tuple[Tenso
 
 
 def _chain(head: nn.Module) -> list[nn.Module]:
-    # A Sequential with a forward of its own may do anything: it counts as one module.
+    # A subclass of Sequential with another forward may do anything: it counts as one module.
     if isinstance(head, nn.Sequential) and type(head).forward is nn.Sequential.forward:
         return [module for child in head for module in _chain(child)]
     return [head]

@@ -1,4 +1,4 @@
-"""Layers inside a network: which there are to look at, their maps, and the answer as a function of them."""
+"""Layers inside a network: their maps, and the logits as a function of them."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Layer:
 class Layers:
     """The layers of a model, and the model run up to or from one of them.
 
-    The model is a copy of its own that shares the weights. Its modules ask, in the thread that runs it, whether they
-    are looked at; so no shared model is changed, nothing is hooked, and threads do not meet.
+    The model is an `own_copy` that shares the weights, watched through `Taps`: no shared model is changed, nothing is
+    hooked, and threads do not disturb each other.
 
     Args:
-        model: of its own (see `own_copy`), or None for a network of which nothing but its parts is known.
+        model: an `own_copy`, or None for a network of which only the parts are known.
         example: (1, channels, h, w), an input of the network's own size.
 
     Attributes:
-        all: the layers from the input to the end; the last is the last on whose maps the answer depends.
+        all: the layers from the input to the end; the last is the last on whose maps the logits depend.
     """
 
     def __init__(self, model: nn.Module | None = None, example: Tensor | None = None) -> None:
@@ -82,24 +82,24 @@ class Layers:
         return layer.arrangement.maps(self._taps.until(x, key).output, x.shape[-2:]).clone()
 
     def answer(self, x: Tensor, key: str, maps: Tensor) -> Tensor:
-        """(B, classes): what the model says when the layer gives these maps (B, C, H, W) instead; differentiable."""
+        """(B, classes): the logits when the layer gives these maps (B, C, H, W) instead; differentiable."""
         layer = self.of(key)
-        given = maps.clone()  # or an operation in place would change the caller's
+        own = maps.clone()  # or an operation in place would change the caller's
         return logits_of(self._taps.run(
-            x, key, lambda module, arguments, output: layer.arrangement.put_back(output, given)), len(x))
+            x, key, lambda module, arguments, output: layer.arrangement.put_back(output, own)), len(x))
 
     @torch.no_grad()
     def attention(self, x: Tensor, key: str) -> Tensor | None:
-        """(heads, H, W): how much the class token looks at each position in the block after the layer; one input.
+        """(heads, H, W): the class token's attention to each position in the block after the layer; one input.
 
         None where there is no class token, or where its attention could not be followed.
         """
         layer = self.of(key)
         calls, _ = self._taps.watch(x)
-        found = class_token_attention(calls, key)
-        if found is None or not layer.arrangement.prefix:
+        weights = class_token_attention(calls, key)
+        if weights is None or not layer.arrangement.prefix:
             return None
-        return layer.arrangement.on_grid(found[:, layer.arrangement.prefix:], x.shape[-2:])
+        return layer.arrangement.on_grid(weights[:, layer.arrangement.prefix:], x.shape[-2:])
 
 
 class _UpTo(nn.Module):
@@ -118,23 +118,23 @@ def _stages(taps: Taps, example: Tensor) -> tuple[Layer, ...]:
     with torch.no_grad():
         calls, _ = taps.watch(example)
     modules = dict(taps.model.named_modules())
-    found: dict[str, Layer] = {}
+    stages: dict[str, Layer] = {}
     leaf_before = ""
     for call in calls:
-        stage = _is_stage(call.key.partition("@")[0], modules) and not isinstance(call.module, nn.AdaptiveAvgPool2d)
-        arrangement = arrangement_of(call.output, example.shape[-2:]) if stage else None
+        is_stage = _is_stage(call.key.partition("@")[0], modules) and not isinstance(call.module, nn.AdaptiveAvgPool2d)
+        arrangement = arrangement_of(call.output, example.shape[-2:]) if is_stage else None
         if arrangement is None:
             continue
         shape = tuple(arrangement.maps(call.output, example.shape[-2:]).shape[1:])
         if shape[1] * shape[2] == 1:
             continue
         leaf = next(call.module.children(), None) is None
-        if leaf and leaf_before and found[leaf_before].shape == shape:
-            del found[leaf_before]  # convolution, normalisation, activation: one stage
-        found.pop(call.key, None)
-        found[call.key] = Layer(call.key, shape, arrangement)
+        if leaf and leaf_before and stages[leaf_before].shape == shape:
+            del stages[leaf_before]  # convolution, normalisation, activation: one stage
+        stages.pop(call.key, None)
+        stages[call.key] = Layer(call.key, shape, arrangement)
         leaf_before = call.key if leaf else ""
-    return _that_matter(taps, example, _outermost(tuple(found.values())))
+    return _that_matter(taps, example, _outermost(tuple(stages.values())))
 
 
 def _is_stage(key: str, modules: dict[str, nn.Module]) -> bool:
@@ -157,7 +157,7 @@ def _outermost(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
 
 
 def _that_matter(taps: Taps, example: Tensor, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """Up to the last layer whose maps the answer depends on: a class token's last block gives maps nobody reads."""
+    """Up to the last layer on whose maps the logits depend: nothing reads the patch tokens after a ViT's last block."""
     for n in range(len(layers) - 1, -1, -1):
         if _matters(taps, example, layers[n]):
             return layers[: n + 1]
@@ -165,9 +165,9 @@ def _that_matter(taps: Taps, example: Tensor, layers: tuple[Layer, ...]) -> tupl
 
 
 def _matters(taps: Taps, example: Tensor, layer: Layer) -> bool:
-    """Whether other maps give another answer, and gradients of it come back to them.
+    """Whether other maps give other logits, and gradients of them reach the maps.
 
-    Maps of NaN tell even where the weights above are zero; where a model does not let them through, random ones do.
+    Maps of NaN show this even where the weights above are zero. A model may refuse them: random maps come second.
     """
     size, generator = example.shape[-2:], torch.Generator().manual_seed(1)
     leaves: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""A network cut into backbone, pooling and head, with all that is needed to feed it and to read its answer."""
+"""A network cut into backbone, pooling and head, with its preprocessing, class names and layers."""
 
 from __future__ import annotations
 
@@ -35,27 +35,26 @@ ACTIVATIONS = ("softmax", "sigmoid", "none")
 class Network:
     """Parts of an image classifier: logits = head(pooling(backbone(x))).
 
-    It is never changed after it was made (evaluation mode, no gradients on parameters, no hooks), so any number of
-    threads may share it.
+    It never changes (evaluation mode, no gradients on parameters, no hooks), so any number of threads may share it.
 
     Attributes:
-        name: what `load_network` was asked for; title: for people.
+        name: as `load_network` takes it; title: for people.
         backbone: (B, channels, h, w) to feature maps (B, C, H, W); channels are 3, or 1 for a network of grey images.
         pooling: its own global pooling, with `pooling_parameters`; None when it has none, and then `reason` says why.
-        head: (B, C) to logits (B, classes); without a pooling (B, C, H, W) to logits, or a module that cannot be
-            asked alone, see `layers`.
+        head: (B, C) to logits (B, classes); without a pooling (B, C, H, W) to logits, or a module that cannot be run
+            alone, see `layers`.
         class_names: one a class.
-        preprocessing: what the backbone wants of its input.
+        preprocessing: of its input.
         digest: sha256 of the weights' file, hex.
         origin: where the weights come from, one line.
         calibration: fitted multipliers for its own head under other poolings; empty when none were fitted.
-        activation: "softmax" when one class excludes the others, "sigmoid" when each is asked by itself, "none" when
-            the network gives probabilities itself and they could not be traced back to logits.
-        layers: what there is to look at inside the backbone.
+        activation: "softmax" when one class excludes the others, "sigmoid" when each is answered alone, "none" when the
+            network gives probabilities and no logits could be found behind them.
+        layers: inside the backbone.
         reason: one sentence why there is no global pooling; "" when there is one.
         cut: how the pooling's place was found: "known", "traced", "watched" or "named"; "" when there is none.
-        trained: further poolings by key, each with its parameters and the head that was trained with it; they need no
-            pooling of the registry. That head answers under any parameters of its pooling.
+        trained: further poolings by key, with their parameters and the heads that were trained with them; they need not
+            be in the registry. Such a head answers under any parameters of its pooling.
     """
 
     name: str
@@ -86,13 +85,13 @@ class Network:
     def _check_trained(self) -> None:
         if self.trained and self.pooling is None:
             raise ParameterError("Heads were trained with poolings, and the network has no pooling; expected one.")
-        for key, each in self.trained.items():
-            if key != each.pooling.key:
-                raise ParameterError(f"The pooling {each.pooling.key!r} is among the trained as {key!r}; expected its "
-                                     "own key.")
+        for key, trained in self.trained.items():
+            if key != trained.pooling.key:
+                raise ParameterError(f"The pooling {trained.pooling.key!r} is among the trained as {key!r}; expected "
+                                     "its own key.")
             if key == self.pooling.key:
                 raise ParameterError(f"The pooling {key!r} is the network's own; expected others among the trained.")
-            each.pooling.resolve(each.parameters)
+            trained.pooling.resolve(trained.parameters)
 
     @classmethod
     def from_module(
@@ -109,17 +108,17 @@ class Network:
         layer: str | None = None,
         word: str = "class",
     ) -> Network:
-        """A network of any image classifier; the module itself is not changed, its weights are shared.
+        """A network of any image classifier: the module itself is not changed, its weights are shared.
 
         Args:
             module: (B, channels, h, w) to logits (B, classes).
-            preprocessing: what it wants of its input; None is ImageNet's usual one. Its stride is found here.
+            preprocessing: of its input; None is ImageNet's usual one. Its stride is measured here.
             class_names: one a class; None numbers them.
             name, title, origin, digest: see Network; None or "" are filled in.
-            activation: "softmax" or "sigmoid"; None is what the network itself ends in, else sigmoid for a single
-                logit, else softmax. A softmax or sigmoid at its end is taken off, so that logits are logits.
-            layer: path of the module after which to cut, where the pooling is not found without.
-            word: what to call an output without a name.
+            activation: "softmax" or "sigmoid"; None is the network's own at its end, else sigmoid for a single logit,
+                else softmax. A softmax or sigmoid at its end is removed, so that logits are logits.
+            layer: path of the module after which to cut, where the search does not find the pooling.
+            word: for an output without a name.
 
         Raises:
             NetworkError: the module cannot be copied or run, or is no classifier.
@@ -159,25 +158,24 @@ class Network:
 
     @cached_property
     def poolings(self) -> Mapping[str, Pooling]:
-        """All that can stand before a head of it: those of the registry, before them its own where it is none of them,
-        after them the other trained ones. The usual parameter of a trained one is what it was trained with. Empty
-        without a pooling."""
+        """All poolings that it can be used with, by key: its own where the registry lacks it, the registry's, and the
+        trained ones, whose usual parameter is the trained one. Empty without a pooling."""
         if self.pooling is None:
             return {}
         own = {} if self.pooling.key in POOLINGS else {self.pooling.key: self.pooling}
-        return own | dict(POOLINGS) | {key: _as_trained(each) for key, each in self.trained.items()}
+        return own | dict(POOLINGS) | {key: _as_trained(trained) for key, trained in self.trained.items()}
 
     @property
     def heads(self) -> tuple[nn.Module, ...]:
         """Its own head, then those of the trained poolings."""
-        return self.head, *(each.head for each in self.trained.values())
+        return self.head, *(trained.head for trained in self.trained.values())
 
     @cached_property
     def parameters(self) -> int:
-        """Number of weights, those of trained heads included, each counted once."""
+        """Number of weights, with those of trained heads; shared ones are counted once."""
         whole = self.layers.model
         parts = (whole, *self.heads[1:]) if whole else (self.backbone, *self.heads)
-        unique = {id(each): each.numel() for each in chain.from_iterable(part.parameters() for part in parts)}
+        unique = {id(weight): weight.numel() for weight in chain.from_iterable(part.parameters() for part in parts)}
         return sum(unique.values())
 
     def pooling_of(self, key: str) -> Pooling:
@@ -208,13 +206,14 @@ class Network:
         """"native"; "trained" where the head was trained with just this pooling; else "what-if"."""
         if self.is_native(pooling, parameters):
             return "native"
-        of = self.trained.get(pooling)
-        return "trained" if of and dict(parameters) == of.pooling.resolve(of.parameters) else "what-if"
+        trained = self.trained.get(pooling)
+        is_trained = trained and dict(parameters) == trained.pooling.resolve(trained.parameters)
+        return "trained" if is_trained else "what-if"
 
     def multiplier(self, pooling: str, parameters: Mapping[str, float]) -> float | None:
-        """The fitted number that mends a what-if's probabilities; None where there is none or nothing to mend.
+        """The fitted number that calibrates a what-if; None where none was fitted, or it is no what-if.
 
-        It was fitted to the network's own head, and is not another's.
+        It was fitted to the network's own head, and does not hold for a trained one.
         """
         if pooling in self.trained or self.is_native(pooling, parameters):
             return None
@@ -224,10 +223,11 @@ class Network:
         """Of logits, with the classes along that dimension."""
         if self.activation == "none":
             return logits
-        one = self.activation == "softmax" and logits.shape[dimension] == 1
-        found = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dimension)
-        # Nothing is certain but a single class, so what rounding makes 1 is the number below it.
-        return found if one else found.clamp_max(1.0 - torch.finfo(logits.dtype).eps / 2)
+        if self.activation == "softmax" and logits.shape[dimension] == 1:
+            return torch.softmax(logits, dimension)
+        shares = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dimension)
+        # Nothing is certain but a single class: 1 by rounding becomes the largest number below 1.
+        return shares.clamp_max(1.0 - torch.finfo(logits.dtype).eps / 2)
 
     def check_class(self, index: int) -> int:
         """The index itself, or a ParameterError when there is no such class."""

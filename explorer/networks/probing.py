@@ -1,4 +1,4 @@
-"""What is found out about a network by running it once more, or by reading its weights."""
+"""Facts about a network from one more run, or from its weights: stride, digest, class names, activation."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def fitted(
 ) -> Preprocessing:
     """The same preprocessing with the network's stride, and whether it takes its own size alone.
 
-    All are run on an input twice as high as wide. A network whose pooling is only global at its own size, such as an
-    average over a window of 7, gives something else there than its parts, and counts as one of its own size alone.
+    All are run on an input twice as high as wide. A network whose pooling is global at its own size alone, such as an
+    average over a window of 7, differs there from its parts: it counts as one that takes only its own size.
 
     Args:
         preprocessing: of the network's own size.
@@ -40,8 +40,8 @@ def fitted(
     try:
         maps = backbone(x)
         more = maps.shape[2] - rows if maps.ndim == 4 and maps.shape[2] != maps.shape[3] else 0
-        got, expected = parts(x), model(x)
-        same = float((got - expected).abs().max()) <= 1e-4 * float(expected.abs().max())
+        together, expected = parts(x), model(x)
+        same = float((together - expected).abs().max()) <= 1e-4 * float(expected.abs().max())
     except Exception:  # a network may refuse another size in any way
         more, same = 0, False
     stride = preprocessing.size / (more if more > 0 else rows)
@@ -53,19 +53,19 @@ def fitted(
 
 def digest_of(model: nn.Module) -> str:
     """sha256 of a model's weights and their names, hex."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         if isinstance(tensor, Tensor):
-            found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            found.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy()
-                         if tensor.ndim else str(tensor.item()).encode())
-    return found.hexdigest()
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy()
+                          if tensor.ndim else str(tensor.item()).encode())
+    return digest.hexdigest()
 
 
 def names_for(classes: int, names: Sequence[str] | None, word: str = "class") -> tuple[str, ...]:
-    """One name a class: those given, or "class 0", "class 1"... with another word for outputs that are no classes.
+    """One name a class: `names`, or "class 0", "class 1"... with another word for outputs that are no classes.
 
-    Of the two names of a network with one logit the second is what the logit speaks for.
+    For a network with one logit there may be two names; the logit is evidence for the second.
 
     Raises ParameterError when there is another number of names than of classes.
     """
@@ -73,17 +73,17 @@ def names_for(classes: int, names: Sequence[str] | None, word: str = "class") ->
         return tuple(f"{word} {index}" for index in range(classes)) if classes > 1 else ("positive",)
     if isinstance(names, str):
         raise ParameterError(f"The class names are the text {names!r:.60}; expected a list with one name a class.")
-    given = tuple(str(name) for name in names)
-    if classes == 1 and len(given) == 2:
-        return given[1:]
-    if len(given) != classes:
-        raise ParameterError(f"There {'is one name' if len(given) == 1 else f'are {len(given):,} names'} of classes; "
+    texts = tuple(str(name) for name in names)
+    if classes == 1 and len(texts) == 2:
+        return texts[1:]
+    if len(texts) != classes:
+        raise ParameterError(f"There {'is one name' if len(texts) == 1 else f'are {len(texts):,} names'} of classes; "
                              f"expected {classes:,}, as many as the network has logits.")
-    return given
+    return texts
 
 
 def without_activation(head: nn.Module) -> tuple[nn.Module, str]:
-    """A head without the softmax or sigmoid that it ends in, and which that was; the head itself and "" for none."""
+    """A head without its final softmax or sigmoid, and the name of that; the head itself and "" where it has none."""
     ends = {nn.Softmax: "softmax", nn.LogSoftmax: "softmax", nn.Sigmoid: "sigmoid"}
     last = head[-1] if isinstance(head, nn.Sequential) and len(head) else None
     return (head[:-1], ends[type(last)]) if type(last) in ends else (head, "")

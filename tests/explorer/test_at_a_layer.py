@@ -155,7 +155,7 @@ def test_layer_cams_and_grad_cams_sum_is_loops_over_gradients():
             layer[i, j] += max(gradient[k][i][j], 0) * maps[k][i][j]
             grad[i, j] += mean * maps[k][i][j]
     for method, expected in (("hires_cam", hires), ("layer_cam", layer), ("grad_cam", grad)):
-        np.testing.assert_allclose(analysis.cam(method, 2).numpy(), expected, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(analysis.cam(method, 2).numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", ["flattened", "flattened, at one"])  # 6 channels at 16 positions, 4 at 144
@@ -167,12 +167,12 @@ def test_eigen_cam_is_the_first_right_singular_vector_whichever_side_is_longer(c
     np.testing.assert_allclose(analysis.cam("eigen_cam", 0).numpy().ravel(), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("method", "name"), [("cam", "CAM"), ("ablation_cam", "Ablation-CAM")])
-def test_methods_that_need_the_pooling_and_the_head_say_so(case, method, name):
-    with pytest.raises(MethodError, match=rf"^{name} needs a pooling and the head that follows it, which these maps do "
-                                          r"not have; Grad-CAM needs neither\.$"):
-        looked_at(case).cam(method, 0)
+def test_methods_that_need_the_pooling_and_the_head_say_so(method, name):
+    for case in CASES:
+        with pytest.raises(MethodError, match=rf"^{name} needs a pooling and the head that follows it, which these "
+                                              r"maps do not have; Grad-CAM needs neither\.$"):
+            looked_at(case).cam(method, 0)
 
 
 def test_bad_classes_methods_and_options_are_refused_as_anywhere():
@@ -303,9 +303,9 @@ def test_trouble_is_named_where_it_arises(case, damaged, expected):
     assert trouble(analyse(net, photo(), layer=layer).under()) == expected
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_where_all_is_well_there_is_no_trouble(case):
-    assert trouble(looked_at(case).under()) is None
+def test_where_all_is_well_there_is_no_trouble():
+    for case in CASES:
+        assert trouble(looked_at(case).under()) is None
 
 
 def test_trouble_in_the_final_maps_of_a_network_without_a_pooling_names_its_layer():

@@ -365,7 +365,7 @@ def test_settings_outside_their_range_are_refused(make_network, examples):
             growing(analysis, Setting(0, box=box), **options)
     with pytest.raises(ParameterError, match="scale is"):
         average_or_maximum(analysis, Setting(0, count=4, box=box), 0.6)
-    with pytest.raises(MethodError, match="Nothing on the photo speaks for class 1"):
+    with pytest.raises(MethodError, match="no positive evidence for class 1"):
         average_or_maximum(analysis, Setting(1))
 
 

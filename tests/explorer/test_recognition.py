@@ -57,7 +57,7 @@ def said(found: Recognised, maps: np.ndarray) -> np.ndarray:
         assert found.copies == 2
         return (beside if found.pooling is CATAVGMAX else beside_turned)(maps)
     assert found.copies == 1
-    return DEFINITIONS[found.pooling.key](maps, **found.parameters)
+    return DEFINITIONS[found.pooling.key](maps, **found.pooling.resolve({}))
 
 
 def told(maps: np.ndarray, pooled: np.ndarray) -> Recognised | None:
@@ -138,7 +138,7 @@ def test_on_maps_that_tell_them_apart_each_is_named(pool, key, parameters):
     maps = np.random.default_rng(1).normal(0.5, 1, (2, 6, 5, 4))
     found = told(maps, pool(maps))
     assert found.pooling.key == key
-    assert found.parameters == pytest.approx(parameters, rel=2e-3)
+    assert found.pooling.resolve({}) == pytest.approx(parameters, rel=2e-3)
 
 
 @pytest.mark.parametrize(("pool", "named"), [(beside, CATAVGMAX), (beside_turned, CATMAXAVG)])
@@ -170,7 +170,7 @@ def test_a_share_that_was_trained_is_told_to_single_precision(share):
 def test_a_power_that_was_trained_is_told_to_single_precision(p):
     maps = np.random.default_rng(5).normal(0, 1, (1, 64, 7, 7))
     found = told(maps, power(maps, p))
-    assert found.parameters["p"] == pytest.approx(p, abs=1e-5)
+    assert found.pooling.resolve({})["p"] == pytest.approx(p, abs=1e-5)
 
 
 def test_a_power_of_80_is_told():

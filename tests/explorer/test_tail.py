@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from explorer.networks import Network
 from explorer.networks.cutting.head_chain import chain_of
 from explorer.networks.head import head_kind, hold
 from tests.explorer.own_models import CHANNELS, CLASSES, Does, Small, apart, inputs, network_of, seeded, worst
@@ -122,9 +123,8 @@ NONLINEAR = {
     "sorted": lambda: nn.Sequential(Does(lambda y: y.sort(1).values), nn.Linear(CHANNELS, CLASSES)),
 } | {
     repr(activation): lambda activation=activation: with_activation(activation) for activation in (
-        nn.ReLU(), nn.ReLU(inplace=True), nn.LeakyReLU(0.3), nn.GELU(), nn.GELU("tanh"), nn.Hardtanh(-2, 2), nn.ReLU6(),
-        nn.ELU(0.5), nn.CELU(2.0), nn.SELU(), nn.PReLU(9), nn.RReLU(), nn.Softplus(2), nn.Threshold(0.1, 0.5),
-        nn.Hardswish(inplace=True), nn.SiLU(), nn.Mish(), nn.Tanh(), nn.Softshrink(0.7), nn.LogSigmoid())
+        nn.ReLU(inplace=True), nn.LeakyReLU(0.3), nn.GELU("tanh"), nn.Hardtanh(-2, 2), nn.ELU(0.5), nn.PReLU(9),
+        nn.RReLU(), nn.Softplus(2), nn.Threshold(0.1, 0.5), nn.Hardswish(inplace=True), nn.Softshrink(0.7))
 }
 
 
@@ -136,6 +136,7 @@ def test_a_head_of_plain_parts_is_written_out_as_an_affine_chain_of_the_same_fun
     assert head_kind(chain) == "affine"
     with torch.no_grad():
         torch.testing.assert_close(chain(vectors(6, seed=4)), head(vectors(6, seed=4)))
+    check_cut(AFFINE[name])
 
 
 @pytest.mark.parametrize("name", [name for name in AFFINE if name != "identity"])
@@ -149,9 +150,9 @@ def test_the_slopes_of_the_chain_are_the_heads_own_at_the_vector(name):
                                    atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", [*AFFINE, *NONLINEAR])
-def test_a_head_of_any_kind_gives_the_models_logits_after_the_cut(name):
-    model = seeded(lambda: Small(head=(AFFINE | NONLINEAR)[name]()))
+def check_cut(head) -> Network:
+    """The network of a model with that head, whose parts must give the model's logits."""
+    model = seeded(lambda: Small(head=head()))
     network = network_of(model)
     for x in (2 * inputs(batch=1), inputs(40, 56) - 1):
         with torch.no_grad():
@@ -159,6 +160,7 @@ def test_a_head_of_any_kind_gives_the_models_logits_after_the_cut(name):
             assert worst(network(x), wanted) <= 1e-5
             if network.pooling:
                 assert worst(apart(network, x), wanted) <= 1e-5
+    return network
 
 
 @pytest.mark.parametrize("name", NONLINEAR)
@@ -169,7 +171,7 @@ def test_a_head_that_is_not_affine_in_plain_parts_is_never_called_affine(name):
         with torch.no_grad():
             torch.testing.assert_close(chain(vectors(6, seed=4)), head(vectors(6, seed=4)))
         pytest.fail("an affine chain of a head that is not affine")
-    network = network_of(seeded(lambda: Small(head=NONLINEAR[name]())))
+    network = check_cut(NONLINEAR[name])
     assert network.head_kind == ("none" if network.pooling is None else "nonlinear")
 
 

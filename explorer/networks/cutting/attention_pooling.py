@@ -1,4 +1,4 @@
-"""CLIP-style attention pooling: the values that it averages, and how much each head looks at each position."""
+"""CLIP-style attention pooling: the values that it averages, and each head's weights of the positions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def attention_pool_types() -> tuple[type, ...]:
 
 
 def is_attention_pool(module: nn.Module) -> bool:
-    """Whether a module pools (B, C, H, W) by an attention whose first token asks: timm's, or OpenAI's own."""
+    """Whether a module pools (B, C, H, W) by an attention with one query token: timm's, or OpenAI's own."""
     if isinstance(module, attention_pool_types()):
         return getattr(module, "pool_type", "token") == "token"
     parts = ("q_proj", "k_proj", "v_proj", "c_proj")
@@ -33,9 +33,9 @@ def is_attention_pool(module: nn.Module) -> bool:
 class AttentionValues(nn.Module):
     """Feature maps (B, C, H, W) to the values (B, D, H, W) that an attention pooling averages, then its weights.
 
-    The weights are (B, heads, H, W) and sum to 1 over positions. The first token, which asks, looks at itself too; it
-    is the positions' mean (or a learned token), so its share is laid on all positions alike and what its value has
-    beyond theirs is added to each: the weighted average of these values is the attention's own, to rounding.
+    The weights are (B, heads, H, W) and sum to 1 over positions. The query token has a weight too. It is the mean of
+    the positions (or a learned token), so its weight is divided evenly among them, and the difference of its value from
+    their mean is added to each. The weighted average of these values is the attention's own, to rounding.
     """
 
     def __init__(self, pool: nn.Module) -> None:
@@ -45,8 +45,8 @@ class AttentionValues(nn.Module):
     def forward(self, feature_maps: Tensor) -> Tensor:
         query, key, value = _queries_keys_values(self.pool, feature_maps)
         rows, columns = feature_maps.shape[2:]
-        looks = ((query[:, :, :1] @ key.transpose(-2, -1)) * query.shape[-1] ** -0.5).softmax(-1)[:, :, 0]
-        own, others = looks[..., :1], looks[..., 1:]
+        weights = ((query[:, :, :1] @ key.transpose(-2, -1)) * query.shape[-1] ** -0.5).softmax(-1)[:, :, 0]
+        own, others = weights[..., :1], weights[..., 1:]
         first, rest = value[:, :, :1], value[:, :, 1:]
         rest = rest + own[..., None] * (first - rest.mean(2, keepdim=True))
         values = rest.transpose(2, 3).flatten(1, 2)
@@ -54,7 +54,7 @@ class AttentionValues(nn.Module):
 
 
 def projection(pool: nn.Module, heads: int) -> nn.Linear:
-    """What follows the average: (B, D + heads) to (B, out); the weights' own entries count nothing."""
+    """The Linear after the average: (B, D + heads) to (B, out); it ignores the entries of the weights."""
     last = pool.c_proj if hasattr(pool, "c_proj") else pool.proj
     if isinstance(last, nn.Identity):
         width = pool.embed_dim
@@ -62,44 +62,44 @@ def projection(pool: nn.Module, heads: int) -> nn.Linear:
     return linear(functional.pad(last.weight, (0, heads)), last.bias)
 
 
-class _Seen(BaseException):
+class _Attended(BaseException):  # not an Exception: a model may catch those
     def __init__(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         super().__init__()
         self.parts = query, key, value
 
 
-class _Catch(TorchFunctionMode):
-    """Stops a module of its own thread where it attends."""
+class _StopAtAttention(TorchFunctionMode):
+    """Stops a module, in this thread alone, where it computes its attention."""
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = getattr(function, "__name__", "")
         if name == "scaled_dot_product_attention":
-            raise _Seen(*args[:3])
+            raise _Attended(*args[:3])
         if name == "multi_head_attention_forward":
-            raise _Seen(*_of_torch(args, kwargs or {}))
+            raise _Attended(*_of_torch(args, kwargs or {}))
         return function(*args, **(kwargs or {}))
 
 
 def _queries_keys_values(pool: nn.Module, feature_maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each (B, heads, 1 + H W, D / heads)."""
+    """Three tensors (B, heads, 1 + H W, D / heads)."""
     if hasattr(pool, "fused_attn"):
         pool.fused_attn = True  # one operation to stop at, and not the same written out
     try:
-        with _Catch():
+        with _StopAtAttention():
             pool(feature_maps)
-    except _Seen as seen:
-        return seen.parts
+    except _Attended as attended:
+        return attended.parts
     raise ValueError("the attention pooling does not attend")
 
 
 def _of_torch(args: tuple, named: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of OpenAI's module, which hands its projections to torch's function."""
-    given = inspect.signature(functional.multi_head_attention_forward).bind(*args, **named).arguments
-    heads, bias = given["num_heads"], given.get("in_proj_bias")
+    bound = inspect.signature(functional.multi_head_attention_forward).bind(*args, **named).arguments
+    heads, bias = bound["num_heads"], bound.get("in_proj_bias")
     biases = (None,) * 3 if bias is None else bias.chunk(3)
-    projected = [functional.linear(given[name], given[f"{name[0]}_proj_weight"], own)
+    projected = [functional.linear(bound[name], bound[f"{name[0]}_proj_weight"], own)
                  for name, own in zip(("query", "key", "value"), biases, strict=True)]
     # (L, B, D) to (B, heads, L, D / heads)
-    return tuple(each.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3) for each in projected)
+    return tuple(part.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3) for part in projected)

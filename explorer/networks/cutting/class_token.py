@@ -1,4 +1,4 @@
-"""A class token's attention: how much it looks at each token, in the block where it does so."""
+"""A class token's attention: its weight for each token, in the block where it attends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CLOSE = 1e-4
 def class_token_attention(calls: Sequence[Any], after: str) -> Tensor | None:
     """(heads, tokens) of one input: softmax weights of the first token in the first attention after a layer.
 
-    The weights are computed again from the module's own queries and keys, and taken only when with its values they
-    give what the module gave.
+    The weights are computed again from the module's own queries and keys, and used only when they reproduce the
+    module's output from its values.
 
     Args:
         calls: of a pass, see `explorer.networks.layers.Taps.watch`.
@@ -38,8 +38,8 @@ def class_token_attention(calls: Sequence[Any], after: str) -> Tensor | None:
 def _of_torch(call: Any, tokens: Tensor) -> Tensor | None:
     output, weights = type(call.module).forward(call.module, tokens, tokens, tokens, need_weights=True,
                                                 average_attn_weights=False)
-    given = call.output[0] if isinstance(call.output, tuple) else call.output
-    return weights[0, :, 0] if torch.allclose(output, given, atol=CLOSE, rtol=CLOSE) else None
+    own = call.output[0] if isinstance(call.output, tuple) else call.output
+    return weights[0, :, 0] if torch.allclose(output, own, atol=CLOSE, rtol=CLOSE) else None
 
 
 def _of_timm(call: Any, tokens: Tensor) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Which global pooling a network has, told from what it does and not from what it is called."""
+"""Recognise a network's global pooling by its numbers, not by its name."""
 
 from __future__ import annotations
 
@@ -13,57 +13,52 @@ from explorer.poolings.registry import PLACES, POOLINGS, Pooling
 
 Pool = Callable[[Tensor], Tensor]
 CLOSE = 1e-4  # of the largest pooled value
-FINE = 2e-7  # so close that a parameter may be said with fewer digits
+FINE = 2e-7  # so close that a parameter may be rounded
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """A pooling, whose default parameter is the network's own; `copies` of the feature maps that it takes."""
+    """A pooling, whose default parameter is the network's own, and how many copies of the feature maps it takes."""
 
     pooling: Pooling
     copies: int = 1
 
-    @property
-    def parameters(self) -> dict[str, float]:
-        """The network's own."""
-        return self.pooling.resolve({})
-
 
 def recognise(feature_maps: Tensor, pooled: Tensor) -> Recognised | None:
-    """The pooling that makes (B, D) of (B, C, H, W); None when none of those that are known does.
+    """The pooling that turns (B, C, H, W) into (B, D); None when no known one does.
 
-    Tried are the average, the maximum, their mix, GeM with any p, SoftPool, and average and maximum side by side
+    Known are the average, the maximum, their mix, GeM with any p, SoftPool, and average and maximum side by side
     (D = 2 C).
     """
     channels = feature_maps.shape[1]
     if torch.equal(feature_maps.amax(PLACES), feature_maps.amin(PLACES)) or not pooled.any():
-        return None  # constant maps, or silent ones, tell nothing: all poolings agree on them
+        return None  # all poolings agree on constant or silent maps
     if pooled.shape[1] == 2 * channels:
         both = feature_maps.repeat(1, 2, 1, 1)
-        return next((Recognised(each, 2) for each in (CATAVGMAX, CATMAXAVG) if _alike(each(both), pooled)), None)
+        return next((Recognised(pair, 2) for pair in (CATAVGMAX, CATMAXAVG) if _alike(pair(both), pooled)), None)
     if pooled.shape[1] != channels:
         return None
     for key in ("gap", "gmp", "softpool"):
         if _alike(POOLINGS[key](feature_maps), pooled):
             return Recognised(POOLINGS[key])
-    for key, find in (("mixed", _share_of_maximum), ("gem", _power)):
-        value = find(feature_maps, pooled)
-        if value is None or _apart(key, value, feature_maps, pooled) > CLOSE:
+    for key, fit in (("mixed", _share_of_maximum), ("gem", _power)):
+        value = fit(feature_maps, pooled)
+        if value is None or (exact := _difference(key, value, feature_maps, pooled)) > CLOSE:
             continue
-        plain = round(value, 4)
-        good = _apart(key, plain, feature_maps, pooled) <= max(FINE, 2 * _apart(key, value, feature_maps, pooled))
-        return Recognised(_with_default(key, plain if good else value))
+        rounded = round(value, 4)
+        good = _difference(key, rounded, feature_maps, pooled) <= max(FINE, 2 * exact)
+        return Recognised(_with_default(key, rounded if good else value))
     return None
 
 
-def _apart(key: str, value: float, feature_maps: Tensor, pooled: Tensor) -> float:
-    """How far this pooling with this parameter is from what was pooled, as a share of its largest."""
-    got = POOLINGS[key](feature_maps, **{_parameter(key): value})
-    return float((got - pooled).abs().max() / pooled.abs().max().clamp_min(1e-12))
+def _difference(key: str, value: float, feature_maps: Tensor, pooled: Tensor) -> float:
+    """The largest difference of this pooling from the pooled vector, as a share of its largest number."""
+    value_here = POOLINGS[key](feature_maps, **{_parameter(key): value})
+    return float((value_here - pooled).abs().max() / pooled.abs().max().clamp_min(1e-12))
 
 
-def _alike(got: Tensor, wanted: Tensor) -> bool:
-    return bool((got - wanted).abs().max() <= CLOSE * wanted.abs().max().clamp_min(1e-12))
+def _alike(one: Tensor, pooled: Tensor) -> bool:
+    return bool((one - pooled).abs().max() <= CLOSE * pooled.abs().max().clamp_min(1e-12))
 
 
 def _parameter(key: str) -> str:
@@ -86,16 +81,16 @@ def _share_of_maximum(feature_maps: Tensor, pooled: Tensor) -> float | None:
 
 def _power(feature_maps: Tensor, pooled: Tensor) -> float | None:
     """p of GeM, by bisection: each channel's power mean rises with p."""
-    wanted = float(pooled.double().sum())
+    target = float(pooled.double().sum())
     low, high = POOLINGS["gem"].parameter.low, POOLINGS["gem"].parameter.high
 
     def total(p: float) -> float:
         return float(POOLINGS["gem"](feature_maps.double(), p=p).sum())
 
     # At p = 1 it is the average of what a ReLU leaves, and no GeM.
-    if not total(1.001) <= wanted or not total(high) >= wanted:
+    if not total(1.001) <= target or not total(high) >= target:
         return None
     for _ in range(48):
         middle = (low + high) / 2
-        low, high = (middle, high) if total(middle) < wanted else (low, middle)
+        low, high = (middle, high) if total(middle) < target else (low, middle)
     return (low + high) / 2

@@ -17,7 +17,7 @@ from explorer.errors import MethodError, NetworkError
 class Call(NamedTuple):
     """One module's call during a pass: its path (of a second call "path@2"), itself, its arguments and output.
 
-    `kept` is a tensor's copy from before what follows worked on it in place, where that was asked for.
+    `kept` is a copy of the output from before later modules worked on it in place, where `watch` was to keep one.
     """
 
     key: str
@@ -30,17 +30,17 @@ class Call(NamedTuple):
 def own_copy(model: nn.Module) -> nn.Module:
     """The model again, in evaluation mode, on the CPU and in float32: its modules copied, its weights shared.
 
-    So nothing that is done to it (evaluation mode, taps) is done to a model that somebody else holds.
+    Evaluation mode and taps then change nothing of the model that somebody else holds.
 
     Raises NetworkError when the model cannot be copied.
     """
     if not isinstance(model, nn.Module):
         raise NetworkError(f"The model is {model!r:.80}; expected a torch.nn.Module.")
-    if bound := _function_of_its_own(model):
+    if bound := _captured_function(model):
         raise NetworkError(f"The model {type(model).__name__} keeps a function of itself ({bound}), whose copy would "
                            "run the original; expected a method instead.")
     try:
-        known = {id(each): nn.Parameter(each.detach(), requires_grad=False) for each in model.parameters()}
+        known = {id(weight): nn.Parameter(weight.detach(), requires_grad=False) for weight in model.parameters()}
         copied = copy.deepcopy(model, known)  # buffers are copied: a model may count its calls in one
         for module in copied.modules():
             _drop_tap_of_another(module)
@@ -51,7 +51,7 @@ def own_copy(model: nn.Module) -> nn.Module:
     return copied
 
 
-def _function_of_its_own(model: nn.Module) -> str:
+def _captured_function(model: nn.Module) -> str:
     """The name of a function that a module keeps and that has captured a module of the model; "" for none."""
     modules = {id(module) for module in model.modules()}
     for path, module in model.named_modules():
@@ -63,24 +63,24 @@ def _function_of_its_own(model: nn.Module) -> str:
 
 
 class _Tap:
-    """A module's `forward` that asks what to do with its output, when the thread that runs it wants to be asked."""
+    """A module's `forward` that hands its output to a function, in threads that have set one."""
 
     def __init__(
-        self, key: str, module: nn.Module, forward: Callable[..., Any], at_work: threading.local
+        self, key: str, module: nn.Module, forward: Callable[..., Any], thread: threading.local
     ) -> None:
         self._key = key
         self._module = module
         self._forward = forward
-        self._at_work = at_work
+        self._thread = thread
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        ask = getattr(self._at_work, "ask", None)
+        exchange = getattr(self._thread, "exchange", None)
         output = self._forward(*arguments, **named)
-        if ask is None:
+        if exchange is None:
             return output
-        self._at_work.calls[self._key] += 1
-        count = self._at_work.calls[self._key]
-        return ask(self._key if count == 1 else f"{self._key}@{count}", self._module, arguments, output)
+        self._thread.calls[self._key] += 1
+        count = self._thread.calls[self._key]
+        return exchange(self._key if count == 1 else f"{self._key}@{count}", self._module, arguments, output)
 
     def is_of(self, module: nn.Module) -> bool:
         """Whether it was put on this very module."""
@@ -98,25 +98,25 @@ def _drop_tap_of_another(module: nn.Module) -> None:
 
 
 class Taps:
-    """A model of which each module can be looked at, or its output exchanged, by the thread that runs it.
+    """A model whose modules can be watched, or their outputs exchanged, by the thread that runs it.
 
     Args:
-        model: of its own (see `own_copy`); its modules' `forward` is replaced.
+        model: an `own_copy`; its modules' `forward` is replaced.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self._at_work = threading.local()
+        self._thread = threading.local()
         for key, module in model.named_modules():
             _drop_tap_of_another(module)
             if key:
-                module.forward = _Tap(key, module, module.forward, self._at_work)
+                module.forward = _Tap(key, module, module.forward, self._thread)
 
     def __deepcopy__(self, known: dict[int, Any]) -> Taps:
         return Taps(copy.deepcopy(self.model, known))
 
     def watch(self, x: Tensor, keep: bool = False) -> tuple[list[Call], Any]:
-        """All calls of its modules in the order in which they ended, and the model's answer."""
+        """All calls of its modules in the order in which they ended, and the model's output."""
         calls: list[Call] = []
 
         def note(key: str, module: nn.Module, arguments: tuple, output: Any) -> Any:
@@ -124,36 +124,36 @@ class Taps:
             calls.append(Call(key, module, arguments, output, kept))
             return output
 
-        with self._asking(note):
+        with self._exchanging(note):
             return calls, self.model(x)
 
     def run(self, x: Tensor, key: str, change: Callable[[nn.Module, tuple, Any], Any]) -> Tensor:
-        """The model's answer with the output of the module `key` exchanged for what `change` makes of it."""
-        with self._asking(lambda at, module, arguments, output: change(module, arguments, output) if at == key
+        """The model's output, with the output of the module `key` exchanged for the result of `change`."""
+        with self._exchanging(lambda at, module, arguments, output: change(module, arguments, output) if at == key
                           else output):
             return self.model(x)
 
     def until(self, x: Tensor, key: str) -> Call:
-        """The first call of the module `key`; what comes after it is not run."""
+        """The first call of the module `key`; later modules are not run."""
         def stop(at: str, module: nn.Module, arguments: tuple, output: Any) -> Any:
             if at == key:
                 raise _Reached(Call(key, module, arguments, output))
             return output
 
         try:
-            with self._asking(stop):
+            with self._exchanging(stop):
                 self.model(x)
         except _Reached as reached:
             return reached.call
         raise MethodError(f"The layer {key} was not reached with an input of {x.shape[-1]} x {x.shape[-2]} px.")
 
     @contextmanager
-    def _asking(self, ask: Callable[..., Any]) -> Iterator[None]:
-        self._at_work.ask, self._at_work.calls = ask, Counter()
+    def _exchanging(self, exchange: Callable[..., Any]) -> Iterator[None]:
+        self._thread.exchange, self._thread.calls = exchange, Counter()
         try:
             yield
         finally:
-            self._at_work.ask = None
+            self._thread.exchange = None
 
 
 class _Reached(BaseException):  # not an Exception: a model may catch those
@@ -162,37 +162,38 @@ class _Reached(BaseException):  # not an Exception: a model may catch those
         self.call = call
 
 
-def tensor_of(answer: Any) -> Tensor:
-    """The logits in whatever a model gives: a tensor, or a tuple, dict or object that holds it.
+def tensor_of(output: Any) -> Tensor:
+    """The logits in a model's output: a tensor, or a tuple, dict or object that holds it.
 
     Raises NetworkError when there is no such tensor.
     """
-    found = answer
-    if isinstance(found, dict):
-        found = found.get("logits", next(iter(found.values()), None))
-    elif isinstance(found, (tuple, list)):
-        found = getattr(found, "logits", found[0] if found else None)
-    elif not isinstance(found, Tensor):
-        found = getattr(found, "logits", None)
-    if not isinstance(found, Tensor) or not found.is_floating_point():
-        raise NetworkError(f"The model gives {type(answer).__name__}; expected a tensor of logits (B, classes).")
-    return found
+    logits = output
+    if isinstance(output, dict):
+        logits = output.get("logits", next(iter(output.values()), None))
+    elif isinstance(output, (tuple, list)):
+        logits = getattr(output, "logits", output[0] if output else None)
+    elif not isinstance(output, Tensor):
+        logits = getattr(output, "logits", None)
+    if not isinstance(logits, Tensor) or not logits.is_floating_point():
+        raise NetworkError(f"The model gives {type(output).__name__}; expected a tensor of logits (B, classes).")
+    return logits
 
 
-def logits_of(answer: Any, batch: int) -> Tensor:
-    """(B, classes) of whatever a model gives for a batch of that many; a single logit may lack its dimension.
+def logits_of(output: Any, batch: int) -> Tensor:
+    """(B, classes) of a model's output for a batch of that many; a single logit may lack its dimension.
 
     Raises NetworkError when there are no such logits.
     """
-    found = tensor_of(answer)
-    if found.ndim < 2 and found.numel() and found.numel() % batch == 0 and (found.numel() == batch or batch == 1):
-        found = found.reshape(batch, -1)  # squeezed
-    if found.ndim != 2 or len(found) != batch:
-        raise NetworkError(f"The model gives a tensor of shape {tuple(found.shape)} for {batch} photo"
+    logits = tensor_of(output)
+    numbers = logits.numel()
+    if logits.ndim < 2 and numbers and numbers % batch == 0 and (numbers == batch or batch == 1):
+        logits = logits.reshape(batch, -1)  # squeezed
+    if logits.ndim != 2 or len(logits) != batch:
+        raise NetworkError(f"The model gives a tensor of shape {tuple(logits.shape)} for {batch} photo"
                            f"{'' if batch == 1 else 's'}; expected logits (B, classes): it is not an image classifier.")
-    return found
+    return logits
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of somebody else's says first, to stand in a sentence."""
+    """The first line of an error that another library raised, for use inside a sentence."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
