@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from explorer.questions.localisation import locate
+from explorer.questions.evidence_box import locate
 from PIL import Image
 from torch import Tensor, nn
 
