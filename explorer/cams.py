@@ -24,6 +24,8 @@ from explorer.errors import MethodError, ParameterError, StoppedError
 from explorer.networks.head import has_constant_slopes, head_kind, hold
 from explorer.progress import Progress
 
+_GRADIENTS = 12  # classes whose gradient is kept: each is as large as the feature maps
+
 
 class CamContext(ABC):
     """What stands above the feature maps, at one image: all that a CAM method may read.
@@ -52,7 +54,7 @@ class CamContext(ABC):
 
     @abstractmethod
     def answers(self, photos: Tensor) -> Tensor:
-        """(B, classes): the network's answers to other inputs (B, channels, h, w). Only Score-CAM asks."""
+        """(B, classes): the network's answers to other inputs (B, channels, h, w), for Score-CAM alone."""
 
     @abstractmethod
     def _gradient(self, index: int) -> Tensor:
@@ -63,6 +65,8 @@ class CamContext(ABC):
         with self._lock:
             if index not in self._gradients:
                 self._gradients[index] = self._gradient(index)
+                if len(self._gradients) > _GRADIENTS:
+                    del self._gradients[next(iter(self._gradients))]
             return self._gradients[index]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A logit taken apart, exactly, over positions and channels."""
+"""A logit decomposed, exactly, over positions and channels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FINER_PANELS = (4, 8)
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What speaks for (positive) and against (negative) a class, in logits.
+    """The evidence for (positive) and against (negative) a class, in logits.
 
     logit = baseline + cells.sum() + residual, and logit = baseline + channels.sum() up to the same order.
 
@@ -66,8 +66,8 @@ def decompose(
     cells = (slopes @ kept.flatten(1)).unflatten(1, kept.shape[1:])
     channels = slopes * pooled
     sums = cells.sum((1, 2), dtype=torch.float64).tolist()
-    wanted = logits[list(classes)].tolist()
-    parts = zip(classes, cells, channels, slopes, baselines.tolist(), wanted, sums, strict=True)
+    chosen = logits[list(classes)].tolist()
+    parts = zip(classes, cells, channels, slopes, baselines.tolist(), chosen, sums, strict=True)
     return [
         Evidence(
             class_index=index, cells=own_cells, channels=own_channels, slopes=own_slopes, baseline=baseline,
@@ -99,7 +99,7 @@ def integrate(head: nn.Module, pooled: Tensor, classes: Sequence[int], nodes: in
 
 
 def _along_ray(panels: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places on 0..1 and their weights: one panel, or as many more as are asked for, each a quarter of the next."""
+    """Places on 0..1 and their weights: one panel, or so many more, each a quarter of the next."""
     points, weights = np.polynomial.legendre.leggauss(nodes)
     edges = [0.0, *(4.0 ** -k for k in range(panels, -1, -1))]
     spans = [(start, stop - start) for start, stop in pairwise(edges)]

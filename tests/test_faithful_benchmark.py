@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks.faithful.curves import CurveResults
 from benchmarks.faithful.maps import AGAINST, VOTES, Runs, evidence_name, maps_of, mixtures
-from benchmarks.faithful.numbers import Asking, Found, choose, mean_over
+from benchmarks.faithful.numbers import MapVariant, ObjectResults, choose, mean_over
 from benchmarks.faithful.objects import Question, area_of, boxes_of, covered_by, grid_of, measured, tile_of
 from benchmarks.faithful.paired_test import paired_test
 from explorer import POOLINGS
@@ -102,13 +102,13 @@ def test_questions_about_one_photo_count_once():
 
 def test_what_is_chosen_by_luck_gains_nothing_on_the_other_half():
     drawn = np.random.default_rng(0)
-    ways = [Asking(f"way {n}", 224, False) for n in range(60)]
-    found = Found({way: drawn.normal(size=(40, 4)) for way in ways}, np.arange(40), np.ones(40, int))
+    ways = [MapVariant(f"way {n}", 224, False) for n in range(60)]
+    found = ObjectResults({way: drawn.normal(size=(40, 4)) for way in ways}, np.arange(40), np.ones(40, int))
     best = max(found.mean(way).mean[-1] for way in ways)
     choice = choose(found, ways, ways[0], splits=200)
     seeming = best - found.mean(ways[0]).mean[-1]
     assert choice.gains[:, -1].mean() < seeming / 2
-    sure = Asking("sure", 224, False)
+    sure = MapVariant("sure", 224, False)
     found.numbers[sure] = found.numbers[ways[0]] + 3
     choice = choose(found, [*ways, sure], ways[0], splits=50)
     assert choice.often == [(sure, 50)]

@@ -114,8 +114,8 @@ def mixtures(outcome: Outcome, question: Question) -> Tensor:
 def _votes(runs: Runs, questions: Sequence[Question]) -> Iterator[Drawn]:
     network, (count, _, *grid) = runs.analysis.network, runs.maps.shape
     logits = network.head(runs.maps.permute(0, 2, 3, 1).flatten(0, 2))
-    asked = network.probabilities(logits, 1)[:, [each.class_index for each in questions]]
-    for number, (plain, fine) in enumerate(runs.drawn(asked.view(count, *grid, -1).permute(0, 3, 1, 2))):
+    probabilities = network.probabilities(logits, 1)[:, [each.class_index for each in questions]]
+    for number, (plain, fine) in enumerate(runs.drawn(probabilities.view(count, *grid, -1).permute(0, 3, 1, 2))):
         yield Drawn(number, VOTES, plain, fine)
 
 

@@ -1,4 +1,4 @@
-"""What is found, photo by photo, and how sure that is."""
+"""Results of every map, photo by photo, and how sure they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.faithful.maps import AGAINST, CONTROLS, EVERYWHERE, Runs, evidence_name, maps_of
-from benchmarks.faithful.objects import Asked, Measured, centres_in, covered_by, measured
+from benchmarks.faithful.objects import Measured, PhotoQuestions, centres_in, covered_by, measured
 from explorer import CAM_METHODS
 from explorer.networks import Network
 
@@ -20,7 +20,7 @@ SPLITS = 500
 NAMED = 5  # of the network's answers, among which a class is said to be named
 
 
-class Asking(NamedTuple):
+class MapVariant(NamedTuple):
     """A way to ask where an object is: the map's name, the input's short side in px, whether it is stitched."""
 
     name: str
@@ -36,8 +36,8 @@ class Mean(NamedTuple):
 
 
 @dataclass
-class Found:
-    """What each way to ask found; n questions in one order.
+class ObjectResults:
+    """What each way to ask results; n questions in one order.
 
     Attributes:
         numbers: (n, 4) for each way, in the order of MEASURES.
@@ -46,14 +46,14 @@ class Found:
         alike: the correlation of Grad-CAM's positive part with that of the evidence under GAP, one a question and side.
     """
 
-    numbers: dict[Asking, np.ndarray] = field(default_factory=dict)
+    numbers: dict[MapVariant, np.ndarray] = field(default_factory=dict)
     photos: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     ranks: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     alike: list[float] = field(default_factory=list)
 
-    def mean(self, asking: Asking, beside: Asking | None = None, chosen: np.ndarray | None = None) -> Mean:
+    def mean(self, variant: MapVariant, beside: MapVariant | None = None, chosen: np.ndarray | None = None) -> Mean:
         """Of the chosen questions (all): means over photos of their means, or of the paired differences to another."""
-        values = self.numbers[asking] - (0 if beside is None else self.numbers[beside])
+        values = self.numbers[variant] - (0 if beside is None else self.numbers[beside])
         return mean_over(values, self.photos, chosen)
 
     @property
@@ -69,11 +69,13 @@ def mean_over(values: np.ndarray, photos: np.ndarray, chosen: np.ndarray | None 
     return Mean(own.mean(0), own.std(0, ddof=1) / len(own) ** 0.5)
 
 
-def find(network: Network, asked: Asked, sides: Sequence[int], told: Callable[[str], None] = print) -> Found:
-    """Ask every map about every question at every size."""
-    rows: dict[Asking, list[tuple[float, ...]]] = {}
-    found, begin = Found(), time.perf_counter()
-    for number, (photo, questions) in enumerate(asked):
+def find(
+    network: Network, photos: PhotoQuestions, sides: Sequence[int], report: Callable[[str], None] = print
+) -> ObjectResults:
+    """Measure every map at every size, for every question."""
+    rows: dict[MapVariant, list[tuple[float, ...]]] = {}
+    results, begin = ObjectResults(), time.perf_counter()
+    for number, (photo, questions) in enumerate(photos):
         for side in sides:
             drawn: dict[tuple[int, str], np.ndarray] = {}
             grids: dict[tuple[int, int, int], tuple[np.ndarray, np.ndarray]] = {}
@@ -86,19 +88,20 @@ def find(network: Network, asked: Asked, sides: Sequence[int], told: Callable[[s
                     if key not in grids:
                         grids[key] = _places(questions[each.question].boxes, *cells.shape)
                     row = measured(cells, *grids[key])
-                    rows.setdefault(Asking(each.name, side, stitched), []).append((*row, np.mean(row)))
+                    rows.setdefault(MapVariant(each.name, side, stitched), []).append((*row, np.mean(row)))
             for n in range(len(questions)):
                 area = float(grids[n, *drawn[n, CONTROLS[1]].shape][0].mean())
-                rows.setdefault(Asking(EVERYWHERE, side, False), []).append((area,) * len(MEASURES))
-                found.alike.append(float(np.corrcoef(*(
+                rows.setdefault(MapVariant(EVERYWHERE, side, False), []).append((area,) * len(MEASURES))
+                results.alike.append(float(np.corrcoef(*(
                     np.maximum(drawn[n, name], 0).ravel()
                     for name in (CAM_METHODS["grad_cam"].name, evidence_name("gap"))))[0, 1]))
-        if (number + 1) % 10 == 0 or number + 1 == len(asked):
-            told(f"{number + 1} of {len(asked)} photos, {time.perf_counter() - begin:.0f} s")
-    everything = [question for _, questions in asked for question in questions]
-    found.numbers = {asking: np.array(row) for asking, row in rows.items()}
-    found.photos, found.ranks = (np.array([getattr(each, name) for each in everything]) for name in ("photo", "rank"))
-    return found
+        if (number + 1) % 10 == 0 or number + 1 == len(photos):
+            report(f"{number + 1} of {len(photos)} photos, {time.perf_counter() - begin:.0f} s")
+    every = [question for _, questions in photos for question in questions]
+    results.numbers = {variant: np.array(row) for variant, row in rows.items()}
+    results.photos, results.ranks = (np.array([getattr(question, name) for question in every])
+                                     for name in ("photo", "rank"))
+    return results
 
 
 def _places(boxes: Sequence[Sequence[float]], rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -120,27 +123,29 @@ class Choice:
         often: what was chosen, the most frequent first, with how many splits chose it.
     """
 
-    first: Asking
+    first: MapVariant
     first_gain: Mean
     gains: np.ndarray
-    often: list[tuple[Asking, int]]
+    often: list[tuple[MapVariant, int]]
 
 
-def candidates(found: Found) -> list[Asking]:
+def candidates(results: ObjectResults) -> list[MapVariant]:
     """All ways to ask but controls, and rivals that nobody would have named without knowing what is on the photo."""
-    return [each for each in found.numbers if each.name not in CONTROLS and not each.name.endswith(AGAINST[2])]
+    return [each for each in results.numbers if each.name not in CONTROLS and not each.name.endswith(AGAINST[2])]
 
 
-def choose(found: Found, ways: Sequence[Asking], baseline: Asking, splits: int = SPLITS, seed: int = 0) -> Choice:
+def choose(
+    results: ObjectResults, ways: Sequence[MapVariant], baseline: MapVariant, splits: int = SPLITS, seed: int = 0
+) -> Choice:
     """Choose the largest mean of all measures on a half of the photos, and look at the other half, again and again."""
-    drawn, photos = np.random.default_rng(seed), np.unique(found.photos)
-    numbers = np.stack([found.numbers[way] for way in ways])
-    differences = numbers - found.numbers[baseline]
+    drawn, photos = np.random.default_rng(seed), np.unique(results.photos)
+    numbers = np.stack([results.numbers[way] for way in ways])
+    differences = numbers - results.numbers[baseline]
     chosen, gains, first_gain = [], [], None
     for _ in range(splits):
-        half = np.isin(found.photos, drawn.permutation(photos)[:len(photos) // 2])
+        half = np.isin(results.photos, drawn.permutation(photos)[:len(photos) // 2])
         best = int(np.argmax(numbers[:, half, -1].mean(1)))
-        gain = mean_over(differences[best], found.photos, ~half)
+        gain = mean_over(differences[best], results.photos, ~half)
         first_gain = first_gain or gain
         chosen.append(best)
         gains.append(gain.mean)

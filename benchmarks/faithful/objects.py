@@ -37,10 +37,10 @@ class Question(NamedTuple):
     rank: int
 
 
-Asked = list[tuple[Image.Image, list[Question]]]
+PhotoQuestions = list[tuple[Image.Image, list[Question]]]
 
 
-def of_coco(network: Network, folder: Path, side: int, seed: int = 0) -> Asked:
+def of_coco(network: Network, folder: Path, side: int, seed: int = 0) -> PhotoQuestions:
     """One question a photo: a class whose boxes together cover less than half of it.
 
     Of the photo's classes that have ImageNet classes the one with the largest logit among them is asked, and of its
@@ -53,7 +53,7 @@ def of_coco(network: Network, folder: Path, side: int, seed: int = 0) -> Asked:
     """
     names = (folder / "classes.txt").read_text(encoding="utf-8").splitlines()
     in_imagenet = json.loads((folder / "classes_in_imagenet.json").read_text(encoding="utf-8"))
-    drawn, asked = np.random.default_rng(seed), []
+    drawn, photos = np.random.default_rng(seed), []
     for path in sorted((folder / "images").iterdir()):
         label = folder / "labels" / f"{path.stem}.txt"
         if not label.exists():
@@ -66,9 +66,9 @@ def of_coco(network: Network, folder: Path, side: int, seed: int = 0) -> Asked:
         logits = analyse(network, photo, "whole", side).under().logits
         _, index, name = max((float(logits[index]), index, name) for name in possible for index in in_imagenet[name])
         others = drawn.choice(np.setdiff1d(np.arange(len(logits)), in_imagenet[name]), 3, replace=False)
-        asked.append((photo, [Question(len(asked), index, possible[name], tuple(others.tolist()),
+        photos.append((photo, [Question(len(photos), index, possible[name], tuple(others.tolist()),
                                        int((logits > logits[index]).sum()) + 1)]))
-    return asked
+    return photos
 
 
 def boxes_of(label: str, names: Sequence[str]) -> dict[str, tuple[tuple[float, float, float, float], ...]]:
@@ -88,7 +88,7 @@ def labelled(folder: Path) -> list[tuple[Path, int]]:
     return [(path, index) for path, index in found if index is not None]
 
 
-def of_grids(network: Network, folder: Path, count: int = 60, seed: int = 0) -> Asked:
+def of_grids(network: Network, folder: Path, count: int = 60, seed: int = 0) -> PhotoQuestions:
     """Four questions a grid of 2 x 2 photos of four classes: where each is, and the other three are rivals.
 
     Drawn from the photos whose class is the answer when the network sees them alone, as it was trained.
@@ -97,15 +97,15 @@ def of_grids(network: Network, folder: Path, count: int = 60, seed: int = 0) -> 
     for path, index in labelled(folder):
         if analyse(network, read_image(path)).under().top(1)[0].class_index == index:
             right.setdefault(index, []).append(path)
-    drawn, asked = np.random.default_rng(seed), []
+    drawn, photos = np.random.default_rng(seed), []
     for n in range(count):
         classes = drawn.choice(sorted(right), 4, replace=False).tolist()
         paths = [right[index][drawn.integers(len(right[index]))] for index in classes]
-        asked.append((grid_of([read_image(path) for path in paths]), [
+        photos.append((grid_of([read_image(path) for path in paths]), [
             Question(n, index, (tile_of(place),), tuple(each for each in classes if each != index), 1)
             for place, index in enumerate(classes)
         ]))
-    return asked
+    return photos
 
 
 def tile_of(place: int) -> tuple[float, float, float, float]:

@@ -1,4 +1,4 @@
-"""What was found, written: docs/faithfulness.md for people, assets/faithfulness.json for the page that leans on it."""
+"""The results, written: docs/faithfulness.md for people, assets/faithfulness.json for the page that leans on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.faithful.curves import FILL, STEPS, CurveResults
 from benchmarks.faithful.maps import AGAINST, CENTRE, EVERYWHERE, SQUARED, VOTES, evidence_name
-from benchmarks.faithful.numbers import MEASURES, Asking, Found, candidates, choose
+from benchmarks.faithful.numbers import MEASURES, MapVariant, ObjectResults, candidates, choose
 from explorer import CAM_METHODS, POOLINGS
 from explorer.export.files import versions
 from explorer.networks import Network
@@ -34,25 +34,25 @@ class Set(NamedTuple):
         key: of the set, for the file.
         title: for people.
         about: what is asked of them.
-        found: what was found.
+        results: of every map.
         side: the input's short side, px, at which maps are compared as they stand.
     """
 
     key: str
     title: str
     about: str
-    found: Found
+    results: ObjectResults
     side: int
 
-    def asking(self, name: str = BASELINE, side: int | None = None, stitched: bool = False) -> Asking:
+    def variant(self, name: str = BASELINE, side: int | None = None, stitched: bool = False) -> MapVariant:
         """A way to ask, at the set's own size unless another is given."""
-        return Asking(name, side or self.side, stitched)
+        return MapVariant(name, side or self.side, stitched)
 
     @property
-    def suggested(self) -> Asking:
+    def suggested(self) -> MapVariant:
         """What the page does, at the nearest size that was measured."""
-        sides = sorted({each.side for each in self.found.numbers})
-        return self.asking(SUGGESTED_NAME, min(sides, key=lambda side: abs(side - 224 * SUGGESTED.enlarged)), True)
+        sides = sorted({each.side for each in self.results.numbers})
+        return self.variant(SUGGESTED_NAME, min(sides, key=lambda side: abs(side - 224 * SUGGESTED.enlarged)), True)
 
 
 def write(network: Network, sets: Sequence[Set], judged: CurveResults, command: str) -> None:
@@ -86,38 +86,38 @@ def page(network: Network, sets: Sequence[Set], judged: CurveResults, command: s
 
 
 def _set(each: Set) -> list[str]:
-    found, baseline = each.found, each.asking()
-    choice = choose(found, candidates(found), baseline)
-    best = sorted(candidates(found), key=lambda way: -found.mean(way).mean[-1])[:SHOWN]
-    sides = sorted({way.side for way in found.numbers})
-    contrasts = [Asking(evidence_name("gap", against), side, stitched)
+    results, baseline = each.results, each.variant()
+    choice = choose(results, candidates(results), baseline)
+    best = sorted(candidates(results), key=lambda way: -results.mean(way).mean[-1])[:SHOWN]
+    sides = sorted({way.side for way in results.numbers})
+    contrasts = [MapVariant(evidence_name("gap", against), side, stitched)
                  for against in AGAINST for side in sides for stitched in (False, True)]
-    alike = min(found.alike)
+    alike = min(results.alike)
     gain, second = choice.first_gain, np.percentile(choice.gains[:, -1], [5, 50, 95])
-    suggested = found.mean(each.suggested, baseline)
+    suggested = results.mean(each.suggested, baseline)
     return [
         f"### {each.title}",
-        f"{each.about} {len(np.unique(found.photos))} photos, {len(found.photos)} questions, {int(found.named.sum())} "
-        "of them about a class among the network's five most probable.",
+        f"{each.about} {len(np.unique(results.photos))} photos, {len(results.photos)} questions, "
+        f"{int(results.named.sum())} of them about a class among the network's five most probable.",
         f"Every map as it stands, at {each.side} px:",
-        _table("map", HEADS, ((name, _numbers(found, each.asking(name))) for name in _plain_names())),
+        _table("map", HEADS, ((name, _numbers(results, each.variant(name))) for name in _plain_names())),
         f"Grad-CAM and the positive evidence under GAP are the same map: the smallest correlation is {alike:.6f}.",
         f"What sets the class against others, what is stitched from shifts and how large the input is, by the mean of "
         f"the three measures less that of evidence under GAP at {each.side} px:",
         _table("evidence under GAP", [f"{side} px{', stitched' if stitched else ''}"
                                       for side in sides for stitched in (False, True)],
                ((against or "of the class alone", [
-                   _signed(found.mean(way, baseline), -1) for way in contrasts if way.name == evidence_name(
+                   _signed(results.mean(way, baseline), -1) for way in contrasts if way.name == evidence_name(
                        "gap", against)]) for against in AGAINST)),
-        f"The {SHOWN} best of {len(candidates(found))} ways to ask that need not know what else is on the photo:",
-        _table("way", HEADS, ((_in_words(way), _numbers(found, way)) for way in best)),
+        f"The {SHOWN} best of {len(candidates(results))} ways to ask that need not know what else is on the photo:",
+        _table("way", HEADS, ((_in_words(way), _numbers(results, way)) for way in best)),
         "The best of so many is the best by luck too. So one half of the photos chooses, and the other half judges: "
         f"the first split chose *{_in_words(choice.first)}*, which on the other half gains {_signed(gain, -1)} on "
         f"evidence under GAP (pointing {_signed(gain, 0)}, energy {_signed(gain, 1)}, own size {_signed(gain, 2)}). "
         f"Of {len(choice.gains)} splits the gain is {second[1]:+.3f} in the middle, {second[0]:+.3f} and "
         f"{second[2]:+.3f} at the 5% and 95% marks; chosen most: "
         f"{'; '.join(f'{_in_words(way)} ({count})' for way, count in choice.often[:3])}.",
-        f"The page's suggestion, *{_in_words(each.suggested)}*: {' / '.join(_numbers(found, each.suggested))} "
+        f"The page's suggestion, *{_in_words(each.suggested)}*: {' / '.join(_numbers(results, each.suggested))} "
         f"(pointing / energy / own size / mean), that is {_signed(suggested, 0)} / {_signed(suggested, 1)} / "
         f"{_signed(suggested, 2)} / {_signed(suggested, 3)} on evidence under GAP.",
     ]
@@ -130,14 +130,14 @@ def _plain_names() -> list[str]:
     return [*map(evidence_name, POOLINGS), *contrasted, VOTES, *cams, SQUARED, CENTRE, EVERYWHERE]
 
 
-def _in_words(way: Asking) -> str:
+def _in_words(way: MapVariant) -> str:
     return f"{way.name}, {way.side} px{', stitched' if way.stitched else ''}"
 
 
-def _numbers(found: Found, way: Asking) -> list[str]:
-    if way not in found.numbers:
+def _numbers(results: ObjectResults, way: MapVariant) -> list[str]:
+    if way not in results.numbers:
         return []
-    mean, error = found.mean(way)
+    mean, error = results.mean(way)
     return [f"{one:.3f} ± {other:.3f}" for one, other in zip(mean, error, strict=True)]
 
 
@@ -214,15 +214,15 @@ def numbers(network: Network, sets: Sequence[Set], judged: CurveResults) -> dict
                                    for kind, gain in judged.gain(name, control).items()} for control in CONTROLS}
                   for name in maps},
         "objects": {each.key: {
-            "photos": len(np.unique(each.found.photos)),
-            "evidence": _by_measure(each.found, each.asking()),
-            "suggested": _by_measure(each.found, each.suggested),
+            "photos": len(np.unique(each.results.photos)),
+            "evidence": _by_measure(each.results, each.variant()),
+            "suggested": _by_measure(each.results, each.suggested),
         } for each in sets},
     }
 
 
-def _by_measure(found: Found, way: Asking) -> dict[str, list[float]]:
-    mean, error = found.mean(way)
+def _by_measure(results: ObjectResults, way: MapVariant) -> dict[str, list[float]]:
+    mean, error = results.mean(way)
     return {name: _rounded(*pair) for name, *pair in zip(MEASURES, mean, error, strict=True)}
 
 

@@ -164,10 +164,6 @@ class Analysis:
         """The answer of each position alone, by the network's own head; see `Outcome.votes`."""
         return self.under().votes(class_index)
 
-    def vote_logits(self) -> Tensor:
-        """(classes, H, W): the logits behind the votes; see `Outcome.vote_logits`."""
-        return self.under().vote_logits()
-
     def overlay(
         self, cells: Tensor, scale: render.Scale | None = None, *, long_side: int | None = None, **options: Any
     ) -> Image.Image:

@@ -65,8 +65,8 @@ class PoolingContext(CamContext):
 class LayerContext(CamContext):
     """All that follows a layer of the network, run once as a graph: it gives the logits, and all gradients.
 
-    Such a graph holds as much as a forward pass in training. So only the last two are kept in a process (two networks
-    may be compared); of the others what they have given.
+    Such a graph takes as much memory as a forward pass in training. So only the last two are kept in a process (two
+    networks may be compared); of the others only their results.
 
     Args:
         x, feature_maps: see `CamContext`.
@@ -96,8 +96,8 @@ class LayerContext(CamContext):
         maps, logits = self._graph_of_the_rest()
         if not logits.requires_grad:  # the answer does not depend on these maps
             return torch.zeros_like(self.feature_maps)
-        found = torch.autograd.grad(logits[0, index], maps, retain_graph=True, allow_unused=True)[0]
-        return torch.zeros_like(self.feature_maps) if found is None else found[0]
+        gradient = torch.autograd.grad(logits[0, index], maps, retain_graph=True, allow_unused=True)[0]
+        return torch.zeros_like(self.feature_maps) if gradient is None else gradient[0]
 
     def _graph_of_the_rest(self) -> tuple[Tensor, Tensor]:
         with self._running:
@@ -107,31 +107,31 @@ class LayerContext(CamContext):
                     maps = self.feature_maps.detach()[None].clone().requires_grad_()
                     graph = maps, self._layers.answer(self.x, self._key, maps)
                 self._graph, self._own_logits = graph, graph[1].detach()[0]
-        _GRAPHS.came_up(self)
+        _GRAPHS.used(self)
         return graph
 
-    def let_go_of_graph(self) -> None:
-        """Free what it holds; asked again, it is made again."""
+    def clear_graph(self) -> None:
+        """Free its memory; it is made again when it is needed again."""
         self._graph = None
 
 
 class _Graphs:
-    """Which tails hold a graph, without keeping any of them alive."""
+    """Which contexts hold a graph, without keeping any of them alive."""
 
     def __init__(self, most: int = 2) -> None:
         self._most = most
         self._holders: list[weakref.ref[LayerContext]] = []
         self._lock = threading.Lock()
 
-    def came_up(self, context: LayerContext) -> None:
-        """This one was asked; the one that was not asked for longest may lose its graph."""
+    def used(self, context: LayerContext) -> None:
+        """This one was used; the one unused for longest may lose its graph."""
         with self._lock:
-            others = [held for held in self._holders if held() is not None and held() is not context]
+            others = [holder for holder in self._holders if holder() is not None and holder() is not context]
             self._holders = [*others, weakref.ref(context)]
             while len(self._holders) > self._most:
                 oldest = self._holders.pop(0)()
                 if oldest is not None:
-                    oldest.let_go_of_graph()
+                    oldest.clear_graph()
 
 
 _GRAPHS = _Graphs()

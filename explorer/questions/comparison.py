@@ -118,9 +118,7 @@ class Path:
     """The answer along a pooling's parameter; arrays are float64.
 
     Attributes:
-        pooling: its key.
-        parameter: its number's name, range and meaning.
-        classes: those that are followed.
+        parameter: the pooling's number's name, range and meaning.
         values: (steps,) of the parameter, rising over its usual range, in equal ratios where it is logarithmic.
         probabilities: (steps, classes), as the network makes them of all logits: softmax or sigmoid.
         logits: likewise, as the head gave them, never calibrated.
@@ -128,9 +126,7 @@ class Path:
         ends: what the pooling is at both ends.
     """
 
-    pooling: str
     parameter: Parameter
-    classes: tuple[int, ...]
     values: np.ndarray
     probabilities: np.ndarray
     logits: np.ndarray
@@ -169,7 +165,7 @@ def path(
     probabilities = analysis.network.probabilities(
         logits if factors is None else logits * torch.tensor(factors)[:, None], 1)
     return Path(
-        pooling=pooling, parameter=parameter, classes=tuple(classes), values=values,
+        parameter=parameter, values=values,
         probabilities=to_array(probabilities[:, classes]), logits=to_array(logits[:, classes]),
         calibrated=factors is not None, ends=_ENDS[pooling](analysis.feature_maps),
     )

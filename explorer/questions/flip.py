@@ -161,7 +161,7 @@ def _ahead(logits: Tensor, index: int) -> Tensor:
 
 
 def _maps(outcome: Outcome, index: int) -> list[np.ndarray]:
-    """(H, W) each: what speaks for the answer, most first; with the rival's share of it taken off, and without."""
+    """(H, W) each: evidence for the answer; minus that for its rival, and as it is."""
     cells = outcome.class_map(index).array
     if outcome.analysis.network.activation == "sigmoid":
         return [cells if float(outcome.logits[index]) > 0 else -cells]

@@ -17,7 +17,7 @@ LIKELY = 0.05  # a difference whose p lies above this counts as none
 
 
 class Gain(NamedTuple):
-    """By how much a map is better than a control: mean over photos, its standard error, and p (see `paired`)."""
+    """By how much a map is better than a control: mean over photos, its standard error, and p."""
 
     mean: float
     standard_error: float
@@ -34,7 +34,7 @@ class Measured(NamedTuple):
 
     Attributes:
         photos: how many the curves are of.
-        gains: by map and control, by "deletion", "insertion" and "between", as `faithfulness.Gain` has them.
+        gains: by map and control, by "deletion", "insertion" and "between", each a mean over photos.
         objects: by set of photos, "evidence" and "suggested": by measure the mean and its standard error.
     """
 
@@ -45,12 +45,12 @@ class Measured(NamedTuple):
 
 def measured_of(network: Network) -> Measured | None:
     """What was measured of the network with just these weights; None where nothing was."""
-    found = _written().get(network.digest)
-    if found is None:
+    record = _written().get(network.digest)
+    if record is None:
         return None
     gains = {name: {control: {kind: Gain(*numbers) for kind, numbers in kinds.items()}
-                    for control, kinds in controls.items()} for name, controls in found["gains"].items()}
-    return Measured(found["photos"], gains, found["objects"])
+                    for control, kinds in controls.items()} for name, controls in record["gains"].items()}
+    return Measured(record["photos"], gains, record["objects"])
 
 
 def verdict(network: Network, name: str) -> str:
@@ -65,16 +65,16 @@ def verdict(network: Network, name: str) -> str:
                            for control, gain in ways.items()).replace("-", "−")
     beaten = [control for control, gain in ways.items() if gain.better]
     lost = [control for control in ways if control not in beaten]
-    said = f"Over {known.photos} photos {name} "
+    sentence = f"Over {known.photos} photos {name} "
     if not lost:
-        said += "beats both"
+        sentence += "beats both"
     elif beaten:
-        said += f"beats {beaten[0]} removal and does not beat {lost[0]} removal"
+        sentence += f"beats {beaten[0]} removal and does not beat {lost[0]} removal"
     else:
-        said += "beats neither"
-    said += f": {numbers} in the area between the two curves."
+        sentence += "beats neither"
+    sentence += f": {numbers} in the area between the two curves."
     worse = [control for control in ways if known.gains[name][control]["insertion"].mean < 0]
-    return f"{said} At insertion alone {' and '.join(worse)} removal does better." if worse else said
+    return f"{sentence} At insertion alone {' and '.join(worse)} removal does better." if worse else sentence
 
 
 def where_objects_were(network: Network) -> str:
@@ -82,9 +82,9 @@ def where_objects_were(network: Network) -> str:
     known = measured_of(network)
     if known is None:
         return "Whether it finds objects has not been measured for this network."
-    found = known.objects["coco"]
-    (own, own_error), (plain, plain_error) = (found[way]["pointing"] for way in ("suggested", "evidence"))
-    return (f"On {found['photos']} photos with known small objects the strongest place of such a map lay on the object "
+    coco = known.objects["coco"]
+    (own, own_error), (plain, plain_error) = (coco[way]["pointing"] for way in ("suggested", "evidence"))
+    return (f"On {coco['photos']} photos with known small objects the strongest place of such a map lay on the object "
             f"in {own:.0%} ± {own_error:.0%}, that of the evidence under GAP in {plain:.0%} ± {plain_error:.0%}.")
 
 

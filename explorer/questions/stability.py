@@ -10,7 +10,6 @@ from typing import NamedTuple
 from explorer.analysis import Analysis, Outcome
 from explorer.arrays import to_array
 from explorer.errors import ParameterError, StoppedError
-from explorer.poolings import parse_pooling
 from explorer.progress import Progress, Stop
 from explorer.questions.evidence_place import Place, distance, place_of
 from explorer.questions.variations import Box, Value, Variant, variants_of, varied
@@ -113,9 +112,8 @@ class Stability:
 
 
 def stability(
-    of: Analysis | Outcome | Sequence[Outcome],
+    outcomes: Sequence[Outcome],
     class_index: int,
-    poolings: Sequence[str] | None = None,
     variations: Iterable[str] | Mapping[str, Sequence[Value]] | None = None,
     calibrated: bool = False,
     progress: Progress | None = None,
@@ -129,21 +127,21 @@ def stability(
     stays when the class followed stays on its side of one half.
 
     Args:
-        of: an analysis, or an outcome or several of one: the same poolings with the same parameters are compared.
+        outcomes: at least one, all of one analysis: their poolings and parameters are compared. Without evidence the
+            place is that of Grad-CAM's positive part.
         class_index: the class whose probability and place are followed.
-        poolings: of an analysis, such as "gmp" or "gem:p=4"; None is the network's own, and the only choice without
-            evidence. There the place is that of Grad-CAM's positive part.
         variations: keys of VARIATIONS, or values by key; None is each at its usual values.
         calibrated: whether fitted multipliers are applied, where there are any.
         progress: called with (variants done, variants in all) after each.
         stop: called before each.
 
     Raises:
-        ParameterError: no such class, pooling or variation, a value outside its range, or outcomes of several photos.
-        MethodError: a pooling is named where none can be exchanged, or no gradient can be computed.
+        ParameterError: no such class or variation, a value outside its range, or outcomes of several photos.
+        MethodError: no gradient can be computed.
         StoppedError: `stop` said so.
     """
-    outcomes = _outcomes(of, poolings)
+    if not outcomes or any(other.analysis is not outcomes[0].analysis for other in outcomes):
+        raise ParameterError("Expected at least one outcome, all of one analysis.")
     analysis = outcomes[0].analysis
     network = analysis.network
     network.check_class(class_index)
@@ -224,19 +222,6 @@ class _State(NamedTuple):
     logit: float
     rank: int
     place: Place | None
-
-
-def _outcomes(of: Analysis | Outcome | Sequence[Outcome], poolings: Sequence[str] | None) -> list[Outcome]:
-    if isinstance(of, Analysis):
-        if poolings is None:
-            return [of.under()]
-        if isinstance(poolings, str) or not poolings:
-            raise ParameterError(f"The poolings are {poolings!r:.60}; expected at least one in a list.")
-        return [of.under(key, **parameters) for key, parameters in map(parse_pooling, poolings)]
-    outcomes = [of] if isinstance(of, Outcome) else list(of)
-    if poolings is not None or not outcomes or any(other.analysis is not outcomes[0].analysis for other in outcomes):
-        raise ParameterError("Expected an analysis and its poolings, or at least one outcome, all of one analysis.")
-    return outcomes
 
 
 def _state(outcome: Outcome, class_index: int, shows: Box, original: Analysis, calibrated: bool) -> _State:

@@ -33,8 +33,7 @@ class Variation:
     Attributes:
         key, name: "jpeg", "JPEG".
         explanation: one sentence.
-        unit: of its values; "" where the value means nothing.
-        usual: the values that are tried unless others are asked for: numbers, or pairs (right, down).
+        usual: the values that are tried unless others are given: numbers, or pairs (right, down).
         low, high: their range, both ends included; of a pair, that of each of its numbers.
         nothing: the value that would change nothing.
     """
@@ -42,7 +41,6 @@ class Variation:
     key: str
     name: str
     explanation: str
-    unit: str
     usual: tuple[Value, ...]
     low: float
     high: float
@@ -57,25 +55,25 @@ class Variation:
 VARIATIONS = MappingProxyType({variation.key: variation for variation in (
     Variation(
         "shift", "Shift", "The framing is moved over the photo, usually by less than a position; beyond the photo's "
-        "edges they are repeated.", "px of the input",
+        "edges they are repeated.",
         ((-12, 0), (-4, 0), (4, 0), (12, 0), (0, -12), (0, -4), (0, 4), (0, 12)), -64, 64, 0,
     ),
-    Variation("flip", "Mirrored", "Left and right of the photo change places.", "", (1,), 1, 1, 0),
+    Variation("flip", "Mirrored", "Left and right of the photo change places.", (1,), 1, 1, 0),
     Variation(
         "scale", "Zoom", "The framing is made smaller (above 1) or larger (below 1) about its middle; beyond the "
-        "photo's edges they are repeated.", "times", (0.8, 0.9, 1.1, 1.25), 0.5, 2, 1,
+        "photo's edges they are repeated.", (0.8, 0.9, 1.1, 1.25), 0.5, 2, 1,
     ),
     Variation(
-        "brightness", "Brightness", "All values of the photo are multiplied, and cut off at white.", "times",
+        "brightness", "Brightness", "All values of the photo are multiplied, and cut off at white.",
         (0.6, 0.8, 1.2, 1.4), 0, 4, 1,
     ),
     Variation(
         "jpeg", "JPEG", "The photo is compressed at its own size, with colours at half the resolution, and read again.",
-        "quality", (90, 70, 50, 30, 10), 1, 95, 100,
+        (90, 70, 50, 30, 10), 1, 95, 100,
     ),
     Variation(
         "crop", "Crop", "The framing is moved as far as there is photo; where it saw all of it, nine tenths are taken "
-        "instead.", "of what the network saw", tuple(product((-0.1, 0, 0.1), repeat=2)), -0.5, 0.5, 0,
+        "instead.", tuple(product((-0.1, 0, 0.1), repeat=2)), -0.5, 0.5, 0,
     ),
 )})
 _STRIDE = 32  # px: for smaller ones the usual shifts shrink, so that they stay below a position
@@ -101,7 +99,7 @@ class Variant:
 
     @property
     def size(self) -> float:
-        """How far the value lies from the one that would change nothing, in the variation's unit."""
+        """How far the value lies from the one that would change nothing, in the variation's own unit."""
         return math.hypot(*(np.atleast_1d(self.value) - VARIATIONS[self.variation].nothing))
 
 
@@ -204,8 +202,8 @@ def _within_photo(analysis: Analysis, values: list[tuple[float, float]]) -> list
     cut = []
     for pair in values:
         limits = [[room + (1 - part) / 2 for room in along] for along in rooms]
-        cut.append(tuple(min(max(each, -before), after) + 0.0  # never -0.0
-                         for each, (before, after) in zip(pair, limits, strict=True)))
+        cut.append(tuple(min(max(by, -before), after) + 0.0  # never -0.0
+                         for by, (before, after) in zip(pair, limits, strict=True)))
     return [pair for pair in dict.fromkeys(cut) if part < 1 or max(map(abs, pair)) > _NOTHING]
 
 
@@ -234,8 +232,8 @@ def _label(analysis: Analysis, key: str, value: Value) -> str:
 def _directions(pair: tuple[float, float], form: str) -> str:
     """"12 px to the right and 4 px up"; "" for a pair of zeros."""
     words = (("to the left", "to the right"), ("up", "down"))
-    return " and ".join(f"{form.format(abs(each))} {names[each > 0]}"
-                        for each, names in zip(pair, words, strict=True) if each)
+    return " and ".join(f"{form.format(abs(by))} {names[by > 0]}"
+                        for by, names in zip(pair, words, strict=True) if by)
 
 
 # Photos.
@@ -284,9 +282,9 @@ def _around(image: Image.Image, box: Box, size: tuple[int, int]) -> tuple[Image.
     """The pixels in a box and as many around it as a filter reads, with the photo's edges repeated where the box goes
     beyond them; and where in the photo their left top is."""
     spans = []
-    for low, high, length, wanted in zip(box[:2], box[2:], image.size, size, strict=True):
+    for low, high, length, side in zip(box[:2], box[2:], image.size, size, strict=True):
         first, last = math.floor(low + _NOTHING), math.ceil(high - _NOTHING)
-        margin = 3 * math.ceil(max(1, (high - low) / wanted))
+        margin = 3 * math.ceil(max(1, (high - low) / side))
         spans.append((min(first, max(0, first - margin)), max(last, min(length, last + margin))))
     (left, right), (top, bottom) = spans
     if min(left, top) >= 0 and right <= image.width and bottom <= image.height:

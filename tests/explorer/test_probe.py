@@ -96,7 +96,7 @@ def test_so_it_is_on_a_photo_in_the_bundled_network(network, examples, key):
 @pytest.mark.parametrize(("key", "values"), [("gmp", ()), ("attention", ())])
 def test_ignoring_all_but_one_position_leaves_what_it_says_by_itself(network, examples, key, values):
     analysis = analyse(network, examples["coffee"])
-    said = analysis.vote_logits()
+    said = analysis.under().vote_logits()
     outcome = analysis.under(key, **numbers(key, values)[0])
     for place in ((0, 0), (3, 4)):
         torch.testing.assert_close(ignoring(outcome, ~chosen_of(7, 7, place)).float(), said[:, place[0], place[1]],

@@ -392,7 +392,8 @@ def test_records_and_reports_carry_the_label(network):
     page = report_html(analysis.under("gem"), 1, True)
     assert 'GeM, p = 2.3725</strong> <span class="badge native">trained</span>' in page
     assert "GMP, GeM, learned attention and gated mix have heads of their own" in page
-    found = stability(analysis, 1, ["gmp", "gem", "gem:p=4"], {"shift": [(8, 0)]})
+    outcomes = [analysis.under("gmp"), analysis.under("gem"), analysis.under("gem", p=4)]
+    found = stability(outcomes, 1, {"shift": [(8, 0)]})
     assert [each.label for each in found.under] == ["trained", "trained", "what-if"]
     rows = probe(analysis.under("gmp"), 1, np.eye(4, dtype=bool), ("mean",)).rows
     assert [row.label for row in rows].count("trained") == len(KEYS) - 1
