@@ -26,7 +26,7 @@ from explorer.ui.networks.session_network import (
 )
 from explorer.ui.page import Page, sidebar_of
 from explorer.ui.session.cache import analysis_of, send_without_delay
-from explorer.ui.session.choices import STAGES, sizes_of
+from explorer.ui.session.choices import PRESENTABLE, sizes_of
 from explorer.ui.session.session import EXAMPLES, Session, example_photo, session_on
 from explorer.ui.session.url import follow_url
 from explorer.wording import percent
@@ -65,7 +65,7 @@ def frame(title: str) -> Page:
         class_search(session, analysis.network.class_names, page.class_index)
         _settings(session, analysis.network)
         _change_with_size(session, analysis)
-        if title in STAGES:
+        if title in PRESENTABLE:
             st.button("Present", key="present_button", on_click=lambda: session.choose(present=True), type="tertiary",
                       icon=":material/slideshow:", help="The viewer alone, for a projector; the key p does the same.")
     ask_for_network(session, analysis.network)

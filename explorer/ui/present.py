@@ -1,4 +1,4 @@
-"""For a talk: the viewer alone with what is being said, step by step, photo by photo."""
+"""For a talk: the viewer alone with a sentence for each map, step by step, photo by photo."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from explorer.ui.session.session import Session
 
 
 def talk(
-    current: Session, analysis: Analysis, maps: Sequence[Map], opening: str = "What does it say, and why?"
+    session: Session, analysis: Analysis, maps: Sequence[Map], opening: str = "What does it say, and why?"
 ) -> None:
     """The photo alone, then each map with its sentence; the arrow keys walk through them and on to the next photo."""
     steps = stack([photo_map(analysis, opening), *maps])
     viewer(
-        analysis, current.photo.digest, steps, key="stage", name="For a talk", chosen="photo",
-        look=Look(main=True, stage=True, toolbar=False, handlers=viewer_handlers(current)),
+        analysis, session.photo.digest, steps, key="stage", name="For a talk", chosen="photo",
+        look=Look(main=True, stage=True, toolbar=False, handlers=viewer_handlers(session)),
     )
 
 
-def talk_about_evidence(current: Session, analysis: Analysis, outcome: Outcome, class_index: int) -> None:
+def talk_about_evidence(session: Session, analysis: Analysis, outcome: Outcome, class_index: int) -> None:
     """The evidence for the class shown and the likeliest ones, under the pooling chosen and beside it.
 
-    Where the answer cannot be taken apart, a CAM by gradients of each.
+    Where the answer cannot be decomposed, a CAM by gradients of each class.
     """
-    chosen = current.choices
+    chosen = session.choices
     classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(3))]))
     native = analysis.under()
     if not analysis.has_evidence:
-        talk(current, analysis, [cam_map(native, CAM_INSTEAD, index) for index in classes])
+        talk(session, analysis, [cam_map(native, CAM_INSTEAD, index) for index in classes])
         return
-    beside = {each.pooling: each for each in (outcome, *map(analysis.under, usually_beside(analysis)[1:]))}
-    others = [each for each in beside.values() if each is not native]
+    beside = {other.pooling: other for other in (outcome, *map(analysis.under, usually_beside(analysis)[1:]))}
+    others = [other for other in beside.values() if other is not native]
     steps = class_maps([native], classes, chosen.calibrated)
-    talk(current, analysis, steps + class_maps(others, classes[:1], chosen.calibrated))
+    talk(session, analysis, steps + class_maps(others, classes[:1], chosen.calibrated))

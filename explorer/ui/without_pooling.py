@@ -1,4 +1,4 @@
-"""What pages show where an answer cannot be taken apart: why, what can be seen instead, a class token's attention."""
+"""What pages show where an answer cannot be decomposed: why, what can be seen instead, a class token's attention."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from explorer.wording import percent
 ATTENTION = "attention"  # the kind of map that networks with a class token have besides
 NEED_A_HEAD = ("cam", "ablation_cam")  # CAM methods that need a pooling and the head that follows it
 USUAL_METHODS = ("grad_cam", "hires_cam", "layer_cam")
-_NEVER_APART = ("evidence", "votes")
+_NEED_EVIDENCE = ("evidence", "votes")
 
 
 def kinds_of_maps(analysis: Analysis) -> Mapping[str, str]:
     """Kinds of activation maps that there are, by key, with their names."""
     if analysis.has_evidence:
         return {key: name for key, name in MAP_KINDS.items() if key != ATTENTION}
-    kinds = {key: name for key, name in MAP_KINDS.items() if key not in (*_NEVER_APART, ATTENTION)}
+    kinds = {key: name for key, name in MAP_KINDS.items() if key not in (*_NEED_EVIDENCE, ATTENTION)}
     return kinds | ({ATTENTION: MAP_KINDS[ATTENTION]} if attention_maps(analysis) else {})
 
 
-def shown_kind(current: Session, analysis: Analysis) -> str:
+def shown_kind(session: Session, analysis: Analysis) -> str:
     """The kind of maps chosen, or the first that there is."""
     kinds = kinds_of_maps(analysis)
-    return current.choices.maps if current.choices.maps in kinds else next(iter(kinds))
+    return session.choices.maps if session.choices.maps in kinds else next(iter(kinds))
 
 
 def methods_offered(analysis: Analysis) -> list[str]:
@@ -40,25 +40,25 @@ def methods_offered(analysis: Analysis) -> list[str]:
     return [key for key in CAM_METHODS if analysis.has_evidence or key not in NEED_A_HEAD]
 
 
-def shown_methods(current: Session, analysis: Analysis) -> tuple[str, ...]:
+def shown_methods(session: Session, analysis: Analysis) -> tuple[str, ...]:
     """The CAM methods chosen that can be had; the usual ones where none was chosen or none can be had."""
-    chosen, offered = current.choices.methods, methods_offered(analysis)
+    chosen, offered = session.choices.methods, methods_offered(analysis)
     kept = tuple(key for key in chosen if key in offered)
     return USUAL_METHODS if not kept or (chosen == Choices.methods and kept != chosen) else kept
 
 
-def limited_map_choice(current: Session, analysis: Analysis) -> None:
+def limited_map_choice(session: Session, analysis: Analysis) -> None:
     """The kinds of maps as buttons; those that there cannot be are greyed out, and a sentence says why."""
-    shown, there = shown_kind(current, analysis), kinds_of_maps(analysis)
+    shown, there = shown_kind(session, analysis), kinds_of_maps(analysis)
     buttons = [
         el("button", name, type="button", class_="chip", data_key=f"maps-{key}", title=name,
            aria_pressed=str(key == shown).lower(),
            **({"pick": key} if key in there else {"disabled": "disabled"}))
-        for key, name in MAP_KINDS.items() if key in there or key in _NEVER_APART
+        for key, name in MAP_KINDS.items() if key in there or key in _NEED_EVIDENCE
     ]
     board(el("div", el("div", el("span", "Maps", class_="caption"), *buttons, class_="chips"),
              el("p", f"No evidence and no votes: {analysis.no_evidence_reason}", class_="note"), class_="stack"),
-          key="limited_maps", on_pick=lambda key: current.choose(maps=key))
+          key="limited_maps", on_pick=lambda key: session.choose(maps=key))
 
 
 def attention_note(analysis: Analysis) -> None:

@@ -54,39 +54,35 @@ UNUSUAL = [
 
 # For each field what nobody can have meant; every field has some.
 BAD = [
-    ("network", ["", "resnet50", "../../assets", "torchvision/resnet19", "timm/", "torchvision/../x", "file-123",
-                 "file-0123456789AB", "file-0123456789abc", "hub/resnet50", "Given"]),
-    ("against", ["", "resnet50", "torchvision/resnet19", "file-", "../../assets"]),
-    ("layer", ["", "a/b", "a b", "../x", "é", "x" * 121]),
-    ("pooling", ["", "median", "GAP", "gem:", "gem:p", "gem:p=", "gem:p=x", "gem:p=nan", "gem:p=inf", "gem:p=0.5",
-                 "gem:p=101", "gem:q=3", "gap:p=3", "gem:p=3:p=4", "gem,p=3", "x" * 5000]),
-    ("framing", ["", "zoom", "Crop"]),
-    ("size", ["", "0", "2049", "-224", "1e3", "224.0", "２２４"]),
-    ("calibrated", ["", "2", "true", "yes", "01"]),
-    ("region", ["", "1", "1,2,3", "1,2,3,4,5", "3,0,2,0", "0,3,0,2", "-1,0,1,1", "a,b,c,d", "0,0,1,1.5", "0, 0,1,1",
-                "1,2,3,"]),
-    ("present", ["", "2", "on"]),
-    ("rank", ["", "size", "Contribution"]),
-    ("show", ["", "loud", "All"]),
-    ("channel", ["", "x", "-1", "1.5", "999999999", "²", "٣", "1,2"]),
-    ("beside", ["", "x", "-1", "999999999"]),
-    ("poolings", ["", "gap", "gap,gap", "gap,median", "gap,gmp,gem,lse,topk", "gem:p=3,gem:p=3.0", "gap,,gmp",
-                  "gap;gmp"]),
-    ("pair", ["", "0", "0,0", "1,1", "0,1,2", "0,4", "-1,0", "a,b"]),
-    ("path", ["", "gap", "gmp", "softpool", "p"]),
-    ("maps", ["", "cam", "Evidence"]),
-    ("classes", ["", "x", "1,2,3,4,5,6", "-1", "1,,2"]),
-    ("methods", ["", "smooth_grad", "cam,grad_cam,layer_cam,eigen_cam,score_cam", "CAM", "cam,"]),
-    ("box", ["", "0", "96", "100", "-5", "20%", "x"]),
-    ("rival", ["", "x", "-1", "1.5", "999999999"]),
-    ("ask", ["", "why", "Flip"]),
-    ("lesson", ["", "0", "11", "x", "01", "1.0"]),
-    ("settings", ["", "window", "window:", ":3", "window:3,", "Window:3", "window:3;stride:1", "a:b c", "x" * 30 + ":1",
+    ("network", ["", "resnet50", "../../assets", "torchvision/resnet19", "timm/", "file-0123456789AB", "hub/resnet50"]),
+    ("against", ["resnet50", "file-"]),
+    ("layer", ["a/b", "a b", "../x", "é", "x" * 121]),
+    ("pooling", ["", "median", "GAP", "gem:", "gem:p", "gem:p=x", "gem:p=nan", "gem:p=0.5", "gem:q=3", "gap:p=3",
+                 "gem:p=3:p=4", "x" * 5000]),
+    ("framing", ["zoom", "Crop"]),
+    ("size", ["", "0", "2049", "-224", "224.0", "２２４"]),
+    ("calibrated", ["2", "true", "01"]),
+    ("region", ["1", "1,2,3", "1,2,3,4,5", "3,0,2,0", "0,3,0,2", "-1,0,1,1", "a,b,c,d", "1,2,3,"]),
+    ("present", ["on"]),
+    ("rank", ["size"]),
+    ("show", ["loud"]),
+    ("channel", ["x", "-1", "999999999", "²", "1,2"]),
+    ("beside", ["-1"]),
+    ("poolings", ["gap", "gap,gap", "gap,median", "gap,gmp,gem,lse,topk", "gem:p=3,gem:p=3.0", "gap,,gmp"]),
+    ("pair", ["0", "0,0", "0,1,2", "0,4"]),
+    ("path", ["gap", "p"]),
+    ("maps", ["cam"]),
+    ("classes", ["x", "1,2,3,4,5,6", "1,,2"]),
+    ("methods", ["smooth_grad", "cam,grad_cam,layer_cam,eigen_cam,score_cam", "cam,"]),
+    ("box", ["0", "96", "20%"]),
+    ("rival", ["-1"]),
+    ("ask", ["why"]),
+    ("lesson", ["0", "11", "01"]),
+    ("settings", ["window", "window:", ":3", "window:3,", "Window:3", "a:b c", "x" * 30 + ":1",
                   ",".join(f"a{n}:1" for n in range(7))]),
 ]
 HTML = "<img src=x onerror=alert(1)>"
-ALL_BAD = [(name, text) for name, texts in BAD for text in [*texts, HTML, " ", "null"]
-           if (name, text) != ("layer", "null")]  # some network may call a layer so
+ALL_BAD = [(name, text) for name, texts in BAD for text in [*texts, HTML]]
 
 
 def page_of(name: str) -> str:
@@ -133,11 +129,11 @@ def test_a_link_says_no_size_until_the_network_and_with_it_its_own_size_is_known
 # Reading.
 
 
-@pytest.mark.parametrize(("name", "pages", "value", "text"), UNUSUAL)
-def test_what_was_written_is_read_back_the_same(name, pages, value, text):
-    for page in pages:
-        found, sentences = read({name: text}, page, Choices())
-        assert (found[name], sentences) == (value, [])
+def test_what_was_written_is_read_back_the_same():
+    for name, pages, value, text in UNUSUAL:
+        for page in pages:
+            changes, sentences = read({name: text}, page, Choices())
+            assert (changes[name], sentences) == (value, []), (name, text, page)
 
 
 @pytest.mark.parametrize(("name", "text"), ALL_BAD, ids=lambda part: part[:24] or "empty")
@@ -174,20 +170,21 @@ def test_each_bad_part_has_its_own_sentence_and_the_good_ones_are_read():
         "pooling", "size", "classes", "box"]
 
 
-@pytest.mark.parametrize(("name", "pages", "value", "text"), UNUSUAL)
-def test_a_field_of_another_page_is_neither_obeyed_nor_lost(name, pages, value, text):
-    for page in set(PAGES) - set(pages):
-        for asked in ({name: text}, {name: HTML}, {}):
-            found, sentences = read(asked, page, Choices(**{name: value}))
-            assert name not in found, page
-            assert sentences == []
+def test_a_field_of_another_page_is_neither_obeyed_nor_lost():
+    for name, pages, value, text in UNUSUAL:
+        for page in set(PAGES) - set(pages):
+            for query in ({name: text}, {name: HTML}, {}):
+                changes, sentences = read(query, page, Choices(**{name: value}))
+                assert name not in changes, (name, page)
+                assert sentences == []
 
 
-@pytest.mark.parametrize(("name", "pages", "value", "text"), UNUSUAL)
-def test_what_a_link_leaves_out_is_usual_unless_every_link_says_it(name, pages, value, text):
-    for page in pages:
-        found, _ = read({}, page, Choices(**{name: value}))
-        assert found.get(name, value) == (value if name in EVERYWHERE else getattr(Choices(), name))
+def test_what_a_link_leaves_out_is_usual_unless_every_link_says_it():
+    for name, pages, value, _ in UNUSUAL:
+        for page in pages:
+            changes, _ = read({}, page, Choices(**{name: value}))
+            usual = value if name in EVERYWHERE else getattr(Choices(), name)
+            assert changes.get(name, value) == usual, (name, page)
 
 
 def test_a_name_that_no_page_knows_is_left_alone():

@@ -139,8 +139,7 @@ def test_the_talk_of_activation_maps_shows_each_class_and_then_what_the_position
 # In and out.
 
 
-@pytest.mark.parametrize("path", STAGES)
-@pytest.mark.parametrize("part_alone", [True, False])
+@pytest.mark.parametrize(("path", "part_alone"), [*((path, True) for path in STAGES), (EXPLORE, False)])
 def test_the_key_begins_a_talk_and_ends_it_and_nothing_that_was_chosen_is_lost(path, part_alone, open_page):
     page = open_page(path, example="cat", pooling="gmp", region="1,1,2,2", framing="squash")
     link, before = dict(page.query_params), {key: board.text for key, board in boards(page).items()}
@@ -154,7 +153,7 @@ def test_the_key_begins_a_talk_and_ends_it_and_nothing_that_was_chosen_is_lost(p
     assert control(page, "framing").value == "squash"
 
 
-@pytest.mark.parametrize("path", STAGES)
+@pytest.mark.parametrize("path", [EXPLORE, WHY])
 def test_the_button_begins_a_talk(path, open_page):
     page = open_page(path)
     page.button(key="present_button").click().run()
@@ -189,8 +188,7 @@ def test_a_bad_part_of_a_link_to_a_talk_is_said_on_the_stage(open_page):
 # From photo to photo.
 
 
-@pytest.mark.parametrize("path", STAGES)
-@pytest.mark.parametrize("part_alone", [True, False])
+@pytest.mark.parametrize(("path", "part_alone"), [(EXPLORE, True), (EXPLORE, False), (MAPS, True)])
 def test_a_walk_past_the_last_step_goes_on_to_the_next_photo(path, part_alone, open_page, measured):
     page = open_page(path, present="1", pooling="gmp", **{"class": str(TENCH)})
     names = list(EXAMPLES)

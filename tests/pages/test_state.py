@@ -67,7 +67,7 @@ def test_classes_and_place_of_a_link_are_kept_for_the_photo_that_the_link_was_of
 @pytest.mark.parametrize(("page", "presenting"), [
     ("Explore", True), ("Feature maps", True), ("Poolings", True), ("Activation maps", True), ("Why", True),
     ("Method", False)])
-def test_a_talk_is_held_on_the_pages_that_have_a_stage(page, presenting):
+def test_a_talk_is_held_on_the_pages_that_can_be_presented(page, presenting):
     assert Session(Choices(present=True), page=page).presenting is presenting
     assert Session(Choices(), page=page).presenting is False
 

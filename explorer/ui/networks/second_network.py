@@ -1,4 +1,4 @@
-"""Two networks beside each other on the same photo: what each says, and where its evidence for one class lies.
+"""Two networks side by side on the same photo: their answers, and where their evidence for one class lies.
 
 Each has its own feature maps, framing and scale: logits of two networks are not comparable, and the page says so.
 """
@@ -75,7 +75,7 @@ def answers_of_both(
     """
     other, beside = outcome_beside(outcome, second), same_class(outcome.analysis, second, class_index)
     shown = _map_of(other, other.top(1)[0].class_index if beside is None else beside)
-    limit = _one_scale_if_asked([_map_of(outcome, class_index), shown])
+    limit = _shared_limit([_map_of(outcome, class_index), shown])
     left, right = st.columns(2, gap="medium")
     with left:
         _title(outcome, session.choices.calibrated, "first")
@@ -88,7 +88,7 @@ def answers_of_both(
                key="map_beside", name=f"{second.network.title}: {shown.name}",
                look=Look(caption=layer_caption(second), toolbar=False))
         _answers(session, other, shown.pick[1], "second", lambda picked: _by_name(session, other, outcome, picked[1]))
-    board(el("p", _said_of_scales(beside is None, outcome, second, class_index, limit), class_="note"),
+    board(el("p", _scales_sentence(beside is None, outcome, second, class_index, limit), class_="note"),
           key="both_networks")
 
 
@@ -107,11 +107,11 @@ def _answers(
 
 def _by_name(session: Session, other: Outcome, outcome: Outcome, class_index: int) -> None:
     """A class of the second network was picked: the page shows the first's of that name, where it has one."""
-    found = same_class(other.analysis, outcome.analysis, class_index)
-    if found is not None:
-        session.choose(class_index=found)
+    same = same_class(other.analysis, outcome.analysis, class_index)
+    if same is not None:
+        session.choose(class_index=same)
         return
-    names = [shortened(each, 60) for each in (outcome.analysis.network.title,
+    names = [shortened(name, 60) for name in (outcome.analysis.network.title,
                                               other.analysis.network.class_names[class_index])]
     session.notices.append(f"{names[0]} has no class named {names[1]}; the last class stays.")
 
@@ -123,24 +123,24 @@ def _map_of(outcome: Outcome, class_index: int, title: str = "") -> Map:
     return cam_map(outcome, CAM_INSTEAD, class_index, title=title)
 
 
-def _one_scale_if_asked(maps: list[Map]) -> float | None:
-    """The end of one scale for both networks, where both are in logits and somebody wants it."""
-    if not all(each.unit == "logits" for each in maps):
+def _shared_limit(maps: list[Map]) -> float | None:
+    """The end of one scale for both networks, where both are in logits and it is switched on."""
+    if any(shown.unit != "logits" for shown in maps):
         return None
     if not st.toggle("One scale for both networks", key="one_scale"):
         return None
-    return max(float(np.abs(each.values[np.isfinite(each.values)]).max(initial=0.0)) for each in maps) or None
+    return max(float(np.abs(shown.values[np.isfinite(shown.values)]).max(initial=0.0)) for shown in maps) or None
 
 
-def _said_of_scales(
+def _scales_sentence(
     its_own: bool, outcome: Outcome, second: Analysis, class_index: int, limit: float | None
 ) -> str:
     name, title = shortened(outcome.analysis.network.class_names[class_index]), shortened(second.network.title)
-    said = (f"{title} has no class named {name}: its map is of its own answer. " if its_own else
-            f"Both maps are of {name}. ")
-    said += "Logits of two networks are not comparable"
-    return said + (", though the maps share one scale." if limit else
-                   ": each map has its own scale. Compare where it is red, not how red.")
+    sentence = (f"{title} has no class named {name}: its map is of its own answer. " if its_own else
+                f"Both maps are of {name}. ")
+    sentence += "Logits of two networks are not comparable"
+    return sentence + (", though the maps share one scale." if limit else
+                       ": each map has its own scale. Compare where it is red, not how red.")
 
 
 def second_row(
@@ -154,13 +154,13 @@ def second_row(
         kind: "cams" for the CAM method `method`; else evidence, where the second network has any.
     """
     other = outcome_beside(outcome, second)
-    found = [same_class(outcome.analysis, second, index) for index in classes]
-    shown = list(dict.fromkeys(index for index in found if index is not None))
+    same = [same_class(outcome.analysis, second, index) for index in classes]
+    shown = list(dict.fromkeys(index for index in same if index is not None))
     missing = [shortened(outcome.analysis.network.class_names[index], 40)
-               for index, beside in zip(classes, found, strict=True) if beside is None]
-    said = f"{second.network.title} has no class named {', '.join(missing)}. " if missing else ""
+               for index, beside in zip(classes, same, strict=True) if beside is None]
+    note = f"{second.network.title} has no class named {', '.join(missing)}. " if missing else ""
     if not shown:
-        shown, said = [other.top(1)[0].class_index], said + "Its own answer is shown. "
+        shown, note = [other.top(1)[0].class_index], note + "Its own answer is shown. "
     names = second.network.class_names
     by_cam = kind == "cams"
     maps = [cam_map(other, method, index, title=names[index]) if by_cam else _map_of(other, index, names[index])
@@ -170,5 +170,5 @@ def second_row(
            name=f"{second.network.title}: {what}",
            look=Look(across=max(len(maps), 2), toolbar=False, tallest=300, heading=f"{second.network.title}: {what}",
                      aside=layer_caption(second)))
-    board(el("p", f"{said}Its scale is its own: logits of two networks are not comparable.", class_="note"),
+    board(el("p", f"{note}Its scale is its own: logits of two networks are not comparable.", class_="note"),
           key="note_beside")

@@ -1,7 +1,7 @@
 """What sessions share: networks and analyses, within a bound on memory; and a process tuned for quick pages.
 
 Every network that came into memory is counted for as long as anybody holds it: this cache, a session whose own file it
-is, or a page that shows it. When they exceed the bound, the cache lets its own go, and pages that show one keep it.
+is, or a page that shows it. When they exceed the bound, the cache drops its own, and pages that show one keep it.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def make_room() -> None:
 
 
 def clear() -> None:
-    """Let go of all networks but the bundled ones, of all analyses and of what was drawn of them."""
+    """Drop all networks but the bundled ones, all analyses and what was drawn of them."""
     drawn.clear()
     _analysed.clear()
     for name in [name for name in _BY_NAME if name not in BUNDLED]:
@@ -169,7 +169,7 @@ def collect() -> None:
     gc.collect()
     if frozen:
         gc.freeze()
-    with contextlib.suppress(OSError, AttributeError):  # glibc keeps what was freed unless it is told
+    with contextlib.suppress(OSError, AttributeError):  # glibc keeps what was freed unless it is trimmed
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -229,7 +229,7 @@ def _run_once(network: Network) -> None:
 def send_without_delay() -> None:
     """Set TCP_NODELAY on the server's sockets, once a process: without it answers wait up to 40 ms for each other.
 
-    Streamlit offers no setting for it, so its sockets are found by their port among the process's own file
+    Streamlit offers no setting for it, so its sockets are recognised by their port among the process's own file
     descriptors; those that the listening one accepts later inherit the option on Linux.
     """
     if sys.platform != "linux":
@@ -239,6 +239,6 @@ def send_without_delay() -> None:
         with contextlib.suppress(OSError, ValueError):
             if not str(entry.readlink()).startswith("socket:"):
                 continue
-            with socket.socket(fileno=socket.dup(int(entry.name))) as found:
-                if found.family in (socket.AF_INET, socket.AF_INET6) and found.getsockname()[1] == port:
-                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with socket.socket(fileno=socket.dup(int(entry.name))) as ours:
+                if ours.family in (socket.AF_INET, socket.AF_INET6) and ours.getsockname()[1] == port:
+                    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -17,7 +17,7 @@ MOST_CLASSES = 5
 QUESTIONS = {"against": "A against B", "without": "Without this part", "flip": "What flips it",
              "object": "Object or background", "trust": "How far to trust it", "stable": "How stable it is",
              "finer": "Finer"}
-STAGES = ("Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons")  # pages that can be presented
+PRESENTABLE = ("Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons")  # pages, for a talk
 GAP = PoolingChoice("gap")
 _STEP = 32  # px between the sizes to choose from, or the next multiple of the network's stride
 
@@ -41,7 +41,7 @@ class Choices:
             is followed.
         maps, classes, methods, box: Activation maps: what is shown, of which classes (none: the likeliest three), by
             which CAM methods, and the share of the maximum, in percent, from which a position is in the box.
-        rival, ask: Why: the class that is compared with (None: the likeliest other one), and which question is asked.
+        rival, ask: Why: the class that is compared with (None: the likeliest other one), and the question.
         lesson, settings: Lessons: its number, and what its controls were put to, by their names.
     """
 

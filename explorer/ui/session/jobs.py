@@ -29,12 +29,12 @@ class Job:
     """
 
     def __init__(self, work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any]) -> None:
-        """`work` gets `progress(done, total)` and `stop() -> bool`; told to stop, it raises StoppedError."""
+        """`work` gets `progress(done, total)` and `stop() -> bool`; once that is true it raises StoppedError."""
         self.done, self.total = 0, 1
         self.result: Any = None
         self.error = ""
         self._work = work
-        self._asked = 0.0
+        self._last_ask = 0.0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -45,7 +45,7 @@ class Job:
 
     def ask(self) -> bool:
         """Start it or keep it going; whether it has come to its end."""
-        self._asked = time.monotonic()
+        self._last_ask = time.monotonic()
         with self._lock:
             if not self.ended and (self._thread is None or not self._thread.is_alive()):
                 self.done = 0
@@ -56,13 +56,13 @@ class Job:
 
     def leave(self) -> None:
         """Stop it now, unless somebody else asks."""
-        self._asked = -math.inf
+        self._last_ask = -math.inf
 
     def _run(self) -> None:
         try:
             self.result = self._work(self._progress, self._is_left)
         except StoppedError:
-            pass  # asked for again, it starts again
+            pass  # the next ask starts it again
         except ExplorerError as error:
             self.error = str(error)
         except Exception as error:
@@ -73,7 +73,7 @@ class Job:
         self.done, self.total = done, total
 
     def _is_left(self) -> bool:
-        return _ENDING.is_set() or time.monotonic() - self._asked > PATIENCE
+        return _ENDING.is_set() or time.monotonic() - self._last_ask > PATIENCE
 
 
 @atexit.register

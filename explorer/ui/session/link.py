@@ -26,8 +26,8 @@ from explorer.ui.session.choices import (
     MOST,
     MOST_CLASSES,
     OWN_FILE,
+    PRESENTABLE,
     QUESTIONS,
-    STAGES,
     Choices,
 )
 
@@ -113,7 +113,7 @@ FIELDS = (
     Field("against", _network),
     Field("layer", _like(_LAYER)),
     Field("region", _region, _joined),
-    _switch("present", pages=STAGES),
+    _switch("present", pages=PRESENTABLE),
     Field("rank", _one_of(RANKINGS), pages=("Feature maps",)),
     Field("show", _one_of(KINDS), pages=("Feature maps",)),
     Field("channel", _whole(), pages=("Feature maps", "Poolings")),

@@ -19,7 +19,7 @@ from explorer.networks.loading.bundled import ASSETS
 from explorer.poolings import PoolingChoice
 from explorer.questions.cases import CASES, FRAMING, NETWORK
 from explorer.ui.session.arguments import GIVEN, given
-from explorer.ui.session.choices import OF_A_NETWORK, OF_A_PHOTO, STAGES, Choices
+from explorer.ui.session.choices import OF_A_NETWORK, OF_A_PHOTO, PRESENTABLE, Choices
 
 MOST_OWN = 2  # networks of their own that a session keeps: one to look at, one to compare it with
 EXAMPLES = MappingProxyType({
@@ -111,7 +111,7 @@ class Session:
     @property
     def presenting(self) -> bool:
         """Whether this is a talk; a page without a viewer has none."""
-        return self.choices.present and self.page in STAGES
+        return self.choices.present and self.page in PRESENTABLE
 
     def keep(self, name: str, network: Network) -> None:
         """Keep a network from a file of their own; of more than two those in use stay."""
