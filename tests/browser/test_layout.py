@@ -1,4 +1,4 @@
-"""The pages as they are seen and reached: on a laptop, a telephone, by keyboard, and by those whom axe speaks for."""
+"""The pages as they are seen and reached: on a laptop, a telephone, by keyboard, and by the rules of axe."""
 
 from __future__ import annotations
 
