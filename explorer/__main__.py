@@ -16,7 +16,7 @@ from explorer.export import files as export
 from explorer.export.recipe import record_json, repeat
 from explorer.export.recipe_reader import read_recipe
 from explorer.export.report import report_html
-from explorer.networks.loading.options import load_as_asked, options_of
+from explorer.networks.loading.options import load_from_options, options_of
 from explorer.poolings import parse_pooling
 from explorer.terminal import why_command as why
 from explorer.terminal.options import FRAMING, Parser, add_what_to_analyse, find_class
@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace) -> list[str]:
 def _asked(options: argparse.Namespace) -> _Job:
     pooling, parameters = (None, {}) if options.pooling is None else parse_pooling(options.pooling)
     photo = read_image(options.photo)
-    network = load_as_asked(options_of(options))
+    network = load_from_options(options_of(options))
     chosen = None if options.class_ is None else find_class(options.class_, network.class_names)
     outcome = analyse(network, photo, options.framing or FRAMING, options.size).under(pooling, **parameters)
     class_index = outcome.top(1)[0].class_index if chosen is None else chosen
@@ -121,7 +121,7 @@ def _repeated(options: argparse.Namespace) -> _Job:
     if own and not options.checkpoint:
         raise ParameterError("The recipe is of a network from a file; expected that file too, with --checkpoint and, "
                              "for weights alone, --network and the name of its architecture.")
-    network = load_as_asked(options_of(options)) if own else load_network(recipe["network"]["name"])
+    network = load_from_options(options_of(options)) if own else load_network(recipe["network"]["name"])
     outcome, class_index, calibrated, differences = repeat(recipe, network, read_image(options.photo))
     largest = max(differences)
     if largest <= ROUNDING:

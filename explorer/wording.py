@@ -27,7 +27,7 @@ class StrongestHalf(NamedTuple):
     place: str
 
 
-def carriers(cells: np.ndarray) -> StrongestHalf | None:
+def strongest_half(cells: np.ndarray) -> StrongestHalf | None:
     """The positions that hold at least half of the positive evidence (H, W); None when nothing is positive."""
     values = np.nan_to_num(np.asarray(cells, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     positive = np.maximum(values, 0)
@@ -59,14 +59,14 @@ def _place(positive: np.ndarray, chosen: np.ndarray) -> str:
     return f"at the {'top' if vertical == 'upper' else 'bottom'}" if vertical else f"on the {horizontal}"
 
 
-def carriers_sentence(cells: np.ndarray, of: str = "") -> str:
+def evidence_sentence(cells: np.ndarray, of: str = "") -> str:
     """For example "Six of 49 positions, at the lower right, hold 53% of the positive evidence."
 
     Args:
         cells: (H, W) evidence.
         of: what the evidence is for, such as "tench under GMP"; "" leaves it out.
     """
-    evidence, half = f"evidence for {of}" if of else "evidence", carriers(cells)
+    evidence, half = f"evidence for {of}" if of else "evidence", strongest_half(cells)
     if half is None:
         return f"There is no positive {evidence}: all of it is negative or zero."
     if half.total == 1:
@@ -108,7 +108,7 @@ def answer_parts(likeliest: Sequence[tuple[str, float]], activation: str, classe
     return parts
 
 
-def said_of_class(name: str, probability: float, rank: int, activation: str) -> str:
+def class_answer(name: str, probability: float, rank: int, activation: str) -> str:
     """The answer for one class, without a full stop: "Prediction: cat, 93%" or "Rank 3: dog, 2%"."""
     if activation == "sigmoid":
         return f"{'Above' if probability > 0.5 else 'Not above'} 50%: {name}, {percent(probability)}"

@@ -28,7 +28,7 @@ from explorer.sections.parts import (
 )
 from explorer.sections.reasons import Reasons, reasons
 from explorer.sections.why import WHY_STYLE, why_section
-from explorer.wording import carriers_sentence, number_word, percent
+from explorer.wording import evidence_sentence, number_word, percent
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = Path(__file__).with_suffix(".css")
@@ -144,7 +144,7 @@ def _carriers(outcome: Outcome, class_index: int, what: str) -> str:
     wrong = int((~np.isfinite(cells)).sum())
     if wrong:
         return f"The evidence is not a number at {number_word(wrong)} of {cells.size} positions."
-    return carriers_sentence(cells, what)
+    return evidence_sentence(cells, what)
 
 
 def _photo(outcome: Outcome, class_index: int) -> Node:

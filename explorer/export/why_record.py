@@ -13,14 +13,14 @@ from explorer.analysis import Answer, Outcome
 from explorer.export import files as export
 from explorer.export.recipe import recipe
 from explorer.questions.contrast import Contrast
-from explorer.questions.flip import Smallest
-from explorer.questions.probe import Probe, Said
-from explorer.questions.stability import Row, Stability, movement_sentence, stability_sentence
-from explorer.questions.stitching import Stitched
+from explorer.questions.flip import SmallestSet
+from explorer.questions.probe import Answers, Probe
+from explorer.questions.stability import Stability, VariantAnswer, movement_sentence, stability_sentence
+from explorer.questions.stitching import StitchedEvidence
 from explorer.render import png
 from explorer.sections.reasons import Reasons, smallest_sentence
 from explorer.sections.summary import as_text
-from explorer.wording import carriers
+from explorer.wording import strongest_half
 
 # Pictures.
 
@@ -35,11 +35,11 @@ def pictures(found: Reasons) -> dict[str, bytes]:
     drawn = {"overlay": export.overlay_png(found.outcome, found.class_index) if contrast is None else png(
         analysis.overlay(torch.from_numpy(contrast.cells)))}
     if found.probe is not None:
-        drawn |= {f"without_{fill}": png(again.image) for fill, again in found.probe.again.items()}
-    return drawn | {name: png(each.photo) for name, each in _smallest(found).items() if each.photo is not None}
+        drawn |= {f"without_{fill}": png(found.probe.photo(fill)) for fill in found.probe.own.after}
+    return drawn | {name: png(each.photo()) for name, each in _smallest(found).items() if each.chosen is not None}
 
 
-def _smallest(found: Reasons) -> dict[str, Smallest]:
+def _smallest(found: Reasons) -> dict[str, SmallestSet]:
     return {name: each for name, each in (("flip", found.flip), ("sufficient", found.sufficient)) if each is not None}
 
 
@@ -142,7 +142,7 @@ def _pooling(outcome: Outcome) -> dict[str, Any]:
 
 
 def _contrast(found: Contrast) -> dict[str, Any]:
-    sides = {"for_class": carriers(found.cells), "for_rival": carriers(-found.cells)}
+    sides = {"for_class": strongest_half(found.cells), "for_rival": strongest_half(-found.cells)}
     return {
         "difference": found.difference, "baseline": found.baseline, "evidence": float(found.cells.sum()),
         "residual": found.residual, "exact": found.exact, "cells": found.cells.tolist(),
@@ -152,7 +152,7 @@ def _contrast(found: Contrast) -> dict[str, Any]:
 
 
 def _probe(found: Reasons, probe: Probe) -> dict[str, Any]:
-    def said(each: Said | None) -> dict[str, Any] | None:
+    def said(each: Answers | None) -> dict[str, Any] | None:
         return None if each is None else {"top": _answer(each.top), "classes": list(map(_answer, each.classes))}
 
     return {
@@ -168,23 +168,21 @@ def _probe(found: Reasons, probe: Probe) -> dict[str, Any]:
     }
 
 
-def _found(found: Reasons, smallest: Smallest) -> dict[str, Any]:
+def _found(found: Reasons, smallest: SmallestSet) -> dict[str, Any]:
     return {
         "positions": None if smallest.chosen is None else smallest.chosen.astype(int).tolist(),
         "share": smallest.share, "most": smallest.most, "fill": smallest.fill, "passes": smallest.passes,
         "before": _answer(smallest.before), "after": _answer(smallest.after),
-        "class_after": _answer(smallest.class_after), "verified": smallest.verified,
+        "class_after": _answer(smallest.class_after), "verified": smallest.chosen is not None,
         "sentence": smallest_sentence(found, smallest),
     }
 
 
 def _stability(found: Stability) -> dict[str, Any]:
-    names = dict(zip(found.classes, found.names, strict=True))
-
-    def row(each: Row) -> dict[str, Any]:
+    def row(each: VariantAnswer) -> dict[str, Any]:
         return {
             "variation": each.variant and each.variant.variation, "value": each.variant and _plain(each.variant.value),
-            "label": each.variant and each.variant.label, "answer": each.answer, "name": names[each.answer],
+            "label": each.variant and each.variant.label, "answer": each.answer, "name": found.name(each.answer),
             "stays": each.stays, "probability": each.probability, "logit": each.logit, "rank": each.rank,
             "moved": each.moved, "place": each.place and each.place._asdict(),
         }
@@ -204,7 +202,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _stitched(found: Stitched) -> dict[str, Any]:
+def _stitched(found: StitchedEvidence) -> dict[str, Any]:
     return {
         "steps": found.steps, "logit": found.logit, "baseline": found.baseline, "evidence": float(found.cells.sum()),
         "outside": found.outside, "residual": found.residual, "exact": found.exact, "logits": found.logits.tolist(),

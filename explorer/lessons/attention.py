@@ -14,7 +14,7 @@ from explorer.lessons.checks import checked_number
 from explorer.networks import Network
 from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings import POOLINGS
-from explorer.questions.comparison import entropy, positions_carrying
+from explorer.questions.comparison import entropy, fewest_positions
 
 # The temperature, as a multiple of the usual one; a learned query's usual one is 1, for it was learned with it.
 TEMPERATURES = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -126,5 +126,5 @@ def _answer(network: Network, logits: Tensor) -> Answer:
 def _attention_map(key: str, name: str, weights: np.ndarray, answer: Answer | None) -> AttentionMap:
     return AttentionMap(
         key=key, name=name, weights=weights, bits=entropy(weights), most_bits=float(np.log2(weights.size)),
-        carrying=positions_carrying(weights, CARRIED), answer=answer,
+        carrying=fewest_positions(weights, CARRIED), answer=answer,
     )

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter, ImageStat
 from explorer.analysis import Outcome
 from explorer.errors import MethodError, ParameterError
 from explorer.lessons.checks import checked_key, checked_number
-from explorer.questions.localisation import locate
+from explorer.questions.evidence_box import locate
 from explorer.render import Box
 
 GROUNDS = MappingProxyType({
@@ -35,7 +35,7 @@ def largest_scale(count: int) -> float:
 def object_box(outcome: Outcome, class_index: int) -> Box:
     """Left, top, right, bottom, in photo px, of the object that the evidence for a class finds.
 
-    It is `explorer.questions.localisation.locate` at 20% of the maximum.
+    It is `explorer.questions.evidence_box.locate` at 20% of the maximum.
 
     Raises ParameterError when there is no such class; MethodError where the answer cannot be taken apart, or nothing
     on the photo speaks for the class.

@@ -12,7 +12,7 @@ from torch.nn import functional
 from explorer.analysis import Analysis, Outcome
 from explorer.lessons.checks import checked_number
 from explorer.questions.edited_photo import pixels_of
-from explorer.questions.localisation import Located, locate
+from explorer.questions.evidence_box import EvidenceBox, locate
 
 THRESHOLD = 0.2  # of the CAM paper
 LEAST, MOST = 0.01, 1.0
@@ -44,7 +44,7 @@ class WhereFromMaps:
     """
 
     threshold: float
-    box: Located | None
+    box: EvidenceBox | None
     segmented: Segmented | None
 
 

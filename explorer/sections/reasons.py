@@ -13,13 +13,13 @@ import numpy as np
 from explorer.analysis import Answer, Outcome
 from explorer.errors import ExplorerError, MethodError, ParameterError
 from explorer.export.files import shown
-from explorer.questions.contrast import Contrast, Deciding, check_pair, contrast, deciding_channels
-from explorer.questions.flip import Flip, Smallest, Sufficient, smallest_flip, smallest_sufficient
-from explorer.questions.probe import Disagreement, Probe, Said, disagreement, probe
+from explorer.questions.contrast import Contrast, DecidingChannel, check_pair, contrast, deciding_channels
+from explorer.questions.flip import Flip, SmallestSet, Sufficient, smallest_flip, smallest_sufficient
+from explorer.questions.probe import Answers, Disagreement, Probe, probe
 from explorer.questions.stability import Stability, stability
-from explorer.questions.stitching import Stitched, stitched
+from explorer.questions.stitching import StitchedEvidence, stitched
 from explorer.sections.summary import Part, carrying, summary
-from explorer.wording import carriers, carriers_sentence, number_word, percent, shortened
+from explorer.wording import evidence_sentence, number_word, percent, shortened, strongest_half
 
 Told = Callable[[str, int, int], None]  # what is done, and so many of so many of it
 BESIDE = ("gmp", "attention")  # poolings whose stability is told beside the outcome's and the native one's
@@ -52,14 +52,14 @@ class Reasons:
     calibrated: bool
     summary: Sequence[Sequence[Part]]
     contrasts: tuple[Contrast, ...]
-    deciding: tuple[Deciding, ...]
+    deciding: tuple[DecidingChannel, ...]
     probe: Probe | None
     chosen: bool
     disagreements: tuple[Disagreement, ...]
     flip: Flip | None
     sufficient: Sufficient | None
     stability: Stability | None
-    stitched: Stitched | None
+    stitched: StitchedEvidence | None
     missing: Mapping[str, str]
 
     @property
@@ -120,12 +120,12 @@ def reasons(
         return None
 
     contrasts = ask("contrasts", lambda: _contrasts(outcome, class_index, rival), ())
-    deciding = tuple(deciding_channels(contrast(outcome, class_index, rival), outcome)) if contrasts else ()
+    deciding = tuple(deciding_channels(outcome, class_index, rival)) if contrasts else ()
     probed = ask("probe", lambda: _probe(outcome, class_index, chosen, calibrated))
     return Reasons(
         outcome, class_index, rival, calibrated, summary(outcome, class_index, rival, calibrated), contrasts, deciding,
         probed, region is not None,
-        ask("disagreements", lambda: disagreement(probed), ()) if probed else (),
+        ask("disagreements", lambda: _disagreements(probed), ()) if probed else (),
         ask_slowly("flip", lambda: smallest_flip(
             outcome, _answer(outcome, class_index), calibrated=calibrated,
             progress=told_of("Looking for the smallest change that flips it"))),
@@ -167,7 +167,7 @@ def positions_in_words(found: Reasons) -> str:
     if found.chosen:
         return f"the {count} from row {rows.min()}, column {columns.min()} to row {rows.max()}, column {columns.max()}"
     drawn, by = shown(found.outcome, found.class_index), found.probe.held is None
-    if carriers(drawn.cells.detach().numpy()) is None:
+    if strongest_half(drawn.cells.detach().numpy()) is None:
         return f"the {count} where {drawn.name if by else 'its evidence'} is largest"
     verb = "carries" if chosen.sum() == 1 else "carry"
     return f"the {count} that {verb} half of what {f'is positive in {drawn.name}' if by else 'speaks for it'}"
@@ -179,7 +179,7 @@ def sides_in_words(found: Reasons, mine: str, other: str) -> list[str]:
     wrong = int((~np.isfinite(cells)).sum())
     if wrong:
         return [f"The difference is not a number at {number_word(wrong)} of {cells.size} positions."]
-    return [f"Nothing on the photo speaks for {speaks}." if carriers(side) is None else carriers_sentence(side, speaks)
+    return [evidence_sentence(side, speaks) if strongest_half(side) else f"Nothing on the photo speaks for {speaks}."
             for side, speaks in ((cells, f"{mine} rather than {other}"), (-cells, f"{other} rather than {mine}"))]
 
 
@@ -192,7 +192,7 @@ def held_in_words(found: Reasons, name: str) -> str:
     return f"{percent(share)} of what speaks {side} {name}"
 
 
-def said_in_words(found: Reasons, said: Said, longest: int) -> str:
+def said_in_words(found: Reasons, said: Answers, longest: int) -> str:
     """"it says tabby, 12%"; of classes that are asked by themselves what it gives the class."""
     if found.outcome.analysis.network.activation == "sigmoid":
         return _given("it gives", said.classes[0], longest)
@@ -203,7 +203,7 @@ def _given(verb: str, answer: Answer, longest: int) -> str:
     return f"{verb} {shortened(answer.name, longest)}, {percent(answer.probability)}"
 
 
-def smallest_sentence(found: Reasons, smallest: Smallest) -> str:
+def smallest_sentence(found: Reasons, smallest: SmallestSet) -> str:
     """For example "With 4 of 49 positions (8%) blurred it says bobsled, 21%."; or that nothing was found."""
     enough, within = isinstance(smallest, Sufficient), "half" if smallest.most == 0.5 else percent(smallest.most)
     if smallest.chosen is None:
@@ -248,6 +248,11 @@ def _probe(outcome: Outcome, class_index: int, chosen: np.ndarray | None, calibr
         raise MethodError("There is no part of the photo to leave out: the network sees it as one position, or nothing "
                           "says where it looks.")
     return probe(outcome, class_index, chosen, calibrated=calibrated)
+
+
+def _disagreements(probed: Probe) -> tuple[Disagreement, ...]:
+    probed.outcome.analysis.require_evidence()
+    return probed.disagreements
 
 
 def _answer(outcome: Outcome, class_index: int) -> int:

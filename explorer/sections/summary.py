@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from explorer.analysis import Answer, Outcome
+from explorer.analysis.memory import remembered
 from explorer.questions.contrast import Contrast, contrast
 from explorer.questions.edited_photo import analysed_again, changed_photo
-from explorer.questions.location import ring, ring_sentence
-from explorer.wording import carriers, number_word, percent, plain, shortened
+from explorer.questions.evidence_place import border_evidence, border_sentence
+from explorer.wording import number_word, percent, plain, shortened, strongest_half
 
 FILL = "blur"
 
@@ -57,14 +58,14 @@ def summary(outcome: Outcome, class_index: int, rival: int | None, calibrated: b
         said.append(_without(outcome, class_index, chosen, calibrated))
     if rival is not None:
         said.append(_decides(outcome, contrast(outcome, class_index, rival)))
-    if sound and (around := ring(cells)).more_than_its_share:
-        said.append([Part(ring_sentence(around), "stable")])
+    if sound and (border := border_evidence(cells)).gathered:
+        said.append([Part(border_sentence(border), "stable")])
     return said
 
 
 def carrying(cells: np.ndarray) -> np.ndarray | None:
     """(H, W) bool: the fewest positions that carry half of what is positive on a map; None when nothing is."""
-    found = carriers(cells)
+    found = strongest_half(cells)
     if found is None:
         return None
     positive = np.maximum(np.nan_to_num(np.asarray(cells, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0), 0)
@@ -103,7 +104,7 @@ def _says(outcome: Outcome, class_index: int, rival: int | None, calibrated: boo
 
 
 def _lies(cells: np.ndarray) -> list[Part]:
-    wrong, found = int((~np.isfinite(cells)).sum()), carriers(cells)
+    wrong, found = int((~np.isfinite(cells)).sum()), strongest_half(cells)
     if wrong:
         return [Part("Its evidence is not a number at "),
                 Part(f"{number_word(wrong)} of {cells.size} positions", "against"), Part(".")]
@@ -119,18 +120,25 @@ def _lies(cells: np.ndarray) -> list[Part]:
 def _without(outcome: Outcome, class_index: int, chosen: np.ndarray, calibrated: bool) -> list[Part]:
     """What is said of the photo without the positions that carry the answer."""
     analysis = outcome.analysis
-    again = outcome.remember(("summary without", class_index), lambda: analysed_again(
-        analysis, changed_photo(analysis, chosen, FILL)).under(outcome.pooling, **outcome.parameters))
-    before, after = outcome.answer(class_index, calibrated), again.answer(class_index, calibrated)
+    after, instead = _answers_without(outcome, class_index, chosen.tobytes())[calibrated]
+    before = outcome.answer(class_index, calibrated)
     it = "them" if chosen.sum() > 1 else "it"
     opening = Part(f"With {it} blurred out of the photo ")
     if analysis.network.activation == "sigmoid" or before.rank > 1 or not math.isfinite(after.probability):
         return [opening, Part("it is given "), Part(percent(after.probability), "without"), Part(".")]
     if after.rank == 1:
         return [opening, Part("it still says so ("), Part(percent(after.probability), "without"), Part(").")]
-    instead = again.top(1, calibrated)[0]
     return [opening, Part("it says "), Part(shortened(instead.name), name=True), Part(" ("),
             Part(percent(instead.probability), "without"), Part(").")]
+
+
+@remembered
+def _answers_without(outcome: Outcome, class_index: int, chosen: bytes) -> dict[bool, tuple[Answer, Answer]]:
+    """The answer for the class, and the network's, on the photo without these positions; by whether calibrated."""
+    positions = np.frombuffer(chosen, bool).reshape(outcome.analysis.framing.grid)
+    changed = outcome.on(analysed_again(outcome.analysis, changed_photo(outcome.analysis, positions, FILL)))
+    return {calibrated: (changed.answer(class_index, calibrated), changed.top(1, calibrated)[0])
+            for calibrated in (False, True)}
 
 
 def _decides(outcome: Outcome, found: Contrast) -> list[Part]:

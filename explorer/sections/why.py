@@ -13,9 +13,15 @@ from PIL import Image
 from explorer import render
 from explorer.export import files as export
 from explorer.questions.edited_photo import FILLS
-from explorer.questions.flip import Smallest
-from explorer.questions.probe import Said
-from explorer.questions.stability import Row, Stability, Under, movement_sentence, stability_sentence
+from explorer.questions.flip import SmallestSet
+from explorer.questions.probe import Answers
+from explorer.questions.stability import (
+    PoolingStability,
+    Stability,
+    VariantAnswer,
+    movement_sentence,
+    stability_sentence,
+)
 from explorer.questions.variations import VARIATIONS
 from explorer.sections.nodes import Node, data_uri, el
 from explorer.sections.parts import OVERLAY_SIDE, TILE_SIDE, figure, legend, maps_shape, unseen
@@ -105,7 +111,7 @@ def _poolings(found: Reasons) -> Node:
             class_="shown" if one is found.outcome else ""))
     heads = el("tr", el("th", "pooling", scope="col"), el("th", "difference", scope="col", class_="number"),
                 el("th", "its answer", scope="col"))
-    return el("div", el("h3", "Under each pooling"), el(
+    return el("div", el("h3", "PoolingStability each pooling"), el(
         "p", "Logits of the one minus the other, as the head gives them.", class_="note"),
         el("table", el("thead", heads), el("tbody", *rows), class_="contrasts"))
 
@@ -149,7 +155,7 @@ def _without(found: Reasons) -> list[Node]:
     notes = [el("p", each.sentence, class_="note") for each in found.disagreements if each.kind != "none"][:1]
     return [
         el("h3", "Without this part"),
-        el("div", _photo(probe.again["blur"].image, f"The photo with that part {FILLS['blur']}",
+        el("div", _photo(probe.photo("blur"), f"The photo with that part {FILLS['blur']}",
                           el("span", f"Blurred are {positions_in_words(found)}")),
             el("div", el("table", el("thead", el("tr", *heads)), el("tbody", *rows), class_="contrasts"), *notes),
             class_="left-out"),
@@ -160,7 +166,7 @@ def _way(name: str, number: str, words: str) -> Node:
     return el("tr", el("td", name), el("td", el("strong", number), class_="number"), el("td", words))
 
 
-def _changed(found: Reasons, name: str, said: Said) -> Node:
+def _changed(found: Reasons, name: str, said: Answers) -> Node:
     before, after = (each.classes[0].logit for each in (found.probe.own.before, said))
     return _way(name, signed(after - before),
                 f"{plain(before)} to {plain(after)}; {said_in_words(found, said, _LONGEST)}")
@@ -182,11 +188,11 @@ def _smallest(found: Reasons) -> list[Node]:
 
 
 def _one_smallest(found: Reasons, name: str, title: str) -> Node:
-    smallest: Smallest | None = getattr(found, name)
+    smallest: SmallestSet | None = getattr(found, name)
     words = found.missing[name] if smallest is None else smallest_sentence(found, smallest)
-    if smallest is None or smallest.photo is None:
+    if smallest is None or smallest.chosen is None:
         return el("div", el("p", el("strong", title)), el("p", words, class_="note"))
-    return _photo(smallest.photo, title, el("strong", title), el("span", words))
+    return _photo(smallest.photo(), title, el("strong", title), el("span", words))
 
 
 # Changed a little.
@@ -214,18 +220,18 @@ def _stable(found: Reasons) -> list[Node]:
     ]
 
 
-def _bars(stability: Stability, under: Under, rows: Sequence[Row]) -> Node:
+def _bars(stability: Stability, under: PoolingStability, rows: Sequence[VariantAnswer]) -> Node:
     bars = [el("span", class_="" if row.stays else "other", style={"--share": _height(row)}, title=words)
             for row, words in zip(rows, (_in_words(stability, row) for row in rows), strict=True)]
     return el("div", *bars, class_="changes", style={"--before": _height(under.original)}, role="img",
                aria_label="; ".join(_in_words(stability, row) for row in rows))
 
 
-def _height(row: Row) -> str:
+def _height(row: VariantAnswer) -> str:
     return f"{100 * row.probability if math.isfinite(row.probability) else 0:.1f}%"
 
 
-def _in_words(stability: Stability, row: Row) -> str:
+def _in_words(stability: Stability, row: VariantAnswer) -> str:
     instead = "" if row.stays else f", {shortened(stability.name(row.answer), _LONGEST)} instead"
     return f"{row.variant.label}: {percent(row.probability)}{instead}"
 

@@ -10,7 +10,7 @@ from explorer import analyse, read_image
 from explorer.analysis import Outcome
 from explorer.export.report import report_html
 from explorer.export.why_record import arrays_npz, pictures, record_json
-from explorer.networks.loading.options import load_as_asked, options_of
+from explorer.networks.loading.options import load_from_options, options_of
 from explorer.poolings import parse_pooling
 from explorer.sections.reasons import Reasons, reasons
 from explorer.terminal.options import FRAMING, Parser, add_what_to_analyse, find_class, region
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> list[str]:
 def _asked(options: argparse.Namespace) -> Reasons:
     pooling, parameters = (None, {}) if options.pooling is None else parse_pooling(options.pooling)
     photo = read_image(options.photo)
-    network = load_as_asked(options_of(options))
+    network = load_from_options(options_of(options))
     chosen, rival = (None if text is None else find_class(text, network.class_names)
                      for text in (options.class_, options.against))
     outcome = analyse(network, photo, options.framing or FRAMING, options.size).under(pooling, **parameters)

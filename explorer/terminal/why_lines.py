@@ -7,7 +7,7 @@ import math
 from explorer.analysis import Outcome
 from explorer.export import files as export
 from explorer.questions.edited_photo import FILLS
-from explorer.questions.probe import Said
+from explorer.questions.probe import Answers
 from explorer.questions.stability import movement_sentence, stability_sentence
 from explorer.sections.reasons import (
     LEFT_OUT,
@@ -99,7 +99,7 @@ def _without(found: Reasons) -> list[str]:
     ]
 
 
-def _changed(found: Reasons, said: Said) -> tuple[str, str]:
+def _changed(found: Reasons, said: Answers) -> tuple[str, str]:
     before, after = (each.classes[0].logit for each in (found.probe.own.before, said))
     return signed(after - before), said_in_words(found, said, _LONGEST)
 

@@ -10,11 +10,11 @@ from torch import Tensor
 from explorer import CAM_METHODS, Analysis
 from explorer.analysis import CAM_INSTEAD, Outcome
 from explorer.questions.channel_table import channel_table, plain_channel_table
-from explorer.questions.comparison import entropy, looks, positions_carrying
+from explorer.questions.comparison import entropy, fewest_positions, looks
 from explorer.questions.votes import winners
 from explorer.sections.parts import strongest
 from explorer.ui.components.viewer import Map
-from explorer.wording import carriers_sentence, exactness, percent, plain, said_of_class, signed
+from explorer.wording import class_answer, evidence_sentence, exactness, percent, plain, signed
 
 SILENT_SENTENCE = "all evidence for this class is negative"
 
@@ -69,7 +69,7 @@ def evidence_map(
         aside=f"evidence, {_positions(cells)}", lines=lines + more,
         badge=exactness(evidence.exact, evidence.residual),
         says=says or (f"{_answer_in_words(outcome, class_index, calibrated)}{under_what}. "
-                      f"{carriers_sentence(cells)}"),
+                      f"{evidence_sentence(cells)}"),
         scale=scale, limit=limit, mark=position, box=box, pick=[str(outcome.choice), class_index],
         caption=f"Strongest position {position}: {signed(largest)} logits · {layer_caption(outcome.analysis)}",
     )
@@ -81,7 +81,7 @@ def _positions(values: np.ndarray) -> str:
 
 def _answer_in_words(outcome: Outcome, class_index: int, calibrated: bool = False) -> str:
     answer = outcome.answer(class_index, calibrated)
-    return said_of_class(answer.name, answer.probability, answer.rank, outcome.analysis.network.activation)
+    return class_answer(answer.name, answer.probability, answer.rank, outcome.analysis.network.activation)
 
 
 def photo_map(analysis: Analysis, says: str) -> Map:
@@ -100,7 +100,7 @@ def weights_map(id_: str, name: str, weights: np.ndarray, title: str = "", says:
     return Map(
         id=id_, values=weights, name=f"Where {name} looks", kind="positive", unit="share", unit_name="of the weight",
         title=title, says=says, scale="looks",
-        lines=(f"{positions_carrying(weights)} of {weights.size} positions hold 80%",
+        lines=(f"{fewest_positions(weights)} of {weights.size} positions hold 80%",
                f"entropy {entropy(weights):.1f} of {np.log2(weights.size):.1f} bits"),
     )
 

@@ -305,7 +305,7 @@ def test_a_recipe_is_repeated_with_the_numbers_that_were_edited():
 @pytest.fixture
 def run(monkeypatch, tmp_path, capsys):
     def run(net, *options: str) -> tuple[int, str, str]:
-        for loads in ("load_network", "load_as_asked"):
+        for loads in ("load_network", "load_from_options"):
             monkeypatch.setattr(__main__, loads, lambda _: net)
         photo().save(tmp_path / "photo.png")
         code = __main__.main([str(tmp_path / "photo.png"), "--out", str(tmp_path / "out"), *options])

@@ -19,7 +19,7 @@ from explorer.lessons.scenes import COUNTS, GROUNDS, cut_out, ground_of, largest
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
 from explorer.networks.trained_heads import TrainedPooling
-from explorer.questions.localisation import locate
+from explorer.questions.evidence_box import locate
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import linear, with_backbone
 

@@ -26,9 +26,8 @@ from explorer.poolings.learned import gated, learned_attention
 from explorer.questions.channel_card import channel_card
 from explorer.questions.comparison import path
 from explorer.questions.contrast import contrast
-from explorer.questions.probe import ignoring, probe
-from explorer.questions.randomisation import randomised
-from explorer.questions.redrawn_weights import drawn_anew, part_of
+from explorer.questions.probe import probe
+from explorer.questions.redrawn_network import drawn_anew, redrawn
 from explorer.questions.soundness import trouble
 from explorer.questions.stability import stability
 from explorer.questions.votes import votes_average_to_logit, winners
@@ -280,7 +279,8 @@ def test_a_part_that_is_ignored_is_left_out_of_the_learned_attention(network, an
     left = doubles(maps)[:, ~chosen][:, None]
     for key in ("learned_attention", "gem"):
         expected = logits_by_hand(head_of(network, key), pooled_by_hand(key, left))
-        np.testing.assert_allclose(ignoring(analysis.under(key), chosen), expected, atol=1e-5)
+        ignoring = sorted(probe(analysis.under(key), 0, chosen, (), count=CLASSES).own.ignoring.classes)
+        np.testing.assert_allclose([answer.logit for answer in ignoring], expected, atol=1e-5)
 
 
 # Calibration is for what-ifs of the network's own head.
@@ -306,23 +306,17 @@ def test_a_fitted_number_mends_what_ifs_of_the_own_head_and_nothing_trained(netw
 
 def test_the_head_that_is_drawn_anew_is_that_of_the_pooling(network, analysis):
     outcome, head = analysis.under("gmp"), network.trained["gmp"].head
-    assert {id(each) for each in part_of(outcome, "head")} == {id(each) for each in head.parameters()}
-    found = randomised(outcome, 1, "head", seeds=2)
-    assert found.weights == sum(each.numel() for each in head.parameters())
-    for seed, after in enumerate(found.after):
+    kept = (outcome.weights * analysis.feature_maps).double().numpy()
+    for seed in (0, 1):
         row = drawn_anew(head.weight, seed, 0)[1].double().numpy()
-        kept = (outcome.weights * analysis.feature_maps).double().numpy()
+        after = redrawn(outcome, "head", seed).evidence(1).cells.numpy()
         np.testing.assert_allclose(after, np.einsum("k,kij->ij", row, kept), atol=1e-5)
-    np.testing.assert_array_equal(outcome.evidence(1).cells, found.before.astype(np.float32))
 
 
 def test_no_head_is_of_the_backbone(network):
-    whole = analyse(network, photo())
-    heads = {id(tensor) for head in network.heads for tensor in head.parameters()}
     for key in KEYS:
-        backbone = {id(each) for each in part_of(whole.under(key), "backbone")}
-        assert backbone == {id(each) for each in network.backbone.parameters()}
-        assert not backbone & heads
+        drawn = redrawn(analyse(network, photo()).under(key), "backbone", 0)
+        assert drawn.head is network.head_under(key)
 
 
 # The network itself.

@@ -347,7 +347,7 @@ def test_the_warning_about_edges_is_there_where_they_carry_more_than_their_share
     (warning,) = said[-1]
     assert warning.source == "stable"
     # 12 of 16 positions lie at an edge; 765 of 774 of the red does.
-    assert warning.text.startswith("The outermost positions are 75% of all and carry 99% of what speaks for it: ")
+    assert warning.text.startswith("The outermost positions are 75% of all and hold 99% of the positive evidence: ")
     assert "stable" not in {source for _, source in numbered(summary(analyse(network, within, "squash").under(), 0, 1))}
 
 

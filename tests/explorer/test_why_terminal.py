@@ -379,7 +379,7 @@ def test_how_far_it_is_is_one_line_that_is_gone_at_the_end():
 
 def test_how_far_each_search_is_is_told_to_whoever_sits_before_it(decided, monkeypatch):
     terminal = Terminal()
-    monkeypatch.setattr(why, "load_as_asked", lambda _: decided)
+    monkeypatch.setattr(why, "load_from_options", lambda _: decided)
     monkeypatch.setattr(sys, "stderr", terminal)
     assert __main__.main(["why", "photo.png"]) == 0
     for what in ("Looking for the smallest change that flips it", "Looking for the smallest part that is enough",
@@ -413,7 +413,7 @@ def test_a_checkpoint_of_ones_own_is_asked_too():
     assert "\nWhy tulip (2) and not rose (1), under GAP (native)\n" in out
     model.eval()
     with torch.no_grad():
-        x = analyse(why.load_as_asked(why.options_of(why._parser().parse_args(["photo.png", *own]))), PHOTO,
+        x = analyse(why.load_from_options(why.options_of(why._parser().parse_args(["photo.png", *own]))), PHOTO,
                     short_side=96).input
         logits = model(x)[0].double()
     assert recorded("out")["why"]["contrast"]["difference"] == pytest.approx(float(logits[2] - logits[1]), abs=1e-4)

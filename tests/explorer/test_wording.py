@@ -9,14 +9,14 @@ import pytest
 
 from explorer.wording import (
     answer_parts,
-    carriers,
-    carriers_sentence,
+    class_answer,
+    evidence_sentence,
     exactness,
     number_word,
     percent,
     plain,
-    said_of_class,
     signed,
+    strongest_half,
     sum_sentence,
 )
 
@@ -33,33 +33,33 @@ def one_position(row: int, column: int, side: int = 9) -> np.ndarray:
 def test_the_fewest_positions_that_hold_half_are_counted():
     # 10 in all: 4 alone is under half, 4 + 3 is 70%.
     cells = np.array([[4.0, 3.0], [2.0, 1.0]])
-    half = carriers(cells)
+    half = strongest_half(cells)
     assert (half.count, half.total) == (2, 4)
     assert half.share == pytest.approx(0.7)
 
 
 def test_exactly_half_is_enough():
-    half = carriers(np.array([[5.0, 3.0, 2.0]]))
+    half = strongest_half(np.array([[5.0, 3.0, 2.0]]))
     assert half.count == 1
     assert half.share == pytest.approx(0.5)
 
 
 def test_half_is_enough_whatever_rounding_does_to_it():
     # In binary, three of six 0.3 are a hair less than half of their sum; so are six of twelve 0.1.
-    assert carriers(np.full((2, 3), 0.3)).count == 3
-    assert carriers(np.full((3, 4), 0.1)).count == 6
+    assert strongest_half(np.full((2, 3), 0.3)).count == 3
+    assert strongest_half(np.full((3, 4), 0.1)).count == 6
 
 
 def test_evidence_against_the_class_counts_for_nothing():
     # Of the positive evidence, 3 of 4 lies in one place; the -100 is not part of it.
     cells = np.array([[3.0, -100.0], [1.0, 0.0]])
-    half = carriers(cells)
+    half = strongest_half(cells)
     assert (half.count, half.total, half.share) == (1, 4, 0.75)
 
 
 def test_a_tie_counts_as_many_as_it_takes():
     # Four equal ones: two of them are half.
-    half = carriers(np.array([[1.0, 1.0], [1.0, 1.0]]))
+    half = strongest_half(np.array([[1.0, 1.0], [1.0, 1.0]]))
     assert (half.count, half.share) == (2, 0.5)
 
 
@@ -67,35 +67,35 @@ def test_a_tie_is_broken_the_same_way_each_time():
     cells = np.zeros((4, 4))
     cells[0, 0] = cells[3, 3] = 1.0
     # One of the two is half; the first in reading order is taken.
-    assert carriers(cells) == carriers(cells.copy())
-    assert carriers(cells).place == "at the upper left"
+    assert strongest_half(cells) == strongest_half(cells.copy())
+    assert strongest_half(cells).place == "at the upper left"
 
 
 @pytest.mark.parametrize("cells", [
     np.zeros((7, 7)), np.full((7, 7), -1.0), np.full((2, 2), np.nan), np.full((1, 1), -np.inf), np.zeros((0, 0)),
 ])
 def test_a_map_with_nothing_positive_has_no_strongest_half(cells):
-    assert carriers(cells) is None
-    assert carriers_sentence(cells, "tench") == (
+    assert strongest_half(cells) is None
+    assert evidence_sentence(cells, "tench") == (
         "There is no positive evidence for tench: all of it is negative or zero.")
 
 
 def test_what_is_not_a_finite_number_counts_for_nothing():
     cells = np.array([[np.nan, 6.0], [np.inf, 2.0]])
-    half = carriers(cells)
+    half = strongest_half(cells)
     assert (half.count, half.total, half.share) == (1, 4, 0.75)
-    assert carriers_sentence(cells) == "One of 4 positions, at the upper right, holds 75% of the positive evidence."
+    assert evidence_sentence(cells) == "One of 4 positions, at the upper right, holds 75% of the positive evidence."
 
 
 def test_a_map_of_one_position_is_called_one():
-    assert carriers_sentence(np.array([[0.3]]), "espresso") == (
+    assert evidence_sentence(np.array([[0.3]]), "espresso") == (
         "There is one position alone, and it holds all of the positive evidence for espresso.")
 
 
 def test_the_map_itself_is_left_as_it_was():
     cells = np.array([[np.nan, -1.0], [2.0, 1.0]])
     before = cells.copy()
-    carriers_sentence(cells)
+    evidence_sentence(cells)
     np.testing.assert_array_equal(cells, before)
 
 
@@ -112,12 +112,12 @@ def test_each_ninth_of_the_map_has_its_words():
     for (down, across), place in NINTHS.items():
         for row in range(3 * down, 3 * down + 3):
             for column in range(3 * across, 3 * across + 3):
-                assert carriers(one_position(row, column)).place == place
+                assert strongest_half(one_position(row, column)).place == place
         cells = np.zeros((9, 9))
         cells[3 * down : 3 * down + 3, 3 * across : 3 * across + 3] = 1.0
         # Five of the nine equal positions are the fewest that hold half: 5/9 = 56%.
-        assert carriers_sentence(cells).startswith("Five of 81 positions, ")
-        assert carriers_sentence(cells).endswith(" hold 56% of the positive evidence.")
+        assert evidence_sentence(cells).startswith("Five of 81 positions, ")
+        assert evidence_sentence(cells).endswith(" hold 56% of the positive evidence.")
 
 
 @pytest.mark.parametrize(("shape", "at", "place"), [
@@ -127,34 +127,34 @@ def test_each_ninth_of_the_map_has_its_words():
 def test_the_place_is_that_of_the_positions_middle_by_thirds(shape, at, place):
     cells = np.zeros(shape)
     cells[at] = 1.0
-    assert carriers(cells).place == place
+    assert strongest_half(cells).place == place
 
 
 def test_heavier_positions_pull_the_place_towards_them():
     # Two together: 4 and 3.9 of 15.6 are the half, in columns 0 and 2: the middle of them at about 1.5 of 7.
     cells = np.zeros((7, 7))
     cells[3, 0], cells[3, 2], cells[3, 6], cells[0, 3] = 4.0, 3.9, 3.85, 3.85
-    assert carriers(cells).count == 2
-    assert carriers(cells).place == "on the left"
+    assert strongest_half(cells).count == 2
+    assert strongest_half(cells).place == "on the left"
 
 
 def test_two_far_corners_are_spread_over_the_photo():
     cells = np.zeros((7, 7))
     cells[0, 0], cells[6, 6], cells[3, 3] = 1.0, 0.9, 1.8
     # Half of 3.7 takes the middle and one corner; without the middle, both corners.
-    assert carriers(cells).count == 2
+    assert strongest_half(cells).count == 2
     cells[3, 3] = 0.8
     # 1 + 0.9 of 2.7: their middle is the map's, and each lies 0.61 from it.
-    assert carriers(cells).place == "spread over the photo"
-    assert carriers_sentence(cells) == "Two of 49 positions, spread over the photo, hold 70% of the positive evidence."
+    assert strongest_half(cells).place == "spread over the photo"
+    assert evidence_sentence(cells) == "Two of 49 positions, spread over the photo, hold 70% of the positive evidence."
 
 
 def test_a_rim_is_spread_over_the_photo():
     cells = np.zeros((8, 8))
     cells[0], cells[7], cells[:, 0], cells[:, 7] = 1.0, 1.0, 1.0, 1.0  # the rim: 28 equal positions
     cells[1:7, 1:7] = 0.01  # 0.36 in all: the half, 14.18, takes 15 of the rim
-    assert carriers(cells).count == 15
-    assert carriers(cells).place == "spread over the photo"
+    assert strongest_half(cells).count == 15
+    assert strongest_half(cells).place == "spread over the photo"
 
 
 def test_one_position_is_never_spread():
@@ -162,16 +162,16 @@ def test_one_position_is_never_spread():
         for at in np.ndindex(shape):
             cells = np.zeros(shape)
             cells[at] = 1.0
-            assert "spread" not in carriers_sentence(cells)
+            assert "spread" not in evidence_sentence(cells)
 
 
 def test_the_sentence_is_whole():
     cells = np.zeros((7, 7))
     cells[5:, 5:] = [[2.0, 2.0], [2.0, 2.0]]
     cells[0, 0] = 4.0  # 12 in all: the 4, and one of the 2s, are half
-    assert carriers(cells).count == 2
+    assert strongest_half(cells).count == 2
     cells[0, 0] = 0.5  # 8.5 in all: three of the 2s are 71%
-    assert carriers_sentence(cells, "football helmet under GMP") == (
+    assert evidence_sentence(cells, "football helmet under GMP") == (
         "Three of 49 positions, at the lower right, hold 71% of the positive evidence for football helmet under GMP.")
 
 
@@ -266,7 +266,7 @@ def test_the_answer_is_one_sentence(likeliest, activation, classes, above, sente
 
 
 def test_the_answer_for_one_class_says_its_rank_or_on_which_side_of_a_half_it_is():
-    assert said_of_class("cat", 0.93, 1, "softmax") == "Prediction: cat, 93%"
-    assert said_of_class("dog", 0.02, 3, "softmax") == "Rank 3: dog, 2%"
-    assert said_of_class("dog", 0.5, 1, "sigmoid") == "Not above 50%: dog, 50%"
-    assert said_of_class("dog", 0.8, 2, "sigmoid") == "Above 50%: dog, 80%"
+    assert class_answer("cat", 0.93, 1, "softmax") == "Prediction: cat, 93%"
+    assert class_answer("dog", 0.02, 3, "softmax") == "Rank 3: dog, 2%"
+    assert class_answer("dog", 0.5, 1, "sigmoid") == "Not above 50%: dog, 50%"
+    assert class_answer("dog", 0.8, 2, "sigmoid") == "Above 50%: dog, 80%"

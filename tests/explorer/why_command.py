@@ -25,7 +25,7 @@ def started(network: Network | None, *arguments: object, out: io.TextIOBase | No
     out, err = out or io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         if network is not None:
-            patch.setattr(why, "load_as_asked", lambda _: network)
+            patch.setattr(why, "load_from_options", lambda _: network)
             patch.setattr(__main__, "load_network", lambda _: network)
         code = __main__.main([str(argument) for argument in arguments])
     return code, out.getvalue() if isinstance(out, io.StringIO) else "", err.getvalue()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from explorer import CAM_METHODS, POOLINGS, analyse
-from explorer.wording import carriers_sentence, number_word, percent, plain, signed
+from explorer.wording import evidence_sentence, number_word, percent, plain, signed
 from tests.browser.uploads import encode
 from tests.explorer.tiny import analysis_of, linear
 from tests.pages.arithmetic import box_around, fewest_carrying, flood, softmax
@@ -75,7 +75,7 @@ def test_the_headline_says_where_the_evidence_lies(example, open_page, measured)
     cells = seen.cells(answer)
     count, share = fewest_carrying(cells, 0.5)
     head = boards(page)["headline"]
-    sentence = carriers_sentence(cells)
+    sentence = evidence_sentence(cells)
     assert head.one("says").text == seen.names[answer]
     assert head.one("lead").text.startswith(f"{sentence} ")
     assert sentence.startswith(f"{number_word(count).capitalize()} of 49 positions, ")
@@ -152,7 +152,7 @@ def test_for_a_class_without_any_evidence_the_map_says_so_and_has_no_box(open_pa
     assert (shown.values <= 0).all()
     assert shown.lines == [f"logit {plain(seen.logits()[nothing])}", "all evidence for this class is negative"]
     assert shown.box is None
-    assert boards(page)["headline"].one("lead").text == carriers_sentence(np.zeros((7, 7)))
+    assert boards(page)["headline"].one("lead").text == evidence_sentence(np.zeros((7, 7)))
     assert "all evidence" not in " ".join(grid(page).maps[f"{nothing}.gmp"].lines), "GMP keeps some that is positive"
 
 

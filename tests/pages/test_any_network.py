@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from explorer.poolings.native import CATAVGMAX
-from explorer.wording import percent, plain, said_of_class, signed
+from explorer.wording import class_answer, percent, plain, signed
 from tests.explorer.tiny import analysis_of, linear
 from tests.pages.arithmetic import softmax
 from tests.pages.boards import boards, control, figures, is_plain_sentence, notices, told, viewers
@@ -334,7 +334,7 @@ def test_a_talk_has_the_probability_of_each_class_of_a_multi_label_network(make_
     put(by_sigmoids(make_network, [0.9, 2.6, -1.0], ("A", "B", "C")))
     sentences = [shown.says for shown in viewers(open_page(EXPLORE, present="1"))["stage"].maps.values()][1:4]
     for sentence, (name, share) in zip(sentences, (("B", 0.93), ("A", 0.71), ("C", 0.27)), strict=True):
-        assert sentence.startswith(f"{said_of_class(name, share, 1, 'sigmoid')}. ")
+        assert sentence.startswith(f"{class_answer(name, share, 1, 'sigmoid')}. ")
 
 
 def test_a_network_of_one_class_has_no_rivals(put, open_page, examples):

@@ -13,7 +13,7 @@ from PIL import Image
 from explorer import POOLINGS, analyse
 from explorer.framing import FRAMINGS
 from explorer.poolings import PoolingChoice, parse_pooling
-from explorer.wording import carriers_sentence, percent, plain, signed
+from explorer.wording import evidence_sentence, percent, plain, signed
 from tests.browser.uploads import broken, encode
 from tests.pages import arithmetic
 from tests.pages.boards import Shown, boards, control, decoded, is_plain_sentence, notices, number, told, viewers
@@ -219,7 +219,7 @@ def test_a_link_shows_example_class_pooling_framing_size_and_calibration(open_pa
     assert answers(page) == {each.name: expected(each, False)
                              for each in (analysis.under("gap"), analysis.under("gmp"), outcome)}
     assert shown(page).lines[0].startswith(f"logit {plain(evidence.logit)} =")
-    assert carriers_sentence(evidence.cells.numpy(), f"tench under {outcome.name}") in boards(page)["headline"].text
+    assert evidence_sentence(evidence.cells.numpy(), f"tench under {outcome.name}") in boards(page)["headline"].text
     assert title(page) == f"tench, under {outcome.name}"
     assert control(page, "pooling").value == "gem"
     assert control(page, "framing").value == "whole"
@@ -248,7 +248,7 @@ def test_a_link_to_a_framing_shows_it(framing, open_page, network, examples):
 def test_a_class_outside_the_top_five_is_named_in_the_headline(open_page, network, examples):
     page = open_page(example="cat", **{"class": str(ESPRESSO)})
     cells = analyse(network, examples["cat"]).under().evidence(ESPRESSO).cells.numpy()
-    assert boards(page)["headline"].one("lead").text.startswith(carriers_sentence(cells, "espresso"))
+    assert boards(page)["headline"].one("lead").text.startswith(evidence_sentence(cells, "espresso"))
     assert pressed(page) == []
 
 

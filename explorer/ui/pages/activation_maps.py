@@ -9,7 +9,7 @@ import streamlit as st
 from explorer import CAM_METHODS
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ExplorerError
-from explorer.questions.localisation import locate
+from explorer.questions.evidence_box import locate
 from explorer.questions.votes import votes_average_to_logit
 from explorer.ui import panels
 from explorer.ui.components.board import board
@@ -42,7 +42,7 @@ from explorer.ui.without_pooling import (
     shown_kind,
     shown_methods,
 )
-from explorer.wording import Name, carriers_sentence, percent, plain, shortened
+from explorer.wording import Name, evidence_sentence, percent, plain, shortened
 
 CANDIDATES = 8  # classes to choose from, beside any that is searched for by name
 TALLEST = 300  # px of a photo in a row of maps
@@ -67,7 +67,7 @@ def activation_headline(outcome: Outcome, class_index: int, others: int, kind: s
     beside = f" Beside it: {others} other {'class' if others == 1 else 'classes'}." if others else ""
     if analysis.has_evidence:
         of = f"{name} {outcome.under_in_words}" if outcome.under_in_words else ""
-        sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), of)
+        sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy(), of)
         panels.headline(["Where the evidence for ", name, " lies"], sentence + beside)
     elif kind == ATTENTION:
         panels.headline(["Where the class token looks"], "The same for every class: all answers are read from it.")

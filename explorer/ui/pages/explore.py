@@ -16,7 +16,7 @@ from explorer.ui.maps import class_maps, name_in_links
 from explorer.ui.pages.answers import answer_sentence, answers, follow_answer, what_if_note
 from explorer.ui.photo_panel import photo_panel
 from explorer.ui.session.session import Session
-from explorer.wording import carriers_sentence, percent, plain, shortened, signed
+from explorer.wording import evidence_sentence, percent, plain, shortened, signed
 
 PHOTO_SIDE = 860  # px: of the photo that tiles are cut from
 TILE_SIDE = 208
@@ -40,7 +40,7 @@ def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
     of = "" if class_index == first.class_index else name
     if outcome.label != "native":
         of = f"{name} under {outcome.name}"
-    sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy(), of)
+    sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy(), of)
     if second is None or analysis.network.activation == "sigmoid":  # sigmoid classes do not compete: none is second
         return sentence
     return f"{sentence} Runner-up: {shortened(second.name)}, {percent(second.probability)}."

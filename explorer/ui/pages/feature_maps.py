@@ -69,11 +69,11 @@ def channels_headline(outcome: Outcome, class_index: int, table: ChannelTable) -
                         f"{silent:,} of them {'is' if silent == 1 else 'are'} silent on this photo: 0 at every "
                         "position.")
         return
-    carrying, count = table.carrying(0.8), table.count
+    top, count = table.top_contributors(0.8), table.count
     title = "No channel has positive evidence for "
-    if carrying is not None:
-        title = (f"{carrying.count:,} of {carrying.total:,} channels {'holds' if carrying.count == 1 else 'hold'} "
-                 f"{percent(carrying.share)} of the positive evidence for ")
+    if top is not None:
+        title = (f"{top.count:,} of {top.total:,} channels {'holds' if top.count == 1 else 'hold'} "
+                 f"{percent(top.share)} of the positive evidence for ")
     panels.headline(
         [title, Name(shortened(outcome.analysis.network.class_names[class_index])), "."],
         f"Under {outcome.name}, {count('paying'):,} channels are positive, {count('opposing'):,} negative and "
@@ -103,10 +103,10 @@ def _ranking_name(key: str, table: ChannelTable) -> str:
 
 def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
     """The sum of contributions as channels are added, the largest first."""
-    carrying, running = table.carrying(0.8), table.running()
+    top, running = table.top_contributors(0.8), table.running()
     figure = outcome.remember(
         ("running sum", class_index),
-        lambda: figures.running_sum(running, table.order(), float(running[0]), carrying.count if carrying else None)
+        lambda: figures.running_sum(running, table.order(), float(running[0]), top.count if top else None)
         .update_layout(height=190),
     )
     panels.chart(figure, key="running")

@@ -23,7 +23,7 @@ from explorer.ui.pooling_choice import pooling_in_words
 from explorer.ui.present import talk
 from explorer.ui.session.choices import FEWEST, MOST
 from explorer.ui.session.session import Session
-from explorer.wording import Name, carriers_sentence, percent, plain, shortened, signed
+from explorer.wording import Name, evidence_sentence, percent, plain, shortened, signed
 
 TALLEST = 210  # px of a photo in a row of them
 
@@ -245,7 +245,7 @@ def talk_about_poolings(current: Session, outcomes: Sequence[Outcome], class_ind
         explanation = analysis.network.pooling_of(outcome.pooling).explanation
         steps.append(looks_map(outcome, class_index, says=f"{outcome.name}: {explanation} Prediction: {answer.name}, "
                                                           f"{percent(answer.probability)}."))
-        sentence = carriers_sentence(outcome.evidence(class_index).cells.numpy())
+        sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy())
         steps.append(evidence_map(outcome, class_index, scale=str(outcome.choice),
                                   says=f"Under {outcome.name}: {sentence}"))
     talk(current, analysis, steps, "What does each pooling keep?")

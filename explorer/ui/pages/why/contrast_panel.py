@@ -8,7 +8,7 @@ import streamlit as st
 from explorer import render
 from explorer.analysis import Outcome
 from explorer.poolings import PoolingChoice
-from explorer.questions.contrast import Contrast, contrast, deciding_channels, parting
+from explorer.questions.contrast import contrast, deciding_channels, pooling_contrast
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, Stack, stack, viewer
@@ -90,7 +90,7 @@ def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
     native = outcome.analysis.under()
     if native is outcome:
         return []
-    found = parting(outcome, native, class_index, rival)
+    found = pooling_contrast(outcome, native, class_index, rival)
     return [Map(
         id="parting", values=found.cells, name=f"What parts {outcome.name} from {native.name}",
         facets=(f"what parts it from {native.name}", outcome.name),
@@ -101,8 +101,6 @@ def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
 
 
 def _account(current: Session, outcome: Outcome, class_index: int, rival: int) -> None:
-    found = contrast(outcome, class_index, rival)
-
     def pick(picked: list) -> None:
         if picked[0] == "channel":
             current.choose(channel=picked[1])
@@ -110,7 +108,7 @@ def _account(current: Session, outcome: Outcome, class_index: int, rival: int) -
         else:
             current.choose(pooling=PoolingChoice.parse(picked[1]))
 
-    board(el("div", _poolings(outcome, class_index, rival), _channels(outcome, found), class_="stack"),
+    board(el("div", _poolings(outcome, class_index, rival), _channels(outcome, class_index, rival), class_="stack"),
           key="account", on_pick=pick)
 
 
@@ -132,14 +130,14 @@ def _poolings(outcome: Outcome, class_index: int, rival: int) -> Node:
               head, *rows, class_="differences ruled")
 
 
-def _channels(outcome: Outcome, found: Contrast) -> Node:
+def _channels(outcome: Outcome, class_index: int, rival: int) -> Node:
     """The channels that decide, on one scale."""
     analysis, names = outcome.analysis, outcome.analysis.network.class_names
-    deciding = deciding_channels(found, outcome)
+    deciding = deciding_channels(outcome, class_index, rival)
     maps = [analysis.feature_maps[each.channel].numpy() for each in deciding]
     scale = render.Scale.positive(*maps)
     photo, seen = analysis.preview(PHOTO_SIDE)
-    tiles = outcome.remember(("deciding", found.class_index, found.rival), lambda: [
+    tiles = outcome.remember(("deciding", class_index, rival), lambda: [
         render.jpeg(render.tile(photo, values, seen, scale, TILE_SIDE), 82) for values in maps])
     said = [
         el("button", picture(tile, f"Where channel {each.channel} responds"),
@@ -151,6 +149,6 @@ def _channels(outcome: Outcome, found: Contrast) -> Node:
         for each, tile in zip(deciding, tiles, strict=True)
     ]
     return el("div", el("div", el("h3", "The channels that decide"),
-                        el("span", f"to {shortened(names[found.class_index], 24)} − to "
-                                   f"{shortened(names[found.rival], 24)}, logits", class_="caption"), class_="head"),
+                        el("span", f"to {shortened(names[class_index], 24)} − to "
+                                   f"{shortened(names[rival], 24)}, logits", class_="caption"), class_="head"),
               el("div", *said, class_="tiles"), class_="channels")

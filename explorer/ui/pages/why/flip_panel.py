@@ -9,7 +9,7 @@ from explorer.analysis import Outcome
 from explorer.errors import MethodError
 from explorer.progress import Progress, Stop
 from explorer.questions.edited_photo import FILLS
-from explorer.questions.flip import Flip, Smallest, Sufficient, cut_out, smallest_flip, smallest_sufficient
+from explorer.questions.flip import Flip, SmallestSet, Sufficient, cut_out, smallest_flip, smallest_sufficient
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui.components.board import board
 from explorer.ui.progress import worked
@@ -73,15 +73,15 @@ def _enough_in_words(found: Sufficient, name: str) -> tuple[str, str]:
         f"With nothing but {_positions(found)} it still says {name}, {percent(found.class_after.probability)}.")
 
 
-def _positions(found: Smallest) -> str:
+def _positions(found: SmallestSet) -> str:
     count = number_word(found.positions)
     return f"{count} position{'' if found.positions == 1 else 's'} ({percent(found.share)} of what it sees)"
 
 
-def _side(outcome: Outcome, found: Smallest, title: str, words: str) -> Node:
+def _side(outcome: Outcome, found: SmallestSet, title: str, words: str) -> Node:
     def draw() -> list[bytes]:
-        shown = render.shrink(found.photo, (0.0, 0.0, *map(float, found.photo.size)), SIDE)[0]
-        return [render.jpeg(each, 82) for each in (shown, cut_out(outcome.analysis, found.chosen, SIDE))]
+        photos = found.photo(SIDE), cut_out(outcome.analysis, found.chosen, SIDE)
+        return [render.jpeg(photo, 82) for photo in photos]
 
     shots: list[Node] = []
     if found.chosen is not None:

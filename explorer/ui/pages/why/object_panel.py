@@ -6,7 +6,13 @@ import streamlit as st
 
 from explorer.analysis import Outcome
 from explorer.questions.measured_maps import where_objects_were
-from explorer.questions.object_map import SUGGESTED, Inside, ObjectMap, inside, object_map
+from explorer.questions.object_map import (
+    SUGGESTED,
+    EvidenceInBox,
+    ObjectMap,
+    evidence_in_box,
+    object_map,
+)
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Handlers, Look, Map, stack, viewer
@@ -26,7 +32,8 @@ def object_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     found: ObjectMap | None = worked(current, job, f"object_{class_index}", "Shifting a larger input")
     if found is None:
         return
-    looked, name = inside(outcome, class_index, found), shortened(analysis.network.class_names[class_index], 40)
+    looked = evidence_in_box(outcome, class_index, found)
+    name = shortened(analysis.network.class_names[class_index], 40)
     handlers = viewer_handlers(current)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -37,18 +44,18 @@ def object_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     with right:
         fine = Map(id=f"{class_index}.object", values=found.cells, name=f"{name}, where the object is",
                    title=f"{name}: where the object is", box=looked and looked.box)
-        viewer(found.analysis, current.photo.digest, stack([fine]), key="object_map", name=fine.name,
+        viewer(analysis, current.photo.digest, stack([fine]), key="object_map", name=fine.name,
                look=Look(tallest=400, toolbar=False, caption=f"{found.cells.shape[0]} × {found.cells.shape[1]} places"))
     board(el("div", el("p", *_said(name, outcome, looked), class_="lead"), _how(outcome, found), class_="stack"),
           key="object_said")
 
 
-def _show(current: Session, outcome: Outcome, drawn: Map, looked: Inside | None, key: str, look: Look) -> None:
+def _show(current: Session, outcome: Outcome, drawn: Map, looked: EvidenceInBox | None, key: str, look: Look) -> None:
     shown = Map(**{**vars(drawn), "box": looked and looked.box, "says": "", "pick": None})
     viewer(outcome.analysis, current.photo.digest, stack([shown]), key=key, name=shown.name, look=look)
 
 
-def _said(name: str, outcome: Outcome, looked: Inside | None) -> list:
+def _said(name: str, outcome: Outcome, looked: EvidenceInBox | None) -> list:
     if looked is None:
         return [f"Nothing speaks for {name} against what is unlike it: no place can be named."]
     if looked.evidence is None:
@@ -59,7 +66,7 @@ def _said(name: str, outcome: Outcome, looked: Inside | None) -> list:
         _verdict(looked)]
 
 
-def _verdict(looked: Inside) -> str:
+def _verdict(looked: EvidenceInBox) -> str:
     times = looked.evidence / looked.area
     if times < 1:
         return "less than its share of the photo. The background speaks for it more than the object does."
@@ -69,8 +76,8 @@ def _verdict(looked: Inside) -> str:
 def _how(outcome: Outcome, found: ObjectMap) -> Node:
     rivals = [shortened(outcome.analysis.network.class_names[index], 30) for index in found.rivals]
     against = f"less the mean of {', '.join(rivals)}, " if rivals else ""
-    width, height = found.analysis.framing.input_size
-    return el("p", f"The map on the right is the evidence {against}under {found.analysis.under().name}, of the photo "
+    width, height = found.framing.input_size
+    return el("p", f"The map on the right is the evidence {against}under {outcome.analysis.under().name}, of the photo "
                    f"at {width} × {height} px, stitched from {SUGGESTED.steps} × {SUGGESTED.steps} shifts; "
                    f"{found.passes} forward passes. The box is around the largest region above 20% of its maximum: a "
                    f"guess. {where_objects_were(outcome.analysis.network)}", class_="note")

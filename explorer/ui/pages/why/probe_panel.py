@@ -9,7 +9,7 @@ from explorer import render
 from explorer.analysis import Answer, Outcome
 from explorer.export.files import CAM_INSTEAD
 from explorer.questions.edited_photo import FILLS
-from explorer.questions.probe import Probe, Said, disagreement, probe
+from explorer.questions.probe import Answers, Probe, probe
 from explorer.sections.nodes import Node, el, picture
 from explorer.sections.summary import carrying
 from explorer.ui.components.board import board
@@ -45,19 +45,13 @@ def chosen_positions(current: Session, outcome: Outcome, class_index: int) -> tu
         chosen = np.zeros(grid, dtype=bool)
         chosen[top : bottom + 1, left : right + 1] = True
         return chosen, f"the {int(chosen.sum())} of {rows * columns} positions in your box"
-    cells = _cells(outcome, class_index)
+    cells = outcome.class_map(class_index).array
     carriers = carrying(cells)
     if carriers is None or carriers.all():
         carriers = np.zeros(grid, dtype=bool)
         carriers.flat[int(np.nan_to_num(cells).argmax())] = True
     return carriers, (f"the {int(carriers.sum())} of {rows * columns} positions that carry half of what speaks for it; "
                       "drag a box in the photo to ask about another part")
-
-
-def _cells(outcome: Outcome, class_index: int) -> np.ndarray:
-    if outcome.analysis.has_evidence:
-        return outcome.evidence(class_index).cells.double().numpy()
-    return outcome.cam(CAM_INSTEAD, class_index).double().numpy()
 
 
 def _viewer(current: Session, outcome: Outcome, class_index: int) -> None:
@@ -99,8 +93,7 @@ def _three(found: Probe, what: str) -> Node:
         after = said.classes[0]
         ways.append(_way(f"Taken out: {fill}", signed(after.logit - before.logit),
                          f"logit {plain(before.logit)} to {plain(after.logit)}: {_answer(found, said)}"))
-    apart = [el("p", each.sentence, class_="note") for each in disagreement(found) if each.kind != "none"][:1] \
-        if found.held is not None else []
+    apart = [el("p", each.sentence, class_="note") for each in found.disagreements if each.kind != "none"][:1]
     return el("div", el("div", el("h3", "Would it still say so?"), class_="head"),
               el("p", f"Asked about {what}.", class_="caption"), el("div", *ways, class_="ways"), *apart,
               class_="ruled")
@@ -111,7 +104,7 @@ def _way(title: str, number: str, words: str) -> Node:
               class_="way")
 
 
-def _answer(found: Probe, said: Said) -> str:
+def _answer(found: Probe, said: Answers) -> str:
     """What it says; where each class is asked by itself, what it gives the one that is asked about."""
     alone = found.outcome.analysis.network.activation == "sigmoid"
     answer: Answer = said.classes[0] if alone else said.top
@@ -121,16 +114,12 @@ def _answer(found: Probe, said: Said) -> str:
 def _photos(found: Probe) -> Node:
     """What the network was shown."""
     def draw() -> list[bytes]:
-        return [render.jpeg(_small(again.image), 82) for again in found.again.values()]
+        return [render.jpeg(found.photo(fill, SHOWN_SIDE), 82) for fill in found.own.after]
 
     shown = found.outcome.remember(("probed photos", found.chosen.tobytes()), draw)
     return el("div", *(el("div", picture(data, f"The photo with that part {FILLS[fill]}"),
                           el("span", fill, class_="caption"), class_="shot")
-                       for fill, data in zip(found.again, shown, strict=True)), class_="shots ruled")
-
-
-def _small(image: render.Image.Image) -> render.Image.Image:
-    return render.shrink(image, (0.0, 0.0, *map(float, image.size)), SHOWN_SIDE)[0]
+                       for fill, data in zip(found.own.after, shown, strict=True)), class_="shots ruled")
 
 
 def _poolings(found: Probe) -> Node | None:

@@ -6,8 +6,15 @@ import math
 from collections.abc import Sequence
 
 from explorer.analysis import Outcome
-from explorer.questions.location import ring, ring_sentence
-from explorer.questions.stability import Row, Stability, Under, movement_sentence, stability, stability_sentence
+from explorer.questions.evidence_place import border_evidence, border_sentence
+from explorer.questions.stability import (
+    PoolingStability,
+    Stability,
+    VariantAnswer,
+    movement_sentence,
+    stability,
+    stability_sentence,
+)
 from explorer.questions.variations import VARIATIONS
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
@@ -40,8 +47,8 @@ def _compared(current: Session, outcome: Outcome) -> list[Outcome]:
 def _around(outcome: Outcome, class_index: int) -> list[Node]:
     if not outcome.analysis.has_evidence:
         return []
-    found = ring(outcome.evidence(class_index).cells.double().numpy())
-    return [el("p", ring_sentence(found), class_="notice")] if found.more_than_its_share else []
+    border = border_evidence(outcome.class_map(class_index).array)
+    return [el("p", border_sentence(border), class_="notice")] if border.gathered else []
 
 
 def _said(found: Stability) -> list[Node]:
@@ -63,7 +70,7 @@ def _multiples(found: Stability) -> Node:
     return el("div", *rows, el("p", note, class_="note"), class_="cards")
 
 
-def _bars(found: Stability, under: Under, rows: Sequence[Row]) -> Node:
+def _bars(found: Stability, under: PoolingStability, rows: Sequence[VariantAnswer]) -> Node:
     before = under.original.probability
     bars = [el("span", class_="one" if row.stays else "one other", style={"--share": f"{row.probability * 100:.1f}%"},
                title=_in_words(found, row)) for row in rows]
@@ -71,7 +78,7 @@ def _bars(found: Stability, under: Under, rows: Sequence[Row]) -> Node:
     return el("div", *bars, class_="changes", style={"--before": f"{before * 100:.1f}%"}, role="img", aria_label=label)
 
 
-def _in_words(found: Stability, row: Row) -> str:
+def _in_words(found: Stability, row: VariantAnswer) -> str:
     becomes = "" if row.stays else f", {shortened(found.name(row.answer), 40)} instead"
     moved = "" if math.isnan(row.moved) else f", moved by {row.moved:.1f} positions"
     return f"{row.variant.label}: {percent(row.probability)}{becomes}{moved}"

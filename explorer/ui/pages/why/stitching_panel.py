@@ -6,7 +6,7 @@ import numpy as np
 
 from explorer.analysis import Outcome
 from explorer.questions.contrast import contrast
-from explorer.questions.stitching import Stitched, stitched
+from explorer.questions.stitching import StitchedEvidence, stitched
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Handlers, Look, Map, stack, viewer
@@ -48,7 +48,7 @@ def _title(outcome: Outcome, class_index: int, rival: int | None) -> str:
     return mine if rival is None else f"{mine} against {shortened(names[rival], 40)}"
 
 
-def _coarse(outcome: Outcome, fine: Stitched) -> Map:
+def _coarse(outcome: Outcome, fine: StitchedEvidence) -> Map:
     """The positions as they are, each divided evenly among its places."""
     if fine.rival is None:
         found = outcome.evidence(fine.class_index)
@@ -66,7 +66,7 @@ def _coarse(outcome: Outcome, fine: Stitched) -> Map:
     )
 
 
-def _fine(outcome: Outcome, found: Stitched) -> Map:
+def _fine(outcome: Outcome, found: StitchedEvidence) -> Map:
     """What a place gets, each run that saw it counting alike; at the edges fewer did."""
     seen = found.coverage > 0
     shown = np.where(seen, found.cells / np.where(seen, found.coverage, 1), 0)

@@ -14,8 +14,14 @@ from explorer.networks import Network
 from explorer.progress import Progress, Stop
 from explorer.questions.edited_photo import FILLS
 from explorer.questions.measured_maps import verdict as many_photos
-from explorer.questions.randomisation import FALLEN_APART, Randomised, randomised
-from explorer.questions.trust import Curves, Drop, Maps, drops, judged, maps_to_judge
+from explorer.questions.randomisation import FALLEN_APART, Randomisation, randomisation
+from explorer.questions.trust import (
+    Curves,
+    ProbabilityDrop,
+    maps_to_judge,
+    probability_drops,
+    removal_curves,
+)
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
 from explorer.ui.pooling_choice import outcomes_of
@@ -32,9 +38,9 @@ class Trusted(NamedTuple):
     """All that the panel shows."""
 
     curves: Curves
-    drops: list[Drop]
-    randomised: list[Randomised]
-    no_evidence_reason: tuple[str, ...]
+    drops: list[ProbabilityDrop]
+    randomised: list[Randomisation]
+    missing: tuple[str, ...]
 
 
 def trust_panel(current: Session, outcome: Outcome, class_index: int) -> None:
@@ -63,16 +69,16 @@ def _poolings(current: Session, outcome: Outcome) -> tuple[str, ...]:
 
 
 def _judge(outcome: Outcome, class_index: int, poolings: Sequence[str], progress: Progress, stop: Stop) -> Trusted:
-    judging: Maps = maps_to_judge(outcome, class_index, poolings, METHODS)
-    curves = judged(outcome, class_index, judging.maps, FILL, progress=progress, stop=stop)
-    seen, again, no_evidence_reason = drops(outcome, class_index, judging.maps, FILL, stop=stop), [], []
+    maps, skipped = maps_to_judge(outcome, class_index, poolings, METHODS)
+    curves = removal_curves(outcome, class_index, maps, FILL, progress=progress, stop=stop)
+    drops, randomised, missing = probability_drops(outcome, class_index, maps, FILL, stop=stop), [], []
     for kind in (["evidence"] if outcome.analysis.has_evidence else []) + ["grad_cam"]:
         for part in PARTS:
             try:
-                again.append(randomised(outcome, class_index, part, kind, stop=stop))
+                randomised.append(randomisation(outcome, class_index, part, kind, stop=stop))
             except MethodError as error:
-                no_evidence_reason.append(str(error))
-    return Trusted(curves, seen, again, (*judging.skipped.values(), *dict.fromkeys(no_evidence_reason)))
+                missing.append(str(error))
+    return Trusted(curves, drops, randomised, (*skipped.values(), *dict.fromkeys(missing)))
 
 
 def _figure(curves: Curves, insertion: bool) -> figures.go.Figure:
@@ -123,7 +129,7 @@ def _said(found: Trusted, network: Network) -> Node:
 def _fallen(found: Trusted) -> Node:
     """What becomes of maps when the head or the backbone is drawn anew."""
     rows = [
-        el("div", el("span", f"{each.name}, {each.what} drawn anew", class_="name"), el("span", plain(each.agreement)),
+        el("div", el("span", f"{each.name}, {each.part} drawn anew", class_="name"), el("span", plain(each.agreement)),
            el("span", plain(each.energy_after)),
            el("span", "falls apart" if each.fallen_apart else "does not fall apart"), class_="difference")
         for each in found.randomised

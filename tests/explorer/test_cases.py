@@ -10,7 +10,7 @@ from PIL import Image
 
 from explorer import analyse, read_image
 from explorer.questions.cases import CASES, FRAMING, NETWORK
-from explorer.questions.edited_photo import FILLS, analysed_again, changed_photo
+from explorer.questions.edited_photo import analysed_again, changed_photo
 
 HELMET = (278, 343, 512, 512)  # left, top, right, bottom on the photo of the astronaut
 FACE = (150, 15, 300, 190)
@@ -90,9 +90,8 @@ def test_the_sentences_name_the_classes_of_the_case(case, network):
         assert network.class_names[index].lower() in said
 
 
-@pytest.mark.parametrize("key", ["characters", "letters", "empty_cup"])
-def test_a_drawn_photo_is_small(key):
-    assert CASES[key].file.stat().st_size < 120_000
+def test_drawn_photos_are_small():
+    assert all(CASES[key].file.stat().st_size < 120_000 for key in ("characters", "letters", "empty_cup"))
 
 
 # The football helmet.
@@ -115,7 +114,7 @@ def test_the_helmet_tips_the_balance_against_the_bobsled(opened):
     assert share_inside(analysis, cells(analysis, 560) - cells(analysis, 450), HELMET) > 0.6
 
 
-@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("fill", ["blur", "inpaint"])
 def test_without_the_helmet_another_class_is_the_answer(opened, fill):
     analysis = opened("football_helmet")
     without = analysed_again(analysis, changed_photo(analysis, centres_inside(analysis, HELMET), fill))
@@ -210,7 +209,7 @@ def test_most_evidence_lies_off_the_coffee_but_the_strongest_in_the_empty_cup(op
     assert centres_inside(analysis, COFFEE).flat[evidence.argmax()]
 
 
-@pytest.mark.parametrize("name", ["astronaut", "cat", "photographer", "rocket"])
+@pytest.mark.parametrize("name", ["astronaut", "rocket"])
 def test_the_same_coffee_in_other_surroundings_is_no_espresso(network, examples, analysed, name):
     full, empty = (analysed(photo).image for photo in ("examples/coffee.jpg", "cases/empty_cup.jpg"))
     coffee = np.abs(pixels(full) - pixels(empty)).mean(-1) > 24
@@ -219,7 +218,7 @@ def test_the_same_coffee_in_other_surroundings_is_no_espresso(network, examples,
     assert answers(analyse(network, moved, FRAMING)) != ["espresso"]
 
 
-@pytest.mark.parametrize("name", ["astronaut", "cat", "photographer", "rocket"])
+@pytest.mark.parametrize("name", ["astronaut", "rocket"])
 def test_in_other_surroundings_the_strongest_position_of_the_empty_cup_loses_most_evidence(
     network, examples, opened, name
 ):

@@ -1,4 +1,4 @@
-"""From a map of evidence to a box on the photo."""
+"""A box around the strongest evidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from explorer.errors import ParameterError
 
 
 @dataclass(frozen=True, eq=False)
-class Located:
+class EvidenceBox:
     """The largest connected region of strong evidence, and the box around it.
 
     Attributes:
@@ -33,7 +33,7 @@ class Located:
     component: np.ndarray
 
 
-def locate(cells: np.ndarray, rectangles: np.ndarray, threshold: float = 0.2) -> Located | None:
+def locate(cells: np.ndarray, rectangles: np.ndarray, threshold: float = 0.2) -> EvidenceBox | None:
     """The box around the largest connected region of positions with at least `threshold` times the maximum.
 
     After Zhou et al., Learning Deep Features for Discriminative Localization (arXiv:1512.04150), section 3.2: there
@@ -65,7 +65,7 @@ def locate(cells: np.ndarray, rectangles: np.ndarray, threshold: float = 0.2) ->
     inside = positive[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     left, top = (float(edge) for edge in rectangles[rows[0], columns[0], :2])
     right, bottom = (float(edge) for edge in rectangles[rows[-1], columns[-1], 2:])
-    return Located(
+    return EvidenceBox(
         left, top, right, bottom, (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1])),
         positions=int(component.sum()), share=float(inside.sum() / positive.sum()), component=component,
     )

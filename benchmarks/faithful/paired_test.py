@@ -12,26 +12,20 @@ from explorer.errors import ParameterError
 _EXACT = 13  # differences whose 8,192 signs are gone through; of more, signs are drawn
 
 
-class Paired(NamedTuple):
+class PairedTest(NamedTuple):
     """Whether differences lie to one side of 0.
 
     Attributes:
         mean, standard_error: of the differences; of one alone the error is NaN.
         p: how often their sum would be at least as far from 0 if each had either sign with equal chance.
-        positive: the share of them above 0.
-        count: how many.
-        exact: whether all signs were gone through, and not drawn.
     """
 
     mean: float
     standard_error: float
     p: float
-    positive: float
-    count: int
-    exact: bool
 
 
-def paired(differences: Sequence[float] | np.ndarray, draws: int = 9_999, seed: int = 0) -> Paired:
+def paired_test(differences: Sequence[float] | np.ndarray, draws: int = 9_999, seed: int = 0) -> PairedTest:
     """A paired, two-sided permutation test by flipping signs: R. A. Fisher, The Design of Experiments, 1935.
 
     Args:
@@ -49,12 +43,8 @@ def paired(differences: Sequence[float] | np.ndarray, draws: int = 9_999, seed: 
     # Sums that are equal by arithmetic differ in their last digits.
     least = abs(values.sum()) - 1e-9 * np.abs(values).sum()
     far = int((np.abs(signs @ values) >= least).sum())
-    return Paired(
-        mean=float(values.mean()),
-        standard_error=float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan"),
-        p=far / len(signs) if exact else (1 + far) / (1 + draws),
-        positive=float((values > 0).mean()), count=len(values), exact=exact,
-    )
+    error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
+    return PairedTest(float(values.mean()), error, far / len(signs) if exact else (1 + far) / (1 + draws))
 
 
 def _all_signs(count: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,8 +21,7 @@ from explorer.errors import NetworkError
 from explorer.networks.loading.blueprints import Blueprint, Unfilled, describe, droppable_keys, new_module
 from explorer.networks.loading.bundled import BUNDLED
 from explorer.networks.loading.fetching import (
-    NoConnectionError,
-    NoSuchFileError,
+    NotFetchedError,
     address_file,
     fetch_address,
     fetch_from_hub,
@@ -47,27 +47,26 @@ def pretrained(name: str, progress: Progress | None = None) -> Blueprint:
 
     Args:
         name: as `identify` takes it.
-        progress: called with the bytes written so far and in all (0 when the server does not say); what it raises
-            stops the download, and nothing is kept.
+        progress: called with the bytes fetched so far and in all (0 when the server does not say); what it raises
+            stops the download.
 
     Returns:
         A Blueprint in evaluation mode with its digest and origin; each call reads the file anew.
 
     Raises:
-        NetworkError: there is no such network or nobody trained it; its weights are not here and there is no
-            connection (the message names what is here); what was sent is broken off, damaged or does not fit.
+        NetworkError: there is no such network or nobody trained it; its weights are not here and cannot be fetched
+            (the message names what is here); what was sent is damaged or does not fit.
     """
     known = identify(name)
     if not known.tag:
-        raise NetworkError(f"The network {known.name} has no trained weights; expected one that has, or weights of "
-                           "your own.")
+        raise NetworkError(f"The network {known.name} has no trained weights; expected one that has, or your own "
+                           "checkpoint.")
+    file = _fetch(known, progress)
     try:
-        file, digest = _fetch(known, progress)
-    except NoConnectionError as error:
-        raise NetworkError(f"The weights of {known.name} are not on this computer, or damaged, and there is no "
-                           f"connection to {error.host} ({error.cause}); {_what_is_here()}") from None
-    except NoSuchFileError as error:
-        raise NetworkError(f"The weights of {known.name} are not where they are said to be: {error}") from None
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise NetworkError(f"The file {file} of {known.name} cannot be read: {error.strerror or error}.") from None
     return replace(describe(known, _trained_module(known, file)), digest=digest, origin=_origin(known))
 
 
@@ -79,7 +78,7 @@ def cached_names() -> list[str]:
         if weights.meta.get("categories") and address_file(weights.url).is_file()
     ]
     folder = Path(constants.HF_HUB_CACHE)
-    folders = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    folders = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     for name, (repository, files, address) in _timm_places().items():
         if repository:
             there = f"models--{repository.replace('/', '--')}" in folders and hub_file(repository, files)
@@ -110,11 +109,19 @@ def _place(known: Known) -> tuple[str, tuple[str, ...], str]:
     return config.hf_hub_id or "", tuple(dict.fromkeys((safe, file))), config.url or ""
 
 
-def _fetch(known: Known, progress: Progress | None) -> tuple[Path, str]:
+def _fetch(known: Known, progress: Progress | None) -> Path:
+    """The file of its weights, from the cache or else from its publisher."""
     if known.source == "torchvision":
-        return fetch_address(torchvision_weights(known).url, progress)
-    repository, files, address = _place(known)
-    return fetch_from_hub(repository, files, progress) if repository else fetch_address(address, progress)
+        repository, files, address = "", (), torchvision_weights(known).url
+    else:
+        repository, files, address = _place(known)
+    try:
+        return fetch_from_hub(repository, files, progress) if repository else fetch_address(address, progress)
+    except NotFetchedError as error:
+        problem = ("are not where they are said to be" if error.missing else
+                   "are not on this computer and could not be fetched")
+        publisher = f"huggingface.co/{repository}" if repository else address
+        raise NetworkError(f"The weights of {known.name} {problem} ({publisher}: {error}); {_what_is_here()}") from None
 
 
 def _trained_module(known: Known, file: Path) -> nn.Module:
@@ -135,7 +142,8 @@ def _trained_module(known: Known, file: Path) -> nn.Module:
         problem = "holds more than weights, which is never run" if blocked else "does not fit the network"
     except OSError as error:
         problem = f"cannot be read ({error.strerror or error})"
-    raise NetworkError(f"The file {file.name} of {known.name} {problem}; expected its weights alone.")
+    raise NetworkError(f"The file {file.name} of {known.name} {problem}; expected its weights alone: delete "
+                       f"{file.resolve()} to have it fetched again.")
 
 
 def _torchvision_state(known: Known, file: Path) -> dict[str, Tensor]:
