@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.pages.feature_maps import card_panel, check_channels
+from explorer.ui.frame import frame
+from explorer.ui.pages.feature_maps import card_panel
 from explorer.ui.pages.poolings import (
     answers_panel,
     differences_panel,
@@ -20,46 +20,41 @@ from explorer.ui.pages.poolings import (
 from explorer.ui.pooling_choice import outcomes_of
 from explorer.ui.present import talk_about_evidence
 from explorer.ui.region import with_place
-from explorer.ui.session.session import write_url
 from explorer.ui.without_pooling import no_poolings
 
-current, analysis = frame("Poolings")
+page = frame("Poolings")
+session, analysis = page.session, page.analysis
 
 
-@st.fragment
-def story() -> None:
-    chosen = current.choices
-    class_index = shown_class(current, analysis)
-    if current.left_frame(class_index):
-        st.rerun()
-    check_channels(current, len(analysis.feature_maps))
-    write_url(current, class_index)
-    show_notices(current, analysis)
-    outcomes = outcomes_of(analysis, chosen.poolings)
+def show() -> None:
+    outcomes, class_index, calibrated = outcomes_of(analysis, page.choices.poolings), page.class_index, \
+        page.choices.calibrated
     if not analysis.has_evidence:
-        if current.presenting:
-            talk_about_evidence(current, analysis, outcomes[0], class_index)
-        else:
-            no_poolings(analysis, outcomes[0])
+        no_poolings(analysis, outcomes[0])
         return
-    if current.presenting:
-        talk_about_poolings(current, outcomes, class_index)
-        return
-    poolings_headline(outcomes, chosen.calibrated)
-    poolings_choice(current, analysis)
-    heads(current, outcomes, chosen.calibrated)
-    with_place(current, outcomes[0], class_index, lambda: rows_of_maps(current, outcomes, class_index))
-    answers_panel(current, outcomes, class_index)
+    poolings_headline(outcomes, calibrated)
+    poolings_choice(session, analysis)
+    heads(session, outcomes, calibrated)
+    with_place(session, outcomes[0], class_index, lambda: rows_of_maps(session, outcomes, class_index))
+    answers_panel(session, outcomes, class_index)
     left, right = st.columns([54, 46], gap="medium")
     with left:
-        one, other = pair_choice(current, outcomes)
-        scatter_panel(current, one, other, class_index)
+        one, other = pair_choice(session, outcomes)
+        scatter_panel(session, one, other, class_index)
     with right:
-        differences_panel(current, one, other, class_index)
-        if current.choices.channel is not None:
-            card_panel(current, one, class_index, current.choices.channel)
-    path_panel(current, analysis, class_index)
+        differences_panel(session, one, other, class_index)
+        if page.choices.channel is not None:
+            card_panel(session, one, class_index, page.choices.channel)
+    path_panel(session, analysis, class_index)
     formulas(outcomes)
 
 
-story()
+def talk() -> None:
+    outcomes = outcomes_of(analysis, page.choices.poolings)
+    if analysis.has_evidence:
+        talk_about_poolings(session, outcomes, page.class_index)
+    else:
+        talk_about_evidence(session, analysis, outcomes[0], page.class_index)
+
+
+page.show(show, talk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -15,49 +16,65 @@ from explorer.export.svg import overlay_svg
 from explorer.ui.session.session import Session
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """How a choice's widget was drawn last: what it shows, how many came before it, and on which page."""
+
+    value: object
+    count: int
+    page: str
+
+
 def in_step(
-    current: Session, name: str, value: object, choose: Callable[[Any], None] | None = None
+    session: Session, name: str, value: object, choose: Callable[[Any], None] | None = None
 ) -> dict[str, Any]:
     """`key` and `on_change` of a widget that shows `value` and makes the choice of that name, or calls `choose`.
 
-    Once the value was changed elsewhere it is a new widget, and the old one is not heard any more: the browser sends
-    old values along with the next click until it knows the new ones, and they would be taken for choices. On another
-    page it is a new one too: the browser forgets values with the page, and Streamlit would not tell it again.
+    Once the value was changed elsewhere it is a new widget, and the old one counts for nothing: the browser sends old
+    values along with the next click until it knows the new ones, and they would be taken for choices. On another page
+    it is a new one too: the browser forgets values with the page, and Streamlit would not send it again.
     """
-    shown, count = current.shown.get(name, (value, 0))
-    count += shown != value or current.drawn.get(name, current.page) != current.page
-    current.shown[name], current.drawn[name] = (value, count), current.page
+    widgets: dict[str, _Drawn] = st.session_state.setdefault("poolscope_widgets", {})
+    last = widgets.get(name, _Drawn(value, 0, session.page))
+    count = last.count + (last.value != value or last.page != session.page)
+    widgets[name] = _Drawn(value, count, session.page)
     key = f"{name}_{count}"
-    if key not in st.session_state or st.session_state[key] != value:  # told again, it would undo what was done since
+    if key not in st.session_state or st.session_state[key] != value:  # set again, it would undo what was done since
         st.session_state[key] = value
 
     def changed() -> None:
-        picked, newest = st.session_state[key], current.shown[name][1]
-        if count != newest:
+        picked, newest = st.session_state[key], widgets[name]
+        if count != newest.count:
             return
         if picked is None and choose is None:  # a click on the chosen one of a few buttons takes it away: it stays
-            picked = current.shown[name][0]
-        current.shown[name] = picked, count
+            picked = newest.value
+        widgets[name] = replace(newest, value=picked)
         if choose is None:
-            current.choose(**{name: picked})
+            session.choose(**{name: picked})
         else:
             choose(picked)
 
     return {"key": key, "on_change": changed}
 
 
-def class_search(current: Session, names: Sequence[str], class_index: int) -> None:
-    """Ask for any class by its name.
+def class_search(session: Session, names: Sequence[str], class_index: int) -> None:
+    """Search for any class by its name.
 
     It shows what was searched for as long as that is what is shown, and else is empty. It stands outside the part of
     the page that a click runs again: a list of 1000 names costs 10 ms each time.
     """
-    if current.searched != class_index:
-        current.searched = None
+    if session.searched != class_index:
+        session.searched = None
     st.selectbox(
         "Ask for any class", range(len(names)), format_func=names.__getitem__,
-        placeholder=f"{len(names):,} classes", **in_step(current, "searched", current.searched, current.search),
+        placeholder=f"{len(names):,} classes", **in_step(session, "searched", session.searched, session.search),
     )
+
+
+def open_channel(session: Session, channel: int) -> None:
+    """In a callback: show a channel among the feature maps."""
+    session.choose(channel=channel)
+    st.switch_page("pages/1_Feature_maps.py")
 
 
 def downloads(
@@ -65,10 +82,10 @@ def downloads(
     classes: Sequence[int] | None = None, poolings: Sequence[str] | None = None,
     rival: int | None = None, why: bool = False,
 ) -> None:
-    """Overlay, arrays, numbers and a report of it all; each is made when it is asked for.
+    """Overlay, arrays, numbers and a report of it all; each is made when it is clicked.
 
-    The report compares the classes and poolings given, or those that `report_html` chooses, and tells why this class
-    and not the rival where that is asked.
+    The report compares these classes and poolings, or those that `report_html` chooses; with `why` it says why this
+    class and not the rival.
     """
     name = f"poolscope_{outcome.pooling}_{class_index}"
     files = (

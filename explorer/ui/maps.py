@@ -10,7 +10,7 @@ from torch import Tensor
 from explorer import CAM_METHODS, Analysis
 from explorer.analysis import CAM_INSTEAD, Outcome
 from explorer.questions.channel_table import channel_table, plain_channel_table
-from explorer.questions.comparison import entropy, fewest_positions, looks
+from explorer.questions.comparison import entropy, fewest_positions, mean_weights
 from explorer.questions.votes import winners
 from explorer.sections.parts import strongest
 from explorer.ui.components.viewer import Map
@@ -92,7 +92,7 @@ def photo_map(analysis: Analysis, says: str) -> Map:
 
 def looks_map(outcome: Outcome, class_index: int, title: str = "", says: str = "") -> Map:
     """Where a pooling looks: its weights, averaged over channels by how much they contribute to the class."""
-    return weights_map(f"looks.{name_in_links(outcome.choice)}", outcome.name, looks(outcome, class_index), title, says)
+    return weights_map(f"looks.{name_in_links(outcome.choice)}", outcome.name, mean_weights(outcome, class_index), title, says)
 
 
 def weights_map(id_: str, name: str, weights: np.ndarray, title: str = "", says: str = "") -> Map:

@@ -14,16 +14,16 @@ from explorer.ui.session.jobs import Job
 from explorer.ui.session.session import Session
 
 
-def answered(ask: Callable[[], None]) -> None:
+def answered(draw: Callable[[], None]) -> None:
     """Draw a panel, or the sentence that says why it cannot be had."""
     try:
-        ask()
+        draw()
     except ExplorerError as error:
         board(el("p", str(error), class_="note"), key="unanswered")
 
 
-def worked(current: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None) -> Any:
-    """The job's result; None while it runs, was stopped or failed, which is then said.
+def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None) -> Any:
+    """The job's result; None while it runs, was stopped or failed, and then the page shows that.
 
     Args:
         key: of the job among all of the session.
@@ -34,17 +34,16 @@ def worked(current: Session, job: Job, key: str, what: str, meanwhile: Callable[
         return job.result
     if job.error:
         board(el("p", job.error, class_="note"), key=f"{key}_error")
-    elif key in current.stopped:
-        _stopped(current, key)
+    elif key in session.stopped:
+        _stopped(session, key)
     else:
-        _going_on(current, job, key, what, meanwhile)
+        _going_on(session, job, key, what, meanwhile)
     return None
 
 
-def _stopped(current: Session, key: str) -> None:
+def _stopped(session: Session, key: str) -> None:
     def again() -> None:
-        current.stopped.discard(key)
-        current.touch()
+        session.stopped.discard(key)
 
     st.button("Start again", key=f"{key}_again", on_click=again, icon=":material/play_arrow:", type="tertiary")
     board(el("p", "Stopped before it was done.", class_="note"), key=f"{key}_stopped")
@@ -52,15 +51,14 @@ def _stopped(current: Session, key: str) -> None:
 
 @st.fragment(run_every=0.3)
 def _going_on(
-    current: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None
+    session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None
 ) -> None:
     """A page that is left does not ask any more, and the job stops by itself."""
     def stop() -> None:
-        current.stopped.add(key)
-        current.touch()
+        session.stopped.add(key)
         job.leave()
 
-    if key in current.stopped or job.ask():
+    if key in session.stopped or job.ask():
         st.rerun()
     if meanwhile is not None:
         meanwhile()

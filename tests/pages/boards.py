@@ -165,8 +165,8 @@ def trace(figure: dict[str, Any], name: str) -> dict[str, Any]:
 
 def notices(page: AppTest) -> list[str]:
     """The sentences on top of the page."""
-    shown = boards(page).get("notices")
-    return [] if shown is None else shown.texts("p")
+    shown = [boards(page)[key] for key in ("notices", "late_notices") if key in boards(page)]
+    return [text for board in shown for text in board.texts("p")]
 
 
 def control(page: AppTest, name: str) -> Any:

@@ -53,6 +53,15 @@ def _send(page: AppTest, sent: WidgetState, fragment: str = "") -> AppTest:
         return page._run(states)
 
 
+def follow(page: AppTest, link: dict[str, str]) -> AppTest:
+    """The browser goes back or forward to a link."""
+    page.query_params = dict(link)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_script_runner, "RerunData",
+                      functools.partial(local_script_runner.RerunData, is_history_navigation=True))
+        return page.run()
+
+
 def upload(page: AppTest, data: bytes, name: str = "photo.png", kind: str = "image/png") -> AppTest:
     """A file is dropped into the sidebar."""
     return page.file_uploader(key="upload").set_value((name, data, kind)).run()

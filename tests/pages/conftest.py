@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.media_file_manager import MediaFileManager
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest, app_test
 
 from explorer import analyse
 from explorer.analysis import Analysis
@@ -26,6 +28,25 @@ def _look_for_components_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
         yield
+
+
+class _Pages(PagesManager):
+    """A server knows the app's pages from its first run on; AppTest makes it forget them between runs."""
+
+    found: ClassVar[dict] = {}
+
+    def __init__(self, *arguments, **more) -> None:
+        super().__init__(*arguments, **more)
+        self._pages = self.found.get(self.main_script_path)
+
+    def set_pages_and_resolve(self, pages, *arguments, **more):
+        self.found[self.main_script_path] = pages
+        return super().set_pages_and_resolve(pages, *arguments, **more)
+
+
+@pytest.fixture(autouse=True)
+def _remember_pages(monkeypatch) -> None:
+    monkeypatch.setattr(app_test, "PagesManager", _Pages)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from explorer.errors import ExplorerError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks.loading.options import Options, usual_preprocessing
 from explorer.ui.session.arguments import given, load_given, read
-from explorer.ui.session.cache import NETWORK_CACHE
 from tests.pages.boards import boards, is_plain_sentence, notices
+from tests.pages.memory import forget
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def started(monkeypatch):
     def start(*words: str) -> None:
         monkeypatch.setattr("sys.argv", ["app.py", *words])
         given.cache_clear()
-        NETWORK_CACHE._take(("", "given"))
+        forget("given")
 
     yield start
     given.cache_clear()
-    NETWORK_CACHE._take(("", "given"))
+    forget("given")
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ from PIL import Image
 from torch import nn
 
 from explorer import analyse
+from explorer.ui import frame
+from explorer.ui import page as page_module
 from explorer.wording import percent, plain
 from tests.browser.uploads import encode
 from tests.explorer.tiny import analysis_of, linear
 from tests.pages.arithmetic import softmax
 from tests.pages.boards import boards, control, figures, is_plain_sentence, notices, told, viewers
-from tests.pages.clicks import pick, upload, use
+from tests.pages.clicks import follow, pick, upload, use
 
 EXPLORE, CHANNELS, POOLS, MAPS, WHY, LESSONS, METHOD = PAGES = (
     "app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py", "pages/4_Why.py",
@@ -65,9 +67,7 @@ def test_a_link_to_a_page_is_kept_as_it_is(path, open_page):
 def test_each_page_has_its_own_link_and_is_what_a_newcomer_with_that_link_sees_in_any_order(open_page):
     page, fresh = open_page(EXPLORE, **link_of(EXPLORE)), {path: open_page(path, **link_of(path)) for path in PAGES}
     for path in (CHANNELS, POOLS, MAPS, WHY, LESSONS):  # choose what each page has to choose
-        page.switch_page(path)
-        page.query_params = dict(link_of(path))
-        page.run()
+        follow(page.switch_page(path), link_of(path))
     for path in TOUR:
         page.switch_page(path).run()
         assert not page.exception, path
@@ -165,7 +165,7 @@ def test_what_a_place_gives_to_the_class_is_said_below(path, open_page, measured
     part = inside[inside > 0].sum() / cells[cells > 0].sum()
     assert boards(page)["place"].one("h3").text == "Positions (2, 3) to (4, 5)"
     assert boards(page)["place"].all("p")[0].text == (
-        f"+{inside.sum():.2f} logits for espresso under GAP, with {percent(part)} of what speaks for it.")
+        f"+{inside.sum():.2f} logits for espresso under GAP, with {percent(part)} of the positive evidence.")
 
 
 def test_under_another_pooling_a_place_gives_something_else(open_page, measured):
@@ -208,6 +208,31 @@ def test_a_map_that_the_whole_page_shall_follow_is_chosen_and_stands_in_the_link
     assert (page.query_params["class"], page.query_params["pooling"]) == (str(third), "softpool")
     assert viewers(page)["evidence"]["chosen"] == f"{third}.softpool"
     assert next(iter(viewers(page)["evidence"].maps)).startswith(f"{third}.")
+
+
+@pytest.fixture
+def runs(monkeypatch) -> list[str]:
+    """What ran: the sidebar, the story of a page."""
+    ran: list[str] = []
+    navigation, trouble = frame._navigation, page_module.trouble
+    monkeypatch.setattr(frame, "_navigation", lambda: (ran.append("sidebar"), navigation()))
+    monkeypatch.setattr(page_module, "trouble", lambda outcome: (ran.append("story"), trouble(outcome))[1])
+    return ran
+
+
+def test_a_click_runs_only_what_it_concerns_and_that_once(runs, open_page):
+    page = open_page(EXPLORE, example="cat")
+    for event, value, wanted in (
+            ("region", {"positions": [1, 1, 2, 2]}, []),
+            ("pick", viewers(page)["evidence"].chosen.pick, ["story"]),
+            ("present", True, ["story"])):
+        runs.clear()
+        use(page, "evidence", event, value, part_alone=True)
+        assert not page.exception
+        assert runs == wanted, event
+    runs.clear()
+    use(page, "stage", "present", False, part_alone=True)
+    assert runs == ["sidebar", "story"]
 
 
 # What the sidebar says about the input's size.

@@ -16,7 +16,7 @@ from explorer.wording import evidence_sentence, percent, plain, signed
 from tests.browser.uploads import broken, encode
 from tests.pages import arithmetic
 from tests.pages.boards import Shown, boards, control, decoded, is_plain_sentence, notices, number, told, viewers
-from tests.pages.clicks import pick, upload
+from tests.pages.clicks import follow, pick, upload
 
 ESPRESSO, TIGER_CAT, TENCH = 967, 282, 0
 LINK = {"network": "efficientnet_lite0", "example": "astronaut", "pooling": "gap", "framing": "crop", "size": "224",
@@ -411,8 +411,7 @@ def test_what_is_chosen_before_the_browser_knows_of_the_last_url_is_not_undone(o
     control(page, "searched").set_value(TENCH).run()
     assert page.query_params == {**before, "pooling": "gmp", "class": str(TENCH)}
     assert pressed(page) == []
-    page.query_params = dict(before)
-    assert page.run().query_params == before, "without a choice, an earlier URL is the Back button"
+    assert follow(page, before).query_params == before, "the Back button"
 
 
 def test_a_control_keeps_its_identity_while_it_is_used_and_loses_it_when_changed_elsewhere(open_page):
@@ -487,8 +486,7 @@ def test_a_link_back_to_an_uploaded_photo_returns_to_it(open_page, network, exam
     page.session_state["poolscope"].show_example("coffee")
     page.run()
     assert page.query_params["example"] == "coffee"
-    page.query_params = dict(link)
-    page.run()
+    follow(page, link)
     assert notices(page) == []
     assert page.query_params == link
     assert answers(page) == before

@@ -12,7 +12,6 @@ from threading import Thread
 import pytest
 import torch
 from safetensors.torch import save
-from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 from torch import nn
@@ -22,17 +21,18 @@ from explorer import analyse
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks import Network, load_network
-from explorer.ui.frame import second_analysis
+from explorer.poolings import PoolingChoice
 from explorer.ui.networks import own_file
 from explorer.ui.networks.own_file import FileOptions, drop_in
+from explorer.ui.networks.second_network import second_analysis
+from explorer.ui.networks.session_network import MissingFileError, network_of
 from explorer.ui.session import cache
-from explorer.ui.session.cache import NETWORK_CACHE
 from explorer.ui.session.choices import sizes_of
-from explorer.ui.session.network_cache import NetworkRequest
 from explorer.ui.session.session import Session
 from explorer.wording import percent
 from tests.pages.boards import boards, control, is_plain_sentence, notices
-from tests.pages.clicks import pick
+from tests.pages.clicks import follow, pick
+from tests.pages.memory import forget
 
 HTML = "<img src=x onerror=alert(1)>"
 PAGES = ("app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py",
@@ -83,8 +83,7 @@ def offline(monkeypatch) -> list[str]:
         return made_up(name)
 
     monkeypatch.setattr(cache, "load_network", load)
-    for name in SMALL:
-        NETWORK_CACHE._take(("", name))
+    forget(*SMALL)
     return loaded
 
 
@@ -128,8 +127,7 @@ def test_the_card_of_another_network_says_what_it_is(name, parts, open_page):
 def test_names_from_a_file_are_text(open_page):
     page = open_page(network=GAP)
     hostile = replace(made_up(GAP), name="file", title=HTML, origin=HTML, class_names=(HTML, "b", "c"))
-    NETWORK_CACHE.put(NetworkRequest("file-0123456789ab", session(page).token), hostile)
-    session(page).own.add("file-0123456789ab")
+    session(page).keep("file-0123456789ab", hostile)
     session(page).choose(network="file-0123456789ab")
     page.run()
     assert not page.exception
@@ -171,8 +169,7 @@ def test_a_network_that_does_not_exist_is_one_sentence(name, open_page, offline)
 def test_a_network_that_cannot_be_loaded_is_told_and_the_last_one_stays(open_page):
     page = open_page(network=GAP, example="cat")
     before = headline(page)
-    page.query_params["network"] = "torchvision/resnet50"
-    page.run()
+    follow(page, page.query_params | {"network": "torchvision/resnet50"})
     assert notices(page) == ["The weights of torchvision/resnet50 are not on this computer.",
                              f"Small {GAP} is shown."]
     assert headline(page) == before
@@ -190,16 +187,53 @@ def test_a_file_of_somebody_else_is_asked_for(open_page):
 def test_an_own_network_that_had_to_leave_is_asked_for_again(open_page):
     page = open_page(network=GAP)
     here = session(page)
-    NETWORK_CACHE.put(here.wanted("file-0123456789ab"), made_up(GMP))
-    here.own.add("file-0123456789ab")
+    here.keep("file-0123456789ab", made_up(GMP))
     here.choose(network="file-0123456789ab")
     page.run()
     assert "GMP" in card(page)
-    NETWORK_CACHE.let_go(here.token)
+    here.choose(network=GAP)
+    for n in range(2):
+        here.keep(f"file-00000000000{n}", made_up(GMP))
+    here.choose(network="file-0123456789ab")
     page.run()
-    assert notices(page)[0] == ("Your network left the memory because others needed the room: drop its file in "
-                                "again.")
+    assert notices(page)[0] == ("Your network left the memory, which keeps the last two of your files: drop its file "
+                                "in again.")
     assert not page.exception
+
+
+def test_a_session_keeps_two_own_files_and_of_them_those_in_use():
+    here, made = Session(), made_up(GMP)
+    here.keep("file-a", made)
+    here.choose(network="file-a")
+    here.keep("file-b", made)
+    here.keep("file-c", made)
+    assert {name for name, network in here.own.items() if network} == {"file-a", "file-c"}
+
+
+def test_what_was_chosen_for_a_network_comes_back_with_it(open_page):
+    page = open_page("pages/1_Feature_maps.py", network=GAP, layer="0", channel="5", size="256", example="cat",
+                     pooling="gem:p=4", **{"class": "2"})
+    for name in (GMP, GAP):
+        session(page).choose(network=name)
+        page.run()
+        assert notices(page) == []
+    chosen = session(page).choices
+    assert (chosen.layer, chosen.channel, chosen.size, chosen.class_index) == ("0", 5, 256, 2)
+    assert chosen.pooling == PoolingChoice.parse("gem:p=4")
+    session(page).choose(network=GMP)
+    session(page).show_example("coffee")
+    session(page).choose(network=GAP)
+    assert session(page).choices.class_index is None, "another photo has another answer"
+    assert session(page).choices.channel == 5
+
+
+def test_a_network_that_fails_to_load_takes_nothing_along(open_page):
+    page = open_page(network=GMP, example="cat", **{"class": "7"})
+    session(page).choose(network="torchvision/resnet50")
+    page.run()
+    assert session(page).choices.network == GMP
+    assert session(page).choices.class_index == 7
+    assert "torchvision/resnet50" not in session(page).by_network
 
 
 def test_what_another_network_does_not_have_is_let_go_without_a_word(open_page, network):
@@ -431,42 +465,18 @@ def test_a_file_becomes_a_network_of_this_session(squeezenet, examples):
     called = drop_in(current, data, "mine.safetensors",
                      FileOptions("torchvision/squeezenet1_1", [HTML, "b", "c", "d"], sigmoid=True))
     assert re.fullmatch("file-[0-9a-f]{12}", called)
-    network = NETWORK_CACHE.network(current.wanted(called))
+    network = network_of(current, called)
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(network(x), model(x), rtol=1e-4, atol=1e-4)
     assert network.class_names[0] == HTML
     assert network.activation == "sigmoid"
-    assert current.wanted(called) != Session().wanted(called), "nobody else reaches it"
-    NETWORK_CACHE.let_go(current.token)
-    assert current.wanted(called) not in NETWORK_CACHE
-
-
-def test_a_network_leaves_when_its_session_is_gone_for_long_and_not_before(open_page, monkeypatch):
-    waiting: list[Callable[[], None]] = []
-    monkeypatch.setattr(cache, "_later", lambda seconds, act: waiting.append(act))
-
-    def time_passes() -> None:
-        for act in [waiting.pop(0) for _ in range(len(waiting))]:
-            act()
-
-    page = open_page(network=GAP)
-    here = session(page)
-    wanted = here.wanted("file-0123456789ab")
-    NETWORK_CACHE.put(wanted, made_up(GMP))
-    weights = weakref.ref(next(NETWORK_CACHE.network(wanted).backbone.parameters()))
-    here.own.add(wanted.name)
-    page.run()
-    clear_session_resource_cache("test session id")  # as Streamlit does when the connection is lost
-    page.run()  # it came back
-    first = waiting.pop()
-    clear_session_resource_cache("test session id")
-    first()
-    assert wanted in NETWORK_CACHE, "it may come back"
-    time_passes()
-    assert wanted not in NETWORK_CACHE
-    time_passes()
-    assert weights() is None
+    with pytest.raises(MissingFileError):
+        network_of(Session(), called)  # nobody else reaches it
+    weights = weakref.ref(network.backbone)
+    del network, current
+    cache.collect()
+    assert weights() is None, "it goes with its session"
 
 
 def test_progress_of_another_thread_is_drawn_on_the_page(open_page, monkeypatch):
@@ -503,12 +513,12 @@ class Command:
     b"                      "], ids=["empty", "text", "a command", "no archive", "a long header", "ten gigabytes"])
 def test_a_hostile_file_is_refused_in_a_sentence_and_nothing_is_changed(data):
     current = Session()
-    before = NETWORK_CACHE.bytes
+    before = cache.bytes_in_memory()
     with pytest.raises(NetworkError) as refused:
         drop_in(current, data, f"{HTML}.pth", FileOptions("torchvision/squeezenet1_1"))
     assert "\n" not in str(refused.value)
-    assert NETWORK_CACHE.bytes == before
-    assert current.own == set()
+    assert cache.bytes_in_memory() <= before
+    assert current.own == {}
 
 
 def test_whatever_breaks_inside_is_a_sentence_too(monkeypatch):

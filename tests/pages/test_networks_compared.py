@@ -23,7 +23,7 @@ def put_both(put, monkeypatch):
 
     def put_both(first, second) -> None:
         put(first)
-        monkeypatch.setattr("explorer.ui.frame.second_analysis", lambda _: second)
+        monkeypatch.setattr("explorer.ui.networks.second_network.second_analysis", lambda _: second)
 
     return put_both
 

@@ -6,9 +6,10 @@ import pytest
 
 from explorer.images import digest
 from explorer.poolings import PoolingChoice
+from explorer.ui.page import sidebar_of
 from explorer.ui.session.choices import Choices
 from explorer.ui.session.link import as_query
-from explorer.ui.session.session import EXAMPLES, Session, example_file, example_photo
+from explorer.ui.session.session import EXAMPLES, Fitted, Session, example_file, example_photo
 from tests.browser.uploads import arrow, broken, encode
 
 GAP, GMP, LSE = map(PoolingChoice, ("gap", "gmp", "lse"))
@@ -71,20 +72,39 @@ def test_a_talk_is_held_on_the_pages_that_have_a_stage(page, presenting):
     assert Session(Choices(), page=page).presenting is False
 
 
-def test_the_whole_page_runs_again_when_its_frame_shows_what_is_no_longer_chosen():
+def test_the_whole_page_runs_again_when_its_sidebar_shows_what_is_no_longer_chosen():
     current = Session(page="Explore")
     current.show_example("cat")
-    current.framed = (current.photo.digest, False)
-    assert current.left_frame(3) is False
-    current.search(3)
-    assert current.left_frame(3) is False, "the name that was searched for is what is shown"
-    assert current.left_frame(4) is True, "the name must be let go"
-    current.searched = None
-    current.choose(present=True)
-    assert current.left_frame(3) is True, "a talk has no sidebar"
-    current.choose(present=False)
+    drawn = sidebar_of(current)
+    current.choose(class_index=3, pooling=GMP, region=(0, 0, 1, 1), channel=5)
+    assert sidebar_of(current) == drawn
+    for changes in ({"present": True}, {"framing": "whole"}, {"size": 96}, {"calibrated": False}, {"layer": "x"}):
+        before = current.choices
+        current.choose(**changes)
+        assert sidebar_of(current) != drawn, changes
+        current.choices = before
     current.show_example("coffee")
-    assert current.left_frame(3) is True, "another photo is another analysis"
+    assert sidebar_of(current) != drawn, "another photo is another analysis"
+
+
+def test_a_class_that_was_searched_for_is_the_one_shown():
+    current = Session()
+    current.search(3)
+    assert (current.searched, current.choices.class_index) == (3, 3)
+    current.search(None)
+    assert (current.searched, current.choices.class_index) == (None, 3), "a cleared name changes nothing"
+
+
+def test_choices_of_a_network_are_kept_until_it_is_chosen_again():
+    current = Session(Choices(network="a", layer="x", channel=3, class_index=7, box=50), fitted=Fitted("a"))
+    current.choose(network="b")
+    current.choose(layer="y", channel=None, box=60)
+    current.fitted = Fitted("b")
+    current.choose(network="a")
+    assert current.choices == Choices(network="a", layer="x", channel=3, class_index=7, box=60)
+    current.fitted = Fitted("a")
+    current.choose(network="b", channel=9)
+    assert (current.choices.layer, current.choices.channel) == ("y", 9), "what is chosen with it comes first"
 
 
 def test_the_same_pixels_have_the_same_link_whatever_their_file():

@@ -17,10 +17,10 @@ from explorer.networks.loading.bundled import TITLES
 from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings.learned import gated, learned_attention
 from explorer.ui.session import cache
-from explorer.ui.session.cache import NETWORK_CACHE
-from explorer.ui.session.network_cache import NetworkRequest, bytes_of
+from explorer.ui.session.cache import bytes_of, is_in_memory
 from tests.pages.boards import boards, control, notices, told, viewers
-from tests.pages.clicks import pick, use
+from tests.pages.clicks import follow, pick, use
+from tests.pages.memory import forget
 
 PAGES = ("app.py", "pages/1_Feature_maps.py", "pages/2_Poolings.py", "pages/3_Activation_maps.py", "pages/4_Why.py",
          "pages/7_Method.py")
@@ -47,9 +47,9 @@ def flowers(make_network, monkeypatch) -> Network:
             for seed, (pooling, parameters) in enumerate(poolings, 4)})
     monkeypatch.setattr(cache, "load_network", lambda name, progress=None: small if name == "flowers" else (
         load_network(name)))
-    NETWORK_CACHE._take(("", "flowers"))
+    forget("flowers")
     yield small
-    NETWORK_CACHE._take(("", "flowers"))
+    forget("flowers")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_it_is_listed_beside_the_other_bundled_one_and_a_click_takes_it(flowers,
     rows = boards(page)["picker_names"].all("network")
     assert [(row.pick, row.one("name").text) for row in rows] == list(TITLES.items())
     assert all("with this app" in row.text for row in rows)
-    assert NetworkRequest("flowers") not in NETWORK_CACHE, "a name needs no network"
+    assert not is_in_memory("flowers"), "a name needs no network"
     pick(page, "picker_names", "flowers")
     assert not page.exception
     assert page.query_params["network"] == "flowers"
@@ -92,8 +92,7 @@ def test_every_page_opens_with_it(page_file, open_flowers):
 
 def test_learned_poolings_are_cleared_with_a_network_without_them(open_flowers):
     page = open_flowers(POOLS, pooling="gated", poolings="gated,gem,learned_attention")
-    page.query_params.update(network="efficientnet_lite0", pooling="gated", poolings="gated,gem")
-    page.run()
+    follow(page, page.query_params | {"network": "efficientnet_lite0", "poolings": "gated,gem"})
     assert page.query_params["pooling"] == "gap"
     assert page.query_params["poolings"] == "gem,gap"
     assert boards(page)["head_0"].one("h3").text == "GeM, p = 3"
@@ -178,8 +177,7 @@ def test_a_link_without_the_parameter_means_the_learned_one(pooling, written, la
 
 def test_the_usual_three_of_another_network_is_three_here(open_flowers):
     page = open_flowers(POOLS, poolings="gap,gem:p=3")
-    page.query_params.update(network="efficientnet_lite0", poolings="gap,gem:p=3")
-    page.run()
+    follow(page, page.query_params | {"network": "efficientnet_lite0", "poolings": "gap,gem:p=3"})
     assert page.query_params["poolings"] == "gap,gem"
     assert math.isclose(next(iter(told(page, "slider").values()))["value"], 3)
 

@@ -17,7 +17,7 @@ from explorer.networks.loading.options import usual_preprocessing
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
 from explorer.ui.networks.preprocessing import preprocessing_fields
-from explorer.ui.session.cache import keep_own, make_room
+from explorer.ui.session.cache import make_room, settle
 from explorer.ui.session.choices import OWN_FILE
 from explorer.ui.session.session import Session
 
@@ -55,9 +55,8 @@ def drop_in(current: Session, data: bytes, file_name: str, options: FileOptions)
         raise NetworkError(f"The file could not be made into a network: {type(error).__name__}; expected a checkpoint "
                            "of an image classifier.") from None
     name = OWN_FILE + network.digest[:12]
-    current.edited.pop(name, None)
-    keep_own(current.wanted(name), network)
-    current.own.add(name)
+    current.keep(name, network)
+    settle(network)
     return name
 
 

@@ -21,7 +21,7 @@ from explorer.ui.networks.own_file import ask_for_file, forget_file
 from explorer.ui.networks.preprocessing import edit_preprocessing
 from explorer.ui.networks.session_network import title_in_use
 from explorer.ui.session.arguments import GIVEN, given
-from explorer.ui.session.cache import NETWORK_CACHE, network_named
+from explorer.ui.session.cache import is_in_memory, network_named
 from explorer.ui.session.session import Session
 
 TITLES = {"network": "Change the network", "against": "Compare with another network"}
@@ -33,7 +33,6 @@ def network_buttons(current: Session) -> None:
     """In the sidebar: what opens the dialog, and the second network, if there is one."""
     def opens(role: str) -> Callable[[], None]:
         def pick() -> None:
-            current.touch()
             current.picking = role
 
         return pick
@@ -92,7 +91,6 @@ def ask_for_network(current: Session, network: Network) -> None:
 
     def dismissed() -> None:
         forget_file()
-        current.touch()
         current.picking = ""
 
     @st.dialog(TITLES[role], width="large", on_dismiss=dismissed)
@@ -164,11 +162,10 @@ def _listed(
 
 def _load(current: Session, name: str, done: Callable[[str], None]) -> None:
     place = st.empty()
-    wanted = current.wanted(name)
     try:
-        if wanted not in NETWORK_CACHE:
+        if not is_in_memory(name):
             place.progress(0.0, f"Loading `{name}`")
-        network_named(wanted, _from_any_thread(lambda done, total: _bar(place, name, done, total)))
+        network_named(name, _from_any_thread(lambda done, total: _bar(place, name, done, total)))
     except ExplorerError as error:
         place.empty()
         board(el("div", el("p", str(error)), el("p", "The last network stays."), class_="notice", role="alert"),

@@ -13,7 +13,8 @@ from explorer.framing import Preprocessing
 from explorer.networks import Network
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
-from explorer.ui.session.cache import check_edited, network_named
+from explorer.ui.networks.session_network import network_of
+from explorer.ui.session.cache import check_edited
 from explorer.ui.session.session import Session
 
 INTERPOLATIONS = tuple(each.name.lower() for each in Image.Resampling)
@@ -42,56 +43,54 @@ def _numbers(text: str, usual: tuple[float, ...]) -> tuple[float | str, ...]:
     """The numbers in a text; what is no number stays as it is, for Preprocessing to say so."""
     if text == _written(usual):  # shown with fewer digits than it has
         return usual
-    found: list[float | str] = []
+    numbers: list[float | str] = []
     for part in re.split(r"[\s,;]+", text.strip()):
         try:
-            found.append(float(part))
+            numbers.append(float(part))
         except ValueError:
-            found.append(part)
-    return tuple(found)
+            numbers.append(part)
+    return tuple(numbers)
 
 
-def edit_preprocessing(current: Session, network: Network) -> None:
+def edit_preprocessing(session: Session, network: Network) -> None:
     """For the network in use: other numbers than its own, for this session."""
-    name = current.choices.network
+    name = session.choices.network
     with st.expander("Preprocessing of the network in use"):
         board(el("p", "What is changed here holds in this session alone. Wrong numbers fail silently: the network "
                       "answers all the same, and worse.", class_="caption"), key="preprocessing_note")
         try:
-            wanted = preprocessing_fields(network.preprocessing, f"edit_{name}")
+            preprocessing = preprocessing_fields(network.preprocessing, f"edit_{name}")
         except ExplorerError as error:
             _say(str(error))
             return
         take, back = st.columns(2)
         if take.button("Use these numbers", key="use_preprocessing"):
-            _use(current, network, wanted)
-        if name in current.edited and back.button("Back to its own", key="own_preprocessing"):
-            del current.edited[name]
-            _close(current)
+            _use(session, network, preprocessing)
+        if name in session.edited and back.button("Back to its own", key="own_preprocessing"):
+            del session.edited[name]
+            _close(session)
 
 
-def _use(current: Session, network: Network, wanted: Preprocessing) -> None:
-    if wanted.channels != network.preprocessing.channels:
-        _say(f"The network takes {network.preprocessing.channels} channels; got numbers for {wanted.channels}.")
+def _use(session: Session, network: Network, preprocessing: Preprocessing) -> None:
+    if preprocessing.channels != network.preprocessing.channels:
+        _say(f"The network takes {network.preprocessing.channels} channels; got numbers for {preprocessing.channels}.")
         return
-    name = current.choices.network
-    edited = replace(network, preprocessing=wanted)
+    name = session.choices.network
+    edited = replace(network, preprocessing=preprocessing)
     try:
         check_edited(edited)
     except ExplorerError as error:
         _say(str(error))
         return
-    own = network_named(replace(current.wanted(name), preprocessing=None)).preprocessing
-    if wanted == own:
-        current.edited.pop(name, None)
-    else:
-        current.edited[name] = wanted
-    _close(current)
+    session.edited.pop(name, None)
+    if preprocessing != network_of(session, name).preprocessing:
+        session.edited[name] = preprocessing
+    _close(session)
 
 
-def _close(current: Session) -> None:
-    current.touch()
-    current.picking = ""
+def _close(session: Session) -> None:
+    session.choose(size=None, region=None)  # the maps may have another size now
+    session.picking = ""
     st.rerun()
 
 

@@ -12,21 +12,40 @@ import numpy as np
 import streamlit as st
 
 from explorer.analysis import Analysis, Outcome
+from explorer.errors import FramingError
 from explorer.export.files import CAM_INSTEAD
 from explorer.sections.nodes import el
-from explorer.ui import frame
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.maps import cam_map, evidence_map, layer_caption
+from explorer.ui.networks.session_network import clear_second, network_of, second_network
 from explorer.ui.pages.answers import answer_sentence, answers, follow_answer
 from explorer.ui.panels import with_names
+from explorer.ui.session.cache import analysis_of
+from explorer.ui.session.choices import sizes_of
 from explorer.ui.session.session import Session
 from explorer.wording import shortened
 
 
-def second_of(current: Session) -> Analysis | None:
-    """The same photo by the second network; None when one alone is held."""
-    return frame.second_analysis(current)
+def second_analysis(session: Session) -> Analysis | None:
+    """The same photo seen by the network that is held to compare; None when there is none.
+
+    It is framed alike, at the size that was chosen where that is not the network's usual one and the second network
+    takes it, else at its own.
+    """
+    network = second_network(session)
+    if network is None:
+        return None
+    chosen, wants = session.choices, network.preprocessing
+    is_usual = chosen.size == network_of(session, chosen.network).preprocessing.size
+    size = wants.size if is_usual or chosen.size not in sizes_of(wants) else chosen.size
+    for framing, side in dict.fromkeys([(chosen.framing, size), ("crop", wants.size)]):
+        try:
+            return analysis_of(network, session.photo.image, session.photo.digest, framing, side)
+        except FramingError as error:
+            refusal = str(error)
+    clear_second(session, refusal)
+    return None
 
 
 def same_class(first: Analysis, second: Analysis, class_index: int) -> int | None:
@@ -48,7 +67,7 @@ def outcome_beside(outcome: Outcome, second: Analysis) -> Outcome:
 
 
 def answers_of_both(
-    current: Session, outcome: Outcome, second: Analysis, class_index: int, draw: Callable[[float | None], None]
+    session: Session, outcome: Outcome, second: Analysis, class_index: int, draw: Callable[[float | None], None]
 ) -> None:
     """A column for each network: the class shown on the photo, and the five likeliest answers.
 
@@ -59,16 +78,16 @@ def answers_of_both(
     limit = _one_scale_if_asked([_map_of(outcome, class_index), shown])
     left, right = st.columns(2, gap="medium")
     with left:
-        _title(outcome, current.choices.calibrated, "first")
+        _title(outcome, session.choices.calibrated, "first")
         draw(limit)
-        _answers(current, outcome, class_index, "first", lambda picked: follow_answer(current, picked))
+        _answers(session, outcome, class_index, "first", lambda picked: follow_answer(session, picked))
     with right:
-        _title(other, current.choices.calibrated, "second")
+        _title(other, session.choices.calibrated, "second")
         # Its positions are not the first's: a place that is chosen on it is not one of the page's.
-        viewer(second, current.photo.digest, stack([replace(shown, title=shown.name, says="", pick=None, limit=limit)]),
+        viewer(second, session.photo.digest, stack([replace(shown, title=shown.name, says="", pick=None, limit=limit)]),
                key="map_beside", name=f"{second.network.title}: {shown.name}",
                look=Look(caption=layer_caption(second), toolbar=False))
-        _answers(current, other, shown.pick[1], "second", lambda picked: _by_name(current, other, outcome, picked[1]))
+        _answers(session, other, shown.pick[1], "second", lambda picked: _by_name(session, other, outcome, picked[1]))
     board(el("p", _said_of_scales(beside is None, outcome, second, class_index, limit), class_="note"),
           key="both_networks")
 
@@ -80,22 +99,21 @@ def _title(outcome: Outcome, calibrated: bool, which: str) -> None:
 
 
 def _answers(
-    current: Session, outcome: Outcome, class_index: int, which: str, on_pick: Callable[[list], None]
+    session: Session, outcome: Outcome, class_index: int, which: str, on_pick: Callable[[list], None]
 ) -> None:
-    board(answers([outcome], outcome, class_index, current.choices.calibrated), key=f"answers_of_{which}",
+    board(answers([outcome], outcome, class_index, session.choices.calibrated), key=f"answers_of_{which}",
           on_pick=on_pick)
 
 
-def _by_name(current: Session, other: Outcome, outcome: Outcome, class_index: int) -> None:
+def _by_name(session: Session, other: Outcome, outcome: Outcome, class_index: int) -> None:
     """A class of the second network was picked: the page shows the first's of that name, where it has one."""
     found = same_class(other.analysis, outcome.analysis, class_index)
     if found is not None:
-        current.choose(class_index=found)
+        session.choose(class_index=found)
         return
-    current.touch()
     names = [shortened(each, 60) for each in (outcome.analysis.network.title,
                                               other.analysis.network.class_names[class_index])]
-    current.notices.append(f"{names[0]} has no class named {names[1]}; the last class stays.")
+    session.notices.append(f"{names[0]} has no class named {names[1]}; the last class stays.")
 
 
 def _map_of(outcome: Outcome, class_index: int, title: str = "") -> Map:
@@ -126,7 +144,7 @@ def _said_of_scales(
 
 
 def second_row(
-    current: Session, outcome: Outcome, second: Analysis, classes: Sequence[int], kind: str, method: str
+    session: Session, outcome: Outcome, second: Analysis, classes: Sequence[int], kind: str, method: str
 ) -> None:
     """One more row of maps: the second network's, of the same classes by name, or of its own answer.
 
@@ -148,7 +166,7 @@ def second_row(
     maps = [cam_map(other, method, index, title=names[index]) if by_cam else _map_of(other, index, names[index])
             for index in shown]
     what = "Evidence in logits" if maps[0].unit else f"{maps[0].facets[1]}, from 0 to 1 of its own largest"
-    viewer(second, current.photo.digest, stack(maps), key="grid_beside",
+    viewer(second, session.photo.digest, stack(maps), key="grid_beside",
            name=f"{second.network.title}: {what}",
            look=Look(across=max(len(maps), 2), toolbar=False, tallest=300, heading=f"{second.network.title}: {what}",
                      aside=layer_caption(second)))

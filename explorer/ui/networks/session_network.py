@@ -9,16 +9,15 @@ from typing import Any
 from torch import nn
 
 from explorer.analysis import Analysis
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks import BUNDLED, Network
 from explorer.poolings import POOLINGS, PoolingChoice
 from explorer.progress import Progress
 from explorer.sections.nodes import Node, el
-from explorer.ui.session.arguments import GIVEN, tell
-from explorer.ui.session.cache import network_named, still_here
-from explorer.ui.session.choices import FEWEST, Choices, sizes_of
-from explorer.ui.session.network_cache import LeftError
+from explorer.ui.session.arguments import GIVEN, print_wrong
+from explorer.ui.session.cache import network_named
+from explorer.ui.session.choices import FEWEST, OWN_FILE, Choices, sizes_of
 from explorer.ui.session.session import Fitted, Session
 from explorer.wording import shortened, within_sentence
 
@@ -28,157 +27,178 @@ FOUND = {
 }
 _SILENT = (nn.Flatten, nn.Dropout, nn.Identity)  # parts of a head that say nothing about its kind
 _MOST_NAMED = 3  # parts of a head
-_TOLD: set[str] = set()  # sentences that the terminal has heard
+
+class MissingFileError(NetworkError):
+    """A network from a person's own file that this session does not hold."""
 
 
-def network_in_use(current: Session, progress: Progress | None = None) -> Network:
+def network_of(session: Session, name: str, progress: Progress | None = None) -> Network:
+    """The network that this session means by a name: its own file's, and as it edited it. Raises ExplorerError."""
+    network = session.own.get(name)
+    if network is None:
+        if name.startswith(OWN_FILE):
+            raise MissingFileError(
+                "Your network left the memory, which keeps the last two of your files: drop its file in again."
+                if name in session.own else
+                "The link is of a network from a file that was dropped in elsewhere and never leaves its session: drop "
+                "it in again to see the same page.")
+        network = network_named(name, progress)
+    edited = session.edited.get(name)
+    return replace(network, preprocessing=edited) if edited else network
+
+
+def network_in_use(session: Session, requested: frozenset[str], progress: Progress | None = None) -> Network:
     """The network that is chosen, with every other choice made to fit it.
 
-    One that cannot be had is answered with a sentence, and the last good one stays.
+    One that cannot be had is answered with a sentence, and the last good one stays. `requested` are the names of the
+    choices that a link asks for.
     """
-    if current.own:
-        still_here(current.token)
-    name = current.choices.network
-    try:
-        network = network_named(current.wanted(name), progress)
-    except ExplorerError as error:
-        network = _instead(current, name, error, progress)
-    fit(current, network)
-    return network
-
-
-def _instead(current: Session, name: str, error: ExplorerError, progress: Progress | None) -> Network:
-    if name == GIVEN and str(error) not in _TOLD:
-        _TOLD.add(str(error))
-        tell(str(error))
-    sentence = why_gone(current, name) if isinstance(error, LeftError) else str(error)
-    for good in dict.fromkeys([current.good, *BUNDLED]):
-        if good == name:
-            continue
+    failure: ExplorerError | None = None
+    for name in dict.fromkeys([session.choices.network, session.good, *BUNDLED]):
         try:
-            network = network_named(current.wanted(good), progress)
-        except ExplorerError:
+            network = network_of(session, name, progress)
+        except ExplorerError as error:
+            failure = failure or error
             continue
-        current.notices += [sentence, f"{shortened(network.title, 60)} is shown."]
-        current.choose(network=good)
+        if failure is not None:
+            if session.choices.network == GIVEN:
+                print_wrong(str(failure))
+            session.notices += [str(failure), f"{shortened(network.title, 60)} is shown."]
+            session.choose(network=name)
+        fit(session, network, requested)
         return network
-    raise error
+    raise failure
 
 
-def why_gone(current: Session, name: str) -> str:
-    """Why a person's own network is not there, and what to do."""
-    if name in current.own:
-        return "Your network left the memory because others needed the room: drop its file in again."
-    return ("The link is of a network from a file that was dropped in elsewhere and never leaves its session: drop it "
-            "in again to see the same page.")
-
-
-def second_network(current: Session, progress: Progress | None = None) -> Network | None:
-    """The network beside the one in use; one that cannot be had is answered with a sentence and let go of."""
-    name = current.choices.against
+def second_network(session: Session, progress: Progress | None = None) -> Network | None:
+    """The network beside the one in use; one that cannot be had is answered with a sentence and cleared."""
+    name = session.choices.against
     if not name:
         return None
     try:
-        return network_named(current.wanted(name), progress)
+        return network_of(session, name, progress)
     except ExplorerError as error:
-        sentence = why_gone(current, name) if isinstance(error, LeftError) else str(error)
-        current.notices += [sentence, "No other network is beside it."]
-        current.choose(against="")
+        clear_second(session, str(error))
         return None
+
+
+def clear_second(session: Session, reason: str) -> None:
+    """No other network is beside the one in use any more, and why."""
+    session.notices += [reason, "No other network is beside it."]
+    session.choose(against="")
 
 
 # Making the choices fit.
 
 
-def fit(current: Session, network: Network) -> None:
-    """Let go of choices that the network does not have; a sentence says so where a link asked for them."""
-    chosen, before, asked, title = current.choices, current.fitted, current.asked, shortened(network.title, 60)
-    size = network.preprocessing.size
-    is_new = (before.name, before.size) != (chosen.network, size)
-    if is_new:
-        native, changes = _own_pooling(network, before.native), _of_another(chosen, before, network, asked)
-    else:
-        native, changes = before.native, {}
+def fit(session: Session, network: Network, requested: frozenset[str] = frozenset()) -> None:
+    """Clear choices that the network does not have; a sentence says so where a link requested them."""
+    chosen, before, native = session.choices, session.fitted, _own_pooling(network, session.fitted.native)
+    changes: dict[str, Any] = {}
+    if before.name != chosen.network and chosen.network not in session.by_network:
+        carried = _carried(chosen, before, network, native)
+        changes = {name: value for name, value in carried.items() if name not in requested}
+    session.fitted = Fitted(chosen.network, native, network.class_names)
     now = replace(chosen, **changes)
 
-    def cannot(name: str, wanted: object, instead: object) -> None:
+    def refuse(name: str, instead: object, words: str) -> None:
         changes[name] = instead
-        if name in asked:
-            current.notices.append(f"The link asks for {name} “{str(wanted)[:40]}”, which {title} does not have; "
-                                   f"{instead or 'its final feature maps'} {'are' if not instead else 'is'} shown.")
+        if name in requested:
+            session.notices.append(f"The link asks for {name} “{str(getattr(now, name))[:40]}”, which "
+                                   f"{shortened(network.title, 60)} does not have; {words} shown.")
 
-    if now.size is not None and now.size not in sizes_of(network.preprocessing):
-        cannot("size", now.size, size)
-    elif now.size is None:
-        changes["size"] = size
+    sizes, own_size = sizes_of(network.preprocessing), network.preprocessing.size
+    if now.size is None:
+        changes["size"] = own_size
+    elif now.size not in sizes:
+        refuse("size", own_size, f"{own_size} is")
     if now.layer and now.layer not in {layer.key for layer in network.layers.all}:
-        cannot("layer", now.layer, "")
+        refuse("layer", "", "its final feature maps are")
     if network.pooling is not None:
         if now.pooling.key in network.poolings:
             changes["pooling"] = now.pooling.among(network.poolings)
         else:
-            cannot("pooling", now.pooling, native)
-        different = dict.fromkeys(choice.among(network.poolings) for choice in now.poolings)
-        if len(different) < FEWEST and "poolings" in asked:
-            text = ",".join(map(str, now.poolings))[:40]
-            current.notices.append(f"The link asks for poolings “{text}”, which are one and the same; the usual are "
-                                   "shown.")
-            different = dict.fromkeys(Choices.poolings)
-        changes["poolings"] = _side_by_side(tuple(different), network, native)
-    if network.preprocessing.fixed and now.framing == "whole" and "framing" not in asked:
+            refuse("pooling", native, f"{native} is")
+        changes["poolings"] = _side_by_side(session, now.poolings, network, native, "poolings" in requested)
+    if network.preprocessing.fixed and now.framing == "whole" and "framing" not in requested:
         changes["framing"] = "crop"
     if now.against == now.network:
         changes["against"] = ""
-    changes = {name: value for name, value in changes.items() if value != getattr(chosen, name)}
-    if changes:
-        current.choices = replace(chosen, **changes)
-    if is_new:
-        current.fitted = Fitted(chosen.network, size, native, network.class_names)
-    current.asked = frozenset()
+    session.choices = replace(now, **changes)
 
 
-def _of_another(chosen: Choices, before: Fitted, network: Network, asked: frozenset[str]) -> dict[str, Any]:
-    """What becomes of the choices that were made for another network, but for what a link asks for."""
-    native = _own_pooling(network, before.native)
-    changes: dict[str, Any] = {"size": network.preprocessing.size, "region": None, "channel": None, "beside": None,
-                               "layer": ""}
+def _carried(chosen: Choices, before: Fitted, network: Network, native: PoolingChoice) -> dict[str, Any]:
+    """What becomes of the choices that were made for another network: classes go by their names."""
+    carried: dict[str, Any] = {"size": None, "region": None, "channel": None, "beside": None, "layer": ""}
     if before.name:
         places = {name: index for index, name in enumerate(network.class_names)}
-
-        def same_class(index: int | None) -> int | None:
-            known = index is not None and index < len(before.class_names)
-            return places.get(before.class_names[index]) if known else None
-
-        changes["class_index"], changes["rival"] = same_class(chosen.class_index), same_class(chosen.rival)
-        changes["classes"] = tuple(index for index in map(same_class, chosen.classes) if index is not None)
+        same = {index: places[name] for index, name in enumerate(before.class_names) if name in places}
+        carried["class_index"], carried["rival"] = same.get(chosen.class_index), same.get(chosen.rival)
+        carried["classes"] = tuple(same[index] for index in chosen.classes if index in same)
     if chosen.pooling == before.native or chosen.pooling.key not in network.poolings:
-        changes["pooling"] = native
-    changes["poolings"] = tuple(dict.fromkeys(native if each == before.native else each for each in chosen.poolings))
-    also = asked | ({"class_index"} if "class" in asked else frozenset())
-    return {name: value for name, value in changes.items() if name not in also}
+        carried["pooling"] = native
+    replacement = {before.native: native}
+    carried["poolings"] = tuple(dict.fromkeys(replacement.get(choice, choice) for choice in chosen.poolings))
+    return carried
 
 
 def _own_pooling(network: Network, otherwise: PoolingChoice) -> PoolingChoice:
-    """Its own pooling."""
+    """The network's own pooling."""
     if network.pooling is None:
         return otherwise
     return PoolingChoice.of(network.pooling.key, network.pooling_parameters, network.poolings)
 
 
 def _side_by_side(
-    poolings: tuple[PoolingChoice, ...], network: Network, native: PoolingChoice
+    session: Session, chosen: tuple[PoolingChoice, ...], network: Network, native: PoolingChoice, is_requested: bool
 ) -> tuple[PoolingChoice, ...]:
-    kept = [choice for choice in poolings if choice.key in network.poolings]
+    """Of the poolings chosen those that the network offers, with usual ones where those are too few."""
+    different = tuple(dict.fromkeys(choice.among(network.poolings) for choice in chosen))
+    if len(different) < FEWEST and is_requested:
+        text = ",".join(map(str, chosen))[:40]
+        session.notices.append(f"The link asks for poolings “{text}”, which are one and the same; the usual are shown.")
+        different = Choices.poolings
+    kept = [choice for choice in different if choice.key in network.poolings]
     for usual in (native, *Choices.poolings):
         if len(kept) < FEWEST and usual not in kept:
             kept.append(usual)
     return tuple(kept)
 
 
+def check_choices(session: Session, analysis: Analysis) -> None:
+    """Clear choices that these maps and classes do not have; a sentence says so where only a link can ask for them."""
+    chosen, changes = session.choices, {}
+    channels, rows, columns = analysis.feature_maps.shape
+    classes = len(analysis.network.class_names)
+    if chosen.region and (chosen.region[2] >= rows or chosen.region[3] >= columns):
+        changes["region"] = None
+    for name in ("channel", "beside"):
+        channel = getattr(chosen, name)
+        if channel is not None and channel >= channels:
+            changes[name] = None
+            session.notices.append(f"There is no channel {channel}; expected a whole number from 0 to {channels - 1}.")
+    if chosen.class_index is not None:
+        try:
+            analysis.network.check_class(chosen.class_index)
+        except ExplorerError as error:
+            changes["class_index"] = None
+            session.notices.append(f"{error} The answer is shown.")
+    if chosen.rival is not None and chosen.rival >= classes:
+        changes["rival"] = None
+        session.notices.append(f"The link compares with class {chosen.rival}, which does not exist; expected a number "
+                               f"from 0 to {classes - 1}.")
+    if any(index >= classes for index in chosen.classes):
+        changes["classes"] = tuple(index for index in chosen.classes if index < classes)
+        session.notices.append("The link asks for a class that does not exist; expected numbers from 0 to "
+                               f"{classes - 1}.")
+    if changes:
+        session.choose(**changes)
+
+
 # The card.
 
 
-def card(current: Session, analysis: Analysis) -> Node:
+def card(session: Session, analysis: Analysis) -> Node:
     """What the network is, what it wants of its input, and how exact its answers are."""
     network, (channels, rows, columns) = analysis.network, analysis.feature_maps.shape
     pooling = POOLINGS.get(network.pooling.key, network.pooling) if network.pooling else None
@@ -196,7 +216,7 @@ def card(current: Session, analysis: Analysis) -> Node:
         el("p", f"pooling {FOUND[network.cut]}, {network.activation}" if pooling
            else f"{network.reason} Its answer: {network.activation}."),
         el("p", preprocessing_in_words(network.preprocessing)
-           + (" · edited" if current.choices.network in current.edited else "")),
+           + (" · edited" if session.choices.network in session.edited else "")),
         el("p", f"{'the way there' if analysis.layer else 'one forward pass'}, {analysis.seconds * 1000:.0f} ms"),
         class_="card",
     )
@@ -204,7 +224,7 @@ def card(current: Session, analysis: Analysis) -> Node:
 
 def _poolings_trained(network: Network) -> str:
     """"poolings trained: GAP, GMP, learned attention"."""
-    names = [network.pooling.name, *(each.pooling.name for each in network.trained.values())]
+    names = [network.pooling.name, *(trained.pooling.name for trained in network.trained.values())]
     return f"poolings trained: {', '.join(map(within_sentence, names))}"
 
 
@@ -227,14 +247,14 @@ def parameters_in_words(count: int) -> str:
 
 def head_in_words(head: nn.Module) -> str:
     """"Linear", "LayerNorm2d, Linear": the kinds of its parts."""
-    kinds = [type(each).__name__ for each in _leaves(head) if not isinstance(each, _SILENT)]
+    kinds = [type(part).__name__ for part in _leaves(head) if not isinstance(part, _SILENT)]
     if not kinds:
         return "no head"
     return ", ".join(kinds[:_MOST_NAMED]) + ("…" if len(kinds) > _MOST_NAMED else "")
 
 
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:
-    return (each for each in module.modules() if next(each.children(), None) is None)
+    return (part for part in module.modules() if next(part.children(), None) is None)
 
 
 def preprocessing_in_words(wants: Preprocessing) -> str:
@@ -253,9 +273,9 @@ def layers_in_words(network: Network) -> Mapping[str, str]:
     return {"": "final feature maps"} | {key: f"{key} · {shape}" for key, shape in reversed(shapes.items())}
 
 
-def title_in_use(current: Session, name: str) -> str:
+def title_in_use(session: Session, name: str) -> str:
     """What a network is called, where it can be had; a file's name is a person's own text."""
     try:
-        return network_named(current.wanted(name)).title
+        return network_of(session, name).title
     except ExplorerError:
         return name

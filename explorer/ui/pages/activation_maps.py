@@ -50,13 +50,7 @@ TALLEST = 300  # px of a photo in a row of maps
 
 def classes_shown(current: Session, analysis: Analysis, class_index: int) -> list[int]:
     """The classes chosen, else the likeliest three; the page's own class is always one of them."""
-    count, chosen = len(analysis.network.class_names), current.choices.classes
-    known = [index for index in chosen if index < count]
-    if len(known) < len(chosen):
-        current.choose(classes=tuple(known))
-        current.notices.append("The link asks for a class that does not exist; expected numbers from 0 to "
-                               f"{count - 1}.")
-    classes = known or [answer.class_index for answer in analysis.under().top(3)]
+    classes = [*current.choices.classes] or [answer.class_index for answer in analysis.under().top(3)]
     return classes if class_index in classes else [class_index, *classes][:MOST_CLASSES]
 
 
@@ -97,7 +91,6 @@ def box_choice(current: Session) -> None:
 def methods_choice(current: Session, analysis: Analysis) -> None:
     """One to four CAM methods."""
     def choose(picked: list[str]) -> None:
-        current.touch()
         if picked:
             current.choose(methods=tuple(picked))
         else:
@@ -135,7 +128,6 @@ def class_choice(current: Session, analysis: Analysis, shown: Sequence[int], cla
     def pick(index: int) -> None:
         classes = [other for other in shown if other != index] if index in shown else [*shown, index]
         if not classes or len(classes) > MOST_CLASSES:
-            current.touch()
             current.notices.append(f"One to {MOST_CLASSES} classes are shown at once.")
             return
         current.choose(classes=tuple(classes), **({} if class_index in classes else {"class_index": classes[0]}))

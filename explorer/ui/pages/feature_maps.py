@@ -23,18 +23,8 @@ STEPS_IN_A_TALK = 8
 KIND_NAMES = {"paying": "Positive", "opposing": "Negative"}  # those that differ from their key in links
 
 
-def check_channels(current: Session, count: int) -> None:
-    """Clear a channel that a link requests and the network does not have, with a notice."""
-    for name in ("channel", "beside"):
-        channel = getattr(current.choices, name)
-        if channel is not None and channel >= count:
-            current.notices.append(f"There is no channel {channel}; expected a whole number from 0 to {count - 1}.")
-            current.choose(**{name: None})
-
-
 def channel_choice(current: Session, table: ChannelTable, order: np.ndarray) -> tuple[int, int | None]:
     """The channel on the card (the one chosen, else the first of the wall) and the one beside it."""
-    check_channels(current, len(table.pooled))
     chosen = current.choices
     first = int(order[0]) if len(order) else int(table.order()[0])
     return (first if chosen.channel is None else chosen.channel), chosen.beside

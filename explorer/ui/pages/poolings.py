@@ -71,7 +71,6 @@ def poolings_choice(current: Session, analysis: Analysis) -> None:
         if FEWEST <= len(picked) <= MOST:
             current.choose(poolings=tuple(map(PoolingChoice.parse, picked)), pair=(0, 1))
         else:
-            current.touch()
             current.notices.append("Two to four poolings stand side by side; the last ones stay.")
 
     st.multiselect("Poolings side by side, two to four", options, max_selections=MOST,

@@ -30,11 +30,11 @@ def read(arguments: Sequence[str]) -> Options:
     add_options(parser)
     parser.add_argument("--size", type=int, metavar="PX")
     parsed = parser.parse_args(list(arguments))
-    found = options_of(parsed, parsed.size)
-    if not found.given and found != Options():
+    options = options_of(parsed, parsed.size)
+    if not options.given and options != Options():
         raise ParameterError("The app was started with arguments about a network and without one; expected --network "
                              "or --checkpoint too.")
-    return found
+    return options
 
 
 @cache
@@ -45,12 +45,12 @@ def given() -> tuple[Options, str]:
     try:
         return read(sys.argv[1:]), ""
     except ExplorerError as error:
-        tell(str(error))
+        print_wrong(str(error))
         return Options(), str(error)
 
 
-def tell(sentence: str) -> None:
-    """Say in the terminal what is wrong with the network that the app was started with."""
+def print_wrong(sentence: str) -> None:
+    """Print in the terminal what is wrong with the network that the app was started with."""
     print(f"PoolScope: {sentence}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,8 @@
-"""What sessions share: networks and analyses, and a process tuned for quick pages."""
+"""What sessions share: networks and analyses, within a bound on memory; and a process tuned for quick pages.
+
+Every network that came into memory is counted for as long as anybody holds it: this cache, a session whose own file it
+is, or a page that shows it. When they exceed the bound, the cache lets its own go, and pages that show one keep it.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +16,34 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import streamlit as st
 import torch
 from PIL import Image
+from torch import nn
 
 from explorer import Analysis, analyse, load_network
 from explorer.errors import ExplorerError, FramingError, NetworkError
 from explorer.networks import BUNDLED, Network
 from explorer.progress import Progress
 from explorer.ui.session.arguments import GIVEN, given, load_given
-from explorer.ui.session.network_cache import NetworkCache, NetworkRequest
+from explorer.ui.session.page_cache import drawn
 
 MOST_MEGABYTES = 2048  # of networks' weights, unless POOLSCOPE_NETWORKS_MB says otherwise
-GRACE = 120.0  # seconds for which a lost connection may come back to its own networks; Streamlit waits as long
+MOST_ANALYSES = 12
 
 _INFERENCE = threading.Semaphore(1)  # two forward passes at once on the same cores only slow each other down
 _LOG = logging.getLogger(__name__)
+_WEIGHTS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # bytes of all that are in memory, but bundled ones
+_BY_NAME: WeakValueDictionary[str, Network] = WeakValueDictionary()
+_COUNTING = threading.Lock()
+
+
+class FullError(NetworkError):
+    """The networks that are held leave no room for another."""
 
 
 def _most_bytes() -> int:
@@ -41,9 +55,41 @@ def _most_bytes() -> int:
     return int(text or MOST_MEGABYTES) * 2**20
 
 
+MOST_BYTES = _most_bytes()
+
+
+# Networks.
+
+
+class _Slot:
+    """A shared network's place. A cached function that loads would draw the progress again whenever it is called."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.network: Network | None = None
+
+
+@st.cache_resource(show_spinner=False)
+def _slot(name: str) -> _Slot:
+    return _Slot()
+
+
+def network_named(name: str, progress: Progress | None = None) -> Network:
+    """A network that all share, loaded once. Raises ExplorerError, whatever happens."""
+    slot = _slot(name)
+    with slot.lock:
+        if slot.network is None:
+            slot.network = _BY_NAME.get(name) or _load(name, progress)
+            _BY_NAME[name] = slot.network
+        return slot.network
+
+
+def is_in_memory(name: str) -> bool:
+    """Whether a shared network need not be loaded."""
+    return name in _BY_NAME
+
+
 def _load(name: str, progress: Progress | None) -> Network:
-    """A network that all share. Raises ExplorerError, whatever happens."""
-    collect()  # what was let go of makes room first
     if name not in BUNDLED:
         make_room()
     try:
@@ -55,7 +101,7 @@ def _load(name: str, progress: Progress | None) -> Network:
     except Exception as error:
         _LOG.exception("The network %s failed to load", name)
         raise NetworkError(f"The network {name} failed to load: {type(error).__name__}.") from None
-    _settle()
+    settle(network, name not in BUNDLED)
     return network
 
 
@@ -66,51 +112,101 @@ def _given(progress: Progress | None) -> Network:
     return load_given(arguments, progress)
 
 
-NETWORK_CACHE = NetworkCache(_load, _most_bytes(), stays=frozenset(BUNDLED))
-
-
 def make_room() -> None:
-    """Before a network comes into memory. Raises FullError when those that open pages show leave none."""
-    NETWORK_CACHE.must_have_room(collect)
+    """Before a network comes into memory. Raises FullError where sessions and open pages hold more than the bound."""
+    if bytes_in_memory() > MOST_BYTES:
+        clear()
+    if (held := bytes_in_memory()) > MOST_BYTES:
+        raise FullError(f"The memory for networks is full: open pages hold {held / 2**20:,.0f} MB of them; try again "
+                        "when some are closed.")
 
 
-def network_named(wanted: NetworkRequest, progress: Progress | None = None) -> Network:
-    """The network, loaded once for all sessions. Raises ExplorerError; LeftError for a person's own that is not here.
+def clear() -> None:
+    """Let go of all networks but the bundled ones, of all analyses and of what was drawn of them."""
+    drawn.clear()
+    _analysed.clear()
+    for name in [name for name in _BY_NAME if name not in BUNDLED]:
+        _slot.clear(name)
+    collect()
+
+
+def settle(network: Network, counted: bool = True) -> None:
+    """A network has come into memory: count it, and leave it out of every later garbage collection.
+
+    Streamlit collects garbage after each run, and walking all that torch made costs 200 ms a click. At
+    the end it must be collected after all, or libraries under torch report leaks in the terminal.
     """
-    return NETWORK_CACHE.network(wanted, progress)
+    if counted:
+        with _COUNTING:
+            _WEIGHTS[network.layers.model or network.backbone] = bytes_of(network)
+    collect()
+    gc.freeze()
+    atexit.unregister(gc.unfreeze)
+    atexit.register(gc.unfreeze)
 
 
-def keep_own(wanted: NetworkRequest, network: Network) -> None:
-    """Put a person's own network into memory for their session; see `still_here`."""
-    NETWORK_CACHE.put(wanted, network)
-    _settle()
+def bytes_in_memory() -> int:
+    """Of the weights of all networks that anybody holds; the bundled ones are always there and not counted."""
+    with _COUNTING:
+        return sum(list(_WEIGHTS.values()))
+
+
+def bytes_of(network: Network) -> int:
+    """Of its weights, those that its parts share counted once."""
+    parts = [part for part in (network.backbone, *network.heads, network.layers.model) if part is not None]
+    tensors = chain.from_iterable(chain(part.parameters(), part.buffers()) for part in parts)
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values())
+
+
+def collect() -> None:
+    """Free what nobody needs any more, such as networks that left: their modules refer to each other.
+
+    What was left out of the collections before is looked at once more, and left out of the next ones again.
+    """
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    gc.collect()
+    if frozen:
+        gc.freeze()
+    with contextlib.suppress(OSError, AttributeError):  # glibc keeps what was freed unless it is told
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+# Analyses.
 
 
 def analysis_of(
-    wanted: NetworkRequest, image: Image.Image, digest: str, framing: str, short_side: int | None,
-    layer: str | None = None,
+    network: Network, image: Image.Image, digest: str, framing: str, short_side: int | None, layer: str | None = None
 ) -> Analysis:
-    """One forward pass for each photo and framing, whoever asks. `digest` is the photo's, see explorer.images.
+    """One forward pass for each photo and framing, whoever wants it. `digest` is the photo's, see explorer.images.
 
-    Raises FramingError when the network refuses such an input, and what `network_named` raises.
+    Raises FramingError when the network refuses such an input.
     """
-    def make() -> Analysis:
-        network = network_named(wanted)
-        with _INFERENCE:
-            try:
-                made = analyse(network, image, framing, short_side, layer)
-                if not made.has_evidence:
-                    _ = made.under().logits  # the rest of the network may still refuse it
-                return made
-            except ExplorerError:
-                raise
-            except Exception as error:  # a network may refuse a size in any way
-                _LOG.warning("%s refuses %s at %s px: %s", network.name, framing, short_side, error)
-                raise FramingError(f"The network {network.title:.60} cannot take this photo by {framing} at a short "
-                                   f"side of {short_side} px ({type(error).__name__}); expected a size and framing "
-                                   "that it was made for.") from None
+    # An analysis that is cached keeps its backbone alive, so that no other has the same id.
+    key = id(network.backbone), repr(network.preprocessing), digest, framing, short_side, layer
+    return _analysed(key, lambda: _analyse(network, image, framing, short_side, layer))
 
-    return NETWORK_CACHE.analysis(wanted, (digest, framing, short_side, layer), make)
+
+@st.cache_resource(show_spinner=False, max_entries=MOST_ANALYSES, on_release=drawn.forget)
+def _analysed(key: tuple[int | str | None, ...], _make: Callable[[], Analysis]) -> Analysis:
+    return _make()
+
+
+def _analyse(network: Network, image: Image.Image, framing: str, short_side: int | None, layer: str | None) -> Analysis:
+    with _INFERENCE:
+        try:
+            analysis = analyse(network, image, framing, short_side, layer)
+            if not analysis.has_evidence:
+                _ = analysis.under().logits  # the rest of the network may still refuse it
+            return analysis
+        except ExplorerError:
+            raise
+        except Exception as error:  # a network may refuse a size in any way
+            _LOG.warning("%s refuses %s at %s px: %s", network.name, framing, short_side, error)
+            raise FramingError(f"The network {network.title:.60} cannot take this photo by {framing} at a short side "
+                               f"of {short_side} px ({type(error).__name__}); expected a size and framing that it was "
+                               "made for.") from None
 
 
 def check_edited(network: Network) -> None:
@@ -127,72 +223,6 @@ def check_edited(network: Network) -> None:
 def _run_once(network: Network) -> None:
     shape = network.preprocessing
     network(torch.zeros(1, shape.channels, shape.size, shape.size))
-
-
-@st.cache_resource(show_spinner=False, scope="session", on_release=lambda token: _left(token))
-def _presence(token: str) -> str:
-    """Streamlit lets go of it when the connection is lost, and so we hear of that."""
-    _ABSENT.pop(token, None)
-    return token
-
-
-_ABSENT: dict[str, object] = {}  # each time that a session leaves is one of its own
-
-
-def still_here(token: str) -> None:
-    """The session with own networks is still there, or again."""
-    _presence(token)
-
-
-def _left(token: str) -> None:
-    this_time = _ABSENT[token] = object()
-
-    def end() -> None:
-        if _ABSENT.get(token) is this_time:
-            del _ABSENT[token]
-            NETWORK_CACHE.let_go(token)
-            _collect_for_a_while()
-
-    _later(GRACE, end)
-
-
-def _collect_for_a_while(times: int = 10) -> None:
-    """Streamlit keeps what a page showed for minutes after its connection was lost."""
-    collect()
-    if times and NETWORK_CACHE.held:
-        _later(GRACE / 2, lambda: _collect_for_a_while(times - 1))
-
-
-def _later(seconds: float, act: Callable[[], None]) -> None:
-    timer = threading.Timer(seconds, act)
-    timer.daemon = True
-    timer.start()
-
-
-def _settle() -> None:
-    """Once the heavy imports are done and a network is loaded: leave them out of every later garbage collection.
-
-    Streamlit collects garbage after each run, and walking all that torch made costs 200 ms a click. At
-    the end it must be collected after all, or libraries under torch report leaks in the terminal.
-    """
-    collect()
-    gc.freeze()
-    atexit.unregister(gc.unfreeze)
-    atexit.register(gc.unfreeze)
-
-
-def collect() -> None:
-    """Free what nobody needs any more, such as networks that left: their modules refer to each other.
-
-    What was left out of the collections before is looked at once more, and left out of the next ones again.
-    """
-    frozen = gc.get_freeze_count()
-    gc.unfreeze()
-    gc.collect()
-    if frozen:
-        gc.freeze()
-    with contextlib.suppress(OSError, AttributeError):  # glibc keeps what was freed unless it is told
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @st.cache_resource(show_spinner=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from explorer.framing import Preprocessing
 from explorer.poolings import PoolingChoice
@@ -71,6 +72,13 @@ class Choices:
     ask: str = "against"
     lesson: int = 1
     settings: tuple[tuple[str, str], ...] = ()
+
+
+# What only one network has: kept for it while another one is shown.
+OF_A_NETWORK = ("class_index", "classes", "rival", "pooling", "poolings", "pair", "region", "layer", "channel",
+                "beside", "size")
+# What is of one photo alone, as it is when another photo is shown.
+OF_A_PHOTO: dict[str, Any] = {"class_index": None, "classes": (), "rival": None, "region": None}
 
 
 def sizes_of(preprocessing: Preprocessing) -> tuple[int, ...]:

@@ -6,9 +6,9 @@ A link is typed, shared and mistyped by people, so what cannot be read is answer
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from explorer.cams import CAM_METHODS
 from explorer.errors import ExplorerError
@@ -32,8 +32,8 @@ from explorer.ui.session.choices import (
 )
 
 _OWN_FILE = re.compile(OWN_FILE + "[0-9a-f]{12}")
-_LAYER = re.compile(r"[A-Za-z0-9_.]{1,120}")
-_SETTINGS = re.compile(r"[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}(,[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}){0,5}")
+_LAYER = r"[A-Za-z0-9_.]{1,120}"
+_SETTINGS = r"[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}(,[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}){0,5}"
 _VIEW = re.compile(r"[A-Za-z0-9_.-]{0,120}")  # what the viewer writes there itself, see viewer.js
 
 
@@ -52,72 +52,48 @@ class Field:
         return not self.pages or page in self.pages
 
 
-def _one_of(allowed: Mapping[str, object] | tuple[str, ...]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(text)
-        return text
-
-    return read
+def _one_of(allowed: Collection[str]) -> Callable[[str], str]:
+    return lambda text: text if text in allowed else _refuse(text)
 
 
-def _number(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,8}", text):
-        raise ValueError(text)
-    return int(text)
+def _like(pattern: str) -> Callable[[str], str]:
+    matches = re.compile(pattern).fullmatch
+    return lambda text: text if matches(text) else _refuse(text)
 
 
-def _several(read: Callable[[str], Any], least: int, most: int, different: bool = True) -> Callable[[str], tuple]:
+def _whole(low: int = 0, high: int = 99_999_999) -> Callable[[str], int]:
+    digits = _like("[0-9]{1,8}")
+    return lambda text: int(text) if low <= int(digits(text)) <= high else _refuse(text)
+
+
+def _several(read: Callable[[str], Any], least: int, most: int) -> Callable[[str], tuple]:
+    """Parts between commas, each once."""
     def read_all(text: str) -> tuple:
-        found = tuple(read(part) for part in text.split(","))
-        if different:
-            found = tuple(dict.fromkeys(found))
-        if not least <= len(found) <= most:
-            raise ValueError(text)
-        return found
+        parts = tuple(dict.fromkeys(map(read, text.split(","))))
+        return parts if least <= len(parts) <= most else _refuse(text)
 
     return read_all
 
 
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
 def _region(text: str) -> tuple[int, ...]:
-    top, left, bottom, right = _several(_number, 4, 4, different=False)(text)
-    if top > bottom or left > right:
-        raise ValueError(text)
-    return top, left, bottom, right
-
-
-def _percent(text: str) -> int:
-    if not 1 <= _number(text) <= LARGEST_BOX:
-        raise ValueError(text)
-    return int(text)
+    top, left, bottom, right = map(_whole(), text.split(","))
+    return (top, left, bottom, right) if top <= bottom and left <= right else _refuse(text)
 
 
 def _network(text: str) -> str:
     """In its one form: of timm's networks with the tag of its weights."""
     if text in BUNDLED or text == GIVEN or _OWN_FILE.fullmatch(text):
         return text
-    if text.partition("/")[0] not in SOURCES:
-        raise ValueError(text)
-    return identify(text).name
-
-
-def _size(text: str) -> int:
-    if not 1 <= _number(text) <= LARGEST_OWN or text.startswith("0"):
-        raise ValueError(text)
-    return int(text)
-
-
-def _layer(text: str) -> str:
-    if not _LAYER.fullmatch(text):
-        raise ValueError(text)
-    return text
+    return identify(text).name if text.partition("/")[0] in SOURCES else _refuse(text)
 
 
 def _settings(text: str) -> tuple[tuple[str, str], ...]:
     """As in "window:3,stride:2"; whether there are such is for the lesson to say."""
-    if not _SETTINGS.fullmatch(text):
-        raise ValueError(text)
-    return tuple(tuple(part.split(":")) for part in text.split(","))
+    return tuple(tuple(part.split(":")) for part in _like(_SETTINGS)(text).split(","))
 
 
 def _joined(values: tuple) -> str:
@@ -132,28 +108,28 @@ FIELDS = (
     Field("network", _network, always=True),
     Field("pooling", PoolingChoice.parse, always=True),
     Field("framing", _one_of(FRAMINGS), always=True),
-    Field("size", _size, always=True),
+    Field("size", _whole(1, LARGEST_OWN), always=True),
     _switch("calibrated", always=True),
     Field("against", _network),
-    Field("layer", _layer),
+    Field("layer", _like(_LAYER)),
     Field("region", _region, _joined),
     _switch("present", pages=STAGES),
     Field("rank", _one_of(RANKINGS), pages=("Feature maps",)),
     Field("show", _one_of(KINDS), pages=("Feature maps",)),
-    Field("channel", _number, pages=("Feature maps", "Poolings")),
-    Field("beside", _number, pages=("Feature maps",)),
+    Field("channel", _whole(), pages=("Feature maps", "Poolings")),
+    Field("beside", _whole(), pages=("Feature maps",)),
     Field("poolings", _several(PoolingChoice.parse, FEWEST, MOST), _joined,
           pages=("Poolings", "Activation maps", "Why")),
     Field("pair", _several(lambda text: int(_one_of(("0", "1", "2", "3"))(text)), 2, 2), _joined, pages=("Poolings",)),
-    Field("path", _one_of(tuple(key for key, each in POOLINGS.items() if each.parameter)), pages=("Poolings",)),
+    Field("path", _one_of([key for key, pooling in POOLINGS.items() if pooling.parameter]), pages=("Poolings",)),
     Field("maps", _one_of(MAP_KINDS), pages=("Activation maps",)),
-    Field("classes", _several(_number, 1, MOST_CLASSES), _joined, pages=("Activation maps",)),
+    Field("classes", _several(_whole(), 1, MOST_CLASSES), _joined, pages=("Activation maps",)),
     Field("methods", _several(_one_of(CAM_METHODS), 1, MOST), _joined, pages=("Activation maps",)),
-    Field("box", _percent, pages=("Activation maps",)),
-    Field("rival", _number, pages=("Why",)),
+    Field("box", _whole(1, LARGEST_BOX), pages=("Activation maps",)),
+    Field("rival", _whole(), pages=("Why",)),
     Field("ask", _one_of(QUESTIONS), pages=("Why",)),
-    Field("lesson", lambda text: int(_one_of(tuple(map(str, LESSONS)))(text)), pages=("Lessons",)),
-    Field("settings", _settings, lambda found: ",".join(map(":".join, found)), pages=("Lessons",)),
+    Field("lesson", lambda text: int(_one_of([*map(str, LESSONS)])(text)), pages=("Lessons",)),
+    Field("settings", _settings, lambda settings: ",".join(map(":".join, settings)), pages=("Lessons",)),
 )
 
 
@@ -171,27 +147,26 @@ def as_query(choices: Choices, class_index: int, page: str = "", view: str = "")
     return query | ({"view": view} if view else {})
 
 
-def read(asked: Mapping[str, str], page: str, choices: Choices) -> tuple[dict[str, Any], list[str]]:
-    """What a link asks for besides photo and class, and a sentence for each part of it that cannot be had.
+def read(query: Mapping[str, str], page: str, choices: Choices) -> tuple[dict[str, Any], list[str]]:
+    """The choices that a link makes besides photo and class, and a sentence for each that cannot be made.
 
     What a link leaves out stays as it is, or is usual where links leave out what is usual.
     """
-    found, sentences = {}, []
+    changes, sentences = {}, []
     now, usual = as_query(choices, 0, page), Choices()
     for field in FIELDS:
         if not field.is_on(page):
             continue
-        if field.name not in asked:
+        if field.name not in query:
             if not field.always:
-                found[field.name] = getattr(usual, field.name)
+                changes[field.name] = getattr(usual, field.name)
             continue
         try:
-            found[field.name] = field.read(asked[field.name])
+            changes[field.name] = field.read(query[field.name])
         except (ValueError, ExplorerError):
-            instead = f"{now[field.name]} is shown" if field.name in now else "the usual is shown"
-            sentences.append(f"The link asks for {field.name} “{asked[field.name][:40]}”, which does not exist; "
-                             f"{instead}.")
-    return found, sentences
+            sentences.append(f"The link asks for {field.name} “{query[field.name][:40]}”, which does not exist; "
+                             f"{now.get(field.name, 'the usual')} is shown.")
+    return changes, sentences
 
 
 def read_view(text: str) -> str:

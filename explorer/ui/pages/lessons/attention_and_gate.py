@@ -15,7 +15,6 @@ from explorer.ui.maps import weights_map
 from explorer.ui.pages.lessons.lesson_pictures import bars
 from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.session.cache import analysis_of, network_named
-from explorer.ui.session.network_cache import NetworkRequest
 from explorer.ui.session.session import EXAMPLES, example_photo
 from explorer.wording import percent, shortened
 
@@ -44,7 +43,7 @@ def _teacher(network: Network) -> Network | None:
     """A network with learned poolings for these feature maps: itself, or the bundled one."""
     if "learned_attention" in network.trained:
         return network
-    bundled = network_named(NetworkRequest(TEACHER)) if network.name in BUNDLED else None
+    bundled = network_named(TEACHER) if network.name in BUNDLED else None
     return bundled if bundled and teaches(bundled, network) else None
 
 
@@ -75,5 +74,4 @@ def _gates(scene: Scene, result: Adaptive, teacher: Network | None) -> Node | No
 def _example(scene: Scene, name: str) -> Analysis:
     """An example framed as the network was trained, from the session's cache."""
     photo, network = example_photo(name), scene.analysis.network
-    return analysis_of(scene.current.wanted(scene.current.choices.network), photo.image, photo.digest, "crop",
-                       network.preprocessing.size, None)
+    return analysis_of(network, photo.image, photo.digest, "crop", network.preprocessing.size)

@@ -12,7 +12,7 @@ from explorer.ui.pages.lessons.lesson_panels import PANELS
 from explorer.ui.pages.lessons.scene import Scene
 from explorer.ui.progress import answered
 from explorer.ui.region import viewer_handlers
-from explorer.ui.session.session import Session, write_url
+from explorer.ui.session.session import Session
 
 _keys = part("keys", "<div></div>")
 
@@ -21,7 +21,6 @@ def show_lesson(scene: Scene) -> None:
     """The title and the claim, the lesson itself, what to notice and the source; and the keys."""
     current = scene.current
     lesson, panel = LESSONS[current.choices.lesson], PANELS[current.choices.lesson]
-    write_url(current, scene.class_index)
     board(el("div", el("div", _steps(lesson), class_="chips"), el("h1", lesson.title),
              el("p", lesson.claim, class_="lead"), class_="headline"),
           key="lesson_head", on_pick=lambda number: _go_to(current, number))

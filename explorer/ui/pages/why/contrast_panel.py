@@ -12,6 +12,7 @@ from explorer.questions.contrast import contrast, deciding_channels, pooling_con
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, Stack, stack, viewer
+from explorer.ui.controls import open_channel
 from explorer.ui.maps import class_maps, evidence_map, name_in_links
 from explorer.ui.pages.explore import PHOTO_SIDE, TILE_SIDE
 from explorer.ui.present import talk, talk_about_evidence
@@ -103,8 +104,7 @@ def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
 def _account(current: Session, outcome: Outcome, class_index: int, rival: int) -> None:
     def pick(picked: list) -> None:
         if picked[0] == "channel":
-            current.choose(channel=picked[1])
-            current.onward = "pages/1_Feature_maps.py"
+            open_channel(current, picked[1])
         else:
             current.choose(pooling=PoolingChoice.parse(picked[1]))
 

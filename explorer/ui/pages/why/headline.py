@@ -24,13 +24,8 @@ BY_GRADIENTS = ("without", "flip", "trust", "stable")  # questions that need no 
 
 def rival_of(current: Session, outcome: Outcome, class_index: int) -> int | None:
     """The class to compare with: the one chosen, else the likeliest other one; None where there is but one class."""
-    classes, asked = len(outcome.analysis.network.class_names), current.choices.rival
-    if asked is not None and asked >= classes:
-        current.notices.append(f"The link compares with class {asked}, which does not exist; expected a number from 0 "
-                               f"to {classes - 1}.")
-        current.choose(rival=None)
-    elif asked is not None and asked != class_index:
-        return asked
+    if current.choices.rival not in (None, class_index):
+        return current.choices.rival
     return next((answer.class_index for answer in outcome.top(2) if answer.class_index != class_index), None)
 
 

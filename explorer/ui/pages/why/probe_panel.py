@@ -17,7 +17,8 @@ from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.maps import cam_map, evidence_map
 from explorer.ui.progress import answered
 from explorer.ui.region import viewer_handlers
-from explorer.ui.session.session import Session, write_url
+from explorer.ui.session.session import Session
+from explorer.ui.session.url import write_url
 from explorer.wording import exactness, percent, plain, shortened, signed
 
 SHOWN_SIDE = 420  # px: of the changed photos

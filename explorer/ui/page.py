@@ -1,0 +1,78 @@
+"""What a page is given: this person's session, the analysis of their photo, and what follows from their choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from explorer.analysis import Analysis, Outcome
+from explorer.questions.soundness import trouble
+from explorer.sections.nodes import el
+from explorer.ui.components.board import board
+from explorer.ui.pooling_choice import outcome_of
+from explorer.ui.session.choices import Choices
+from explorer.ui.session.session import Session
+from explorer.ui.session.url import write_url
+
+STORY = "story"  # the key of the fragment that a page draws in: a click in it leaves the sidebar as it is
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page as it stands: what is chosen is read anew whenever it is used.
+
+    Attributes:
+        session, analysis: whose, and of what.
+        sidebar: what the sidebar shows, see `sidebar_of`.
+    """
+
+    session: Session
+    analysis: Analysis
+    sidebar: Hashable
+
+    @property
+    def choices(self) -> Choices:
+        """What is chosen now."""
+        return self.session.choices
+
+    @property
+    def class_index(self) -> int:
+        """The class whose evidence is shown: the one chosen, else the answer."""
+        chosen = self.choices.class_index
+        return self.analysis.under().top(1)[0].class_index if chosen is None else chosen
+
+    @property
+    def outcome(self) -> Outcome:
+        """The answer under the pooling chosen."""
+        return outcome_of(self.analysis, self.choices.pooling)
+
+    def show(self, story: Callable[[], None], talk: Callable[[], None] | None = None) -> None:
+        """Draw the page, in a fragment: the story, or for a talk the viewer alone."""
+
+        @st.fragment(key=STORY)
+        def draw() -> None:
+            session, class_index = self.session, self.class_index
+            if sidebar_of(session) != self.sidebar or session.searched not in (None, class_index):
+                st.rerun()  # a name that was searched for is cleared, or it could not be searched for again
+            write_url(session, class_index)
+            wrong = trouble(self.analysis.under())
+            _show_notices([*session.take_notices(), *([wrong] if wrong else [])], "notices")
+            (talk if talk and session.presenting else story)()
+            write_url(session, class_index)
+            _show_notices(session.take_notices(), "late_notices")
+
+        draw()
+
+
+def sidebar_of(session: Session) -> Hashable:
+    """What the sidebar and the analysis hang on: when it changes, the whole page must run again."""
+    chosen = session.choices
+    return (session.photo.digest, session.presenting, chosen.network, chosen.against, chosen.framing, chosen.size,
+            chosen.layer, chosen.calibrated)
+
+
+def _show_notices(notices: list[str], key: str) -> None:
+    if notices:
+        board(el("div", *(el("p", notice) for notice in notices), class_="notice", role="alert"), key=key)

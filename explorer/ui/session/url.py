@@ -1,0 +1,96 @@
+"""The page's URL. It says what is shown; what it says is obeyed when a person came by it, and at no other time.
+
+With each click the browser sends the URL that it shows, which may be older than what was chosen meanwhile. So a URL
+counts only in the first run of a session, and when the browser says that it went back or forward in its history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from explorer.ui.session.choices import Choices
+from explorer.ui.session.link import as_query, read, read_view
+from explorer.ui.session.session import PHOTOS, Session
+
+
+@dataclass
+class _Url:
+    """Of one session: whether its first link was obeyed, what was written last, and the viewer's own part of it."""
+
+    obeyed: bool = False
+    written: dict[str, str] = field(default_factory=dict)
+    view: str = ""
+
+
+def follow_url(session: Session) -> frozenset[str]:
+    """Make the choices that the URL asks for, where a person came by it; the names of those choices."""
+    url, query = _url(), _query()
+    context = get_script_run_ctx()
+    names: frozenset[str] = frozenset()
+    if query and (not url.obeyed or (context is not None and context.is_history_navigation)):
+        names = _obey(session, query)
+    url.obeyed = True
+    if session.photo is None:
+        session.show_example(session.choices.example or Choices.example)
+    return names
+
+
+def write_url(session: Session, class_index: int) -> None:
+    """Make the URL say what is shown. It keeps what the viewer wrote into it."""
+    url, now = _url(), _query()
+    query = as_query(session.choices, class_index, session.page, url.view)
+    # The one that came along may be right and old: then the browser will hear of one between them, which is not right.
+    if query != now or query != url.written:
+        st.query_params.from_dict(query)
+    url.written = query
+
+
+def _url() -> _Url:
+    """The viewer writes its part of the URL itself, so what comes along is the newest; a page's own link has none."""
+    url: _Url = st.session_state.setdefault("poolscope_url", _Url())
+    if len(st.query_params):
+        url.view = read_view(st.query_params.get("view", ""))
+    return url
+
+
+def _query() -> dict[str, str]:
+    return {name: st.query_params[name] for name in st.query_params}
+
+
+def _obey(session: Session, query: dict[str, str]) -> frozenset[str]:
+    changes, sentences = read(query, session.page, session.choices)
+    session.notices += sentences
+    _obey_photo(session, query)
+    session.choose(**changes)
+    _obey_class(session, query.get("class"))
+    return frozenset(changes) & frozenset(query) | ({"class_index"} if "class" in query else frozenset())
+
+
+def _obey_photo(session: Session, query: dict[str, str]) -> None:
+    example, photo = query.get("example"), query.get("photo")
+    if example in PHOTOS:
+        if session.choices.example != example or session.photo is None:
+            session.show_example(example)
+    elif example is not None:
+        session.notices.append(f"The link asks for the example “{example[:40]}”, which does not exist.")
+    elif photo and session.upload and photo == session.upload.name:
+        if session.photo is not session.upload:
+            session.show_upload_again()
+    elif photo:
+        session.awaited = photo
+        session.notices.append("The link is of a photo that was uploaded elsewhere and never leaves its session: "
+                               "drop it in again to see the same page.")
+    if session.photo is None:
+        session.show_example(Choices.example)
+
+
+def _obey_class(session: Session, text: str | None) -> None:
+    if text is None:
+        return
+    if text.isascii() and text.isdigit() and len(text) < 9:
+        session.choose(class_index=int(text))
+    else:
+        session.notices.append(f"The link asks for class “{text[:40]}”, which is not a number; the answer is shown.")
