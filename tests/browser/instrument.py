@@ -81,8 +81,8 @@ class Instrument:
         return self.find(".scale > span").all_text_contents()
 
     @property
-    def heard(self) -> list[list]:
-        """What Python heard, where the page of apps/instruments.py says so."""
+    def events(self) -> list[list]:
+        """The events that reached Python, as the page of apps/instruments.py lists them."""
         return json.loads(self.visit.page.get_by_test_id("stText").text_content())
 
     def wait_for_photo(self) -> Instrument:

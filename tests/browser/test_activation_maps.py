@@ -122,7 +122,7 @@ def test_the_box_is_around_what_has_its_share_of_the_maximum_and_moves_with_it(h
         inside = np.maximum(grid, 0)[up : down + 1, left : right + 1].sum() / np.maximum(grid, 0).sum()
         expect(view.find(".note").nth(1)).to_contain_text(
             f"box {box[2] - box[0]:.0f} × {box[3] - box[1]:.0f} px at ({box[0]:.0f}, {box[1]:.0f}) holds "
-            f"{percent(inside)} of what speaks for it")
+            f"{percent(inside)} of the positive evidence")
 
     is_around(0.2)
     slider = here.page.get_by_role("slider", name=re.compile("^Box from"))

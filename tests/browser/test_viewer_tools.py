@@ -93,7 +93,7 @@ def test_one_position_and_one_row_of_them_are_drawn_and_read(bench):
     np.testing.assert_allclose(view.patches(), [[rgb(RED_AND_BLUE.split()[-1]) * 0.85 + np.array(GROUND) * 0.15]],
                                atol=TOLERANCE)
     view.hover(0, 0)
-    view.says(r"^Position \(0, 0\): \+2\.00 logits, 100% of what speaks for it$")
+    view.says(r"^Position \(0, 0\): \+2\.00 logits, 100% of the positive evidence$")
     view = bench("line")
     view.hover(0, 39)
     view.says(r"^Position \(0, 39\): ")
@@ -343,7 +343,7 @@ def test_shift_and_drag_moves_a_photo_that_was_enlarged_and_chooses_nothing(benc
     assert np.quantile(difference, 0.95) < TOLERANCE, "60 px to the right and 40 px up, with the pointer"
     assert (moved != before).any()
     view.visit.page.wait_for_timeout(300)
-    assert view.heard == []
+    assert view.events == []
 
 
 # Names.
@@ -362,7 +362,7 @@ def test_a_hostile_name_stays_text_wherever_it_is_written(case, bench):
     if case == "hostile":
         expect(view.find("h3")).to_contain_text(f"{HOSTILE}1")
         view.press("Show it on the whole page")
-        view.visit.eventually(lambda: view.heard, [["pick", [HOSTILE]]])
+        view.visit.eventually(lambda: view.events, [["pick", [HOSTILE]]])
         assert view.visit.find("img[src=x], [onerror]").count() == 0
     else:
         expect(view.find(".key").first).to_have_text(HOSTILE)

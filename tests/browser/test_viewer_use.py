@@ -23,7 +23,7 @@ def cells_of(analysis, pooling: str, class_index: int) -> np.ndarray:
 
 
 def share(cells: np.ndarray, chosen: np.ndarray) -> float:
-    """Of what speaks the same way as the chosen ones do together, how much they are."""
+    """Of the evidence with the sign that the chosen ones have together, how much they are."""
     same = np.sign(cells) == np.sign(chosen.sum())
     return float(np.abs(chosen[np.sign(chosen) == np.sign(chosen.sum())]).sum() / np.abs(cells[same]).sum())
 
@@ -61,7 +61,7 @@ def test_nothing_is_asked_of_the_server_while_the_viewer_is_used(astronaut, netw
         for i, j in ((6, 4), (0, 6)):
             view.hover(i, j)
             view.says(rf"^Position \({i}, {j}\): ")
-            of_what = f"of what speaks {'for' if cells[i, j] > 0 else 'against'} it" if cells[i, j] else "logits"
+            of_what = f"of the {'positive' if cells[i, j] > 0 else 'negative'} evidence" if cells[i, j] else "logits"
             assert view.readout.endswith(of_what)
             assert numbers(view.readout)[0] == pytest.approx(cells[i, j], abs=0.0051)
             view.is_outlined(i, j)
@@ -150,7 +150,7 @@ def test_nothing_moves_when_something_is_pointed_at(visit, network, examples):
 # What reaches Python.
 
 
-def test_a_click_shows_the_sum_of_the_position_and_another_lets_go_of_it(astronaut):
+def test_a_click_shows_the_sum_of_the_position_and_another_clears_it(astronaut):
     view, here, analysis = astronaut, astronaut.visit, astronaut.analysis
     top = analysis.under().top(1)[0]
     cells = cells_of(analysis, "gap", top.class_index)
@@ -190,7 +190,7 @@ def test_a_dragged_box_gives_the_sum_of_its_positions(begin, end, region, astron
     expect(here.find(".place h3")).to_have_text(f"Positions ({up}, {left}) to ({down}, {right})")
     text = here.find(".place").text_content()
     assert numbers(text)[0] == pytest.approx(inside.sum(), abs=0.0051)
-    assert f"with {percent(share(cells, inside))} of what speaks for it" in text
+    assert f" {percent(share(cells, inside))} of " in text
     assert f"{inside.size} of 49 positions" in text
     here.find(".place").get_by_role("button", name="Let go").click()
     expect(here.find(".place")).to_have_count(0)
@@ -215,12 +215,11 @@ def test_a_click_on_an_enlarged_photo_chooses_what_is_under_the_pointer(bench):
     view.click_at((300, 200))  # as if nothing were enlarged: a third of the way across and down the canvas
     zoom = 1.5**4
     across, down = (450 + (300 - 450) / zoom - SEEN[0]) / 100, (300 + (200 - 300) / zoom) / 100
-    view.visit.eventually(lambda: [(name, told["positions"]) for name, told in view.heard],
+    view.visit.eventually(lambda: [(name, value["positions"]) for name, value in view.events],
                           [("region", [int(down), int(across)] * 2)])
-    assert view.heard[0][1]["map"] == "strong"
 
 
-def test_a_place_stays_chosen_from_page_to_page_and_is_let_go_of_with_another_photo(visit):
+def test_a_place_stays_chosen_from_page_to_page_and_is_cleared_with_another_photo(visit):
     here = visit().go(region="5,4,6,6")
     for page in ("Poolings", "Activation maps"):
         expect(here.find(".place h3")).to_have_text("Positions (5, 4) to (6, 6)")
@@ -231,13 +230,13 @@ def test_a_place_stays_chosen_from_page_to_page_and_is_let_go_of_with_another_ph
     expect(here.find(".place")).to_have_count(0)
 
 
-def test_a_place_that_the_photo_does_not_have_is_let_go_of_and_the_link_says_so(visit):
+def test_a_place_that_the_photo_does_not_have_is_cleared_from_the_link(visit):
     here = visit().go(region="5,4,6,6", size="96")
     expect(here.find(".place")).to_have_count(0)
     here.leads_to(region=None)
 
 
-def test_a_map_chosen_in_the_viewer_is_followed_by_the_whole_page_when_asked(astronaut):
+def test_a_map_chosen_in_the_viewer_is_shown_by_the_whole_page_on_request(astronaut):
     view, here, analysis = astronaut, astronaut.visit, astronaut.analysis
     third = analysis.under().top(3)[2]
     expect(view.root.get_by_role("button", name="Show it on the whole page")).to_have_count(0)
@@ -437,7 +436,7 @@ def test_every_key_of_the_list_does_what_the_list_says(bench):
         view.says(rf"^Position \({place[0]}, {place[1]}\): ")
         view.is_outlined(*place)
     keys.press("Enter")
-    here.eventually(lambda: [told["positions"] for name, told in view.heard if name == "region"], [[1, 0, 1, 0]])
+    here.eventually(lambda: [value["positions"] for name, value in view.events if name == "region"], [[1, 0, 1, 0]])
 
     keys.press("f")
     here.eventually(lambda: here.page.evaluate("document.fullscreenElement !== null"), True)
@@ -445,7 +444,7 @@ def test_every_key_of_the_list_does_what_the_list_says(bench):
     here.eventually(lambda: here.page.evaluate("document.fullscreenElement !== null"), False)
 
     keys.press("p")
-    here.eventually(lambda: view.heard[-1], ["present", True])
+    here.eventually(lambda: view.events[-1], ["present", True])
 
 
 def test_the_first_step_with_shift_and_an_arrow_is_the_first_position_whichever_arrow_it_is(bench):
@@ -477,7 +476,7 @@ def test_the_focus_is_seen_on_the_viewer_and_on_each_of_its_tools(bench):
                     "Threshold", "Wipe", "Colours", "Positive only", "Zoom in", "Zoom out", "All of it"]
 
 
-def test_a_screen_reader_hears_the_map_and_the_numbers(bench):
+def test_a_screen_reader_gets_the_map_and_the_numbers(bench):
     view = bench("one")
     live = view.find("[aria-live=polite]")
     assert view.root.get_attribute("role") == "group"
@@ -529,4 +528,4 @@ def test_keys_with_control_and_keys_elsewhere_are_left_alone(astronaut):
 def test_a_tap_chooses_a_position_on_a_touch_screen(bench):
     view = bench("one", touch=True)
     view.visit.page.touchscreen.tap(*view.on_page(view.middle(2, 3)))
-    view.visit.eventually(lambda: [told["positions"] for _, told in view.heard], [[2, 3, 2, 3]])
+    view.visit.eventually(lambda: [value["positions"] for _, value in view.events], [[2, 3, 2, 3]])

@@ -14,7 +14,7 @@ MOST = 2 - 1 / CHANNELS  # the largest activation of all
 TOLERANCE = 3
 
 
-def wanted(channel: int, limit: float = MOST) -> np.ndarray:
+def picture_of(channel: int, limit: float = MOST) -> np.ndarray:
     """(14, 14, 3): nothing anywhere but at one position."""
     picture = np.broadcast_to(colour(BLUES, 0), (SIDE, SIDE, 3)).copy()
     place = channel % SIDE**2
@@ -38,7 +38,7 @@ def test_every_tile_in_sight_is_its_channel_and_so_it_is_when_the_wall_is_scroll
         for n in range(CHANNELS):
             top = wall.corner(n, scrolled)[1]
             if top >= 0 and top + wall.wide < tall and wall.order[n] != 2040:
-                np.testing.assert_allclose(wall.picture(n, pixels, scrolled), wanted(wall.order[n]), atol=TOLERANCE,
+                np.testing.assert_allclose(wall.picture(n, pixels, scrolled), picture_of(wall.order[n]), atol=TOLERANCE,
                                            err_msg=f"channel {wall.order[n]} at {n}")
                 shown.add(n)
     assert {0, CHANNELS - 1} <= shown, "the first and the last"
@@ -46,14 +46,14 @@ def test_every_tile_in_sight_is_its_channel_and_so_it_is_when_the_wall_is_scroll
     assert wall.root.locator("canvas").count() == 1, "one canvas, however many channels there are"
 
 
-def test_what_is_pointed_at_is_named_without_asking_the_server(wall):
+def test_the_tile_under_the_pointer_is_named_without_the_server(wall):
     with wall.visit.without_a_frame():
         assert wall.status == f"{CHANNELS} channels"
         for n in (0, 3 * wall.across + 2, wall.across - 1):
             channel = wall.order[n]
             wall.point(n)
-            paid = f"{contributions()[channel]:+.2f}".replace("-", "−")
-            assert wall.status == f"Channel {channel}: pays {paid} logits for {HOSTILE}"
+            number = f"{contributions()[channel]:+.2f}".replace("-", "−")
+            assert wall.status == f"Channel {channel}: {number} logits for {HOSTILE}"
         wall.visit.page.mouse.move(2, 2)
         assert wall.status == f"{CHANNELS} channels"
 
@@ -86,12 +86,12 @@ def test_each_channel_on_a_scale_of_its_own_reaches_the_darkest_blue(wall):
     with wall.visit.without_a_frame():
         button.click()
         expect(button).to_have_attribute("aria-pressed", "false")
-        np.testing.assert_allclose(wall.picture(n), wanted(last, limit=1 + last / CHANNELS), atol=TOLERANCE)
+        np.testing.assert_allclose(wall.picture(n), picture_of(last, limit=1 + last / CHANNELS), atol=TOLERANCE)
         button.click()
-        np.testing.assert_allclose(wall.picture(n), wanted(last), atol=TOLERANCE)
+        np.testing.assert_allclose(wall.picture(n), picture_of(last), atol=TOLERANCE)
 
 
-def test_a_click_tells_python_the_channel_which_is_outlined_then_and_the_wall_stays_where_it_is(wall):
+def test_a_click_sends_python_the_channel_which_is_outlined_then_and_the_wall_stays_where_it_is(wall):
     wall.scroll(20 * wall.step)
     n = 22 * wall.across + 1
     wall.click(n)

@@ -237,7 +237,7 @@ def test_a_place_on_a_network_without_a_pooling_has_a_share_of_the_largest(flat,
         f"Grad-CAM of ant: {signed(grad_cam(flat, 0)[1, 2])} of its own largest, on average; it has no unit.")
 
 
-@pytest.mark.parametrize("path", [EXPLORE, CHANNELS, POOLS, MAPS])
+@pytest.mark.parametrize("path", [EXPLORE, CHANNELS, MAPS])
 def test_a_talk_about_a_network_without_a_pooling_has_a_sentence_for_each_map(path, flat, put, open_page):
     put(flat)
     page = open_page(path, present="1")

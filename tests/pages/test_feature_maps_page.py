@@ -74,18 +74,6 @@ def test_the_headline_counts_channels_by_what_they_contribute_under_the_pooling(
     assert page.query_params["class"] == str(answer)
 
 
-def test_an_uploaded_photo_is_shown(open_page, measured, examples):
-    photo = examples["coffee"].crop((100, 0, 500, 400))
-    page, seen = upload(open_page(CHANNELS), encode(photo)), measured(photo)
-    answer = seen.best(1)[0]
-    assert not page.exception
-    assert page.query_params["class"] == str(answer)
-    assert "photo" in page.query_params
-    assert "example" not in page.query_params
-    assert boards(page)["headline"].one("says").text == seen.names[answer]
-    assert_falls(seen.paid(answer), wall(page)["order"])
-
-
 # The wall.
 
 
@@ -131,13 +119,6 @@ def test_rank_and_kind_can_be_chosen_and_stand_in_the_link(open_page):
     control(page, "rank").set_value("contribution").run()
     control(page, "show").set_value("all").run()
     assert not {"rank", "show"} & set(page.query_params), "what is usual is left out"
-
-
-def test_a_second_click_on_the_chosen_kind_leaves_it_chosen(open_page):
-    page = open_page(CHANNELS, show="paying")
-    control(page, "show").set_value(None).run()
-    assert page.query_params["show"] == "paying"
-    assert control(page, "show").value == "paying"
 
 
 def test_the_numbers_under_the_tiles_are_the_contributions(open_page, measured):

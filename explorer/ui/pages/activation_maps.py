@@ -13,7 +13,7 @@ from explorer.questions.evidence_box import locate
 from explorer.questions.votes import votes_average_to_logit
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.components.viewer import Look, Map, stack, viewer
+from explorer.ui.components.viewer import Map
 from explorer.ui.controls import in_step
 from explorer.ui.maps import (
     attention_maps,
@@ -27,9 +27,9 @@ from explorer.ui.maps import (
     winners_map,
 )
 from explorer.ui.pages.poolings import poolings_choice
+from explorer.ui.photo_panel import photo_panel
 from explorer.ui.pooling_choice import pooling_choice
 from explorer.ui.present import talk
-from explorer.ui.region import viewer_handlers
 from explorer.ui.session.choices import LARGEST_BOX, MOST, MOST_CLASSES
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.session import Session
@@ -227,9 +227,8 @@ def _grid(
 ) -> None:
     if current.choices.against:  # another network's maps stand below
         name = f"{analysis.network.title}: {name}"
-    viewer(analysis, current.photo.digest, stack(maps), key="grid", name=name,
-           look=Look(across=across, main=True, tallest=tallest, region=current.choices.region,
-                     handlers=viewer_handlers(current), heading=name, aside=layer_caption(analysis)))
+    photo_panel(current, analysis, maps, key="grid", name=name, across=across, main=True, tallest=tallest,
+                heading=name, aside=layer_caption(analysis))
 
 
 def talk_about_maps(current: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:

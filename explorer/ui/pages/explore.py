@@ -11,10 +11,10 @@ from explorer.questions.channel_table import plain_channel_table
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.components.viewer import Look, Stack, stack, viewer
+from explorer.ui.components.viewer import Stack, stack
 from explorer.ui.maps import class_maps, name_in_links
 from explorer.ui.pages.answers import answer_sentence, answers, follow_answer, what_if_note
-from explorer.ui.region import viewer_handlers
+from explorer.ui.photo_panel import photo_panel
 from explorer.ui.session.session import Session
 from explorer.wording import evidence_sentence, percent, plain, shortened, signed
 
@@ -61,15 +61,11 @@ def evidence_panel(
     def draw() -> Stack:
         return stack(class_maps(outcome.under_each_pooling(), classes, calibrated, limit))
 
-    def pick(picked: list) -> None:
-        follow_answer(current, picked)
-
-    viewer(
-        analysis, current.photo.digest, outcome.remember(("explore", *classes, calibrated, limit), draw),
+    photo_panel(
+        current, analysis, outcome.remember(("explore", *classes, calibrated, limit), draw),
         key="evidence", name="Evidence on the photo" if by_pooling else "Where it looks, by gradients",
-        chosen=f"{class_index}.{name_in_links(shown)}",
-        look=Look(main=True, facets=(("Class", ""), ("Pooling", ", under ") if by_pooling else ("CAM method", ", by ")),
-                  region=current.choices.region, handlers=viewer_handlers(current, pick=pick)),
+        chosen=f"{class_index}.{name_in_links(shown)}", pick=lambda picked: follow_answer(current, picked), main=True,
+        facets=(("Class", ""), ("Pooling", ", under ") if by_pooling else ("CAM method", ", by ")),
     )
 
 

@@ -12,11 +12,10 @@ from explorer.questions.channel_table import RANKINGS, ChannelTable, channel_tab
 from explorer.sections.nodes import Node, el
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.controls import in_step
 from explorer.ui.maps import channel_map, layer_caption
+from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk
-from explorer.ui.region import viewer_handlers
 from explorer.ui.session.session import Session
 from explorer.wording import Name, percent, plain, shortened, signed
 
@@ -106,12 +105,10 @@ def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None
 def channel_viewer(current: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None) -> None:
     """The channel's map on the photo, and another's beside it; the tile under the pointer takes their place."""
     maps = [channel_map(outcome, class_index, shown) for shown in _both(channel, beside)]
-    viewer(
-        outcome.analysis, current.photo.digest, stack(maps), key="channel_map", name="The channel on the photo",
-        look=Look(across=0 if len(maps) == 1 else 2, main=True, tallest=330, caption=layer_caption(outcome.analysis),
-                  follow="wall" if len(maps) == 1 else "", region=current.choices.region,
-                  handlers=viewer_handlers(current)),
-    )
+    alone = len(maps) == 1
+    photo_panel(current, outcome.analysis, maps, key="channel_map", name="The channel on the photo", main=True,
+                across=0 if alone else 2, tallest=330, caption=layer_caption(outcome.analysis),
+                follow="wall" if alone else "")
 
 
 def compare_choice(current: Session, table: ChannelTable) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import streamlit as st
 from plotly.graph_objects import Figure
@@ -16,13 +15,12 @@ from explorer.sections.nodes import Node, el
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.slider import slider
-from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.controls import in_step
 from explorer.ui.maps import evidence_map, layer_caption, looks_map
 from explorer.ui.pages.answers import answer_sentence, answers, badge, what_if_note
+from explorer.ui.photo_panel import photo_panel
 from explorer.ui.pooling_choice import pooling_in_words
 from explorer.ui.present import talk
-from explorer.ui.region import viewer_handlers
 from explorer.ui.session.choices import FEWEST, MOST
 from explorer.ui.session.session import Session
 from explorer.wording import Name, evidence_sentence, percent, plain, shortened, signed
@@ -108,15 +106,13 @@ def _parameter(current: Session, outcome: Outcome, place: int) -> None:
 def rows_of_maps(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
     """Where each pooling looks, and the evidence that it keeps; each row on one scale."""
     analysis, name = outcomes[0].analysis, outcomes[0].analysis.network.class_names[class_index]
-    both = Look(across=len(outcomes), tallest=TALLEST, region=current.choices.region,
-                handlers=viewer_handlers(current))
-    weights = [looks_map(outcome, class_index, outcome.name) for outcome in outcomes]
-    viewer(analysis, current.photo.digest, stack(weights), key="looks", name="Where each pooling looks",
-           look=replace(both, toolbar=False, heading="Where it looks", aside="pooling weights, averaged over channels "
-                        f"by how much they contribute to {name}"))
-    evidence = [evidence_map(outcome, class_index, title=outcome.name) for outcome in outcomes]
-    viewer(analysis, current.photo.digest, stack(evidence), key="evidence", name=f"Evidence for {name}",
-           look=replace(both, main=True, heading=f"Evidence for {name}", aside=layer_caption(analysis)))
+    maps = [looks_map(outcome, class_index, outcome.name) for outcome in outcomes]
+    photo_panel(current, analysis, maps, key="looks", name="Where each pooling looks", across=len(outcomes),
+                tallest=TALLEST, toolbar=False, heading="Where it looks",
+                aside=f"pooling weights, averaged over channels by how much they contribute to {name}")
+    maps = [evidence_map(outcome, class_index, title=outcome.name) for outcome in outcomes]
+    photo_panel(current, analysis, maps, key="evidence", name=f"Evidence for {name}", across=len(outcomes),
+                tallest=TALLEST, main=True, heading=f"Evidence for {name}", aside=layer_caption(analysis))
 
 
 def answers_panel(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:

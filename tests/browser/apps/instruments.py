@@ -1,4 +1,4 @@
-"""A page with one instrument on numbers made up for tests, and what Python heard of it.
+"""A page with one instrument on numbers made up for tests, and the events that reached Python.
 
 `?case=one` is a viewer of a case in cases.py, `?case=wall` a wall of 2048 channels of 14 x 14 positions.
 """
@@ -18,14 +18,14 @@ from tests.browser.apps import cases
 
 st.set_page_config(layout="wide")
 put_library()
-heard = st.session_state.setdefault("heard", [])
+events = st.session_state.setdefault("events", [])
 
 
 def show_viewer(case: str) -> None:
     maps, look = cases.CASES[case]
     shown, digest = cases.analysis_of(case), f"{case:x<16}"
     names = ("region", "pick", "present", "walk")
-    handlers = Handlers(**{name: lambda told, name=name: heard.append([name, told]) for name in names})
+    handlers = Handlers(**{name: lambda value, name=name: events.append([name, value]) for name in names})
     put_photo(shown, digest)
     viewer(shown, digest, stack(maps), key="evidence", name=f"Case {case}", look=replace(look, handlers=handlers))
 
@@ -38,22 +38,22 @@ def made_up() -> Analysis:
 
 def show_wall(which: str) -> None:
     shown, digest = made_up(), "wall" * 4
-    chosen = [told for name, told in heard if name == "channel"]
+    chosen = [value for name, value in events if name == "channel"]
     put_photo(shown, digest)
     left, right = st.columns([58, 42])
     with left:
         order = cases.ORDERS[which]
         wall(shown, put_channels(shown, digest), order, cases.contributions(), key="wall",
              status=f"{len(order)} channels", class_name=cases.HOSTILE, chosen=chosen[-1] if chosen else None,
-             beside=2040, on_channel=lambda channel: heard.append(["channel", channel]))
+             beside=2040, on_channel=lambda channel: events.append(["channel", channel]))
     with right:
         blank = stack([cases.signed("blank", np.zeros((cases.SIDE, cases.SIDE)))])
         viewer(shown, digest, blank, key="evidence", name="The channel", look=Look(main=True, follow="wall"))
 
 
-asked = st.query_params.get("case", "one")
-if asked == "wall":
+case = st.query_params.get("case", "one")
+if case == "wall":
     show_wall(st.query_params.get("order", "falling"))
 else:
-    show_viewer(asked)
-st.text(json.dumps(heard))
+    show_viewer(case)
+st.text(json.dumps(events))
