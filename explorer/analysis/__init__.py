@@ -1,6 +1,9 @@
-"""One image, one forward pass, and all that can be asked of it. The waist of the package."""
+"""One image, one forward pass, and all that follows from it. The waist of the package."""
 
 from explorer.analysis.analysis import OUTCOMES, Analysis, analyse
-from explorer.analysis.outcome import Answer, Outcome, Plain
+from explorer.analysis.class_map import ClassMap
+from explorer.analysis.outcome import CAM_INSTEAD, Answer, Outcome, OutcomeWithoutEvidence
 
-__all__ = ["OUTCOMES", "Analysis", "Answer", "Outcome", "Plain", "analyse"]
+__all__ = [
+    "CAM_INSTEAD", "OUTCOMES", "Analysis", "Answer", "ClassMap", "Outcome", "OutcomeWithoutEvidence", "analyse",
+]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explorer import render
 from explorer.analysis.memory import Memory
-from explorer.analysis.outcome import Outcome, Plain
+from explorer.analysis.outcome import Outcome, OutcomeWithoutEvidence
 from explorer.errors import ExplorerError, FramingError, MethodError, ParameterError
 from explorer.framing import Framing, frame
 from explorer.images import read_image
@@ -19,6 +19,7 @@ from explorer.networks.layers import Layer
 from explorer.networks.network import Network
 
 OUTCOMES = 24  # kept by an analysis: a slider that is dragged along a parameter asks for many
+_RESULTS, _PREVIEWS = 64, 2  # likewise: small numbers of questions; the photo shrunk
 
 
 def analyse(
@@ -64,7 +65,7 @@ def _run(network: Network, x: Tensor, layer: Layer | None) -> Tensor:
 
 
 class Analysis:
-    """All that one forward pass left, and everything that follows from it, computed when asked and remembered.
+    """All that one forward pass left, and everything that follows from it, computed when first needed.
 
     It may be shared by threads: results are deterministic, and nothing of the network is ever changed.
 
@@ -88,8 +89,10 @@ class Analysis:
         self.feature_maps = feature_maps
         self.seconds = seconds
         self.layer = layer
-        self.remember = Memory()
+        self.remember = Memory()  # for callers that draw
+        self.results = Memory(_RESULTS)  # see `remembered`
         self._outcomes = Memory(OUTCOMES)
+        self._previews = Memory(_PREVIEWS)
 
     @property
     def has_evidence(self) -> bool:
@@ -98,7 +101,7 @@ class Analysis:
 
     @property
     def no_evidence_reason(self) -> str:
-        """One sentence why the answer cannot be taken apart here; "" where it can."""
+        """One sentence why there is no evidence here; "" where there is."""
         if self.has_evidence:
             return ""
         if self.network.pooling is None:
@@ -124,14 +127,14 @@ class Analysis:
         return "final feature maps" if self.layer is None else f"maps of {self.layer.key}"
 
     def require_evidence(self) -> None:
-        """Raises MethodError with the reason where the answer cannot be taken apart."""
+        """Raises MethodError with the reason where there is no evidence."""
         if not self.has_evidence:
             raise MethodError(self.no_evidence_reason)
 
     def under(self, pooling: str | None = None, **parameters: float) -> Outcome:
-        """What the network says under a pooling: `under("gem", p=4)`; without a name, under its own.
+        """What the network answers under a pooling: `under("gem", p=4)`; without a name, under its own.
 
-        Where the answer cannot be taken apart, `under()` is what the network says by itself.
+        Where there is no evidence, `under()` is what the whole network answers.
 
         Raises:
             ParameterError: an unknown pooling, or a parameter outside its range.
@@ -140,7 +143,7 @@ class Analysis:
         if not self.has_evidence:
             if pooling is not None or parameters:
                 raise MethodError(self.no_evidence_reason)
-            return self.remember("plain", lambda: Plain(self))
+            return self._outcomes((), lambda: OutcomeWithoutEvidence(self))
         if pooling is None:
             pooling = self.network.pooling.key
             parameters = parameters or dict(self.network.pooling_parameters)
@@ -158,7 +161,7 @@ class Analysis:
         return self.under(pooling).cam(method, class_index, **options)
 
     def votes(self, class_index: int | None = None) -> Tensor:
-        """What each position says by itself to the network's own head; see `Outcome.votes`."""
+        """The answer of each position alone, by the network's own head; see `Outcome.votes`."""
         return self.under().votes(class_index)
 
     def vote_logits(self) -> Tensor:
@@ -183,7 +186,7 @@ class Analysis:
         return render.overlay(photo, values, seen, scale or render.Scale.signed(values), **options)
 
     def preview(self, long_side: int | None) -> tuple[Image.Image, render.Box]:
-        """The photo shrunk for the screen, and the part of it that the network saw, in its pixels; remembered."""
+        """The photo at most `long_side` px long, and the part of it that the network saw, in its pixels."""
         if long_side is None:
             return self.image, self.framing.seen
-        return self.remember(("preview", long_side), lambda: render.shrink(self.image, self.framing.seen, long_side))
+        return self._previews(long_side, lambda: render.shrink(self.image, self.framing.seen, long_side))

@@ -1,16 +1,17 @@
-"""Remembering what was computed."""
+"""Keeping what was computed, up to a bound."""
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
 
 
 class Memory:
-    """Remembers what was computed, all of it or what was asked for lately.
+    """Keeps what was computed under a key, all of it or the `most` entries used last.
 
-    Two threads may compute the same thing at once; both then see the first result.
+    Two threads may compute the same entry at once; both then get the first result.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -18,11 +19,14 @@ class Memory:
         self._most = most
         self._lock = threading.Lock()
 
+    def __contains__(self, key: Any) -> bool:
+        return key in self._known
+
     def __call__(self, key: Any, compute: Callable[[], Any]) -> Any:
         known = self._known
         with self._lock:
             if key in known:
-                value = known[key] = known.pop(key)  # what was asked for last is the last to be forgotten
+                value = known[key] = known.pop(key)  # the entry used last is dropped last
                 return value
         value = compute()
         with self._lock:
@@ -30,3 +34,15 @@ class Memory:
             while self._most is not None and len(known) > self._most:
                 del known[next(iter(known))]
         return value
+
+
+def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep what a question returns beside the analysis or outcome that is its first argument.
+
+    For numbers only: no photo, no picture and no other analysis. The further arguments are the key.
+    """
+    @functools.wraps(function)
+    def kept(owner: Any, *arguments: Any) -> Any:
+        return owner.results((function.__module__, function.__name__, *arguments), lambda: function(owner, *arguments))
+
+    return kept

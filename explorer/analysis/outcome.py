@@ -1,4 +1,4 @@
-"""What the network says: under one pooling, where it can be taken apart, or by itself, where it cannot."""
+"""What the network answers: under one pooling, with evidence; or as a whole, where there is no evidence."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ import torch
 from torch import Tensor, nn
 
 from explorer.analysis.cam_context import LayerContext, PoolingContext
+from explorer.analysis.class_map import ClassMap
 from explorer.analysis.memory import Memory
-from explorer.cams import CamContext, cam_method_of
+from explorer.cams import CAM_METHODS, CamContext, cam_method_of
 from explorer.errors import MethodError, ParameterError
 from explorer.evidence import Evidence, decompose
 from explorer.poolings import Pooling
+from explorer.wording import exactness, plain, sum_sentence
 
 if TYPE_CHECKING:
     from explorer.analysis.analysis import Analysis
 
 NO_POOLING = "none"  # stands for the key of a pooling where a network has none, as in network.head_kind
+CAM_INSTEAD = "grad_cam"  # what is shown and recorded where there is no evidence
+_RESULTS, _CLASSES = 256, 256  # kept by an outcome: maps and small numbers; classes with their evidence
+_UNDER_WHAT = {"what-if": "a what-if", "trained": "with a head trained for it"}
 
 
 class Answer(NamedTuple):
-    """One line of a top list."""
+    """One line of a top list; rank 1 is the most probable class."""
 
     class_index: int
     name: str
@@ -32,7 +37,7 @@ class Answer(NamedTuple):
 
 
 class Outcome:
-    """What the network says under one pooling.
+    """What the network answers under one pooling, with the evidence for each class.
 
     Attributes:
         analysis, pooling (its key), parameters (resolved).
@@ -44,8 +49,11 @@ class Outcome:
         self.analysis = analysis
         self.pooling = pooling
         self.parameters = parameters
-        self.remember = Memory()
         self.label = analysis.network.label(pooling, parameters)
+        self.remember = Memory()  # for callers that draw
+        self.results = Memory(_RESULTS)  # see `remembered`
+        self._tensors = Memory()
+        self._evidence = Memory(_CLASSES)
 
     @property
     def _pooling(self) -> Pooling:
@@ -60,8 +68,7 @@ class Outcome:
     def under_in_words(self) -> str:
         """Under what, within a sentence: "under GMP, a what-if"; "" under the native pooling, which goes without
         saying."""
-        said = {"what-if": "a what-if", "trained": "with a head trained for it"}
-        return f"under {self.name}, {said[self.label]}" if self.label in said else ""
+        return f"under {self.name}, {_UNDER_WHAT[self.label]}" if self.label in _UNDER_WHAT else ""
 
     @property
     def head(self) -> nn.Module:
@@ -71,19 +78,19 @@ class Outcome:
     @property
     def pooled(self) -> Tensor:
         """(C,): the pooled vector."""
-        return self.remember("pooled", lambda: self._pool(self.analysis.feature_maps))
+        return self._tensors("pooled", lambda: self._pool(self.analysis.feature_maps))
 
     @property
     def weights(self) -> Tensor:
         """(C, H, W): pooling weights; times the feature maps, summed over positions, they give `pooled`."""
-        return self.remember(
+        return self._tensors(
             "weights", lambda: self._pooling.weights(self.analysis.feature_maps, **self.parameters)
         )
 
     @property
     def logits(self) -> Tensor:
         """(classes,)"""
-        return self.remember("logits", self._logits)
+        return self._tensors("logits", self._logits)
 
     @torch.no_grad()
     def _logits(self) -> Tensor:
@@ -91,14 +98,13 @@ class Outcome:
 
     @property
     def multiplier(self) -> float | None:
-        """The fitted number that mends this what-if's probabilities; None where there is none, or nothing to mend."""
+        """The fitted number that calibrates this what-if's probabilities; None where there is none or no need."""
         return self.analysis.network.multiplier(self.pooling, self.parameters)
 
     def probabilities(self, calibrated: bool = False) -> Tensor:
-        """(classes,): the network's own (softmax or sigmoid) of the logits, times the fitted number if asked for and
-        fitted."""
+        """(classes,): softmax or sigmoid of the logits, which are multiplied by the fitted number if `calibrated`."""
         factor = (self.multiplier or 1.0) if calibrated else 1.0
-        return self.remember(("probabilities", factor),
+        return self._tensors(("probabilities", factor),
                              lambda: self.analysis.network.probabilities(self.logits * factor, 0))
 
     def top(self, count: int = 5, calibrated: bool = False) -> list[Answer]:
@@ -114,7 +120,7 @@ class Outcome:
         ]
 
     def answer(self, class_index: int, calibrated: bool = False) -> Answer:
-        """What it says of one class; rank 1 is the most probable."""
+        """Probability, logit and rank of one class."""
         network = self.analysis.network
         logit = self.logits[network.check_class(class_index)]
         rank = 1 + int((self.logits > logit).sum())
@@ -122,21 +128,34 @@ class Outcome:
         return Answer(class_index, network.class_names[class_index], probability, float(logit), rank)
 
     def evidence(self, class_index: int) -> Evidence:
-        """The class's logit, taken apart over positions and channels."""
+        """The class's logit, decomposed over positions and channels."""
         return self.evidences([class_index])[0]
 
     def evidences(self, classes: Sequence[int]) -> list[Evidence]:
         """Evidence for several classes, together at the price of little more than one."""
-        known = self.remember("evidence", dict)
-        missing = [index for index in map(self.analysis.network.check_class, classes) if index not in known]
-        if missing:
-            kept = self.remember("kept", lambda: self.weights * self.analysis.feature_maps)
-            for found in decompose(kept, self.pooled, self.logits, self.head, missing, self._pooling.exact):
-                known.setdefault(found.class_index, found)
-        return [known[index] for index in classes]
+        missing = [index for index in map(self.analysis.network.check_class, classes) if index not in self._evidence]
+        new = {evidence.class_index: evidence for evidence in self._decompose(missing)} if missing else {}
+        return [self._evidence(index, lambda index=index: new.get(index) or self._decompose([index])[0])
+                for index in classes]
+
+    def _decompose(self, classes: Sequence[int]) -> list[Evidence]:
+        kept = self._tensors("kept", lambda: self.weights * self.analysis.feature_maps)
+        return decompose(kept, self.pooled, self.logits, self.head, classes, self._pooling.exact)
+
+    def class_map(self, class_index: int) -> ClassMap:
+        """The map that stands for a class, with its words: here its evidence.
+
+        Raises ParameterError when there is no such class.
+        """
+        evidence = self.evidence(class_index)
+        total = float(evidence.cells.sum())
+        return ClassMap(
+            evidence.cells, "evidence", f"Evidence for {self.analysis.network.class_names[class_index]}",
+            f"under {self.name}", "logits",
+            (sum_sentence(evidence.logit, evidence.baseline, total), exactness(evidence.exact, evidence.residual)))
 
     def votes(self, class_index: int | None = None) -> Tensor:
-        """What each position says by itself, the probabilities of head(F_ij).
+        """The answer of each position alone: the probabilities of head(F_ij).
 
         (H, W) for a class, (classes, H, W) for all. Raises MethodError where the head cannot be asked alone.
         """
@@ -144,9 +163,9 @@ class Outcome:
         if class_index is not None:
             network.check_class(class_index)
         rows = self._logits_of_positions()
-        everything = self.analysis.remember(
+        votes = self.analysis.results(
             ("votes", id(self.head)), lambda: self._on_grid(network.probabilities(rows, 1)))
-        return everything if class_index is None else everything[class_index]
+        return votes if class_index is None else votes[class_index]
 
     def vote_logits(self) -> Tensor:
         """(classes, H, W): the logits behind the votes, head(F_ij). Raises MethodError likewise."""
@@ -159,7 +178,7 @@ class Outcome:
     def _logits_of_positions(self) -> Tensor:
         """(H * W, classes); poolings that share a head, which lives as long as its network, share these."""
         self.analysis.require_evidence()
-        return self.analysis.remember(("logits of positions", id(self.head)), self._ask_positions)
+        return self.analysis.results(("logits of positions", id(self.head)), self._ask_positions)
 
     @torch.no_grad()
     def _ask_positions(self) -> Tensor:
@@ -172,24 +191,28 @@ class Outcome:
         if options and (unknown := set(options) - set(chosen.options)):
             raise ParameterError(f"{method} has no option {', '.join(sorted(unknown))}; "
                                  f"expected {', '.join(chosen.options) or 'none'}.")
-        heard = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}
-        key = ("cam", method, class_index, repr(sorted(heard.items())))
-        return self.remember(key, lambda: chosen.compute(self.cam_context, class_index, **options))
+        decisive = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}
+        key = ("cam", method, class_index, repr(sorted(decisive.items())))
+        return self.results(key, lambda: chosen.compute(self.cam_context, class_index, **options))
 
     def under_each_pooling(self) -> list[Outcome]:
         """The image under every pooling there is, in the order of `network.poolings`.
 
-        This one's pooling has its parameters, the native one the network's, the others their usual ones. Where nothing
-        can be taken apart, this alone.
+        This one's pooling has its parameters, the native one the network's, the others their usual ones. Without
+        evidence, this alone.
         """
         analysis = self.analysis
         known = {analysis.network.pooling.key: analysis.under(), self.pooling: self}
         return [known.get(key) or analysis.under(key) for key in analysis.network.poolings]
 
+    def on(self, analysis: Analysis) -> Outcome:
+        """Another analysis by the same network, under the same pooling."""
+        return analysis.under(self.pooling, **self.parameters)
+
     @property
     def cam_context(self) -> CamContext:
         """What a CAM method may read."""
-        return self.remember("cam_context", self._make_cam_context)
+        return self._tensors("cam_context", self._make_cam_context)
 
     def _make_cam_context(self) -> CamContext:
         analysis = self.analysis
@@ -202,10 +225,11 @@ class Outcome:
         return self._pooling.value(feature_maps, **self.parameters)
 
 
-class Plain(Outcome):
-    """What the network says by itself, where it has no evidence: `analysis.no_evidence_reason` says why.
+class OutcomeWithoutEvidence(Outcome):
+    """What the whole network answers, where there is no evidence: `analysis.no_evidence_reason` says why.
 
-    It answers and has CAMs as any outcome; `pooled`, `weights`, `evidence` and `evidences` raise MethodError.
+    No pooling can take another's place here. It answers and has CAMs as any outcome; `pooled`, `weights`, `evidence`
+    and `evidences` raise MethodError.
 
     Attributes:
         pooling: key of the network's own, with its parameters; "none" without one.
@@ -245,12 +269,28 @@ class Plain(Outcome):
     def _refuse(self) -> NoReturn:
         raise MethodError(self.analysis.no_evidence_reason)
 
+    def class_map(self, class_index: int) -> ClassMap:
+        """The map that stands for a class, with its words: here Grad-CAM, and the reason why it is not evidence.
+
+        Raises ParameterError when there is no such class, MethodError where no gradient can be computed.
+        """
+        analysis = self.analysis
+        kind, name = CAM_METHODS[CAM_INSTEAD].name, analysis.network.class_names[
+            analysis.network.check_class(class_index)]
+        return ClassMap(
+            self.cam(CAM_INSTEAD, class_index), kind, f"{kind} of {name}", analysis.layer_name, "",
+            (f"logit {plain(float(self.logits[class_index]))}", analysis.no_evidence_reason))
+
     def _logits(self) -> Tensor:
         return self.cam_context.logits
 
     def under_each_pooling(self) -> list[Outcome]:
         """This alone."""
         return [self]
+
+    def on(self, analysis: Analysis) -> Outcome:
+        """Another analysis by the same network at the same layer."""
+        return analysis.under()
 
     def _make_cam_context(self) -> CamContext:
         analysis = self.analysis

@@ -5,58 +5,25 @@ from __future__ import annotations
 import io
 import math
 import platform
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import timm
 import torch
 
 import explorer
-from explorer.analysis import Analysis, Answer, Outcome
-from explorer.cams import CAM_METHODS
+from explorer.analysis import CAM_INSTEAD, Analysis, Answer, ClassMap, Outcome
 from explorer.images import digest
 from explorer.networks import Network
 from explorer.render import png
-from explorer.wording import exactness, listed, plain, signed, sum_sentence, within_sentence
+from explorer.wording import listed, within_sentence
 
-CAM_INSTEAD = "grad_cam"  # what is drawn and recorded where there is no evidence
-
-
-class Shown(NamedTuple):
-    """The map that stands for a class: its evidence, or a CAM where the answer cannot be taken apart.
-
-    Attributes:
-        cells: Tensor (H, W), signed.
-        kind, name: "Grad-CAM", "Grad-CAM of tabby"; "evidence", "Evidence for tabby".
-        unit: "logits"; "" for a CAM, which has none.
-        account: two sentences on how the logit adds up and how exactly, or why it does not.
-    """
-
-    cells: torch.Tensor
-    kind: str
-    name: str
-    unit: str
-    account: tuple[str, str]
-
-    def number(self, value: float) -> str:
-        """"+0.41" of a logit; "+0.00041" of a CAM, whose numbers may be of any size."""
-        if self.unit or not math.isfinite(value):
-            return signed(value)
-        return f"{value:+.2g}".replace("-", "−")
+Shown = ClassMap
 
 
-def shown(outcome: Outcome, class_index: int) -> Shown:
-    """The evidence for a class, or Grad-CAM where there is none. Raises ParameterError when there is no such class."""
-    analysis = outcome.analysis
-    name = analysis.network.class_names[analysis.network.check_class(class_index)]
-    if not analysis.has_evidence:
-        kind = CAM_METHODS[CAM_INSTEAD].name
-        return Shown(outcome.cam(CAM_INSTEAD, class_index), kind, f"{kind} of {name}", "",
-                     (f"logit {plain(float(outcome.logits[class_index]))}", analysis.no_evidence_reason))
-    evidence = outcome.evidence(class_index)
-    total = float(evidence.cells.sum())
-    return Shown(evidence.cells, "evidence", f"Evidence for {name}", "logits", (
-        sum_sentence(evidence.logit, evidence.baseline, total), exactness(evidence.exact, evidence.residual)))
+def shown(outcome: Outcome, class_index: int) -> ClassMap:
+    """The map that stands for a class. Raises ParameterError when there is no such class."""
+    return outcome.class_map(class_index)
 
 
 def overlay_png(outcome: Outcome, class_index: int) -> bytes:

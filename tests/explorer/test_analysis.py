@@ -16,6 +16,7 @@ from torch import nn
 from explorer import CAM_METHODS, POOLINGS, analyse
 from explorer.errors import FramingError, ParameterError
 from explorer.framing import FRAMINGS
+from explorer.networks import Network
 from tests.explorer import second_derivations as again
 
 CHEAP = [method for method in CAM_METHODS if method != "score_cam"]
@@ -305,6 +306,36 @@ def test_true_is_no_class_even_after_class_one_was_asked_for(make_network):
     for index in (True, 1.0):
         with pytest.raises(ParameterError):
             analysis.under().evidence(index)
+
+
+# The map that stands for a class.
+
+
+def test_the_class_map_is_the_evidence_with_the_account_of_its_logit(make_network):
+    analysis = analyse(make_network(), patches())
+    outcome = analysis.under("gmp")
+    shown, evidence = outcome.class_map(2), outcome.evidence(2)
+    assert shown.cells is evidence.cells
+    np.testing.assert_array_equal(shown.array, evidence.cells.double().numpy())
+    assert (shown.kind, shown.name, shown.source, shown.unit) == (
+        "evidence", "Evidence for class 2", "under GMP", "logits")
+    assert shown.account[0].startswith(f"logit {evidence.logit:.2f}".replace("-", "−"))
+    assert shown.account[1].startswith("exact, residual ")
+    assert shown.number(-0.4142) == "−0.41"
+
+
+def test_without_evidence_the_class_map_is_grad_cam_with_the_reason(make_network):
+    network = make_network()
+    whole = nn.Sequential(network.backbone, nn.Flatten(), nn.Linear(80, 4))
+    outcome = analyse(Network.from_module(whole, network.preprocessing), patches()).under()
+    shown = outcome.class_map(2)
+    assert torch.equal(shown.cells, outcome.cam("grad_cam", 2))
+    assert (shown.kind, shown.name, shown.unit) == ("Grad-CAM", "Grad-CAM of class 2", "")
+    assert shown.source == outcome.analysis.layer_name
+    assert shown.account[1] == outcome.analysis.no_evidence_reason
+    assert shown.number(-0.00041421) == "−0.00041"
+    with pytest.raises(ParameterError, match="0 to 3"):
+        outcome.class_map(4)
 
 
 # Votes.
