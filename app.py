@@ -4,10 +4,9 @@ import streamlit as st
 
 from explorer.ui.controls import downloads
 from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.maps import under
 from explorer.ui.networks.second_network import answers_of_both, second_of
 from explorer.ui.pages.explore import answers_and_channels, evidence_panel, follow_answer, headline
-from explorer.ui.pooling_choice import beside_each_other, pooling_choice
+from explorer.ui.pooling_choice import beside_each_other, outcome_of, pooling_choice
 from explorer.ui.present import talk_about_evidence
 from explorer.ui.region import with_place
 from explorer.ui.session.session import write_url
@@ -33,7 +32,7 @@ def story() -> None:
         st.rerun()
     write_url(current, class_index)
     show_notices(current, analysis)
-    outcome = under(analysis, chosen.pooling)
+    outcome = outcome_of(analysis, chosen.pooling)
     if current.presenting:
         talk_about_evidence(current, analysis, outcome, class_index)
         return
@@ -46,7 +45,7 @@ def story() -> None:
 
     def poolings() -> None:
         pooling_choice(current, analysis)
-        answers_and_channels(beside_each_other(analysis, chosen.pooling), outcome, class_index, chosen.calibrated, show)
+        answers_and_channels(beside_each_other(analysis, outcome), outcome, class_index, chosen.calibrated, show)
 
     if second is not None:
         answers_of_both(current, outcome, second, class_index, photo)

@@ -4,7 +4,6 @@ import streamlit as st
 
 from explorer.ui.components.wall import put_channels, wall, wall_status
 from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.maps import under
 from explorer.ui.pages.feature_maps import (
     card_panel,
     channel_choice,
@@ -17,7 +16,7 @@ from explorer.ui.pages.feature_maps import (
     talk_about_channels,
     wall_choice,
 )
-from explorer.ui.pooling_choice import pooling_choice
+from explorer.ui.pooling_choice import outcome_of, pooling_choice
 from explorer.ui.region import with_place
 from explorer.ui.session.session import write_url
 
@@ -31,7 +30,7 @@ def story() -> None:
     class_index = shown_class(current, analysis)
     if current.left_frame(class_index):
         st.rerun()
-    outcome = under(analysis, chosen.pooling)
+    outcome = outcome_of(analysis, chosen.pooling)
     table = table_of(outcome, class_index)
     order = order_of(current, table)
     channel, beside = channel_choice(current, table, order)

@@ -4,7 +4,6 @@ import streamlit as st
 
 from explorer.ui.controls import downloads
 from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.maps import under
 from explorer.ui.networks.second_network import second_of, second_row
 from explorer.ui.pages.activation_maps import (
     activation_headline,
@@ -17,7 +16,7 @@ from explorer.ui.pages.activation_maps import (
     talk_about_maps,
     votes_grid,
 )
-from explorer.ui.pooling_choice import outcomes_of
+from explorer.ui.pooling_choice import outcome_of, outcomes_of
 from explorer.ui.region import with_place
 from explorer.ui.session.session import write_url
 from explorer.ui.without_pooling import shown_kind, shown_methods
@@ -34,7 +33,7 @@ def story() -> None:
     classes = classes_shown(current, analysis, class_index)
     write_url(current, class_index)
     show_notices(current, analysis)
-    outcome = under(analysis, chosen.pooling)
+    outcome = outcome_of(analysis, chosen.pooling)
     outcomes = outcomes_of(analysis, chosen.poolings)
     if current.presenting:
         talk_about_maps(current, outcomes, classes)
@@ -52,7 +51,7 @@ def story() -> None:
     }[kind])
     if (second := second_of(current)) is not None:
         second_row(current, outcome, second, classes, kind, shown_methods(current, second)[0])
-    downloads(outcome, class_index, chosen.calibrated, classes, chosen.poolings)
+    downloads(outcome, class_index, chosen.calibrated, classes, tuple(map(str, chosen.poolings)))
 
 
 story()

@@ -4,7 +4,6 @@ import streamlit as st
 
 from explorer.ui.controls import downloads
 from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.maps import under
 from explorer.ui.pages.why.contrast_panel import against_panel, talk_about_why
 from explorer.ui.pages.why.flip_panel import flip_panel
 from explorer.ui.pages.why.headline import choices, rival_of, why_headline
@@ -13,6 +12,7 @@ from explorer.ui.pages.why.probe_panel import without_panel
 from explorer.ui.pages.why.stability_panel import stable_panel
 from explorer.ui.pages.why.stitching_panel import finer_panel
 from explorer.ui.pages.why.trust_panel import trust_panel
+from explorer.ui.pooling_choice import outcome_of
 from explorer.ui.progress import answered
 from explorer.ui.session.session import write_url
 
@@ -26,7 +26,7 @@ def story() -> None:
     class_index = shown_class(current, analysis)
     if current.left_frame(class_index):
         st.rerun()
-    outcome = under(analysis, current.choices.pooling)
+    outcome = outcome_of(analysis, current.choices.pooling)
     rival = rival_of(current, outcome, class_index)
     write_url(current, class_index)
     show_notices(current, analysis)

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from explorer.ui.frame import frame, show_notices, shown_class
-from explorer.ui.maps import under
 from explorer.ui.pages.lessons.lesson_page import Scene, show_lesson
 from explorer.ui.pages.lessons.lesson_panels import TEACH
+from explorer.ui.pooling_choice import outcome_of
 
 current, analysis = frame("Lessons")
 
@@ -15,7 +15,7 @@ def story() -> None:
     class_index = shown_class(current, analysis)
     if current.left_frame(class_index):
         st.rerun()
-    scene = Scene(current, analysis, under(analysis, current.choices.pooling), class_index)
+    scene = Scene(current, analysis, outcome_of(analysis, current.choices.pooling), class_index)
     show_lesson(scene, TEACH[current.choices.lesson])
     show_notices(current, analysis)
 

@@ -14,7 +14,7 @@ from explorer.analysis.memory import Memory
 from explorer.cams import CAM_METHODS, CamContext, cam_method_of
 from explorer.errors import MethodError, ParameterError
 from explorer.evidence import Evidence, decompose
-from explorer.poolings import Pooling
+from explorer.poolings import Pooling, PoolingChoice
 from explorer.wording import exactness, plain, sum_sentence
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ class Outcome:
     def name(self) -> str:
         """For people: "GeM, p = 3"."""
         return self._pooling.label(**self.parameters)
+
+    @property
+    def choice(self) -> PoolingChoice:
+        """The pooling as choices and links have it."""
+        return PoolingChoice.of(self.pooling, self.parameters, self.analysis.network.poolings)
 
     @property
     def under_in_words(self) -> str:
@@ -246,6 +251,11 @@ class OutcomeWithoutEvidence(Outcome):
     def name(self) -> str:
         """For people: that of the network's own pooling, or "no pooling"."""
         return self._pooling.label(**self.parameters) if self.analysis.network.pooling else "no pooling"
+
+    @property
+    def choice(self) -> PoolingChoice:
+        """None can be chosen."""
+        return PoolingChoice(NO_POOLING)
 
     @property
     def head(self) -> nn.Module:

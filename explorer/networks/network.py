@@ -53,7 +53,7 @@ class Network:
             the network gives probabilities itself and they could not be traced back to logits.
         layers: what there is to look at inside the backbone.
         reason: one sentence why there is no global pooling; "" when there is one.
-        found: how the pooling was found: "known", "traced", "timm", "watched" or "named"; "" when there is none.
+        cut: how the pooling's place was found: "known", "traced", "watched" or "named"; "" when there is none.
         trained: further poolings by key, each with its parameters and the head that was trained with it; they need no
             pooling of the registry. That head answers under any parameters of its pooling.
     """
@@ -72,7 +72,7 @@ class Network:
     activation: str = "softmax"
     layers: Layers = field(default_factory=Layers)
     reason: str = ""
-    found: str = "known"
+    cut: str = "known"
     trained: Mapping[str, Trained] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,7 +146,7 @@ class Network:
         return cls(
             name=name, title=title or type(module).__name__, origin=origin, digest=digest or digest_of(own),
             backbone=backbone, pooling=split and split.pooling, head=head,
-            pooling_parameters=split.parameters if split else {}, found=split.found if split else "",
+            pooling_parameters=split.parameters if split else {}, cut=split.way if split else "",
             class_names=names_for(logits.shape[1], class_names, word), preprocessing=fitting,
             activation=activation or applied or ("sigmoid" if logits.shape[1] == 1 else "softmax"),
             layers=layers, reason=reason,

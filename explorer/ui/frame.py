@@ -20,7 +20,7 @@ from explorer.ui.controls import class_search, in_step
 from explorer.ui.networks.picker import ask_for_network, fetching, network_buttons
 from explorer.ui.networks.session_network import card, layers_in_words, network_in_use, second_network
 from explorer.ui.session.cache import analysis_of, send_without_delay
-from explorer.ui.session.link import STAGES, sizes_of
+from explorer.ui.session.choices import STAGES, sizes_of
 from explorer.ui.session.session import EXAMPLES, Session, example_photo, session, write_url
 from explorer.wording import percent
 

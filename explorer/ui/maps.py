@@ -9,39 +9,18 @@ from torch import Tensor
 
 from explorer import CAM_METHODS, Analysis
 from explorer.analysis import Outcome
-from explorer.analysis.outcome import NO_POOLING
-from explorer.poolings import parse_pooling
 from explorer.questions.channel_table import channel_table, plain_channel_table
 from explorer.questions.comparison import entropy, looks, positions_carrying
 from explorer.questions.votes import winners
 from explorer.ui.components.viewer import Map
-from explorer.ui.session.link import written
 from explorer.wording import carriers_sentence, exactness, percent, plain, said_of_class, signed
 
 SILENT_SENTENCE = "all evidence for this class is negative"
 
 
-def name_in_links(text: str) -> str:
+def name_in_links(shown: object) -> str:
     """A map's id from a pooling or method: "gem:p=4" is "gem-p4", "grad_cam" "grad-cam"."""
-    return text.replace(":", "-").replace("=", "").replace("_", "-")
-
-
-def under(analysis: Analysis, spelling: str) -> Outcome:
-    """The outcome under a pooling as choices and links spell it, such as "gem:p=4".
-
-    Where the network does not offer that pooling, or none at all, what it says by itself.
-    """
-    if not analysis.has_evidence:
-        return analysis.under()
-    key, parameters = parse_pooling(spelling)
-    return analysis.under(key, **parameters) if key in analysis.network.poolings else analysis.under()
-
-
-def spelt(outcome: Outcome) -> str:
-    """The outcome's pooling as choices and links spell it; "none" where the answer cannot be taken apart."""
-    if not outcome.analysis.has_evidence:
-        return NO_POOLING
-    return written(outcome.pooling, outcome.parameters, outcome.analysis.network.poolings)
+    return str(shown).replace(":", "-").replace("=", "").replace("_", "-")
 
 
 def layer_caption(analysis: Analysis) -> str:
@@ -67,12 +46,12 @@ def evidence_map(
     if not (cells > 0).any():
         lines += (SILENT_SENTENCE if (cells < 0).any() else "there is no evidence for this class",)
     return Map(
-        id=f"{class_index}.{name_in_links(spelt(outcome))}", values=cells,
+        id=f"{class_index}.{name_in_links(outcome.choice)}", values=cells,
         name=f"Evidence for {name} under {outcome.name}", facets=(name, outcome.name), row=row, title=title,
         aside=f"evidence, {rows} × {columns} positions", lines=lines + more,
         badge=exactness(evidence.exact, evidence.residual),
         says=says or _said(outcome, class_index, cells, calibrated), scale=scale, mark=strongest, box=box,
-        pick=[spelt(outcome), class_index],
+        pick=[str(outcome.choice), class_index],
         caption=f"Strongest position {strongest}: {signed(float(cells[strongest]))} logits · "
                 f"{layer_caption(outcome.analysis)}",
     )
@@ -100,7 +79,7 @@ def looks_map(outcome: Outcome, class_index: int, title: str = "", says: str = "
     bits, most = entropy(weights), np.log2(weights.size)
     count = positions_carrying(weights)
     return Map(
-        id=f"looks.{name_in_links(spelt(outcome))}", values=weights, name=f"Where {outcome.name} looks",
+        id=f"looks.{name_in_links(outcome.choice)}", values=weights, name=f"Where {outcome.name} looks",
         kind="positive", unit="share", unit_name="of the weight", title=title, says=says, scale="looks",
         lines=(f"{count} of {weights.size} positions carry 80%", f"entropy {bits:.1f} of {most:.1f} bits"),
     )
@@ -117,7 +96,7 @@ def cam_map(outcome: Outcome, method: str, class_index: int, row: str = "", titl
     return Map(
         id=f"{class_index}.{name_in_links(method)}", values=values / most, name=f"{chosen.name} of {name}", unit="",
         unit_name="of its own largest, no unit", facets=(name, chosen.name), row=row, title=title, limit=1.0,
-        lines=lines, aside=f"{values.shape[0]} × {values.shape[1]} positions", pick=[spelt(outcome), class_index],
+        lines=lines, aside=f"{values.shape[0]} × {values.shape[1]} positions", pick=[str(outcome.choice), class_index],
         says=f"{_answer_in_words(outcome, class_index)}. {chosen.name}: {chosen.explanation}",
         caption="" if title else f"Strongest position {strongest} · {layer_caption(outcome.analysis)}",
     )
@@ -214,6 +193,6 @@ def evidence_maps(outcomes: Sequence[Outcome], classes: list[int], calibrated: b
     for outcome in outcomes:
         outcome.evidences(classes)
     return [
-        evidence_map(outcome, index, scale=spelt(outcome), calibrated=calibrated)
+        evidence_map(outcome, index, scale=str(outcome.choice), calibrated=calibrated)
         for outcome in outcomes for index in classes
     ]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import streamlit as st
 
 from explorer.analysis import Analysis, Outcome
-from explorer.poolings import parse_pooling
+from explorer.poolings import PoolingChoice
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
 from explorer.ui.controls import in_step
-from explorer.ui.maps import spelt, under
 from explorer.ui.session.session import Session
 
 # The answers that Explore lays beside each other, the native pooling's first.
@@ -19,17 +18,23 @@ BESIDE = ("gap", "gmp", "attention")
 LEARNED = {"attention": "learned_attention"}  # what takes the place of one of them where it was trained
 
 
-def outcomes_of(analysis: Analysis, spellings: Sequence[str]) -> list[Outcome]:
-    """An outcome for each pooling, each once; the one that there is where none can be exchanged."""
-    return list({spelt(outcome): outcome for outcome in (under(analysis, each) for each in spellings)}.values())
+def outcome_of(analysis: Analysis, choice: PoolingChoice) -> Outcome:
+    """The outcome under a pooling; the network's own where it does not offer that one, or none at all."""
+    if analysis.has_evidence and choice.key in analysis.network.poolings:
+        return analysis.under(choice.key, **dict(choice.parameters))
+    return analysis.under()
 
 
-def beside_each_other(analysis: Analysis, chosen: str) -> list[Outcome]:
-    """Outcomes under three poolings: the native one, two more, and among them the one that is chosen."""
-    native = spelt(analysis.under())
-    three = list(dict.fromkeys((native, *usually_beside(analysis))))[:3]
-    shown = spelt(under(analysis, chosen))
-    return outcomes_of(analysis, three if shown in three else [*three[:2], shown])
+def outcomes_of(analysis: Analysis, choices: Iterable[PoolingChoice]) -> list[Outcome]:
+    """An outcome for each pooling, without repetition; the only one there is where none can be exchanged."""
+    outcomes = [outcome_of(analysis, choice) for choice in choices]
+    return list({outcome.choice: outcome for outcome in outcomes}.values())
+
+
+def beside_each_other(analysis: Analysis, shown: Outcome) -> list[Outcome]:
+    """Outcomes under three poolings: the native one, two more, and among them the one that is shown."""
+    three = outcomes_of(analysis, [analysis.under().choice, *map(PoolingChoice, usually_beside(analysis))])[:3]
+    return three if shown.choice in [outcome.choice for outcome in three] else [*three[:2], shown]
 
 
 def usually_beside(analysis: Analysis) -> tuple[str, ...]:
@@ -44,13 +49,18 @@ def pooling_choice(current: Session, analysis: Analysis) -> None:
         st.selectbox("Pooling", [analysis.under().name], disabled=True, key="no_pooling")
         board(el("p", analysis.no_evidence_reason, class_="note"), key="why_not")
         return
-    chosen = spelt(under(analysis, current.choices.pooling))
-    options = [chosen if chosen.partition(":")[0] == key else key for key in analysis.network.poolings]
-    st.selectbox("Pooling", options, format_func=lambda each: pooling_in_words(analysis, each),
-                 **in_step(current, "pooling", chosen))
+    chosen = outcome_of(analysis, current.choices.pooling).choice
+    options = [str(chosen) if chosen.key == key else key for key in analysis.network.poolings]
+
+    def choose(text: str | None) -> None:
+        if text is not None:
+            current.choose(pooling=PoolingChoice.parse(text))
+
+    st.selectbox("Pooling", options, format_func=lambda text: pooling_in_words(analysis, text),
+                 **in_step(current, "pooling", str(chosen), choose))
 
 
-def pooling_in_words(analysis: Analysis, spelling: str) -> str:
-    """"GeM, p = 3"."""
-    key, parameters = parse_pooling(spelling)
-    return analysis.network.pooling_of(key).label(**parameters)
+def pooling_in_words(analysis: Analysis, text: str) -> str:
+    """"GeM, p = 3" of "gem"."""
+    choice = PoolingChoice.parse(text)
+    return analysis.network.pooling_of(choice.key).label(**dict(choice.parameters))

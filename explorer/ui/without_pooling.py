@@ -11,7 +11,7 @@ from explorer.analysis import Analysis, Outcome
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
 from explorer.ui.maps import attention_maps
-from explorer.ui.session.link import MAP_KINDS, Choices
+from explorer.ui.session.choices import MAP_KINDS, Choices
 from explorer.ui.session.session import Session
 from explorer.wording import percent
 

@@ -62,6 +62,15 @@ class AssertsTheShape(Small):
         return super().forward(x)
 
 
+class RefusesOtherChannels(Small):
+    """As Hugging Face's ResNet does: torch.fx cannot trace it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != self.stem[0].in_channels:
+            raise ValueError("other channels")
+        return super().forward(x)
+
+
 class Prints(Small):
     def forward(self, x: Tensor) -> Tensor:
         print("seen", end="")
@@ -107,6 +116,7 @@ WRITTEN: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "ReLU in place": (ReluInPlaceAfterTheLastBlock, "gap", "affine"),
     "branch on a tensor": (BranchOnATensor, "gap", "affine"),
     "returns early": (ReturnsEarly, "gap", "affine"),
+    "refuses": (RefusesOtherChannels, "gap", "affine"),
     "asserts": (AssertsTheShape, "gap", "affine"),
     "prints": (Prints, "gap", "affine"),
     "counts": (CountsItsCalls, "gap", "affine"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional
 from explorer.errors import NetworkError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
-from explorer.networks.cutting.splitting import split_at_global_pool
+from explorer.networks.cutting.splitting import NoGlobalPooling, split_at_global_pool
 from tests.explorer.own_models import (
     CHANNELS,
     CLASSES,
@@ -84,6 +85,32 @@ def test_a_model_that_squeezes_its_only_logit_is_read():
 def test_one_logit_without_an_axis_of_classes_is_cut_too():
     network = network_of(seeded(lambda: nn.Sequential(Small(head=nn.Linear(CHANNELS, 1)), nn.Flatten(0))))
     assert network.pooling is not None
+
+
+@pytest.mark.parametrize("save", [torch.jit.script, lambda model: torch.jit.trace(model, inputs())])
+def test_a_torchscript_program_is_cut_and_gives_its_logits(save):
+    model, file = seeded(Small), io.BytesIO()
+    torch.jit.save(save(model), file)
+    network = network_of(torch.jit.load(io.BytesIO(file.getvalue())))
+    assert (network.pooling.key, network.head_kind, network.preprocessing.fixed) == ("gap", "affine", False)
+    for x in (inputs(batch=3), inputs(40, 56)):
+        with torch.no_grad():
+            assert worst(apart(network, x), model(x)) <= 1e-5
+            assert worst(network(x), model(x)) <= 1e-5
+
+
+class BranchesInTorchScript(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.pool(self.block(self.stem(x))).flatten(1)
+        if bool(x.mean() > 0):
+            y = 2 * y
+        return self.fc(y)
+
+
+def test_a_torchscript_program_that_branches_is_not_cut_at_one_of_its_branches():
+    model = seeded(BranchesInTorchScript)
+    with pytest.raises(NoGlobalPooling):
+        network_of(torch.jit.script(model))
 
 
 class MayAlsoTrain(ReluAndPoolingAsFunctions):

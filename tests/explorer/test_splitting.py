@@ -193,7 +193,7 @@ def test_a_named_layer_is_where_the_cut_is_made():
     model = seeded(Small)
     for layer in ("block", "block.1"):
         split = split_at_global_pool(model, inputs(), layer)
-        assert split.found == "named"
+        assert split.way == "named"
         with torch.no_grad():
             torch.testing.assert_close(split.backbone(inputs(40, 56)), model.maps(inputs(40, 56)))
 

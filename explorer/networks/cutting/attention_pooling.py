@@ -62,11 +62,6 @@ def projection(pool: nn.Module, heads: int) -> nn.Linear:
     return linear(functional.pad(last.weight, (0, heads)), last.bias)
 
 
-def heads_of(pool: nn.Module) -> int:
-    """Number of heads."""
-    return int(pool.num_heads)
-
-
 class _Seen(BaseException):
     def __init__(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What follows the pooling, written out as a chain of modules by watching it run once."""
+"""The head as a chain of plain modules, read from the operations of one run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ _SETTINGS: dict[str, tuple[Callable[..., nn.Module], tuple[tuple[str, float], ..
 class Step(NamedTuple):
     """One operation that a model did."""
 
-    function: Callable[..., Any]
     name: str
     arguments: tuple[Any, ...]
     named: dict[str, Any]
@@ -39,7 +38,7 @@ class Step(NamedTuple):
 
 
 class Tape(TorchFunctionMode):
-    """Notes the operations of its own thread that give tensors; it changes nothing and other threads do not see it."""
+    """Records the operations of its own thread that give tensors; it changes nothing, and no other thread sees it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +50,8 @@ class Tape(TorchFunctionMode):
         named = kwargs or {}
         output = function(*args, **named)
         if isinstance(output, Tensor):
-            self.steps.append(Step(function, getattr(function, "__name__", ""), args, named, output))
+            name = getattr(function, "__name__", "").partition(".")[0]  # torch.ops has "linear.default"
+            self.steps.append(Step(name, args, named, output))
         return output
 
 

@@ -1,8 +1,7 @@
 """Find the global pooling of an image classifier, and cut there into backbone, pooling and head.
 
-In this order: the model is traced with torch.fx; or taken apart by timm's `forward_features` and `forward_head`; or
-run once and watched; or cut after a layer that somebody names. Whichever way, the parts are put together again and
-must give the model's own logits.
+The model is traced; where that fails it is run once and watched, or cut after a layer that somebody names. In every
+case the parts, put together again, must give the model's own logits.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.errors import NetworkError
-from explorer.networks.cutting.cuts import Cut, by_timm, by_tracing, by_watching, seen_at_the_end, silent_at_the_end
+from explorer.networks.cutting.cuts import Cut, by_tracing, by_watching, has_constant_maps, reason_without_pooling
 from explorer.networks.cutting.taps import first_line, logits_of, own_copy
 from explorer.networks.head import head_kind
 from explorer.poolings import Pooling
@@ -23,7 +22,7 @@ CLOSE = 1e-5  # of the largest logit: how far the parts may be from the model
 
 
 class NoGlobalPooling(NetworkError):  # noqa: N818 - a name that others may rely on
-    """The network has no global pooling, or none that is known; the message says what was found instead."""
+    """The network has no known global pooling; the message says what it does instead."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +31,9 @@ class Split:
 
     Attributes:
         backbone: (B, channels, h, w) to feature maps (B, C, H, W), channels first whatever the network does inside.
-        pooling: its own, whose default parameter is the network's.
-        head: (B, C) to logits (B, classes); a chain of plain modules wherever it can be written as one.
-        found: how: "traced", "timm", "watched" or "named".
+        pooling: the network's own; its default parameter is the network's.
+        head: (B, C) to logits (B, classes); a chain of plain modules where it can be written as one.
+        way: how the place of the cut was found: "traced", "watched" or "named".
         shape: (C, H, W) of the feature maps of the example.
         difference: the largest between the parts' logits and the model's, as a share of the largest logit.
     """
@@ -42,7 +41,7 @@ class Split:
     backbone: nn.Module
     pooling: Pooling
     head: nn.Module
-    found: str
+    way: str
     shape: tuple[int, int, int]
     difference: float
 
@@ -56,9 +55,9 @@ class Split:
         return self.head(self.pooling(self.backbone(x)))
 
     @property
-    def head_kind(self) -> str:
-        """"affine" or "nonlinear", see `explorer.networks.head`."""
-        return head_kind(self.head)
+    def is_affine(self) -> bool:
+        """Whether the head is affine, see `explorer.networks.head`."""
+        return head_kind(self.head) == "affine"
 
 
 def split_at_global_pool(model: nn.Module, example: Tensor, layer: str | None = None) -> Split:
@@ -67,31 +66,32 @@ def split_at_global_pool(model: nn.Module, example: Tensor, layer: str | None = 
     Args:
         model: (B, channels, h, w) to logits (B, classes).
         example: (B, channels, h, w), an input of the size that the network takes; one of random numbers will do.
-        layer: the path of the module after which to cut, such as "features.7"; None finds it.
+        layer: path of the module after which to cut, such as "features.7"; None searches for it.
 
     Raises:
-        NoGlobalPooling: there is none, or none that is known, or the parts do not give the model's logits.
+        NoGlobalPooling: there is no known one, or the parts do not give the model's logits.
         NetworkError: the model cannot be copied or run, or is not a classifier.
     """
     own = own_copy(model)
     _check(own, example)
-    for given in (example, 3 * example + 1):
-        differing: list[float] = []
-        ways: dict[str, Callable[[], Iterator[Cut]]] = {
-            "traced": lambda given=given: by_tracing(own, given),
-            "timm": lambda given=given: by_timm(own, given),
-            "watched": lambda given=given: by_watching(own_copy(model), given),
-        } if layer is None else {"named": lambda given=given: by_watching(own_copy(model), given, layer)}
-        for found, cuts in ways.items():
-            if split := _best(found, cuts, given, own, differing):
+    differences: list[float] = []  # of cuts that did not give the model's logits
+    for x in (example, 3 * example + 1):
+        ways: dict[str, Callable[[Tensor], Iterator[Cut]]] = {
+            "traced": lambda x: by_tracing(own, x),
+            "watched": lambda x: by_watching(own_copy(model), x),
+        } if layer is None else {"named": lambda x: by_watching(own_copy(model), x, layer)}
+        for way, cuts in ways.items():
+            if split := _best(way, cuts(x), x, own, differences):
                 return split
-        if layer is not None or differing or not silent_at_the_end(own_copy(model), given):
-            break  # another input would tell nothing more
-    raise NoGlobalPooling(_after_layer(own, layer) if layer else
-                          seen_at_the_end(own_copy(model), example, min(differing, default=None)))
+        # All poolings agree on constant maps: then a brighter input may tell more.
+        if layer is not None or differences or not has_constant_maps(own_copy(model), x):
+            break
+    raise NoGlobalPooling(_not_after_layer(own, layer) if layer else
+                          reason_without_pooling(own_copy(model), example, min(differences, default=None)))
 
 
-def _after_layer(model: nn.Module, layer: str) -> str:
+def _not_after_layer(model: nn.Module, layer: str) -> str:
+    """One sentence: why the model cannot be cut after that layer."""
     if layer not in dict(model.named_modules()):
         return f"The model has no module {layer!r:.80}; expected a path such as those of model.named_modules()."
     return (f"What follows the module {layer} is not a global pooling that is known and a head, or the module gives no "
@@ -110,42 +110,44 @@ def _check(model: nn.Module, example: Tensor) -> None:
 
 
 def _best(
-    found: str, cuts: Callable[[], Iterator[Cut]], example: Tensor, model: nn.Module, differing: list[float]
+    way: str, cuts: Iterator[Cut], example: Tensor, model: nn.Module, differences: list[float]
 ) -> Split | None:
-    """Of the cuts that give the model's logits, the first whose head is affine; else one whose pooling says most."""
+    """Of the cuts that give the model's logits, the first whose head is affine; else the one to prefer."""
     best: Split | None = None
-    for cut in cuts():
-        split = _checked(found, cut, example, model, differing)
-        if split is not None and (best is None or _worth(split) > _worth(best)):
+    for cut in cuts:
+        split = _checked(way, cut, example, model, differences)
+        if split is not None and (best is None or _preference(split) > _preference(best)):
             best = split
-        if best is not None and best.head_kind == "affine":
+        if best is not None and best.is_affine:
             break
     return best
 
 
-def _worth(split: Split) -> tuple[bool, bool]:
-    """An average of powers before a root is GeM, not an average: what says more comes before what says less."""
-    return split.head_kind == "affine", split.pooling.key not in ("gap", "gmp")
+def _preference(split: Split) -> tuple[bool, bool]:
+    """Affine heads first. An average of powers before a root is GeM and no average: GAP and GMP come last."""
+    return split.is_affine, split.pooling.key not in ("gap", "gmp")
 
 
 @torch.no_grad()
-def _checked(found: str, cut: Cut, example: Tensor, model: nn.Module, differing: list[float]) -> Split | None:
+def _checked(way: str, cut: Cut, example: Tensor, model: nn.Module, differences: list[float]) -> Split | None:
+    """The cut as a Split where it gives the model's logits; else its difference goes to `differences`."""
     try:
         feature_maps = cut.backbone(example)
-        difference = _apart(cut, example, model)
+        difference = _difference_from(model, cut, example)
     except Exception:  # a model's Python may do anything when it is run in parts: then this is no cut
         return None
     if difference <= CLOSE:
-        # A head that has taken the batch for a constant fails at two. And a model whose Python asks what it sees may
-        # take another branch elsewhere: only a traced one cannot.
-        others = [] if found == "traced" else [4 * example + 2, 0.2 * example - 1]
+        # A head that has taken the batch for a constant fails at two images. A model whose Python looks at its numbers
+        # may branch elsewhere on another input; what torch.fx has read cannot.
+        branches = way != "traced" or isinstance(model, torch.jit.ScriptModule)
+        others = [4 * example + 2, 0.2 * example - 1] if branches else []
         try:
-            difference = max(_apart(cut, each, model) for each in (_mirrored(example), *others))
+            difference = max(_difference_from(model, cut, x) for x in (_mirrored(example), *others))
         except Exception:  # as above
             return None
     if difference <= CLOSE:
-        return Split(cut.backbone, cut.pooling, cut.head, found, tuple(feature_maps.shape[1:]), difference)
-    differing.append(difference)
+        return Split(cut.backbone, cut.pooling, cut.head, way, tuple(feature_maps.shape[1:]), difference)
+    differences.append(difference)
     return None
 
 
@@ -154,14 +156,14 @@ def _mirrored(example: Tensor) -> Tensor:
     return torch.cat([example[:1], example[:1].flip(-1)])
 
 
-def _apart(cut: Cut, x: Tensor, model: nn.Module) -> float:
-    """The parts' difference from the model; each input is run by itself, the head on all together."""
-    pooled = torch.cat([cut.pooling(cut.backbone(each[None])) for each in x])
-    return _difference(cut.head(pooled), torch.cat([logits_of(model(each[None]), 1) for each in x]))
+def _difference_from(model: nn.Module, cut: Cut, x: Tensor) -> float:
+    """The largest of the cut's logits from the model's, as a share of the largest logit.
 
-
-def _difference(got: Tensor, expected: Tensor) -> float:
-    if got.shape != expected.shape:
+    The backbone and the model run one input at a time, the head all of them together.
+    """
+    logits = cut.head(torch.cat([cut.pooling(cut.backbone(image[None])) for image in x]))
+    expected = torch.cat([logits_of(model(image[None]), 1) for image in x])
+    if logits.shape != expected.shape:
         return float("inf")
-    worst = (got - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
-    return float("inf") if worst.isnan() else float(worst)
+    largest = (logits - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
+    return float("inf") if largest.isnan() else float(largest)

@@ -1,4 +1,4 @@
-"""A model as a graph (torch.fx), and the places where all that follows depends on one tensor alone."""
+"""A model as a graph (torch.fx), and its necks: the places where all that follows depends on one tensor alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 # Two traces at once would undo each other's patches in the wrong order, and the last would stay for good.
 _TRACING = threading.Lock()
@@ -53,7 +54,9 @@ class _OneArgument(nn.Module):
         return self.model(x)
 
 
-def trace(model: nn.Module, is_whole: Callable[[nn.Module], bool] = lambda module: False) -> fx.GraphModule:
+def trace(
+    model: nn.Module, example: Tensor, is_whole: Callable[[nn.Module], bool] = lambda module: False
+) -> fx.GraphModule:
     """The model as a graph that shares its modules.
 
     Modules of torch.nn, those that timm says cannot be traced and those that are `is_whole` are single nodes.
@@ -61,6 +64,10 @@ def trace(model: nn.Module, is_whole: Callable[[nn.Module], bool] = lambda modul
     """
     if isinstance(model, fx.GraphModule):
         return model
+    if isinstance(model, torch.jit.ScriptModule):
+        # TorchScript runs its own program, which torch.fx cannot read: record what it does to the example.
+        with _TRACING, torch.no_grad():
+            return make_fx(lambda x: model(x), pre_dispatch=True)(example)
     leaves, wrapped = _known_leaves()
     root = _OneArgument(model) if len(inspect.signature(model.forward).parameters) > 1 else model
     with _TRACING:
@@ -71,7 +78,7 @@ def trace(model: nn.Module, is_whole: Callable[[nn.Module], bool] = lambda modul
 def _known_leaves() -> tuple[tuple[type, ...], list[Callable[..., Any]]]:
     from timm.layers import get_notrace_functions, get_notrace_modules  # late: timm's import takes a second
 
-    return tuple(get_notrace_modules()), [each for each in get_notrace_functions() if callable(each)]
+    return tuple(get_notrace_modules()), [function for function in get_notrace_functions() if callable(function)]
 
 
 @dataclass(frozen=True)
@@ -90,16 +97,16 @@ def necks(traced: fx.GraphModule, example: Tensor) -> list[Neck]:
     tensors = values.kept
     nodes = list(traced.graph.nodes)
     place = {node: n for n, node in enumerate(nodes)}
-    found, open_until = [], -1
+    row, open_until = [], -1
     for n, node in enumerate(nodes):
         if node not in tensors:
             continue
         last_use = max((place[user] for user in _users_of_tensor(node, tensors)), default=-1)
         # Nothing earlier is used later than here, so what follows reads this node alone.
         if open_until <= n and last_use > n:
-            found.append(Neck(node, tensors[node]))
+            row.append(Neck(node, tensors[node]))
         open_until = max(open_until, last_use)
-    return found
+    return row
 
 
 class _Values(fx.Interpreter):
@@ -111,34 +118,31 @@ class _Values(fx.Interpreter):
 
     def run_node(self, node: fx.Node) -> Any:
         result = super().run_node(node)
-        depends = node.op == "placeholder" or any(self._carries(each) for each in node.all_input_nodes)
+        depends = node.op == "placeholder" or any(source in self.kept for source in node.all_input_nodes)
         if depends and node.op != "output" and self._holds_tensor(result):
             self.kept[node] = result.detach().clone() if isinstance(result, Tensor) and result.ndim else result
         return result
-
-    def _carries(self, node: fx.Node) -> bool:
-        return node in self.kept
 
     @staticmethod
     def _holds_tensor(value: Any) -> bool:
         if isinstance(value, Tensor):
             return True
-        return isinstance(value, (tuple, list)) and any(isinstance(each, Tensor) for each in value)
+        return isinstance(value, (tuple, list)) and any(isinstance(item, Tensor) for item in value)
 
 
 def _users_of_tensor(node: fx.Node, tensors: dict[fx.Node, Any]) -> list[fx.Node]:
-    """Those that read the tensor itself; a node that reads its size alone does not count."""
+    """The nodes that read the tensor itself; one that reads its size alone does not count."""
     return [user for user in node.users if user in tensors or user.op == "output"]
 
 
 def before(traced: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
     """The part of a traced model that ends with a node's tensor."""
-    graph, known = fx.Graph(), {}
-    for each in traced.graph.nodes:
-        known[each] = graph.node_copy(each, known.__getitem__)
-        if each is node:
+    graph, copies = fx.Graph(), {}
+    for original in traced.graph.nodes:
+        copies[original] = graph.node_copy(original, copies.__getitem__)
+        if original is node:
             break
-    graph.output(known[node])
+    graph.output(copies[node])
     return _module(traced, graph)
 
 
@@ -148,26 +152,26 @@ def after(traced: fx.GraphModule, node: fx.Node, last: fx.Node | None = None) ->
     Raises ValueError where it needs more than that, such as the size of an earlier tensor that is not the batch's.
     """
     graph = fx.Graph()
-    known = {node: graph.placeholder("pooled")}
+    copies = {node: graph.placeholder("pooled")}
 
-    def bring(needed: fx.Node) -> fx.Node:
-        if needed not in known:
-            if _is_batch_size(needed):
-                known[needed] = graph.call_method("size", (known[node], 0))
-            elif needed.op == "placeholder":
+    def copy_of(original: fx.Node) -> fx.Node:
+        if original not in copies:
+            if _is_batch_size(original):
+                copies[original] = graph.call_method("size", (copies[node], 0))
+            elif original.op == "placeholder":
                 raise ValueError(f"what follows {node.name} reads the input too")
             else:  # a weight, or what is made of weights alone
-                known[needed] = graph.node_copy(needed, bring)
-        return known[needed]
+                copies[original] = graph.node_copy(original, copy_of)
+        return copies[original]
 
     begun = False
-    for each in traced.graph.nodes:
-        if begun and any(needed in known for needed in each.all_input_nodes):
-            known[each] = graph.node_copy(each, bring)
-        if each is last:
-            graph.output(known[each])
+    for original in traced.graph.nodes:
+        if begun and any(source in copies for source in original.all_input_nodes):
+            copies[original] = graph.node_copy(original, copy_of)
+        if original is last:
+            graph.output(copies[original])
             break
-        begun = begun or each is node
+        begun = begun or original is node
     return _module(traced, graph)
 
 

@@ -18,7 +18,7 @@ from explorer.sections.nodes import el
 from explorer.ui.components.board import board
 from explorer.ui.networks.preprocessing import preprocessing_fields
 from explorer.ui.session.cache import keep_own, make_room
-from explorer.ui.session.link import OWN_FILE
+from explorer.ui.session.choices import OWN_FILE
 from explorer.ui.session.session import Session
 
 KINDS = ["safetensors", "pth", "pt", "ckpt", "bin", "pt2"]

@@ -12,18 +12,18 @@ from explorer.analysis import Analysis
 from explorer.errors import ExplorerError
 from explorer.framing import Preprocessing
 from explorer.networks import BUNDLED, Network
-from explorer.poolings import POOLINGS, parse_pooling
+from explorer.poolings import POOLINGS, PoolingChoice
 from explorer.progress import Progress
 from explorer.sections.nodes import Node, el
 from explorer.ui.session.arguments import GIVEN, tell
 from explorer.ui.session.cache import network_named, still_here
-from explorer.ui.session.link import FEWEST, Choices, sizes_of, written
+from explorer.ui.session.choices import FEWEST, Choices, sizes_of
 from explorer.ui.session.network_cache import LeftError
 from explorer.ui.session.session import Fitted, Session
 from explorer.wording import shortened, within_sentence
 
 FOUND = {
-    "known": "known beforehand", "traced": "found by tracing", "timm": "found by timm's own cut",
+    "known": "known beforehand", "traced": "found by tracing",
     "watched": "found by watching a pass", "named": "cut after the layer that was named",
 }
 _SILENT = (nn.Flatten, nn.Dropout, nn.Identity)  # parts of a head that say nothing about its kind
@@ -114,14 +114,15 @@ def fit(current: Session, network: Network) -> None:
     if now.layer and now.layer not in {layer.key for layer in network.layers.all}:
         cannot("layer", now.layer, "")
     if network.pooling is not None:
-        if _key(now.pooling) in network.poolings:
-            changes["pooling"] = _in_one_form(now.pooling, network)
+        if now.pooling.key in network.poolings:
+            changes["pooling"] = now.pooling.among(network.poolings)
         else:
             cannot("pooling", now.pooling, native)
-        different = dict.fromkeys(_in_one_form(each, network) for each in now.poolings)
+        different = dict.fromkeys(choice.among(network.poolings) for choice in now.poolings)
         if len(different) < FEWEST and "poolings" in asked:
-            current.notices.append(f"The link asks for poolings “{','.join(now.poolings)[:40]}”, which are one and the "
-                                   "same; the usual are shown.")
+            text = ",".join(map(str, now.poolings))[:40]
+            current.notices.append(f"The link asks for poolings “{text}”, which are one and the same; the usual are "
+                                   "shown.")
             different = dict.fromkeys(Choices.poolings)
         changes["poolings"] = _side_by_side(tuple(different), network, native)
     if network.preprocessing.fixed and now.framing == "whole" and "framing" not in asked:
@@ -150,31 +151,24 @@ def _of_another(chosen: Choices, before: Fitted, network: Network, asked: frozen
 
         changes["class_index"], changes["rival"] = same_class(chosen.class_index), same_class(chosen.rival)
         changes["classes"] = tuple(index for index in map(same_class, chosen.classes) if index is not None)
-    if chosen.pooling == before.native or _key(chosen.pooling) not in network.poolings:
+    if chosen.pooling == before.native or chosen.pooling.key not in network.poolings:
         changes["pooling"] = native
     changes["poolings"] = tuple(dict.fromkeys(native if each == before.native else each for each in chosen.poolings))
     also = asked | ({"class_index"} if "class" in asked else frozenset())
     return {name: value for name, value in changes.items() if name not in also}
 
 
-def _own_pooling(network: Network, otherwise: str) -> str:
-    """Its own pooling as links spell it."""
+def _own_pooling(network: Network, otherwise: PoolingChoice) -> PoolingChoice:
+    """Its own pooling."""
     if network.pooling is None:
         return otherwise
-    return written(network.pooling.key, dict(network.pooling_parameters), network.poolings)
+    return PoolingChoice.of(network.pooling.key, network.pooling_parameters, network.poolings)
 
 
-def _key(spelling: str) -> str:
-    return parse_pooling(spelling)[0]
-
-
-def _in_one_form(spelling: str, network: Network) -> str:
-    """"gem:p=3" is "gem" where that is its usual parameter."""
-    return written(*parse_pooling(spelling), network.poolings)
-
-
-def _side_by_side(poolings: tuple[str, ...], network: Network, native: str) -> tuple[str, ...]:
-    kept = [spelling for spelling in poolings if _key(spelling) in network.poolings]
+def _side_by_side(
+    poolings: tuple[PoolingChoice, ...], network: Network, native: PoolingChoice
+) -> tuple[PoolingChoice, ...]:
+    kept = [choice for choice in poolings if choice.key in network.poolings]
     for usual in (native, *Choices.poolings):
         if len(kept) < FEWEST and usual not in kept:
             kept.append(usual)
@@ -199,7 +193,7 @@ def card(current: Session, analysis: Analysis) -> Node:
         el("p", " → ".join([*through, f"{len(network.class_names):,} classes"
                             if len(network.class_names) != 1 else "one class"])),
         el("p", _poolings_trained(network)) if network.trained else None,
-        el("p", f"pooling {FOUND.get(network.found, network.found)}, {network.activation}" if pooling
+        el("p", f"pooling {FOUND[network.cut]}, {network.activation}" if pooling
            else f"{network.reason} Its answer: {network.activation}."),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if current.choices.network in current.edited else "")),

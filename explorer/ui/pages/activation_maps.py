@@ -30,8 +30,8 @@ from explorer.ui.pages.poolings import poolings_choice
 from explorer.ui.pooling_choice import pooling_choice
 from explorer.ui.present import talk
 from explorer.ui.region import viewer_handlers
+from explorer.ui.session.choices import LARGEST_BOX, MOST, MOST_CLASSES
 from explorer.ui.session.jobs import Job
-from explorer.ui.session.link import LARGEST_BOX, MOST, MOST_CLASSES
 from explorer.ui.session.session import Session
 from explorer.ui.without_pooling import (
     ATTENTION,

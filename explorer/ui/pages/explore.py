@@ -10,11 +10,12 @@ from explorer import CAM_METHODS, render
 from explorer.analysis import Analysis, Answer, Outcome
 from explorer.analysis.outcome import NO_POOLING
 from explorer.export.files import CAM_INSTEAD, trained_in_words
+from explorer.poolings import PoolingChoice
 from explorer.questions.channel_table import plain_channel_table
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Stack, stack, viewer
-from explorer.ui.maps import cam_map, evidence_maps, name_in_links, spelt
+from explorer.ui.maps import cam_map, evidence_maps, name_in_links
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.session import Session
 from explorer.wording import Name, answer_parts, carriers_sentence, percent, plain, shortened, signed
@@ -84,7 +85,7 @@ def evidence_panel(
     def follow(picked: list) -> None:
         follow_answer(current, picked)
 
-    by_parts, shown = analysis.has_evidence, spelt(outcome) if analysis.has_evidence else CAM_INSTEAD
+    by_parts, shown = analysis.has_evidence, outcome.choice if analysis.has_evidence else CAM_INSTEAD
     viewer(
         analysis, current.photo.digest, outcome.remember(("explore", *classes, chosen.calibrated, limit), draw),
         key="evidence", name="Evidence on the photo" if by_parts else "Where it looks, by gradients",
@@ -97,7 +98,8 @@ def evidence_panel(
 def follow_answer(current: Session, picked: Sequence[Any]) -> None:
     """Show the pooling and the class that were picked; where no pooling can be chosen, the class."""
     pooling, class_index = picked
-    current.choose(class_index=class_index, **({} if pooling == NO_POOLING else {"pooling": pooling}))
+    changes = {} if pooling == NO_POOLING else {"pooling": PoolingChoice.parse(pooling)}
+    current.choose(class_index=class_index, **changes)
 
 
 def answers_and_channels(
@@ -123,7 +125,7 @@ def answers_and_channels(
 def answers(outcomes: Sequence[Outcome], shown: Outcome, class_index: int, calibrated: bool) -> Node:
     """A column of five answers for each outcome; a click gives its pooling and class."""
     native = shown.analysis.under()
-    columns = [_answers_of(outcome, native, (spelt(shown), class_index), calibrated) for outcome in outcomes]
+    columns = [_answers_of(outcome, native, (shown.choice, class_index), calibrated) for outcome in outcomes]
     return el("div", *columns, class_="answers", style={"--columns": str(len(columns))})
 
 
@@ -140,7 +142,7 @@ def what_if_note(analysis: Analysis, calibrated: bool) -> str:
                    if calibrated else " and far too sure of itself: calibrate it in the sidebar.")
 
 
-def _answers_of(outcome: Outcome, native: Outcome, shown: tuple[str, int], calibrated: bool) -> Node:
+def _answers_of(outcome: Outcome, native: Outcome, shown: tuple[PoolingChoice, int], calibrated: bool) -> Node:
     rows = [_answer(outcome, answer, native, shown) for answer in outcome.top(5, calibrated)]
     own = outcome.name if outcome.analysis.has_evidence else outcome.analysis.network.title
     return el(
@@ -165,7 +167,7 @@ def label(outcome: Outcome, calibrated: bool) -> str:
     return "what-if, calibrated" if outcome.multiplier else "what-if, no fit"
 
 
-def _answer(outcome: Outcome, answer: Answer, native: Outcome, shown: tuple[str, int]) -> Node:
+def _answer(outcome: Outcome, answer: Answer, native: Outcome, shown: tuple[PoolingChoice, int]) -> Node:
     change = _rank_change(answer, native.answer(answer.class_index).rank) if outcome.label != "native" else None
     return el(
         "button",
@@ -173,11 +175,11 @@ def _answer(outcome: Outcome, answer: Answer, native: Outcome, shown: tuple[str,
         change,
         el("span", percent(answer.probability), class_="number"),
         el("div", class_="bar", style={"--share": f"{answer.probability * 100:.2f}%"}),
-        pick=[spelt(outcome), answer.class_index],
+        pick=[str(outcome.choice), answer.class_index],
         type="button",
         class_="answer",
-        aria_pressed=str((spelt(outcome), answer.class_index) == shown).lower(),
-        data_key=f"{spelt(outcome)}-{answer.class_index}",
+        aria_pressed=str((outcome.choice, answer.class_index) == shown).lower(),
+        data_key=f"{outcome.choice}-{answer.class_index}",
     )
 
 

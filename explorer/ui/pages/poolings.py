@@ -9,18 +9,19 @@ from plotly.graph_objects import Figure
 
 from explorer import figures
 from explorer.analysis import Analysis, Outcome
+from explorer.poolings import PoolingChoice
 from explorer.questions.comparison import Difference, largest_differences, path
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
 from explorer.ui.components.slider import slider
 from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.controls import in_step
-from explorer.ui.maps import evidence_map, layer_caption, looks_map, spelt
+from explorer.ui.maps import evidence_map, layer_caption, looks_map
 from explorer.ui.pages.explore import answer_in_parts, answers, badge, set_apart, what_if_note
 from explorer.ui.pooling_choice import pooling_in_words
 from explorer.ui.present import talk
 from explorer.ui.region import viewer_handlers
-from explorer.ui.session.link import FEWEST, MOST, written
+from explorer.ui.session.choices import FEWEST, MOST
 from explorer.ui.session.session import Session
 from explorer.wording import Name, carriers_sentence, percent, plain, shortened, signed
 
@@ -65,19 +66,19 @@ def _headline(title: Sequence[str], lead: str) -> None:
 def poolings_choice(current: Session, analysis: Analysis) -> None:
     """Two to four of those that the network offers."""
     chosen = current.choices.poolings
-    taken = {spelling.partition(":")[0] for spelling in chosen}
-    options = [*chosen, *(key for key in analysis.network.poolings if key not in taken)]
+    taken = {choice.key for choice in chosen}
+    options = [*map(str, chosen), *(key for key in analysis.network.poolings if key not in taken)]
 
     def choose(picked: list[str]) -> None:
         if FEWEST <= len(picked) <= MOST:
-            current.choose(poolings=tuple(picked), pair=(0, 1))
+            current.choose(poolings=tuple(map(PoolingChoice.parse, picked)), pair=(0, 1))
         else:
             current.touch()
             current.notices.append("Two to four poolings stand side by side; the last ones stay.")
 
     st.multiselect("Poolings side by side, two to four", options, max_selections=MOST,
-                   format_func=lambda each: pooling_in_words(analysis, each),
-                   **in_step(current, "poolings", list(chosen), choose))
+                   format_func=lambda text: pooling_in_words(analysis, text),
+                   **in_step(current, "poolings", list(map(str, chosen)), choose))
 
 
 def heads(current: Session, outcomes: Sequence[Outcome], calibrated: bool) -> None:
@@ -96,10 +97,10 @@ def _parameter(current: Session, outcome: Outcome, place: int) -> None:
         return
 
     def move(value: float) -> None:
-        spellings = list(current.choices.poolings)
-        spellings[place] = written(outcome.pooling, {parameter.name: value}, poolings)
-        if len(set(spellings)) == len(spellings):  # a pooling does not stand beside itself
-            current.choose(poolings=tuple(spellings))
+        chosen = list(current.choices.poolings)
+        chosen[place] = PoolingChoice.of(outcome.pooling, {parameter.name: value}, poolings)
+        if len(set(chosen)) == len(chosen):  # a pooling does not stand beside itself
+            current.choose(poolings=tuple(chosen))
 
     slider(parameter, outcome.parameters[parameter.name], f"{outcome.name}: {parameter.name}",
            f"slider_{place}_{outcome.pooling}", move)
@@ -152,7 +153,7 @@ def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
 def scatter_panel(current: Session, one: Outcome, other: Outcome, class_index: int) -> None:
     """Both pooled vectors, a point a channel; a click opens the channel's card."""
     chosen = current.choices.channel
-    figure = one.remember(("scatter", spelt(other), class_index, chosen),
+    figure = one.remember(("scatter", other.choice, class_index, chosen),
                           lambda: _scatter(one, other, class_index, chosen))
 
     def clicked() -> None:
@@ -213,8 +214,8 @@ def path_panel(current: Session, analysis: Analysis, class_index: int) -> None:
                                                  for answer in outcome.top(3))]))[:6]
     walked = path(analysis, chosen.path, classes, chosen.calibrated)
     names = [analysis.network.class_names[index] for index in classes]
-    shown = [spelling for spelling in chosen.poolings if spelling.partition(":")[0] == chosen.path]
-    at = float(shown[0].partition("=")[2]) if shown and "=" in shown[0] else walked.parameter.default if shown else None
+    shown = [dict(choice.parameters) for choice in chosen.poolings if choice.key == chosen.path]
+    at = shown[0].get(walked.parameter.name, walked.parameter.default) if shown else None
     figure = analysis.remember(
         ("path figure", chosen.path, *classes, walked.calibrated, at),
         lambda: figures.path(walked.values, walked.probabilities, names, walked.parameter.name,
@@ -250,6 +251,6 @@ def talk_about_poolings(current: Session, outcomes: Sequence[Outcome], class_ind
         says = f"{outcome.name}: {explanation} It says {answer.name}, {percent(answer.probability)}."
         cells = outcome.evidence(class_index).cells.numpy()
         steps.append(looks_map(outcome, class_index, says=says))
-        steps.append(evidence_map(outcome, class_index, scale=spelt(outcome), says=f"Under {outcome.name}: "
+        steps.append(evidence_map(outcome, class_index, scale=str(outcome.choice), says=f"Under {outcome.name}: "
                                   f"{carriers_sentence(cells, 'it')}"))
     talk(current, analysis, steps, "What does each pooling keep?")

@@ -12,81 +12,29 @@ from typing import Any
 
 from explorer.cams import CAM_METHODS
 from explorer.errors import ExplorerError
-from explorer.framing import FRAMINGS, LARGEST_OWN, Preprocessing
+from explorer.framing import FRAMINGS, LARGEST_OWN
 from explorer.lessons.catalogue import LESSONS
 from explorer.networks import BUNDLED
 from explorer.networks.loading.known_networks import SOURCES, identify
-from explorer.poolings import POOLINGS, Pooling, parse_pooling
+from explorer.poolings import POOLINGS, PoolingChoice
 from explorer.questions.channel_table import KINDS, RANKINGS
 from explorer.ui.session.arguments import GIVEN
+from explorer.ui.session.choices import (
+    FEWEST,
+    LARGEST_BOX,
+    MAP_KINDS,
+    MOST,
+    MOST_CLASSES,
+    OWN_FILE,
+    QUESTIONS,
+    STAGES,
+    Choices,
+)
 
-OWN_FILE = "file-"  # what links call a person's own network begins so; the first digits of the file's digest follow
-FEWEST, MOST = 2, 4  # poolings beside each other
-MAP_KINDS = {"evidence": "Evidence", "cams": "CAM methods", "votes": "Votes",
-             "attention": "Class token's attention"}
-LARGEST_BOX = 95  # percent of the maximum
-MOST_CLASSES = 5
-QUESTIONS = {"against": "A against B", "without": "Without this part", "flip": "What flips it",
-             "object": "Object or background", "trust": "How far to trust it", "stable": "How stable it is",
-             "finer": "Finer"}
-STAGES = ("Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons")  # pages that can be presented
-_STEP = 32  # px between the sizes to choose from, or the next multiple of the network's stride
 _OWN_FILE = re.compile(OWN_FILE + "[0-9a-f]{12}")
 _LAYER = re.compile(r"[A-Za-z0-9_.]{1,120}")
 _SETTINGS = re.compile(r"[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}(,[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}){0,5}")
 _VIEW = re.compile(r"[A-Za-z0-9_.-]{0,120}")  # what the viewer writes there itself, see viewer.js
-
-
-@dataclass(frozen=True)
-class Choices:
-    """All that a link carries.
-
-    Attributes:
-        network, example, photo, framing, size, calibrated: what is analysed; one of example and photo is "". A size of
-            None is the network's own.
-        against: a second network, that is shown the same photo; "" for none.
-        layer: whose maps are looked at; "" for the final feature maps.
-        class_index: None means the answer itself, whatever it is.
-        pooling: with its parameter, as in "gem:p=4".
-        region: positions chosen on the photo: first row and column, last row and column.
-        present: for a talk.
-        rank, show, channel, beside: Feature maps: order and kind of the wall's channels, the one on its card (None:
-            the first of the wall) and one to compare it with.
-        poolings, pair, path: Poolings: those side by side, places in them of the two compared, and whose parameter
-            is followed.
-        maps, classes, methods, box: Activation maps: what is shown, of which classes (none: the likeliest three), by
-            which CAM methods, and the share of the maximum, in percent, from which a position is in the box.
-        rival, ask: Why: the class that is compared with (None: the likeliest other one), and which question is asked.
-        lesson, settings: Lessons: its number, and what its controls were put to, by their names.
-    """
-
-    network: str = "efficientnet_lite0"
-    example: str = "astronaut"
-    photo: str = ""
-    class_index: int | None = None
-    pooling: str = "gap"
-    framing: str = "crop"
-    size: int | None = None
-    calibrated: bool = True
-    against: str = ""
-    layer: str = ""
-    region: tuple[int, int, int, int] | None = None
-    present: bool = False
-    rank: str = "contribution"
-    show: str = "all"
-    channel: int | None = None
-    beside: int | None = None
-    poolings: tuple[str, ...] = ("gap", "gmp", "attention")
-    pair: tuple[int, ...] = (0, 1)
-    path: str = "gem"
-    maps: str = "evidence"
-    classes: tuple[int, ...] = ()
-    methods: tuple[str, ...] = ("cam", "grad_cam", "layer_cam")
-    box: int = 20
-    rival: int | None = None
-    ask: str = "against"
-    lesson: int = 1
-    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,25 +59,6 @@ def _one_of(allowed: Mapping[str, object] | tuple[str, ...]) -> Callable[[str], 
         return text
 
     return read
-
-
-def _pooling(text: str) -> str:
-    """However the number was written: "gem:p=4.0" is "gem:p=4". It stays where it is the usual one: of which network
-    is not known yet, see explorer.ui.networks.session_network."""
-    key, parameters = parse_pooling(text)
-    return POOLINGS[key].written(**parameters) if parameters else key
-
-
-def written(key: str, parameters: Mapping[str, float], poolings: Mapping[str, Pooling] = POOLINGS) -> str:
-    """A pooling for a choice, in its one form: its parameter is left out where it is the usual one.
-
-    `poolings` are those of the network: what is usual there is what it was trained with.
-    """
-    if key not in poolings:  # a network's own, which has no parameter
-        return key
-    pooling = poolings[key]
-    usual = pooling.parameter is None or pooling.resolve(dict(parameters)) == pooling.resolve({})
-    return key if usual else pooling.written(**parameters)
 
 
 def _number(text: str) -> int:
@@ -178,13 +107,6 @@ def _size(text: str) -> int:
     return int(text)
 
 
-def sizes_of(preprocessing: Preprocessing) -> tuple[int, ...]:
-    """The short sides of an input to choose from: multiples of the network's stride, and its own."""
-    low, high = preprocessing.sides
-    step = preprocessing.stride * -(-_STEP // preprocessing.stride)
-    return tuple(sorted({*(side for side in range(step, high + 1, step) if side >= low), preprocessing.size}))
-
-
 def _layer(text: str) -> str:
     if not _LAYER.fullmatch(text):
         raise ValueError(text)
@@ -208,7 +130,7 @@ def _switch(name: str, **more: Any) -> Field:
 
 FIELDS = (
     Field("network", _network, always=True),
-    Field("pooling", _pooling, always=True),
+    Field("pooling", PoolingChoice.parse, always=True),
     Field("framing", _one_of(FRAMINGS), always=True),
     Field("size", _size, always=True),
     _switch("calibrated", always=True),
@@ -220,7 +142,8 @@ FIELDS = (
     Field("show", _one_of(KINDS), pages=("Feature maps",)),
     Field("channel", _number, pages=("Feature maps", "Poolings")),
     Field("beside", _number, pages=("Feature maps",)),
-    Field("poolings", _several(_pooling, FEWEST, MOST), _joined, pages=("Poolings", "Activation maps", "Why")),
+    Field("poolings", _several(PoolingChoice.parse, FEWEST, MOST), _joined,
+          pages=("Poolings", "Activation maps", "Why")),
     Field("pair", _several(lambda text: int(_one_of(("0", "1", "2", "3"))(text)), 2, 2), _joined, pages=("Poolings",)),
     Field("path", _one_of(tuple(key for key, each in POOLINGS.items() if each.parameter)), pages=("Poolings",)),
     Field("maps", _one_of(MAP_KINDS), pages=("Activation maps",)),

@@ -15,9 +15,11 @@ from explorer.errors import ExplorerError
 from explorer.framing import Preprocessing
 from explorer.images import digest, read_image
 from explorer.networks.loading.bundled import ASSETS
+from explorer.poolings import PoolingChoice
 from explorer.questions.cases import CASES, FRAMING, NETWORK
 from explorer.ui.session.arguments import GIVEN, given
-from explorer.ui.session.link import OWN_FILE, STAGES, Choices, as_query, read, read_view
+from explorer.ui.session.choices import OWN_FILE, STAGES, Choices
+from explorer.ui.session.link import as_query, read, read_view
 from explorer.ui.session.network_cache import NetworkRequest
 
 EXAMPLES = MappingProxyType({
@@ -53,7 +55,7 @@ class Fitted:
 
     name: str = ""
     size: int = 0
-    native: str = Choices.pooling
+    native: PoolingChoice = Choices.pooling
     class_names: tuple[str, ...] = ()
 
 

@@ -8,7 +8,7 @@ from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import bars, chain
-from explorer.ui.session.link import sizes_of
+from explorer.ui.session.choices import sizes_of
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
-
 import numpy as np
-import streamlit as st
 
-from explorer.errors import MethodError
-from explorer.lessons.minilm import DISTRIBUTION, MODEL, sentence_model
 from explorer.lessons.sentences import PAIRS, bundled_sentences
-from explorer.lessons.tokens import Pooled, Sentence, Similarity, compare
+from explorer.lessons.tokens import Pooled, Similarity, compare
 from explorer.poolings import POOLINGS
 from explorer.render import Scale
 from explorer.sections.nodes import Node, el
@@ -20,67 +13,25 @@ from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import account, painted
-from explorer.ui.session.session import Session
 from explorer.wording import exactness, percent, signed
 
-OWN = "own"
-LONGEST = 200  # characters of a sentence of one's own
 MOST_LARGE = 14  # tokens down the pairs; of more each is drawn smaller
-_OWN_TEXTS = "own_sentences"  # in the session, as widgets forget theirs with the page
-
-
-@dataclass(frozen=True, eq=False)
-class _Two:
-    """Two sentences, and what to look at in them."""
-
-    first: Sentence
-    second: Sentence
-    look: str = ""
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:
     """Which two sentences, and under which pooling."""
-    titles = {key: pair.title for key, pair in PAIRS.items()} | ({OWN: "Your own"} if _is_installed() else {})
-    return (Control("pair", "Two sentences", tuple(titles), next(iter(PAIRS)), titles.__getitem__, ordered=False),
+    return (Control("pair", "Two sentences", tuple(PAIRS), next(iter(PAIRS)), lambda key: PAIRS[key].title,
+                    ordered=False),
             Control("pooling", "Pooling", tuple(POOLINGS), "gap", lambda key: POOLINGS[key].name, ordered=False))
 
 
 def teach(scene: Scene) -> None:
     """Both sentences, every token in the colour of its share; and every pair of tokens."""
     put = ask(scene.current, controls(scene))
-    two = _own(scene.current) if put["pair"] == OWN else _bundled(put["pair"])
-    found = compare(two.first, two.second, put["pooling"])
-    board(el("div", el("div", _sentences(found), _numbers(found), *_words(two, found, put["pooling"])),
+    pair, sentences = PAIRS[put["pair"]], bundled_sentences()
+    found = compare(sentences[pair.first], sentences[pair.second], put["pooling"])
+    board(el("div", el("div", _sentences(found), _numbers(found), *_words(pair.look, found, put["pooling"])),
              el("div", *_pairs(found), *_account_of_shares(found)), class_="sidebyside ruled"), key="sentences")
-
-
-@cache
-def _is_installed() -> bool:
-    """Whether the package is there, at the price of a glance; loading its model takes seconds."""
-    try:
-        return distribution(DISTRIBUTION) is not None
-    except PackageNotFoundError:
-        return False
-
-
-def _bundled(key: str) -> _Two:
-    pair, sentences = PAIRS[key], bundled_sentences()
-    return _Two(sentences[pair.first], sentences[pair.second], pair.look)
-
-
-def _own(current: Session) -> _Two:
-    """Two sentences that are typed; they stay in the session and are in no link."""
-    usual = _bundled(next(iter(PAIRS)))
-    texts = st.session_state.setdefault(_OWN_TEXTS, [usual.first.text, usual.second.text])
-    for n, (column, label) in enumerate(zip(st.columns(2, gap="medium"), ("One sentence", "Another"), strict=True)):
-        texts[n] = column.text_input(label, texts[n], max_chars=LONGEST, key=f"own_sentence_{n}",
-                                     on_change=current.touch)
-    with st.spinner(f"Loading {MODEL}"):
-        model = sentence_model()
-    if model is None:
-        raise MethodError(f"The package {DISTRIBUTION} is there, but not all that it needs; expected it to be "
-                          "installed with pip, which brings the rest along.")
-    return _Two(*map(model.sentence, texts))
 
 
 def _sentences(found: Similarity) -> Node:
@@ -110,18 +61,17 @@ def _numbers(found: Similarity) -> Node:
     return account(lines)
 
 
-def _words(two: _Two, found: Similarity, pooling: str) -> list[Node | None]:
-    said = f"{POOLINGS[pooling].name}: {_of_tokens(POOLINGS[pooling].explanation)}"
-    return [el("p", two.look, class_="lead") if two.look else None, el("p", said),
+def _words(look: str, found: Similarity, pooling: str) -> list[Node | None]:
+    explanation = f"{POOLINGS[pooling].name}: {_of_tokens(POOLINGS[pooling].explanation)}"
+    return [el("p", look, class_="lead"), el("p", explanation),
             el("p", found.note, class_="note") if found.note else None]
 
 
-def _account_of_shares(found: Similarity) -> list[Node | None]:
-    own = f"For sentences of your own install the optional package {DISTRIBUTION}: the readme says how."
+def _account_of_shares(found: Similarity) -> list[Node]:
     return [el("p", "In each token's square: what it adds to the cosine, and its share of the pooling weights. What it "
                     "adds is with the weights held: what the cosine is made of, not what it would be without the "
                     "token.", class_="note"),
-            el("p", f"Token vectors: {found.origin}.{'' if _is_installed() else ' ' + own}", class_="caption")]
+            el("p", f"Token vectors: {found.origin}.", class_="caption")]
 
 
 def _of_tokens(explanation: str) -> str:

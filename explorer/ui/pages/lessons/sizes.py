@@ -8,7 +8,7 @@ from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_controls import Control, ask
 from explorer.ui.pages.lessons.lesson_page import Scene
 from explorer.ui.pages.lessons.lesson_pictures import account, bars, chain
-from explorer.ui.session.link import sizes_of
+from explorer.ui.session.choices import sizes_of
 from explorer.wording import percent, plain, shortened
 
 NAMES = {"square": "square", "own": "the whole photo", "wide": "a wide strip", "tall": "a tall strip"}

@@ -7,11 +7,12 @@ import streamlit as st
 
 from explorer import render
 from explorer.analysis import Outcome
+from explorer.poolings import PoolingChoice
 from explorer.questions.contrast import Contrast, contrast, deciding_channels, parting
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, Stack, stack, viewer
-from explorer.ui.maps import evidence_map, evidence_maps, name_in_links, spelt
+from explorer.ui.maps import evidence_map, evidence_maps, name_in_links
 from explorer.ui.pages.explore import PHOTO_SIDE, TILE_SIDE
 from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import viewer_handlers, with_place
@@ -38,12 +39,12 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
     strongest = divmod(int(np.nan_to_num(np.abs(found.cells), nan=-np.inf).argmax()), found.cells.shape[1])
     rows, columns = found.cells.shape
     return Map(
-        id=f"{class_index}-{rival}.{name_in_links(spelt(outcome))}", values=found.cells,
+        id=f"{class_index}-{rival}.{name_in_links(outcome.choice)}", values=found.cells,
         name=f"{mine} against {other} under {outcome.name}", facets=(f"{mine} against {other}", outcome.name),
         aside=f"{rows} × {columns} positions",
         lines=(f"{signed(found.difference)} = {signed(found.baseline)} baseline {signed(float(found.cells.sum()))} "
                f"evidence",),
-        badge=exactness(found.exact, found.residual), mark=strongest, says=says, scale=spelt(outcome),
+        badge=exactness(found.exact, found.residual), mark=strongest, says=says, scale=str(outcome.choice),
         caption=f"Red towards {shortened(mine, 40)}, blue towards {shortened(other, 40)} · strongest position "
                 f"{strongest}: {signed(float(found.cells[strongest]))} logits",
     )
@@ -66,12 +67,12 @@ def _map(current: Session, outcome: Outcome, class_index: int, rival: int) -> No
     def draw() -> Stack:
         each = outcome.under_each_pooling()
         maps = [contrast_map(one, class_index, rival) for one in each]
-        both = [evidence_map(one, index, scale=spelt(one)) for index in (class_index, rival) for one in each]
+        both = [evidence_map(one, index, scale=str(one.choice)) for index in (class_index, rival) for one in each]
         return stack([*maps, *both, *_partings(outcome, class_index, rival)])
 
     viewer(outcome.analysis, current.photo.digest, outcome.remember(("against", class_index, rival), draw),
            key="against", name="What tips the answer",
-           chosen=f"{class_index}-{rival}.{name_in_links(spelt(outcome))}",
+           chosen=f"{class_index}-{rival}.{name_in_links(outcome.choice)}",
            look=Look(main=True, facets=(("What", ""), ("Pooling", ", under ")), region=current.choices.region,
                      handlers=viewer_handlers(current)))
 
@@ -107,7 +108,7 @@ def _account(current: Session, outcome: Outcome, class_index: int, rival: int) -
             current.choose(channel=picked[1])
             current.onward = "pages/1_Feature_maps.py"
         else:
-            current.choose(pooling=picked[1])
+            current.choose(pooling=PoolingChoice.parse(picked[1]))
 
     board(el("div", _poolings(outcome, class_index, rival), _channels(outcome, found), class_="stack"),
           key="account", on_pick=pick)
@@ -120,8 +121,8 @@ def _poolings(outcome: Outcome, class_index: int, rival: int) -> Node:
         found, says = contrast(one, class_index, rival), one.top(1)[0]
         rows.append(el(
             "button", el("span", one.name, class_="name"), el("span", signed(found.difference)),
-            el("span", shortened(says.name, 40), class_="name", title=says.name), pick=["pooling", spelt(one)],
-            type="button", class_="difference three", data_key=f"pooling-{spelt(one)}",
+            el("span", shortened(says.name, 40), class_="name", title=says.name), pick=["pooling", str(one.choice)],
+            type="button", class_="difference three", data_key=f"pooling-{one.choice}",
             aria_pressed=str(one is outcome).lower(),
         ))
     head = el("div", el("span", "pooling"), el("span", "logits ahead"), el("span", "its answer"),

@@ -14,7 +14,7 @@ from explorer.sections.summary import Part, summary
 from explorer.ui.components.board import board
 from explorer.ui.controls import in_step
 from explorer.ui.pooling_choice import pooling_choice
-from explorer.ui.session.link import QUESTIONS
+from explorer.ui.session.choices import QUESTIONS
 from explorer.ui.session.session import Session
 from explorer.wording import shortened
 

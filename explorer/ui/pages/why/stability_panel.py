@@ -11,7 +11,6 @@ from explorer.questions.stability import Row, Stability, Under, movement_sentenc
 from explorer.questions.variations import VARIATIONS
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
-from explorer.ui.maps import spelt
 from explorer.ui.pooling_choice import outcomes_of
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
@@ -22,7 +21,7 @@ from explorer.wording import percent, shortened
 def stable_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     """Small multiples: a column for each pooling, a row for each kind of change, a bar for each change."""
     outcomes, calibrated = _compared(current, outcome), current.choices.calibrated
-    key = ("stability job", class_index, calibrated, *(spelt(each) for each in outcomes))
+    key = ("stability job", class_index, calibrated, *(each.choice for each in outcomes))
     job = outcome.remember(key, lambda: Job(lambda progress, stop: stability(
         outcomes, class_index, calibrated=calibrated, progress=progress, stop=stop)))
     found: Stability | None = worked(current, job, f"stable_{hash(key)}", "Changing the photo a little")
@@ -35,7 +34,7 @@ def _compared(current: Session, outcome: Outcome) -> list[Outcome]:
     if not outcome.analysis.has_evidence:
         return [outcome]
     others = outcomes_of(outcome.analysis, current.choices.poolings)
-    return list({spelt(each): each for each in (outcome, *others)}.values())[:3]
+    return list({each.choice: each for each in (outcome, *others)}.values())[:3]
 
 
 def _around(outcome: Outcome, class_index: int) -> list[Node]:

@@ -133,5 +133,5 @@ def _fallen(found: Trusted) -> Node:
               el("div", *(el("span", head) for head in heads), class_="difference caption"), *rows,
               el("p", "The weights of the head or the backbone are drawn anew, three times, and the map is made again. "
                       f"A map that still agrees with itself by {FALLEN_APART} or more shows something that was not "
-                      "learned.", class_="note"), *(el("p", each, class_="note") for each in found.missing),
+                      "learned.", class_="note"), *(el("p", each, class_="note") for each in found.no_evidence_reason),
               class_="differences ruled")

@@ -1,0 +1,80 @@
+"""What a person has chosen to see; links carry it, and it knows nothing of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from explorer.framing import Preprocessing
+from explorer.poolings import PoolingChoice
+
+OWN_FILE = "file-"  # the name of a person's own network begins so; the first digits of the file's digest follow
+FEWEST, MOST = 2, 4  # poolings beside each other
+MAP_KINDS = {"evidence": "Evidence", "cams": "CAM methods", "votes": "Votes",
+             "attention": "Class token's attention"}
+LARGEST_BOX = 95  # percent of the maximum
+MOST_CLASSES = 5
+QUESTIONS = {"against": "A against B", "without": "Without this part", "flip": "What flips it",
+             "object": "Object or background", "trust": "How far to trust it", "stable": "How stable it is",
+             "finer": "Finer"}
+STAGES = ("Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons")  # pages that can be presented
+GAP = PoolingChoice("gap")
+_STEP = 32  # px between the sizes to choose from, or the next multiple of the network's stride
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is shown, and how.
+
+    Attributes:
+        network, example, photo, framing, size, calibrated: what is analysed; one of example and photo is "". A size of
+            None is the network's own.
+        against: a second network, that is shown the same photo; "" for none.
+        layer: whose maps are looked at; "" for the final feature maps.
+        class_index: None means the answer itself, whatever it is.
+        pooling: under which it answers.
+        region: positions chosen on the photo: first row and column, last row and column.
+        present: for a talk.
+        rank, show, channel, beside: Feature maps: order and kind of the wall's channels, the one on its card (None:
+            the first of the wall) and one to compare it with.
+        poolings, pair, path: Poolings: those side by side, places in them of the two compared, and whose parameter
+            is followed.
+        maps, classes, methods, box: Activation maps: what is shown, of which classes (none: the likeliest three), by
+            which CAM methods, and the share of the maximum, in percent, from which a position is in the box.
+        rival, ask: Why: the class that is compared with (None: the likeliest other one), and which question is asked.
+        lesson, settings: Lessons: its number, and what its controls were put to, by their names.
+    """
+
+    network: str = "efficientnet_lite0"
+    example: str = "astronaut"
+    photo: str = ""
+    class_index: int | None = None
+    pooling: PoolingChoice = GAP
+    framing: str = "crop"
+    size: int | None = None
+    calibrated: bool = True
+    against: str = ""
+    layer: str = ""
+    region: tuple[int, int, int, int] | None = None
+    present: bool = False
+    rank: str = "contribution"
+    show: str = "all"
+    channel: int | None = None
+    beside: int | None = None
+    poolings: tuple[PoolingChoice, ...] = (GAP, PoolingChoice("gmp"), PoolingChoice("attention"))
+    pair: tuple[int, ...] = (0, 1)
+    path: str = "gem"
+    maps: str = "evidence"
+    classes: tuple[int, ...] = ()
+    methods: tuple[str, ...] = ("cam", "grad_cam", "layer_cam")
+    box: int = 20
+    rival: int | None = None
+    ask: str = "against"
+    lesson: int = 1
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+def sizes_of(preprocessing: Preprocessing) -> tuple[int, ...]:
+    """The short sides of an input to choose from: multiples of the network's stride, and its own."""
+    low, high = preprocessing.sides
+    step = preprocessing.stride * -(-_STEP // preprocessing.stride)
+    return tuple(sorted({*(side for side in range(step, high + 1, step) if side >= low), preprocessing.size}))
