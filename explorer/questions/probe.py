@@ -229,7 +229,7 @@ def kind_of_disagreement(held: float, drop: float) -> str:
     return "more" if abs(drop) > abs(held) else "less"
 
 
-_TAKEN_OUT = MappingProxyType({"blur": "blurred", "mean": "filled with the mean colour", "inpaint": "painted over"})
+TAKEN_OUT = MappingProxyType({"blur": "blurred", "mean": "filled with the mean colour", "inpaint": "painted over"})
 _VERDICTS = MappingProxyType({
     "none": ": about what it holds.", "more": ": more than it holds.", "less": ": less than it holds.",
     "opposite": ": the other way.",
@@ -247,10 +247,10 @@ def disagreement_sentence(held: float, drop: float, inside: float, outside: floa
     side = "against" if held < 0 else "for"
     said = f"This part holds {plain(abs(held))} logits of evidence {side} {shortened(name)}."
     if not np.isfinite(held) or not np.isfinite(drop):
-        return f"{said} Once it is {_TAKEN_OUT[fill]}, the logit is not to be compared: not all numbers are finite."
+        return f"{said} Once it is {TAKEN_OUT[fill]}, the logit is not to be compared: not all numbers are finite."
     kind = kind_of_disagreement(held, drop)
     causes = _causes(drop - held, inside, outside) if kind != "none" else []
-    return " ".join([f"{said} Once it is {_TAKEN_OUT[fill]}, the logit {_moves(drop)}{_VERDICTS[kind]}", *causes])
+    return " ".join([f"{said} Once it is {TAKEN_OUT[fill]}, the logit {_moves(drop)}{_VERDICTS[kind]}", *causes])
 
 
 def _causes(difference: float, inside: float, outside: float) -> list[str]:

@@ -11,8 +11,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from explorer.analysis import Analysis, Outcome
-from explorer.export.files import CAM_INSTEAD
+from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
 from explorer.sections.nodes import el
 from explorer.ui import frame
 from explorer.ui.components.board import board

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from explorer import CAM_METHODS
-from explorer.analysis import Analysis, Outcome
+from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
 from explorer.errors import ExplorerError
-from explorer.export.files import CAM_INSTEAD
 from explorer.questions.localisation import locate
 from explorer.questions.votes import votes_average_to_logit
 from explorer.sections.nodes import el

@@ -6,22 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from explorer import CAM_METHODS, render
-from explorer.analysis import Analysis, Answer, Outcome
+from explorer import CAM_METHODS
+from explorer.analysis import CAM_INSTEAD, Analysis, Answer, Outcome
 from explorer.analysis.outcome import NO_POOLING
-from explorer.export.files import CAM_INSTEAD, trained_in_words
 from explorer.poolings import PoolingChoice
-from explorer.questions.channel_table import plain_channel_table
-from explorer.sections.nodes import Node, el, picture
+from explorer.sections.answers import answer_in_parts, set_apart, trained_in_words
+from explorer.sections.channels import top_channels
+from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Stack, stack, viewer
 from explorer.ui.maps import cam_map, evidence_maps, name_in_links
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.session import Session
-from explorer.wording import Name, answer_parts, carriers_sentence, percent, plain, shortened, signed
+from explorer.wording import carriers_sentence, percent, shortened
 
-PHOTO_SIDE = 860  # px: of the photo that tiles are cut from
-TILE_SIDE = 208
 CLASSES_BY_GRADIENT = 3  # whose CAMs are at hand: each costs a pass back through what follows the layer
 
 
@@ -35,19 +33,6 @@ def headline(analysis: Analysis, outcome: Outcome, class_index: int, named: bool
            el("p", _lead(analysis, outcome, class_index), class_="lead"), class_="headline"),
         key="headline",
     )
-
-
-def answer_in_parts(outcome: Outcome, calibrated: bool = False) -> list[str]:
-    """The answer in one sentence, names as `Name`."""
-    network = outcome.analysis.network
-    found = int((outcome.probabilities(calibrated) > 0.5).sum()) if network.activation == "sigmoid" else 0
-    likeliest = [(answer.name, answer.probability) for answer in outcome.top(5, calibrated)]
-    return answer_parts(likeliest, network.activation, len(network.class_names), found)
-
-
-def set_apart(parts: Sequence[str]) -> list[Node]:
-    """A sentence in parts as nodes, its names underlined."""
-    return [el("span", str(part), class_="says") if isinstance(part, Name) else part for part in parts]
 
 
 def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
@@ -114,7 +99,7 @@ def answers_and_channels(
             "div",
             answers(outcomes, shown, class_index, calibrated),
             el("p", what_if_note(shown.analysis, calibrated), class_="note") if shown.analysis.has_evidence else None,
-            _channels(shown, class_index),
+            top_channels(shown, class_index),
             class_="stack",
         ),
         key="answers",
@@ -191,53 +176,3 @@ def _rank_change(answer: Answer, before: int) -> Node | None:
     arrow = "▲" if before > answer.rank else "▼"
     return el("span", f"{arrow}{abs(before - answer.rank)}", class_="change",
               title=f"Rank {before} under the native pooling")
-
-
-def _channels(outcome: Outcome, class_index: int, count: int = 6) -> Node:
-    """The channels that pay most for the class, or where none can be said to, those that respond most; on one scale."""
-    analysis = outcome.analysis
-    if analysis.has_evidence:
-        channels = outcome.evidence(class_index).channels
-        shown = channels.topk(min(count, len(channels))).indices.tolist()
-        title, what = "The channels that pay most", "pooled value × weight = contribution in logits"
-    else:
-        shown = plain_channel_table(analysis).order("pooled")[:count].tolist()
-        title, what = "The channels that respond most", f"mean over positions, {analysis.layer_name}"
-    maps = [analysis.feature_maps[channel].numpy() for channel in shown]
-    scale = render.Scale.positive(*maps)
-    photo, seen = analysis.preview(PHOTO_SIDE)
-
-    def draw() -> list[bytes]:
-        return [render.jpeg(render.tile(photo, values, seen, scale, TILE_SIDE), 82) for values in maps]
-
-    pictures = outcome.remember(("tiles", class_index if analysis.has_evidence else None), draw)
-    return el(
-        "div",
-        el("div", el("h3", title), el("span", f"{what} · one scale, 0 to {scale.limit:.1f}", class_="caption"),
-           class_="head"),
-        el("div", *(_channel(channel, tile, _account(outcome, class_index, channel))
-                    for channel, tile in zip(shown, pictures, strict=True)), class_="tiles"),
-        class_="channels",
-    )
-
-
-def _account(outcome: Outcome, class_index: int, channel: int) -> tuple[Node, Node]:
-    """How a channel comes to what it pays; where it pays nothing, its mean and spread."""
-    if not outcome.analysis.has_evidence:
-        table = plain_channel_table(outcome.analysis)
-        return (el("span", f"spread {plain(float(table.spread[channel]))}", class_="caption"),
-                el("strong", plain(float(table.pooled[channel]))))
-    evidence = outcome.evidence(class_index)
-    pooled, weight = float(outcome.pooled[channel]), float(evidence.slopes[channel])
-    return (el("span", f"{plain(pooled)} × {plain(weight)}", class_="caption"),
-            el("strong", signed(float(evidence.channels[channel]))))
-
-
-def _channel(channel: int, tile: bytes, account: tuple[Node, Node]) -> Node:
-    return el(
-        "button",
-        picture(tile, f"Where channel {channel} responds"),
-        el("span", el("span", "channel", class_="caption"), el("strong", str(channel)), *account, class_="account"),
-        pick=["channel", channel], type="button", class_="tile", data_key=f"channel-{channel}",
-        title=f"Open channel {channel} among the feature maps",
-    )
