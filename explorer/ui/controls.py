@@ -10,7 +10,7 @@ import streamlit as st
 from explorer.analysis import Outcome
 from explorer.export.arrays import arrays_npz
 from explorer.export.pictures import overlay_png
-from explorer.export.recipe import record_json
+from explorer.export.record import record_json
 from explorer.export.report import report_html
 from explorer.export.svg import overlay_svg
 from explorer.ui.session.session import Session
