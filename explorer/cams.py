@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from explorer.errors import MethodError, ParameterError, StoppedError
-from explorer.networks.head import has_slopes_of_its_own, head_kind, hold
+from explorer.networks.head import has_constant_slopes, head_kind, hold
 from explorer.progress import Progress
 
 
@@ -146,7 +146,7 @@ def _ablation_cam(context: CamContext, index: int) -> Tensor:
     """A channel goes by its pooled value becoming 0, which is its map becoming 0 (under attention: weights held)."""
     # Without a channel a LayerNorm has other statistics, so its head has no closed form.
     head = _head(context, "Ablation-CAM")
-    if has_slopes_of_its_own(head):
+    if has_constant_slopes(head):
         drops = hold(head, context.pooled, [index])[0][0] * context.pooled
     else:
         drops = context.logits[index] - _ablated_logits(context, index)

@@ -9,11 +9,17 @@ import numpy as np
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _MOST_NAMED = 4  # classes in one sentence
-_SPREAD = 0.34  # of positions that carry the evidence, as a share of the map's side; a uniform map has 0.41
+_SPREAD = 0.34  # of the strongest positions, as a share of the map's side; a uniform map has 0.41
 
 
-class Carriers(NamedTuple):
-    """The fewest positions that carry half of what speaks for a class."""
+class StrongestHalf(NamedTuple):
+    """The fewest positions that hold half of the positive evidence for a class.
+
+    Attributes:
+        count, total: how many, of how many positions.
+        share: of the positive evidence that they hold, 0.5 to 1.
+        place: where they lie, in words.
+    """
 
     count: int
     total: int
@@ -21,8 +27,8 @@ class Carriers(NamedTuple):
     place: str
 
 
-def carriers(cells: np.ndarray) -> Carriers | None:
-    """Which positions carry at least half of the positive evidence (H, W); None when nothing is positive."""
+def strongest_half(cells: np.ndarray) -> StrongestHalf | None:
+    """The positions that hold at least half of the positive evidence (H, W); None when nothing is positive."""
     values = np.nan_to_num(np.asarray(cells, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     positive = np.maximum(values, 0)
     total = positive.sum()
@@ -31,7 +37,7 @@ def carriers(cells: np.ndarray) -> Carriers | None:
     order = np.argsort(-positive, axis=None, kind="stable")
     running = np.cumsum(positive.ravel()[order]) / total
     count = int(np.searchsorted(running, 0.5 - 1e-9)) + 1
-    return Carriers(count, values.size, float(running[count - 1]), _place(positive, order[:count]))
+    return StrongestHalf(count, values.size, float(running[count - 1]), _place(positive, order[:count]))
 
 
 def _place(positive: np.ndarray, chosen: np.ndarray) -> str:
@@ -53,56 +59,60 @@ def _place(positive: np.ndarray, chosen: np.ndarray) -> str:
     return f"at the {'top' if vertical == 'upper' else 'bottom'}" if vertical else f"on the {horizontal}"
 
 
-def carriers_sentence(cells: np.ndarray, speaks_for: str = "it") -> str:
-    """For example "Six of 49 positions, at the lower right, carry 53% of what speaks for it."."""
-    found = carriers(cells)
-    if found is None:
-        return f"Nothing on the photo speaks for {speaks_for}: all evidence for this class is negative or zero."
-    if found.total == 1:
-        return f"There is one position alone, and it carries all that speaks for {speaks_for}."
-    verb = "carries" if found.count == 1 else "carry"
-    place = found.place if found.count > 1 or found.place != "spread over the photo" else "in the middle"
-    return (f"{number_word(found.count).capitalize()} of {found.total} positions, {place}, {verb} "
-            f"{percent(found.share)} of what speaks for {speaks_for}.")
+def evidence_sentence(cells: np.ndarray, of: str = "") -> str:
+    """For example "Six of 49 positions, at the lower right, hold 53% of the positive evidence."
+
+    Args:
+        cells: (H, W) evidence.
+        of: what the evidence is for, such as "tench under GMP"; "" leaves it out.
+    """
+    evidence, half = f"evidence for {of}" if of else "evidence", strongest_half(cells)
+    if half is None:
+        return f"There is no positive {evidence}: all of it is negative or zero."
+    if half.total == 1:
+        return f"There is one position alone, and it holds all of the positive {evidence}."
+    verb = "holds" if half.count == 1 else "hold"
+    place = half.place if half.count > 1 or half.place != "spread over the photo" else "in the middle"
+    return (f"{number_word(half.count).capitalize()} of {half.total} positions, {place}, {verb} "
+            f"{percent(half.share)} of the positive {evidence}.")
 
 
 class Name(str):
     """A name within a sentence that is given in parts, to be set apart from its other words."""
 
 
-def answer_parts(likeliest: Sequence[tuple[str, float]], activation: str, classes: int, found: int) -> list[str]:
-    """The answer in one sentence, its names as `Name`.
+def answer_parts(likeliest: Sequence[tuple[str, float]], activation: str, classes: int, above: int) -> list[str]:
+    """The answer in one sentence, its names as `Name`: "Prediction: cat, 93%." or "Above 50%: cat (93%) and dog (60%)."
 
     Args:
         likeliest: names and probabilities, the most probable first; at least one.
-        activation: "softmax" when one class excludes the others, "sigmoid" when each is asked by itself.
+        activation: "sigmoid" when each class is answered alone; with any other one class excludes the others.
         classes: how many there are.
-        found: how many of them have a probability above one half; of use for "sigmoid" alone.
+        above: how many of them have a probability above one half; used for "sigmoid" alone.
     """
     name, share = likeliest[0]
-    if activation == "softmax" or (classes == 1 and found):
-        return ["It says ", Name(shortened(name)), f", with {percent(share)}."]
+    if activation != "sigmoid" or (classes == 1 and above):
+        return ["Prediction: ", Name(shortened(name)), f", {percent(share)}."]
     if classes == 1:
-        return ["It speaks against ", Name(shortened(name)), f", which has {percent(share)}."]
-    if not found:
-        return [f"It finds none of its {classes:,} classes above 50%; the closest is ", Name(shortened(name)),
+        return ["Prediction: not ", Name(shortened(name)), f", which has {percent(share)}."]
+    if not above:
+        return [f"None of {classes:,} classes is above 50%; the closest is ", Name(shortened(name)),
                 f", {percent(share)}."]
-    named = likeliest[:min(found, _MOST_NAMED)]
-    ends = [f" ({percent(each)})" for _, each in named]
-    joints = [", "] * (len(named) - 1) + [f" and {found - len(named)} more." if found > len(named) else "."]
-    if found == len(named) > 1:
+    named = likeliest[:min(above, _MOST_NAMED)]
+    joints = [", "] * (len(named) - 1) + [f" and {above - len(named)} more." if above > len(named) else "."]
+    if above == len(named) > 1:
         joints[-2] = " and "
-    parts = ["It finds "]
-    for (each, _), end, joint in zip(named, ends, joints, strict=True):
-        parts += [Name(shortened(each)), end + joint]
+    parts = ["Above 50%: "]
+    for (name, share), joint in zip(named, joints, strict=True):
+        parts += [Name(shortened(name)), f" ({percent(share)}){joint}"]
     return parts
 
 
-def said_of_class(name: str, probability: float, rank: int, activation: str) -> str:
-    """What it says of one class, without a full stop: "It says cat, with 93%" or "Rank 3: dog, with 2%"."""
+def class_answer(name: str, probability: float, rank: int, activation: str) -> str:
+    """The answer for one class, without a full stop: "Prediction: cat, 93%" or "Rank 3: dog, 2%"."""
     if activation == "sigmoid":
-        return f"{'It finds' if probability > 0.5 else 'It does not find'} {name}, with {percent(probability)}"
-    return f"{'It says' if rank == 1 else f'Rank {rank}:'} {name}, with {percent(probability)}"
+        return f"{'Above' if probability > 0.5 else 'Not above'} 50%: {name}, {percent(probability)}"
+    return f"{'Prediction' if rank == 1 else f'Rank {rank}'}: {name}, {percent(probability)}"
 
 
 def shortened(name: str, most: int = 80) -> str:

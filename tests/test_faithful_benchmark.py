@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.faithful.curves import Judged
+from benchmarks.faithful.curves import CurveResults
 from benchmarks.faithful.maps import AGAINST, VOTES, Runs, evidence_name, maps_of, mixtures
 from benchmarks.faithful.numbers import Asking, Found, choose, mean_over
 from benchmarks.faithful.objects import Question, area_of, boxes_of, covered_by, grid_of, measured, tile_of
+from benchmarks.faithful.paired_test import paired_test
 from explorer import POOLINGS
+from explorer.errors import ParameterError
 from explorer.questions.object_map import unlike
 from explorer.questions.stitching import stitched
 
@@ -108,7 +116,57 @@ def test_what_is_chosen_by_luck_gains_nothing_on_the_other_half():
 
 
 def test_the_gain_on_a_control_is_of_the_areas_of_the_same_photos():
-    judged = Judged(areas={"map": np.array([[0.1, 0.6], [0.2, 0.8]]), "random": np.array([[0.3, 0.3], [0.3, 0.5]])})
+    areas = {"map": np.array([[0.1, 0.6], [0.2, 0.8]]), "random": np.array([[0.3, 0.3], [0.3, 0.5]])}
+    judged = CurveResults(areas=areas)
     gain = judged.gain("map", "random")
     assert (gain["deletion"].mean, gain["insertion"].mean, gain["between"].mean) == pytest.approx((0.15, 0.3, 0.45))
-    assert gain["between"].count == 2
+
+
+# The paired test.
+
+
+def p_by_enumeration(values: list[float]) -> Fraction:
+    """How many of all choices of signs lie as far from 0, in exact arithmetic."""
+    exact = [Fraction(value) for value in values]
+    sums = [abs(sum(sign * value for sign, value in zip(signs, exact, strict=True)))
+            for signs in itertools.product((1, -1), repeat=len(exact))]
+    return Fraction(sum(each >= abs(sum(exact)) for each in sums), len(sums))
+
+
+@given(st.lists(st.integers(-6, 6).map(float), min_size=1, max_size=8))
+def test_the_paired_test_is_the_enumeration_of_all_signs(values):
+    found = paired_test(values)
+    assert found.p == pytest.approx(float(p_by_enumeration(values)), abs=1e-9)
+    assert found.mean == pytest.approx(sum(values) / len(values))
+    if len(values) > 1:
+        mean = sum(values) / len(values)
+        variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+        assert found.standard_error == pytest.approx(math.sqrt(variance / len(values)), abs=1e-9)
+
+
+def test_sums_that_are_equal_by_arithmetic_count_as_equal():
+    # 0.1 + 0.2 - 0.3 is not 0 in binary, nor is 0.3 - 0.1 - 0.2 the same: by tenths, all eight sums are at least 0.
+    assert paired_test([0.1, 0.2, -0.3]).p == 1.0
+    assert paired_test([0.1, 0.2, 0.3]).p == 0.25
+
+
+def test_one_difference_says_nothing_and_differences_of_one_side_say_what_signs_can():
+    assert paired_test([3.0]).p == 1.0
+    assert math.isnan(paired_test([3.0]).standard_error)
+    assert paired_test([1.0, 2.0, 0.5, 4.0, 1.5]).p == 2 / 32
+
+
+def test_drawn_signs_come_near_to_all_signs_and_are_drawn_alike_each_time():
+    values = np.random.default_rng(2).normal(0.35, 1, 15).round(2)
+    signs = np.array(list(itertools.product((1, -1), repeat=15)))
+    wanted = (np.abs(signs @ values) >= abs(values.sum()) - 1e-9).mean()
+    found = paired_test(values)
+    assert found.p == pytest.approx(wanted, abs=0.02)  # four standard errors of 9,999 draws
+    assert paired_test(values).p == found.p
+    assert paired_test(np.ones(40)).p == 1 / 10_000  # never 0: the differences as they are count too
+
+
+@pytest.mark.parametrize("values", [[], [1.0, float("nan")], [[1.0]]])
+def test_the_paired_test_refuses_what_is_no_row_of_numbers(values):
+    with pytest.raises(ParameterError, match="finite"):
+        paired_test(values)

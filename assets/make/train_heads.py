@@ -22,7 +22,7 @@ from torch import Tensor
 
 from explorer import analyse, load_network, read_image
 from explorer.heads import BUDGET, KINDS, Head, Sample, TrainedHead, quantise, save_head, save_sample, train_heads
-from explorer.heads.files import HEADS
+from explorer.heads.head_files import HEADS
 from explorer.heads.training import drawn, loss_and_accuracy
 
 NETWORK = "efficientnet_lite0"

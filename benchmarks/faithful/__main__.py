@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.faithful.curves import PHOTOS, chosen, judge
+from benchmarks.faithful.curves import PHOTOS, drawn_photos, judge
 from benchmarks.faithful.numbers import find
 from benchmarks.faithful.objects import of_coco, of_grids
 from benchmarks.faithful.page import Set, write
@@ -32,7 +32,7 @@ def main() -> int:
             return 2
     network = load_network()
     print(f"Deletion and insertion, {PHOTOS} photos")
-    judged = judge(network, chosen(imagenet))
+    judged = judge(network, drawn_photos(imagenet))
     print("Grids of 2 x 2 photos")
     grids = find(network, of_grids(network, imagenet), SIDES)
     print("COCO photos")

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.faithful.paired_test import PairedTest, paired_test
 from explorer import CAM_METHODS, analyse, read_image
 from explorer.analysis import Outcome
 from explorer.networks import Network
-from explorer.questions.paired_test import Paired, paired
-from explorer.questions.randomisation import EVIDENCE, PARTS, randomised
-from explorer.questions.removal_order import CONTROLS
-from explorer.questions.trust import Curves, drops, judged, maps_to_judge
+from explorer.questions.randomisation import EVIDENCE, PARTS, randomisation
+from explorer.questions.trust import maps_to_judge, probability_drops, removal_curves
 
 PHOTOS = 100
 STEPS = 20
@@ -27,8 +26,8 @@ GAINS = ("deletion", "insertion", "between")
 
 
 @dataclass
-class Judged:
-    """What was found; rows are photos.
+class CurveResults:
+    """Results of all maps; rows are photos.
 
     Attributes:
         areas: (n, 2) by map or control: under the deletion and the insertion curve.
@@ -50,53 +49,48 @@ class Judged:
         """How many were judged."""
         return len(next(iter(self.areas.values())))
 
-    def gain(self, name: str, control: str) -> dict[str, Paired]:
-        """By how much a map's areas are better than a control's, by GAINS: see `faithfulness.Gain`."""
+    def gain(self, name: str, control: str) -> dict[str, PairedTest]:
+        """By how much a map's areas are better than a control's, by GAINS."""
         (deletion, insertion), (others, other) = self.areas[name].T, self.areas[control].T
         gains = (others - deletion, insertion - other, (insertion - deletion) - (other - others))
-        return {kind: paired(values) for kind, values in zip(GAINS, gains, strict=True)}
+        return {kind: paired_test(values) for kind, values in zip(GAINS, gains, strict=True)}
 
 
-def judge(network: Network, photos: Sequence[Path], told: Callable[[str], None] = print) -> Judged:
+def judge(network: Network, photos: Sequence[Path], report: Callable[[str], None] = print) -> CurveResults:
     """Every map of the answer under the network's own pooling, photo by photo."""
     areas: dict[str, list[tuple[float, float]]] = {}
     through: dict[str, list[tuple[float, float, float]]] = {}
-    found, begin = Judged(), time.perf_counter()
+    results, begin = CurveResults(), time.perf_counter()
     for number, path in enumerate(photos):
         outcome = analyse(network, read_image(path)).under()
         index = outcome.top(1)[0].class_index
-        maps = maps_to_judge(outcome, index, methods=METHODS).maps
-        curves: Curves = judged(outcome, index, maps, FILL, STEPS)
-        for each in curves.curves:
-            areas.setdefault(each.name, []).append((each.deletion_area, each.insertion_area))
-        for each in drops(outcome, index, maps, FILL):
-            through.setdefault(each.name, []).append((each.drop, each.increase, each.kept))
-        found.passes += curves.passes
-        found.seconds += curves.seconds
+        maps, _ = maps_to_judge(outcome, index, methods=METHODS)
+        curves = removal_curves(outcome, index, maps, FILL, STEPS)
+        for curve in curves.curves:
+            areas.setdefault(curve.name, []).append((curve.deletion_area, curve.insertion_area))
+        for drop in probability_drops(outcome, index, maps, FILL):
+            through.setdefault(drop.name, []).append((drop.drop, drop.increase, drop.kept))
+        results.passes += curves.passes
+        results.seconds += curves.seconds
         if number < DRAWN_ANEW:
-            _draw_anew(found, outcome, index)
+            _draw_anew(results, outcome, index)
         if (number + 1) % 10 == 0 or number + 1 == len(photos):
-            told(f"{number + 1} of {len(photos)} photos, {time.perf_counter() - begin:.0f} s")
-    found.areas, found.drops = ({name: np.array(rows, float) for name, rows in each.items()}
-                                for each in (areas, through))
-    return found
+            report(f"{number + 1} of {len(photos)} photos, {time.perf_counter() - begin:.0f} s")
+    results.areas, results.drops = ({name: np.array(rows, float) for name, rows in by_name.items()}
+                                    for by_name in (areas, through))
+    return results
 
 
-def chosen(folder: Path, count: int = PHOTOS, seed: int = 0) -> list[Path]:
+def drawn_photos(folder: Path, count: int = PHOTOS, seed: int = 0) -> list[Path]:
     """So many of a folder's photos, drawn."""
     paths = sorted(folder.iterdir())
     drawn = np.random.default_rng(seed).permutation(len(paths))[:count]
     return [paths[n] for n in sorted(drawn)]
 
 
-def is_control(name: str) -> bool:
-    """Whether it is none of the maps."""
-    return name in CONTROLS
-
-
-def _draw_anew(found: Judged, outcome: Outcome, index: int) -> None:
+def _draw_anew(results: CurveResults, outcome: Outcome, index: int) -> None:
     for kind in SHUFFLED:
         for part in PARTS:
-            each = randomised(outcome, index, part, kind)
-            found.agreements.setdefault((each.name, part), []).append(each.agreement)
-            found.fallen.setdefault((each.name, part), []).append(each.fallen_apart)
+            redrawn = randomisation(outcome, index, part, kind)
+            results.agreements.setdefault((redrawn.name, part), []).append(redrawn.agreement)
+            results.fallen.setdefault((redrawn.name, part), []).append(redrawn.fallen_apart)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.faithful.curves import FILL, STEPS, Judged, is_control
+from benchmarks.faithful.curves import FILL, STEPS, CurveResults
 from benchmarks.faithful.maps import AGAINST, CENTRE, EVERYWHERE, SQUARED, VOTES, evidence_name
 from benchmarks.faithful.numbers import MEASURES, Asking, Found, candidates, choose
 from explorer import CAM_METHODS, POOLINGS
@@ -18,7 +18,7 @@ from explorer.networks import Network
 from explorer.questions.measured_maps import FILE
 from explorer.questions.object_map import SUGGESTED
 from explorer.questions.randomisation import FALLEN_APART
-from explorer.questions.removal_order import CONTROLS
+from explorer.questions.trust import CONTROLS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faithfulness.md"
 BASELINE = evidence_name("gap")
@@ -55,7 +55,7 @@ class Set(NamedTuple):
         return self.asking(SUGGESTED_NAME, min(sides, key=lambda side: abs(side - 224 * SUGGESTED.enlarged)), True)
 
 
-def write(network: Network, sets: Sequence[Set], judged: Judged, command: str) -> None:
+def write(network: Network, sets: Sequence[Set], judged: CurveResults, command: str) -> None:
     """Both files."""
     PAGE.write_text(page(network, sets, judged, command), encoding="utf-8")
     FILE.write_text(json.dumps({network.digest: numbers(network, sets, judged)}, indent=1) + "\n", encoding="utf-8")
@@ -64,7 +64,7 @@ def write(network: Network, sets: Sequence[Set], judged: Judged, command: str) -
 # For people.
 
 
-def page(network: Network, sets: Sequence[Set], judged: Judged, command: str) -> str:
+def page(network: Network, sets: Sequence[Set], judged: CurveResults, command: str) -> str:
     """The whole of docs/faithfulness.md."""
     installed = ", ".join(f"{what} {version}" for what, version in versions().items())
     parts = [
@@ -151,8 +151,8 @@ def _table(first: str, heads: Sequence[str], rows: Iterable[tuple[str, Sequence[
     return "\n".join([*lines, *(f"| {' | '.join([name, *numbers])} |" for name, numbers in rows if numbers)])
 
 
-def _curves(judged: Judged) -> list[str]:
-    maps = [name for name in judged.areas if not is_control(name)]
+def _curves(judged: CurveResults) -> list[str]:
+    maps = [name for name in judged.areas if name not in CONTROLS]
     return [
         f"{judged.photos} photos, the answer under the network's own pooling, {STEPS} steps, blurred where taken out "
         f"({FILL}). Positions go (deletion) and come (insertion) in a map's order, the strongest first; the areas are "
@@ -173,7 +173,7 @@ def _curves(judged: Judged) -> list[str]:
     ]
 
 
-def _areas(judged: Judged, name: str) -> list[str]:
+def _areas(judged: CurveResults, name: str) -> list[str]:
     areas = judged.areas[name]
     numbers = [f"{each.mean():.3f} ± {each.std(ddof=1) / len(each) ** 0.5:.3f}"
                for each in (*areas.T, areas[:, 1] - areas[:, 0])]
@@ -187,7 +187,7 @@ def _p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p {p:.3f}"
 
 
-def _anew(judged: Judged) -> list[str]:
+def _anew(judged: CurveResults) -> list[str]:
     names = list(dict.fromkeys(name for name, _ in judged.agreements))
     parts = list(dict.fromkeys(part for _, part in judged.agreements))
     rows = ((name, [words for part in parts for words in (
@@ -204,9 +204,9 @@ def _anew(judged: Judged) -> list[str]:
 # For the page that leans on it.
 
 
-def numbers(network: Network, sets: Sequence[Set], judged: Judged) -> dict[str, Any]:
+def numbers(network: Network, sets: Sequence[Set], judged: CurveResults) -> dict[str, Any]:
     """What explorer.questions.measured_maps reads."""
-    maps = [name for name in judged.areas if not is_control(name)]
+    maps = [name for name in judged.areas if name not in CONTROLS]
     return {
         "network": network.name,
         "photos": judged.photos,

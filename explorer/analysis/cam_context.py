@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.cams import CamContext
-from explorer.networks.head import has_slopes_of_its_own, hold
+from explorer.networks.head import has_constant_slopes, hold
 from explorer.networks.layers import Layers
 
 
@@ -48,7 +48,7 @@ class PoolingContext(CamContext):
 
     def _gradient_at_pooled(self, index: int) -> Tensor:
         """(C,): of the class's logit at the pooled vector."""
-        if has_slopes_of_its_own(self.head):  # reads one row of a Linear; going back through it reads all
+        if has_constant_slopes(self.head):  # reads one row of a Linear; going back through it reads all
             return hold(self.head, self.pooled, [index])[0][0]
         with torch.enable_grad():
             pooled = self.pooled.detach().clone().requires_grad_()

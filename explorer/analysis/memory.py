@@ -39,7 +39,7 @@ class Memory:
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
     """Keep what a question returns beside the analysis or outcome that is its first argument.
 
-    For numbers only: no photo, no picture and no other analysis. The further arguments are the key.
+    For small results only: nothing of the photo's own size, no other analysis. The further arguments are the key.
     """
     @functools.wraps(function)
     def kept(owner: Any, *arguments: Any) -> Any:

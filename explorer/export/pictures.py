@@ -23,6 +23,7 @@ def why_pictures(reasons: Reasons) -> dict[str, bytes]:
     pictures = {"overlay": overlay_png(outcome, reasons.class_index) if contrast is None else png(
         outcome.analysis.overlay(torch.from_numpy(contrast.cells)))}
     if reasons.probe is not None:
-        pictures |= {f"without_{fill}": png(again.image) for fill, again in reasons.probe.again.items()}
+        pictures |= {f"without_{fill}": png(reasons.probe.photo(fill)) for fill in reasons.probe.own.after}
     smallest = {"flip": reasons.flip, "sufficient": reasons.sufficient}
-    return pictures | {name: png(part.photo) for name, part in smallest.items() if part and part.photo}
+    return pictures | {name: png(part.photo()) for name, part in smallest.items()
+                       if part is not None and part.chosen is not None}

@@ -12,13 +12,13 @@ from explorer.export.recipe import recipe, recipe_json
 from explorer.export.record import versions
 from explorer.framing import FRAMINGS
 from explorer.sections import maps
-from explorer.sections.answers import answer_in_parts, badge, set_apart, top_answers, trained_in_words
+from explorer.sections.answers import answer_sentence, badge, top_answers, trained_in_words, with_names
 from explorer.sections.channels import top_channels
 from explorer.sections.nodes import STYLE, Node, Raw, data_uri, el
 from explorer.sections.parts import facts, maps_shape, note, section
 from explorer.sections.reasons import Reasons, reasons
 from explorer.sections.why import why_section
-from explorer.wording import carriers_sentence, number_word, percent
+from explorer.wording import evidence_sentence, number_word, percent
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLES = (STYLE, Path(__file__).with_suffix(".css"))
@@ -112,8 +112,8 @@ def _header(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
     return el(
         "header",
         el("p", f"PoolScope · {outcome.analysis.network.title}", class_="name"),
-        el("h1", *set_apart(answer_in_parts(native))),
-        el("p", _places(outcome, class_index, "it" if is_prediction else answer.name) + runner_up, class_="lead"),
+        el("h1", *with_names(answer_sentence(native))),
+        el("p", _places(outcome, class_index, "" if is_prediction else answer.name) + runner_up, class_="lead"),
         None if is_prediction else el(
             "p", f"Shown here: {answer.name}, {outcome.class_map(class_index).source}: {percent(answer.probability)}, "
                  f"rank {answer.rank} ", badge(outcome, calibrated)),
@@ -127,7 +127,7 @@ def _places(outcome: Outcome, class_index: int, name: str) -> str:
     wrong = int((~np.isfinite(shown.array)).sum())
     if wrong:
         return f"The evidence is not a number at {number_word(wrong)} of {shown.array.size} positions."
-    return carriers_sentence(shown.array, name if outcome.label == "native" else f"{name} under {outcome.name}")
+    return evidence_sentence(shown.array, name if outcome.label == "native" else f"{name} under {outcome.name}")
 
 
 def _labels(outcome: Outcome, calibrated: bool) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 from explorer.analysis import Outcome
 from explorer.export.strict_json import answer_part, pooling_part
 from explorer.questions.contrast import Contrast
-from explorer.questions.flip import Smallest
-from explorer.questions.probe import Probe, Said
-from explorer.questions.stability import Row, Stability, movement_sentence, stability_sentence
-from explorer.questions.stitching import Stitched
+from explorer.questions.flip import SmallestSet
+from explorer.questions.probe import Answers, Probe
+from explorer.questions.stability import Stability, VariantAnswer, movement_sentence, stability_sentence
+from explorer.questions.stitching import StitchedEvidence
 from explorer.sections.flip import smallest_sentence
 from explorer.sections.reasons import Reasons
 from explorer.sections.summary import as_text
-from explorer.wording import carriers
+from explorer.wording import strongest_half
 
 
 def why_numbers(reasons: Reasons) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def why_numbers(reasons: Reasons) -> dict[str, Any]:
 
 
 def _contrast(contrast: Contrast) -> dict[str, Any]:
-    sides = {"for_class": carriers(contrast.cells), "for_rival": carriers(-contrast.cells)}
+    sides = {"for_class": strongest_half(contrast.cells), "for_rival": strongest_half(-contrast.cells)}
     return {
         "difference": contrast.difference, "baseline": contrast.baseline, "evidence": float(contrast.cells.sum()),
         "residual": contrast.residual, "exact": contrast.exact, "cells": contrast.cells.tolist(),
@@ -49,8 +49,8 @@ def _contrast(contrast: Contrast) -> dict[str, Any]:
 
 
 def _probe(reasons: Reasons, probe: Probe) -> dict[str, Any]:
-    def part(said: Said | None) -> dict[str, Any] | None:
-        return said and {"top": answer_part(said.top), "classes": list(map(answer_part, said.classes))}
+    def part(answers: Answers | None) -> dict[str, Any] | None:
+        return answers and {"top": answer_part(answers.top), "classes": list(map(answer_part, answers.classes))}
 
     return {
         "positions": probe.chosen.astype(int).tolist(), "share": probe.share, "chosen": reasons.region is not None,
@@ -58,25 +58,25 @@ def _probe(reasons: Reasons, probe: Probe) -> dict[str, Any]:
         "under_each_pooling": [
             {"key": row.pooling, "name": row.name, "parameters": dict(row.parameters), "label": row.label,
              "calibrated": row.calibrated, "before": part(row.before), "ignoring": part(row.ignoring),
-             "after": {fill: part(said) for fill, said in row.after.items()}}
+             "after": {fill: part(answers) for fill, answers in row.after.items()}}
             for row in probe.rows
         ],
-        "disagreements": [each._asdict() for each in reasons.disagreements],
+        "disagreements": [each._asdict() for each in probe.disagreements],
     }
 
 
-def _smallest(outcome: Outcome, smallest: Smallest) -> dict[str, Any]:
+def _smallest(outcome: Outcome, smallest: SmallestSet) -> dict[str, Any]:
     return {
         "positions": None if smallest.chosen is None else smallest.chosen.astype(int).tolist(),
         "share": smallest.share, "most": smallest.most, "fill": smallest.fill, "passes": smallest.passes,
         "before": answer_part(smallest.before), "after": answer_part(smallest.after),
-        "class_after": answer_part(smallest.class_after), "verified": smallest.verified,
+        "class_after": answer_part(smallest.class_after), "verified": smallest.chosen is not None,
         "sentence": smallest_sentence(outcome, smallest),
     }
 
 
 def _stability(stability: Stability) -> dict[str, Any]:
-    def part(row: Row) -> dict[str, Any]:
+    def part(row: VariantAnswer) -> dict[str, Any]:
         variant = row.variant
         value = variant and (list(variant.value) if isinstance(variant.value, tuple) else variant.value)
         return {
@@ -97,7 +97,7 @@ def _stability(stability: Stability) -> dict[str, Any]:
     }
 
 
-def _stitched(stitched: Stitched) -> dict[str, Any]:
+def _stitched(stitched: StitchedEvidence) -> dict[str, Any]:
     return {
         "steps": stitched.steps, "logit": stitched.logit, "baseline": stitched.baseline,
         "evidence": float(stitched.cells.sum()), "outside": stitched.outside, "residual": stitched.residual,

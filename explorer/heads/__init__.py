@@ -1,13 +1,12 @@
-"""Heads trained on frozen feature maps, each with its own pooling, and what can be learned from training them."""
+"""Heads trained on frozen feature maps, each with its own pooling; their files; how much each learns by heart."""
 
-from explorer.heads.files import Sample, read_card, read_heads, sample, save_head, save_sample
+from explorer.heads.head_files import Sample, read_card, read_heads, sample, save_head, save_sample
 from explorer.heads.kinds import KINDS, Head
-from explorer.heads.overfitting import Overfitting, Run, Summary, each_run, overfitting, summarised
+from explorer.heads.overfitting import Run, Summary, summaries, training_runs
 from explorer.heads.quantised import Quantised, quantise
 from explorer.heads.training import BUDGET, Budget, Epoch, TrainedHead, train_heads
 
 __all__ = [
-    "BUDGET", "KINDS", "Budget", "Epoch", "Head", "Overfitting", "Quantised", "Run", "Sample", "Summary", "TrainedHead",
-    "each_run", "overfitting", "quantise", "read_card", "read_heads", "sample", "save_head", "save_sample",
-    "summarised", "train_heads",
+    "BUDGET", "KINDS", "Budget", "Epoch", "Head", "Quantised", "Run", "Sample", "Summary", "TrainedHead", "quantise",
+    "read_card", "read_heads", "sample", "save_head", "save_sample", "summaries", "train_heads", "training_runs",
 ]

@@ -1,19 +1,18 @@
-"""How much a head learns by heart: kinds of heads on few photos, judged by these and by others, several times."""
+"""How much a head learns by heart: kinds of heads trained on few photos, judged by these and by others."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
 from explorer.errors import ParameterError, StoppedError
-from explorer.heads.files import Sample
+from explorer.heads.head_files import Sample
 from explorer.heads.kinds import KINDS, kinds_of
 from explorer.heads.training import Budget, Epoch, Photos, TrainedHead, fit
-from explorer.progress import Progress, Stop
+from explorer.progress import Stop
 
 SIZES = (5, 10, 20, 40)
 # Nothing is chosen by looking at the validation photos: the whole budget is spent, and the last epoch counts.
@@ -27,13 +26,11 @@ class Run(NamedTuple):
     Attributes:
         kind: key of KINDS.
         size: photos a class.
-        seed: which photos were drawn; the same for all kinds, and of one seed the larger draw holds the smaller.
         trained: the head and how its training went.
     """
 
     kind: str
     size: int
-    seed: int
     trained: TrainedHead
 
 
@@ -50,8 +47,7 @@ class Summary(NamedTuple):
     Attributes:
         kind, size, seeds: which, and how many seeds.
         train_loss, train_accuracy, validation_loss, validation_accuracy: see Epoch.
-        gap: train accuracy less validation accuracy, of each run.
-        loss_gap: validation loss less train loss, of each run.
+        gap: train accuracy less validation accuracy.
     """
 
     kind: str
@@ -62,60 +58,27 @@ class Summary(NamedTuple):
     validation_loss: Spread
     validation_accuracy: Spread
     gap: Spread
-    loss_gap: Spread
 
 
-@dataclass(frozen=True)
-class Overfitting:
-    """All runs, and what they come to: by kind, and of each kind by size."""
-
-    runs: tuple[Run, ...]
-    summaries: tuple[Summary, ...]
-
-    def of(self, kind: str, size: int) -> Summary:
-        """Raises KeyError for what was not run."""
-        for summary in self.summaries:
-            if (summary.kind, summary.size) == (kind, size):
-                return summary
-        raise KeyError((kind, size))
-
-
-def overfitting(
-    sample: Sample, kinds: Sequence[str] = tuple(KINDS), sizes: Sequence[int] = SIZES, seeds: int = 5, *,
-    budget: Budget = WHOLE, progress: Progress | None = None, stop: Stop | None = None,
-) -> Overfitting:
-    """Train each kind on each number of photos a class, with several draws of photos, and summarise.
-
-    Args: see `each_run`.
-        progress: called with heads trained and heads in all.
-
-    Raises ParameterError, StoppedError as `each_run` does.
-    """
-    runs, total = [], len(kinds_of(kinds)) * len(set(sizes)) * seeds
-    for run in each_run(sample, kinds, sizes, seeds, budget=budget, stop=stop):
-        runs.append(run)
-        if progress:
-            progress(len(runs), total)
-    return Overfitting(tuple(runs), summarised(runs))
-
-
-def each_run(
+def training_runs(
     sample: Sample, kinds: Sequence[str] = tuple(KINDS), sizes: Sequence[int] = SIZES, seeds: int = 5, *,
     budget: Budget = WHOLE, stop: Stop | None = None,
 ) -> Iterator[Run]:
     """One head after another, the smallest draws first and seed by seed, to be shown as they come.
+
+    All kinds train on the same photos; of one seed the larger draw holds the smaller.
 
     Args:
         sample: photos to draw from, and photos that only validate.
         kinds: keys of KINDS.
         sizes: photos a class, in any order; at most as many as the sample has to train on.
         seeds: how many draws, 0 to seeds - 1.
-        budget: what each head is given. With patience, it would stop by the photos that it is then judged by.
-        stop: asked at each epoch.
+        budget: of each head. With patience, it would stop by the photos that it is then judged by.
+        stop: checked at each epoch.
 
     Raises:
         ParameterError: a kind that does not exist, a size or a number of seeds that cannot be.
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     chosen, sizes = kinds_of(kinds), sorted(set(sizes))
     _check(sample, sizes, seeds)
@@ -132,11 +95,11 @@ def each_run(
                 if stop and stop():
                     raise StoppedError(f"Stopped before {kind.name} at {size} photos a class.")
                 head, train = kind(shape, classes), Photos(kind.prepare(maps), labels)
-                yield Run(kind.kind, size, seed, fit(head, train, prepared[kind.kind], budget, stop=stop))
+                yield Run(kind.kind, size, fit(head, train, prepared[kind.kind], budget, stop=stop))
 
 
-def summarised(runs: Iterable[Run]) -> tuple[Summary, ...]:
-    """Of any runs, also while others are still to come: by kind in the order of KINDS, and of each kind by size."""
+def summaries(runs: Iterable[Run]) -> tuple[Summary, ...]:
+    """Of any runs, also while others are still to come: by kind in the order of KINDS, then by size."""
     groups: dict[tuple[str, int], list[Epoch]] = {}
     for run in runs:
         groups.setdefault((run.kind, run.size), []).append(run.trained.kept)
@@ -147,8 +110,7 @@ def summarised(runs: Iterable[Run]) -> tuple[Summary, ...]:
 def _summary(kind: str, size: int, ends: list[Epoch]) -> Summary:
     own = {name: _spread([getattr(end, name) for end in ends]) for name in NUMBERS}
     return Summary(kind, size, len(ends), **own,
-                   gap=_spread([end.train_accuracy - end.validation_accuracy for end in ends]),
-                   loss_gap=_spread([end.validation_loss - end.train_loss for end in ends]))
+                   gap=_spread([end.train_accuracy - end.validation_accuracy for end in ends]))
 
 
 def _spread(values: list[float]) -> Spread:
@@ -157,11 +119,11 @@ def _spread(values: list[float]) -> Spread:
 
 def _drawn(sample: Sample, seed: int) -> list[torch.Tensor]:
     """Of each class the photos to train on, in an order drawn with this seed."""
-    generator, found = torch.Generator().manual_seed(seed), []
+    generator, orders = torch.Generator().manual_seed(seed), []
     for index in range(len(sample.class_names)):
         photos = torch.nonzero((sample.labels == index) & ~sample.validation).flatten()
-        found.append(photos[torch.randperm(len(photos), generator=generator)])
-    return found
+        orders.append(photos[torch.randperm(len(photos), generator=generator)])
+    return orders
 
 
 def _check(sample: Sample, sizes: Sequence[int], seeds: int) -> None:

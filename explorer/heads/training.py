@@ -14,10 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from explorer.errors import ParameterError, StoppedError
-from explorer.evidence import Evidence
 from explorer.heads.kinds import KINDS, Head, Prepared, kinds_of
 from explorer.heads.quantised import Quantised, photos_of
-from explorer.poolings import Pooling
 from explorer.progress import Progress, Stop
 
 _POWERS_RATE = 0.02  # of GeM's p, a step
@@ -25,11 +23,11 @@ _POWERS_RATE = 0.02  # of GeM's p, a step
 
 @dataclass(frozen=True)
 class Budget:
-    """What every kind of head is given.
+    """How long and how fast every kind of head is trained.
 
-    A head of 62,720 numbers moves fifty times as far in one step as one of 1,280, if both are given the same learning
-    rate; it would then lose by its step and not by its size. So the step is given, in logits, and the learning rate is
-    found: `step` over the mean sum of a pooled vector's magnitudes. AdamW's weights then move a logit by at most about
+    A head of 62,720 numbers moves fifty times as far in one step as one of 1,280 at the same learning rate; it would
+    then lose by its step and not by its size. So the budget has a step in logits, and the learning rate follows from
+    it: `step` over the mean sum of a pooled vector's magnitudes. AdamW's weights then move a logit by at most about
     `step`, as its bias does. It is the same as bringing all pooled vectors to one size before training. A query's rate
     is divided by sqrt(C), which is the same as a scaled dot product (Vaswani et al., Attention Is All You Need, 2017,
     arXiv:1706.03762), and GeM's p, which is a number in units of its own, has a rate of its own.
@@ -98,39 +96,6 @@ class TrainedHead:
         """How many were run; `kept.epoch` is the one that is kept."""
         return self.history[-1].epoch
 
-    @property
-    def train_accuracy(self) -> float:
-        """0 to 1."""
-        return self.kept.train_accuracy
-
-    @property
-    def validation_accuracy(self) -> float:
-        """0 to 1."""
-        return self.kept.validation_accuracy
-
-    @property
-    def train_loss(self) -> float:
-        """Mean cross-entropy."""
-        return self.kept.train_loss
-
-    @property
-    def validation_loss(self) -> float:
-        """Mean cross-entropy."""
-        return self.kept.validation_loss
-
-    @torch.no_grad()
-    def logits(self, feature_maps: Tensor) -> Tensor:
-        """(N, classes) of feature maps (N, C, H, W), or (classes,) of (C, H, W); see `Head`."""
-        return self.module(feature_maps) if feature_maps.ndim == 4 else self.module(feature_maps[None])[0]
-
-    def evidence(self, feature_maps: Tensor, class_index: int) -> Evidence:
-        """A class's logit, taken apart over the positions of feature maps (C, H, W); see `Head.evidence`."""
-        return self.module.evidence(feature_maps, class_index)
-
-    def pooling(self) -> tuple[Pooling, dict[str, float]]:
-        """See `Head.pooling`."""
-        return self.module.pooling()
-
 
 class Photos(NamedTuple):
     """Some photos, prepared for one kind of head: (n, ...) and their classes (n,)."""
@@ -152,29 +117,29 @@ def train_heads(
         kinds: keys of KINDS.
         validation: the share of each class's photos that only validate, 0 to 1, drawn with `seed`; or (N,) bool,
             which photos they are.
-        budget: what each kind is given; early stopping looks at the validation loss.
+        budget: of each kind; early stopping looks at the validation loss.
         progress: called with epochs done and epochs in all.
-        stop: asked at each epoch.
+        stop: checked at each epoch.
 
     Returns: by kind, in the order of `kinds`.
 
     Raises:
         ParameterError: shapes, labels or kinds that do not fit, or a class with too few photos.
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     chosen = kinds_of(kinds)
     labels = checked(features, labels)
     held_out = _split(labels, validation, seed)
     train, others = photos_of(features, ~held_out), photos_of(features, held_out)
-    classes, shape, found = int(labels.max()) + 1, train.shape[1:], {}
+    classes, shape, heads = int(labels.max()) + 1, train.shape[1:], {}
     for n, kind in enumerate(chosen):
         begin = time.perf_counter()
-        told = progress and (lambda done, n=n: progress(n * budget.epochs + done, len(chosen) * budget.epochs))
-        found[kind.kind] = fit(
+        report = progress and (lambda done, n=n: progress(n * budget.epochs + done, len(chosen) * budget.epochs))
+        heads[kind.kind] = fit(
             kind(shape, classes), Photos(kind.prepare(train), labels[~held_out]),
-            Photos(kind.prepare(others), labels[held_out]), budget, told, stop, begin,
+            Photos(kind.prepare(others), labels[held_out]), budget, report, stop, begin,
         )
-    return found
+    return heads
 
 
 def checked(features: Tensor | Quantised, labels: Tensor) -> Tensor:
@@ -230,7 +195,7 @@ def fit(
 ) -> TrainedHead:
     """Train a head on prepared photos; `progress` is called with the epochs that are done.
 
-    Raises StoppedError when `stop` says so.
+    Raises StoppedError when `stop` returns True.
     """
     begin = time.perf_counter() if begin is None else begin
     optimiser = _optimiser(module, train, budget)
@@ -257,7 +222,7 @@ def fit(
     if state:
         module.load_state_dict(state)
     module.eval().requires_grad_(False)
-    count = sum(each.numel() for each in module.parameters())
+    count = sum(parameter.numel() for parameter in module.parameters())
     return TrainedHead(module.kind, module, count, best or history[-1], tuple(history), time.perf_counter() - begin)
 
 
@@ -268,12 +233,12 @@ def _optimiser(module: Head, train: Photos, budget: Budget) -> torch.optim.AdamW
     rate = budget.step / size if size > 0 else budget.step
     rates = {"p": _POWERS_RATE, "query": rate / math.sqrt(module.shape[0])}
     groups = []
-    for name, each in module.named_parameters():
+    for name, parameter in module.named_parameters():
         is_weight = name != "p" and not name.endswith("bias")
         own = rates.get(name, rate if is_weight else budget.step)
         # AdamW shrinks by lr * weight_decay: by the same share whatever the rate is.
         decay = budget.weight_decay * budget.step / own if is_weight else 0.0
-        groups.append({"params": [each], "lr": own, "weight_decay": decay})
+        groups.append({"params": [parameter], "lr": own, "weight_decay": decay})
     return torch.optim.AdamW(groups)
 
 

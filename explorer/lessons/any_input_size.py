@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,10 +11,8 @@ from torch.nn import functional
 
 from explorer.analysis import Analysis, Answer, analyse
 from explorer.analysis.memory import Memory
-from explorer.errors import StoppedError
-from explorer.lessons.checks import one_of
+from explorer.lessons.checks import checked_key
 from explorer.lessons.flattened import FlattenHead, flatten_head
-from explorer.progress import Progress, Stop
 
 SHAPES = MappingProxyType({
     "square": "the centre, as the network was trained",
@@ -28,26 +25,22 @@ _KEPT = 12  # sizes of one photo; each holds an input and its feature maps
 
 
 @dataclass(frozen=True, eq=False)
-class AtSize:
+class SizeResult:
     """The photo at one size, beside the same photo as the network was trained.
 
     Attributes:
-        size: the short side that was asked for, in px; shape: key of SHAPES.
         analysis: of the photo at that size; its `framing` has the input's size, `feature_maps` the maps.
         grid: (H, W) of its feature maps.
-        numbers: C * H * W, what a flatten head would be given.
-        pooled: C, what the network's own head is given, at any size.
+        numbers: C * H * W, the inputs of a flatten head.
+        pooled: C, the inputs of the network's own head, at any size.
         top: the five likeliest classes.
         cosine: between the pooled vectors here and at the training size, -1 to 1; None where one of them is zero.
-        usual: what is said here of the class that is likeliest at the training size.
-        before: what was said of it there.
-        flatten_logits: what the flatten head says of its classes, (n,); None where it cannot be run.
-        flatten_error: torch's own words where it cannot; "" where it can.
+        usual: the answer here for the class that is likeliest at the training size.
+        before: the answer for it there.
+        flatten_error: torch's own words where the flatten head cannot be run; "" where it can.
         flatten_difference: the largest difference of its logits from the network's own here; None where it cannot.
     """
 
-    size: int
-    shape: str
     analysis: Analysis
     grid: tuple[int, int]
     numbers: int
@@ -56,13 +49,12 @@ class AtSize:
     cosine: float | None
     usual: Answer
     before: Answer
-    flatten_logits: tuple[float, ...] | None
     flatten_error: str
     flatten_difference: float | None
 
 
-def any_input_size(analysis: Analysis, size: int, shape: str = "square") -> AtSize:
-    """The photo at another size, and what becomes of the answer; the last dozen are remembered.
+def any_input_size(analysis: Analysis, size: int, shape: str = "square") -> SizeResult:
+    """The photo at another size, and the answer to it; the last dozen are remembered.
 
     The flatten head beside it is the network's own, for the five classes that are likeliest at the training size
     (`explorer.lessons.flattened`): there it gives the very same logits.
@@ -77,24 +69,9 @@ def any_input_size(analysis: Analysis, size: int, shape: str = "square") -> AtSi
         FramingError: the network takes its own square alone, or refuses this size.
         MethodError: the network has no global pooling.
     """
-    one_of(shape, SHAPES, "shape")
+    checked_key(shape, SHAPES, "shape")
     kept = analysis.remember("sizes", lambda: Memory(_KEPT))
     return kept((size, shape), lambda: _at_size(analysis, size, shape))
-
-
-def several_sizes(
-    analysis: Analysis, sizes: Sequence[int], shape: str = "square", progress: Progress | None = None,
-    stop: Stop | None = None,
-) -> list[AtSize]:
-    """The photo at each of the sizes. Raises as `any_input_size`, and StoppedError when told to stop."""
-    found = []
-    for done, size in enumerate(sizes):
-        if stop is not None and stop():
-            raise StoppedError(f"Stopped after {done} of {len(sizes)} sizes.")
-        found.append(any_input_size(analysis, size, shape))
-        if progress is not None:
-            progress(done + 1, len(sizes))
-    return found
 
 
 def at_training_size(analysis: Analysis) -> Analysis:
@@ -114,29 +91,25 @@ def trained_flatten_head(analysis: Analysis) -> FlattenHead:
     return analysis.remember("flatten head", make)
 
 
-def _at_size(analysis: Analysis, size: int, shape: str) -> AtSize:
+def _at_size(analysis: Analysis, size: int, shape: str) -> SizeResult:
     usual = at_training_size(analysis)
     usual.require_evidence()
     photo, framing = _shaped(analysis.image, shape)
     here = analyse(analysis.network, photo, framing, size)
     outcome, before = here.under(), usual.under()
     best = before.top(1)[0]
-    logits, error = _flattened(trained_flatten_head(analysis), here)
-    shown = trained_flatten_head(analysis).classes
-    return AtSize(
-        size=size, shape=shape, analysis=here, grid=here.framing.grid, numbers=here.feature_maps.numel(),
-        pooled=len(outcome.pooled), top=tuple(outcome.top(SHOWN)), cosine=_cosine(outcome.pooled, before.pooled),
-        usual=outcome.answer(best.class_index), before=best, flatten_logits=logits, flatten_error=error,
-        flatten_difference=None if logits is None else max(
-            abs(one - float(outcome.logits[index])) for one, index in zip(logits, shown, strict=True)),
-    )
-
-
-def _flattened(head: FlattenHead, here: Analysis) -> tuple[tuple[float, ...] | None, str]:
+    head = trained_flatten_head(analysis)
+    difference, error = None, ""
     try:
-        return tuple(head.logits(here.feature_maps).tolist()), ""
-    except RuntimeError as error:
-        return None, str(error)
+        flat, own = head.logits(here.feature_maps), outcome.logits[list(head.classes)]
+        difference = float((flat.double() - own.double()).abs().max())
+    except RuntimeError as refusal:
+        error = str(refusal)
+    return SizeResult(
+        analysis=here, grid=here.framing.grid, numbers=here.feature_maps.numel(),
+        pooled=len(outcome.pooled), top=tuple(outcome.top(SHOWN)), cosine=_cosine(outcome.pooled, before.pooled),
+        usual=outcome.answer(best.class_index), before=best, flatten_error=error, flatten_difference=difference,
+    )
 
 
 def _cosine(one: Tensor, other: Tensor) -> float | None:

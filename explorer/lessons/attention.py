@@ -1,4 +1,4 @@
-"""Lesson 8: attention and adaptive pooling. Where attention looks, learned or not, and how a photo sets the gate."""
+"""Lesson 8: attention and adaptive pooling. The weights of attention, learned or not, and how a photo sets the gate."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from explorer.analysis import Analysis, Answer
 from explorer.errors import MethodError
-from explorer.lessons.checks import number
+from explorer.lessons.checks import checked_number
 from explorer.networks import Network
+from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings import POOLINGS
-from explorer.poolings.learned import Trained
-from explorer.questions.comparison import entropy, positions_carrying
+from explorer.questions.comparison import entropy, fewest_positions
 
 # The temperature, as a multiple of the usual one; a learned query's usual one is 1, for it was learned with it.
 TEMPERATURES = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -22,68 +22,65 @@ CARRIED = 0.8
 
 
 @dataclass(frozen=True, eq=False)
-class Looking:
-    """Where an attention looks on the photo.
+class AttentionMap:
+    """The weights of an attention pooling on the photo.
 
     Attributes:
-        key, name: of the pooling; temperature: in its own units.
+        key, name: of the pooling.
         weights: (H, W) float64, the share of each position; they add up to 1.
-        bits, most_bits: entropy of the weights, and that of an even look, in bits.
+        bits, most_bits: entropy of the weights, and of equal weights, in bits.
         carrying: how many positions have 80% of the weight together, the strongest first.
-        strongest: the position (i, j) that counts most.
-        answer: what the head that was trained with it says, under these weights; None without one.
+        answer: of the head that was trained with it, under these weights; None without one.
     """
 
     key: str
     name: str
-    temperature: float
     weights: np.ndarray
     bits: float
     most_bits: float
     carrying: int
-    strongest: tuple[int, int]
     answer: Answer | None
 
 
 @dataclass(frozen=True, eq=False)
 class Adaptive:
-    """What is looked at, and how the gate mixes.
+    """Both attentions on a photo, and the gate's share.
 
     Attributes:
         free: attention without anything learned.
-        learned: that of a learned query; None where the network has none.
+        learned: attention of a learned query; None where the network has none.
         gate: the share of GAP in the gated mix, 0 to 1, the rest is GMP; None where the network has none, or where
             average and maximum are the same.
-        gated: what the head that was trained with the gate says; None likewise.
+        gated: the answer of the head that was trained with the gate; None likewise.
     """
 
-    free: Looking
-    learned: Looking | None
+    free: AttentionMap
+    learned: AttentionMap | None
     gate: float | None
     gated: Answer | None
 
 
 def attention_and_adaptive(analysis: Analysis, teacher: Network | None = None, temperature: float = 1.0) -> Adaptive:
-    """Where attention looks on a photo at a temperature, and how the photo sets the gate.
+    """The weights of attention on a photo at a temperature, and how the photo sets the gate.
 
     Args:
-        analysis: of any network that can be taken apart.
+        analysis: of any network with evidence.
         teacher: a network with learned poolings for the same feature maps (`teaches`); None is the analysis's own.
-        temperature: from the first to the last of TEMPERATURES, times each attention's own.
+        temperature: from the first to the last of TEMPERATURES, times the usual one of either attention.
 
     Raises:
         ParameterError: a temperature outside that range.
-        MethodError: nothing can be taken apart, or the teacher's poolings are for other feature maps.
+        MethodError: the network has no evidence, or the teacher's poolings are for other feature maps.
     """
     analysis.require_evidence()
-    number(temperature, TEMPERATURES[0], TEMPERATURES[-1], "temperature")
+    checked_number(temperature, TEMPERATURES[0], TEMPERATURES[-1], "temperature")
     teacher = teacher or analysis.network
     if teacher is not analysis.network and not teaches(teacher, analysis.network):
         raise MethodError(f"The poolings of {teacher.title} were learned on other feature maps.")
     trained = teacher.trained
     own = POOLINGS["attention"].parameter.default * temperature
     outcome = analysis.under("attention", t=own)
-    free = _looking("attention", outcome.name, own, outcome.weights[0].double().numpy(), None)
+    free = _attention_map("attention", outcome.name, outcome.weights[0].double().numpy(), None)
     learned = _learned(analysis, teacher, trained, temperature) if "learned_attention" in trained else None
     gate, gated = _gate(analysis, teacher, trained) if "gated" in trained else (None, None)
     return Adaptive(free, learned, gate, gated)
@@ -91,24 +88,24 @@ def attention_and_adaptive(analysis: Analysis, teacher: Network | None = None, t
 
 def teaches(teacher: Network, network: Network) -> bool:
     """Whether a teacher's learned poolings are for the network's feature maps: the backbones have the same weights."""
-    own, other = (dict(each.backbone.named_parameters()) for each in (teacher, network))
+    own, other = (dict(one.backbone.named_parameters()) for one in (teacher, network))
     return bool(teacher.trained) and own.keys() == other.keys() and all(
         own[name].shape == other[name].shape and bool((own[name] == other[name]).all()) for name in own)
 
 
 def _learned(
-    analysis: Analysis, teacher: Network, trained: Mapping[str, Trained], temperature: float
-) -> Looking:
+    analysis: Analysis, teacher: Network, trained: Mapping[str, TrainedPooling], temperature: float
+) -> AttentionMap:
     pooling, parameters, head = trained["learned_attention"]
     usual = pooling.weights(analysis.feature_maps, **parameters)[0].double()
     # softmax(a / t) is softmax(a) to the power of 1 / t, made to add up to 1 again; of logarithms, for small numbers.
     weights = ((usual.clamp_min(1e-300).log() / temperature).flatten().softmax(0)).view_as(usual)
     pooled = (weights * analysis.feature_maps.double()).sum((1, 2)).float()
-    return _looking(pooling.key, pooling.name, temperature, weights.numpy(), _answer(teacher, head(pooled[None])[0]))
+    return _attention_map(pooling.key, pooling.name, weights.numpy(), _answer(teacher, head(pooled[None])[0]))
 
 
 def _gate(
-    analysis: Analysis, teacher: Network, trained: Mapping[str, Trained]
+    analysis: Analysis, teacher: Network, trained: Mapping[str, TrainedPooling]
 ) -> tuple[float | None, Answer]:
     """The gate is read from what it gives: g * average + (1 - g) * maximum."""
     pooling, parameters, head = trained["gated"]
@@ -126,10 +123,8 @@ def _answer(network: Network, logits: Tensor) -> Answer:
     return Answer(best, network.class_names[best], float(probabilities[best]), float(logits[best]), 1)
 
 
-def _looking(key: str, name: str, temperature: float, weights: np.ndarray, answer: Answer | None) -> Looking:
-    strongest = np.unravel_index(int(weights.argmax()), weights.shape)
-    return Looking(
-        key=key, name=name, temperature=temperature, weights=weights, bits=entropy(weights),
-        most_bits=float(np.log2(weights.size)), carrying=positions_carrying(weights, CARRIED),
-        strongest=(int(strongest[0]), int(strongest[1])), answer=answer,
+def _attention_map(key: str, name: str, weights: np.ndarray, answer: Answer | None) -> AttentionMap:
+    return AttentionMap(
+        key=key, name=name, weights=weights, bits=entropy(weights), most_bits=float(np.log2(weights.size)),
+        carrying=fewest_positions(weights, CARRIED), answer=answer,
     )

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from PIL import Image
 
 from explorer.analysis import analyse
 from explorer.analysis.memory import Memory
 from explorer.heads.kinds import KINDS
-from explorer.lessons.checks import whole
+from explorer.lessons.checks import checked_whole
 from explorer.networks import Network
 
 BYTES = 4  # of a weight in single precision
 
 
-def _halves(count: int) -> int:
-    """The positions in both halves of a side; of an odd number the middle one is in both."""
-    return 2 * math.ceil(count / 2)
-
-
-# How many numbers of a channel's map (H, W) are summed up before the Linear.
-ADDITIONS: MappingProxyType[str, Callable[[int, int], int]] = MappingProxyType({
-    "gap": lambda rows, columns: rows * columns,
-    "pyramid": lambda rows, columns: rows * columns + _halves(rows) * _halves(columns),
-    "flatten": lambda rows, columns: 0,
-})
+KEYS = ("gap", "pyramid", "flatten")
 
 
 @dataclass(frozen=True)
@@ -38,21 +25,16 @@ class HeadCost:
     """What a head of one Linear costs for one photo.
 
     Attributes:
-        key, name: of what stands before it, as in `explorer.heads.kinds.KINDS`.
-        inputs: numbers that enter the Linear.
+        name: of what stands before it, as in `explorer.heads.kinds.KINDS`.
         parameters: its weights, and a bias for each class.
         megabytes: of these in single precision, in millions of bytes.
         multiply_adds: of the Linear, one a weight.
-        additions: numbers that are summed up before it; 0 for flatten.
     """
 
-    key: str
     name: str
-    inputs: int
     parameters: int
     megabytes: float
     multiply_adds: int
-    additions: int
 
 
 @dataclass(frozen=True)
@@ -64,14 +46,12 @@ class HeadCosts:
         shape: (C, H, W) of the feature maps at that size, as the network gave them.
         classes: how many.
         heads: GAP, spatial pyramid 1 + 2 x 2, and flatten, in this order.
-        own_parameters: of the network's own head, whatever it is made of; None where it has no global pooling.
     """
 
     size: int
     shape: tuple[int, int, int]
     classes: int
     heads: tuple[HeadCost, ...]
-    own_parameters: int | None
 
 
 def sizes_of(network: Network) -> tuple[int, int]:
@@ -89,23 +69,15 @@ def fewer_parameters(network: Network, size: int) -> HeadCosts:
         FramingError: the network does not take an input of that size.
     """
     if not (type(size) is int and size == network.preprocessing.size):
-        whole(size, *sizes_of(network), "size of the input")
+        checked_whole(size, *sizes_of(network), "size of the input")
     shape, classes = _shape_at(network, size), len(network.class_names)
-    own = {id(each): each.numel() for each in network.head.parameters()}
-    return HeadCosts(
-        size=size, shape=shape, classes=classes, heads=tuple(_cost(key, shape, classes) for key in ADDITIONS),
-        own_parameters=sum(own.values()) if network.pooling else None,
-    )
+    return HeadCosts(size, shape, classes, tuple(_cost(key, shape, classes) for key in KEYS))
 
 
 def _cost(key: str, shape: tuple[int, int, int], classes: int) -> HeadCost:
-    channels, rows, columns = shape
     inputs = KINDS[key].width(shape)
     parameters = inputs * classes + classes
-    return HeadCost(
-        key, KINDS[key].name, inputs, parameters, parameters * BYTES / 1e6, inputs * classes,
-        channels * ADDITIONS[key](rows, columns),
-    )
+    return HeadCost(KINDS[key].name, parameters, parameters * BYTES / 1e6, inputs * classes)
 
 
 _SHAPES: weakref.WeakKeyDictionary[Network, Memory] = weakref.WeakKeyDictionary()

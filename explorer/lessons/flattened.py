@@ -13,17 +13,15 @@ from explorer.analysis import Outcome
 
 @dataclass(frozen=True, eq=False)
 class FlattenHead:
-    """Flatten and a Linear of C * H * W inputs, for some classes, that says what a pooling and its head say.
+    """Flatten and a Linear of C * H * W inputs, for some classes, that gives the logits of a pooling and its head.
 
     Attributes:
         module: (B, C, H, W) to logits (B, n).
         classes: the n classes.
-        shape: (C, H, W) of the feature maps that it was made for.
     """
 
     module: nn.Module
     classes: tuple[int, ...]
-    shape: tuple[int, int, int]
 
     def logits(self, feature_maps: Tensor) -> Tensor:
         """(n,) of feature maps (C, H, W). Raises torch's own RuntimeError for maps with more or fewer numbers."""
@@ -39,7 +37,7 @@ def flatten_head(outcome: Outcome, classes: Sequence[int]) -> FlattenHead:
     are at this photo, so it is this photo's logits that are the same (up to the residual of a head that is
     integrated).
 
-    Raises ParameterError when there is no such class, MethodError where the answer cannot be taken apart.
+    Raises ParameterError when there is no such class, MethodError where the answer cannot be decomposed.
     """
     outcome.analysis.require_evidence()
     parts = outcome.evidences(classes)
@@ -50,4 +48,4 @@ def flatten_head(outcome: Outcome, classes: Sequence[int]) -> FlattenHead:
             row.copy_((part.slopes[:, None] * weights).flatten())
         linear.bias.copy_(torch.tensor([part.baseline for part in parts]))
     module = nn.Sequential(nn.Flatten(), linear).eval().requires_grad_(False)
-    return FlattenHead(module, tuple(classes), tuple(outcome.analysis.feature_maps.shape))
+    return FlattenHead(module, tuple(classes))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from explorer.analysis import Outcome
-from explorer.lessons.checks import whole
+from explorer.lessons.checks import checked_whole
 from explorer.questions import channel_table as table
 
 
@@ -24,18 +24,17 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class OneChannel:
-    """One channel's map, and what becomes of it.
+    """One channel's map, and the numbers that follow from it.
 
     Attributes:
         channel: its number.
-        values: (H, W) float64, its map; positions are read row by row.
+        values: (H, W) float64, its map.
         count: of positions, H * W.
         total: the sum over positions.
         mean: total / count, which is GAP.
         maximum: the largest value, which is GMP; NaN where a value is.
         places: the positions (i, j) that have it: one, or several in a tie.
-        running_total, running_maximum: (H * W,), after each position.
-        pooled: what the outcome's own pooling keeps of the map.
+        pooled: the map's number under the outcome's own pooling.
         weight: the class's slope at this channel.
         contribution: weight * pooled, in logits to the class.
         rank: of the channel by its contribution, 1 is the largest.
@@ -48,8 +47,6 @@ class OneChannel:
     mean: float
     maximum: float
     places: tuple[tuple[int, int], ...]
-    running_total: np.ndarray
-    running_maximum: np.ndarray
     pooled: float
     weight: float
     contribution: float
@@ -76,7 +73,7 @@ class OneNumber:
         stages: of the way, in order: maps, pooled, logits, probabilities (none where the network gives them itself)
             and answer.
         channel: the one that was chosen.
-        class_index, class_name: the class.
+        class_name: of the class.
         contributions: (C,) float64, of each channel, in logits.
         total: their sum.
         baseline: the logit of an empty pooled vector.
@@ -88,7 +85,6 @@ class OneNumber:
 
     stages: tuple[Stage, ...]
     channel: OneChannel
-    class_index: int
     class_name: str
     contributions: np.ndarray
     total: float
@@ -99,36 +95,27 @@ class OneNumber:
     probability: float
     rank: int
 
-    @property
-    def last_step(self) -> int:
-        """The control's range is 0 to this."""
-        return len(self.stages) - 1
-
-    def stage(self, step: int) -> Stage:
-        """The stage that a step shows. Raises ParameterError for a step outside 0 to `last_step`."""
-        return self.stages[whole(step, 0, self.last_step, "step")]
-
 
 def from_maps_to_one_number(outcome: Outcome, class_index: int, channel: int | None = None) -> OneNumber:
     """Every number on the way from the feature maps to a class under the outcome's pooling.
 
     Args:
-        outcome: of any pooling; GAP and GMP of the channel are written out beside what it keeps itself.
+        outcome: of any pooling; GAP and GMP of the channel are written out beside its own number.
         class_index: the class.
         channel: 0 to C - 1; None is the one that contributes most.
 
     Raises:
         ParameterError: no such class or channel.
-        MethodError: the answer cannot be taken apart.
+        MethodError: the answer cannot be decomposed.
     """
     outcome.analysis.require_evidence()
     rows = table.channel_table(outcome, class_index)
     if channel is None:
         channel = int(rows.order()[0])
-    whole(channel, 0, len(rows.pooled) - 1, "channel")
+    checked_whole(channel, 0, len(rows.pooled) - 1, "channel")
     answer, total = outcome.answer(class_index), float(rows.contribution.sum())
     return OneNumber(
-        stages=_stages(outcome), channel=_one_channel(outcome, rows, channel), class_index=class_index,
+        stages=_stages(outcome), channel=_one_channel(outcome, rows, channel),
         class_name=answer.name, contributions=rows.contribution, total=total, baseline=rows.baseline,
         logit=answer.logit, left_over=answer.logit - rows.baseline - total,
         normalised=_normalised(outcome, class_index), probability=answer.probability, rank=answer.rank,
@@ -145,21 +132,19 @@ def _stages(outcome: Outcome) -> tuple[Stage, ...]:
     ]
     if network.activation != "none":
         stages.append(Stage("probabilities", "probabilities", (classes,), classes))
-    # Where each class is asked by itself there may be several answers, or none.
-    found = int((outcome.probabilities() > 0.5).sum()) if network.activation == "sigmoid" else 1
-    return (*stages, Stage("answer", "answer", (found,), found))
+    # A sigmoid answers each class alone: there may be several answers, or none.
+    answers = int((outcome.probabilities() > 0.5).sum()) if network.activation == "sigmoid" else 1
+    return (*stages, Stage("answer", "answer", (answers,), answers))
 
 
 def _one_channel(outcome: Outcome, rows: table.ChannelTable, channel: int) -> OneChannel:
     values = table.array(outcome.analysis.feature_maps[channel])
     with np.errstate(invalid="ignore"):  # infinities of both signs sum to NaN
-        running = np.cumsum(values)
+        total = float(values.sum())
     maximum = float(values.max())
     return OneChannel(
-        channel=channel, values=values, count=values.size, total=float(running[-1]),
-        mean=float(running[-1] / values.size), maximum=maximum,
+        channel=channel, values=values, count=values.size, total=total, mean=total / values.size, maximum=maximum,
         places=tuple((int(i), int(j)) for i, j in np.argwhere(values == maximum)),
-        running_total=running, running_maximum=np.maximum.accumulate(values.ravel()),
         pooled=float(rows.pooled[channel]), weight=float(rows.weight[channel]),
         contribution=float(rows.contribution[channel]), rank=rows.rank(channel),
     )

@@ -11,27 +11,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from explorer.analysis import Analysis
-from explorer.lessons.checks import one_of, whole
+from explorer.lessons.checks import checked_key, checked_whole
 from explorer.questions.channel_table import array
 
 KINDS = MappingProxyType({
     "max": "the largest value in each window",
     "average": "the mean of the values in each window",
 })
-_MOST_WINDOWS = 32  # in one ladder; the maps of an early layer have hundreds of rows
 
 
 @dataclass(frozen=True, eq=False)
-class Local:
+class LocalPooling:
     """A local pooling of one channel's map, without padding; (h, w) are the outputs' rows and columns.
 
     Attributes:
-        channel, kind, window, stride: what was asked for.
+        channel, kind: as requested.
         values: (H, W) float64, the channel's map.
         output: (h, w) float64, one number a window.
         windows: (h, w, 4) int, first row, first column, and the row and column after the last, of each window.
         peaks: (h, w, 2) int, row and column of each window's maximum, the first in a tie; None for averages.
-        reads: (H, W) int, how many windows read each position; 0 where the last window ends before the map does.
         before, after: (C, H, W) and (C, h, w), the shapes of all feature maps before and after.
         numbers_kept: h * w / (H * W); above 0, up to 1.
         unread: share of the positions that no window reads.
@@ -45,13 +43,10 @@ class Local:
 
     channel: int
     kind: str
-    window: int
-    stride: int
     values: np.ndarray
     output: np.ndarray
     windows: np.ndarray
     peaks: np.ndarray | None
-    reads: np.ndarray
     before: tuple[int, int, int]
     after: tuple[int, int, int]
     numbers_kept: float
@@ -68,7 +63,7 @@ def largest_window(analysis: Analysis) -> int:
 
 def local_and_global(
     analysis: Analysis, channel: int, kind: str = "max", window: int = 2, stride: int | None = None
-) -> Local:
+) -> LocalPooling:
     """Pool a channel's map in windows.
 
     Args:
@@ -82,36 +77,23 @@ def local_and_global(
     Raises ParameterError for what is outside its range.
     """
     maps = analysis.feature_maps
-    whole(channel, 0, len(maps) - 1, "channel")
-    one_of(kind, KINDS, "kind of pooling")
-    whole(window, 1, largest_window(analysis), "window")
-    stride = whole(window if stride is None else stride, 1, window, "stride")
+    checked_whole(channel, 0, len(maps) - 1, "channel")
+    checked_key(kind, KINDS, "kind of pooling")
+    checked_whole(window, 1, largest_window(analysis), "window")
+    stride = checked_whole(window if stride is None else stride, 1, window, "stride")
     return _pooled(maps, channel, kind, window, stride)
 
 
-def until_global(analysis: Analysis, channel: int, kind: str = "max", stride: int = 1) -> list[Local]:
-    """The pooling at growing windows, from single positions to the whole map.
-
-    All windows there are, or 32 of them at about equal ratios; each slides by `stride` positions (1 to
-    `largest_window`), a smaller one by its own side. Raises ParameterError as `local_and_global`.
-    """
-    largest = largest_window(analysis)
-    whole(stride, 1, largest, "stride")
-    sides = np.geomspace(1, largest, _MOST_WINDOWS) if largest > _MOST_WINDOWS else np.arange(1, largest + 1)
-    return [local_and_global(analysis, channel, kind, side, min(side, stride))
-            for side in np.unique(np.rint(sides)).astype(int).tolist()]
-
-
-def _pooled(maps: Tensor, channel: int, kind: str, window: int, stride: int) -> Local:
+def _pooled(maps: Tensor, channel: int, kind: str, window: int, stride: int) -> LocalPooling:
     values = maps[channel].detach().double()
     rows, columns = values.shape
     sides = min(window, rows), min(window, columns)
     output, peaks = _slide(values, kind, sides, stride)
     windows = _windows(tuple(output.shape), sides, stride)
     reads = _painted(torch.ones_like(output), sides, stride, values.shape)
-    return Local(
-        channel=channel, kind=kind, window=window, stride=stride, values=array(values), output=array(output),
-        windows=windows, peaks=peaks, reads=reads.numpy().astype(np.int64), before=tuple(maps.shape),
+    return LocalPooling(
+        channel=channel, kind=kind, values=array(values), output=array(output),
+        windows=windows, peaks=peaks, before=tuple(maps.shape),
         after=(len(maps), *output.shape), numbers_kept=output.numel() / values.numel(),
         unread=float((reads == 0).double().mean()),
         variance_kept=_variance_kept(values, _painted(output, sides, stride, values.shape), reads),

@@ -10,8 +10,8 @@ from PIL import Image, ImageFilter, ImageStat
 
 from explorer.analysis import Outcome
 from explorer.errors import MethodError, ParameterError
-from explorer.lessons.checks import number, one_of
-from explorer.questions.localisation import locate
+from explorer.lessons.checks import checked_key, checked_number
+from explorer.questions.evidence_box import locate
 from explorer.render import Box
 
 GROUNDS = MappingProxyType({
@@ -35,7 +35,7 @@ def largest_scale(count: int) -> float:
 def object_box(outcome: Outcome, class_index: int) -> Box:
     """Left, top, right, bottom, in photo px, of the object that the evidence for a class finds.
 
-    It is `explorer.questions.localisation.locate` at 20% of the maximum.
+    It is `explorer.questions.evidence_box.locate` at 20% of the maximum.
 
     Raises ParameterError when there is no such class; MethodError where the answer cannot be taken apart, or nothing
     on the photo speaks for the class.
@@ -76,7 +76,7 @@ def ground_of(kind: str, photo: Image.Image, side: int, others: Sequence[Image.I
 
     Raises ParameterError for an unknown kind, or clutter without other photos.
     """
-    one_of(kind, GROUNDS, "ground")
+    checked_key(kind, GROUNDS, "ground")
     if kind == "plain":
         return Image.new("RGB", (side, side), tuple(round(value) for value in ImageStat.Stat(photo).mean))
     if kind == "blur":
@@ -104,7 +104,7 @@ def scene_of(ground: Image.Image, piece: Image.Image, scale: float, count: int =
 
     Raises ParameterError for what is outside its range.
     """
-    number(scale, SMALLEST_SCALE, largest_scale(count), "scale")
+    checked_number(scale, SMALLEST_SCALE, largest_scale(count), "scale")
     factor = scale * ground.width / max(piece.size)
     small = piece.resize(tuple(max(1, round(factor * length)) for length in piece.size), Image.Resampling.BICUBIC)
     scene, across = ground.copy(), math.isqrt(count)

@@ -10,9 +10,9 @@ from PIL import Image
 from torch.nn import functional
 
 from explorer.analysis import Analysis, Outcome
-from explorer.lessons.checks import number
+from explorer.lessons.checks import checked_number
 from explorer.questions.edited_photo import pixels_of
-from explorer.questions.localisation import Located, locate
+from explorer.questions.evidence_box import EvidenceBox, locate
 
 THRESHOLD = 0.2  # of the CAM paper
 LEAST, MOST = 0.01, 1.0
@@ -24,18 +24,12 @@ class Segmented:
 
     Attributes:
         mask: (h, w) bool, the region.
-        cells: (h, w) float64, the evidence, bilinear between the positions' centres, in logits a position.
-        located: the box around the region, in photo px; its rows and columns are pixels of the input.
-        area: share of what the network saw that the mask covers; box_area: that the box does.
-        evidence: share of all positive evidence of the smooth map that lies inside the mask; `located.share` is the
-            box's.
+        area: share of what the network saw that the mask covers.
+        evidence: share of all positive evidence of the smooth map that lies inside the mask.
     """
 
     mask: np.ndarray
-    cells: np.ndarray
-    located: Located
     area: float
-    box_area: float
     evidence: float
 
 
@@ -44,15 +38,13 @@ class WhereFromMaps:
     """Where a class is.
 
     Attributes:
-        class_index: the class.
-        threshold: share of the map's maximum from which on a place belongs to it.
-        box: the region of positions as they are, and the box around it; None where nothing speaks for the class.
+        threshold: share of the map's maximum from which on a place belongs to the class.
+        box: the region of positions as they are, and the box around it; None without positive evidence.
         segmented: the same of the smooth map; None likewise.
     """
 
-    class_index: int
     threshold: float
-    box: Located | None
+    box: EvidenceBox | None
     segmented: Segmented | None
 
 
@@ -70,13 +62,13 @@ def where_from_maps(outcome: Outcome, class_index: int, threshold: float = THRES
 
     Raises:
         ParameterError: no such class, or a threshold outside its range.
-        MethodError: the answer cannot be taken apart.
+        MethodError: the answer cannot be decomposed.
     """
     outcome.analysis.require_evidence()
-    threshold = number(threshold, LEAST, MOST, "threshold")
+    threshold = checked_number(threshold, LEAST, MOST, "threshold")
     framing, cells = outcome.analysis.framing, outcome.evidence(class_index).cells
     return WhereFromMaps(
-        class_index, threshold, locate(cells.numpy(), framing.rectangles, threshold),
+        threshold, locate(cells.numpy(), framing.rectangles, threshold),
         _segmented(outcome.analysis, cells, threshold),
     )
 
@@ -89,12 +81,7 @@ def _segmented(analysis: Analysis, cells: torch.Tensor, threshold: float) -> Seg
     if located is None:
         return None
     positive, mask = np.maximum(smooth, 0), located.component
-    (top, bottom), (left, right) = located.rows, located.columns
-    return Segmented(
-        mask=mask, cells=smooth, located=located, area=float(mask.mean()),
-        box_area=(bottom - top + 1) * (right - left + 1) / mask.size,
-        evidence=float(positive[mask].sum() / positive.sum()),
-    )
+    return Segmented(mask, float(mask.mean()), float(positive[mask].sum() / positive.sum()))
 
 
 def mask_on_photo(analysis: Analysis, mask: np.ndarray, long_side: int | None = None) -> Image.Image:

@@ -20,7 +20,7 @@ def head_kind(head: nn.Module) -> str:
     return "affine" if all(isinstance(module, affine) for module in _chain(head)) else "nonlinear"
 
 
-def has_slopes_of_its_own(head: nn.Module) -> bool:
+def has_constant_slopes(head: nn.Module) -> bool:
     """Whether the head is affine with slopes that are the same for every vector: of kind "affine", no LayerNorm."""
     return head_kind(head) == "affine" and not any(isinstance(module, nn.LayerNorm) for module in _chain(head))
 

@@ -25,8 +25,8 @@ from explorer.networks.probing import (
     names_for,
     without_activation,
 )
+from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings import POOLINGS, Pooling
-from explorer.poolings.learned import Trained
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
 
@@ -73,7 +73,7 @@ class Network:
     layers: Layers = field(default_factory=Layers)
     reason: str = ""
     cut: str = "known"
-    trained: Mapping[str, Trained] = field(default_factory=dict)
+    trained: Mapping[str, TrainedPooling] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -244,7 +244,7 @@ class Network:
         return self.head(self.pooling.value(self.backbone(x), **self.pooling_parameters))
 
 
-def _as_trained(trained: Trained) -> Pooling:
+def _as_trained(trained: TrainedPooling) -> Pooling:
     """The pooling, with the learned parameter as its usual one."""
     pooling, known = trained.pooling, trained.pooling.parameter
     if known is None:

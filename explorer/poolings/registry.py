@@ -1,7 +1,7 @@
-"""The global poolings: feature maps (C, H, W) to one pooled vector (C,), and the weights that explain it.
+"""The eight global poolings: feature maps (C, H, W) to one pooled vector (C,), and the weights that explain it.
 
-Every pooling gives a value y and weights w with `(w * F).sum((-2, -1)) == y`, so that what it keeps of the feature
-maps can be followed back to positions. All functions take (..., C, H, W): leading dimensions are a batch.
+Every pooling gives a value y and weights w with `(w * F).sum((-2, -1)) == y`, so that the value can be followed back to
+positions. All functions take (..., C, H, W): leading dimensions are a batch.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def _ray_quadrature(span: float, nodes: int = 14) -> list[tuple[float, float]]:
 def _lse_weights(feature_maps: Tensor, r: float) -> Tensor:
     """Softmax weights averaged along the ray t * F, t from 0 to 1: their product with F integrates the gradient."""
     exponents = r * (feature_maps - feature_maps.amax(PLACES, keepdim=True)).flatten(-2)
-    # A channel that is not finite has no say in how finely the others are integrated.
+    # A channel that is not finite must not decide how finely the others are integrated.
     span = float(-torch.nan_to_num(exponents, 0, 0, 0).amin()) if exponents.numel() else 0.0
     total = torch.zeros_like(exponents)
     for t, weight in _ray_quadrature(span):
@@ -310,8 +310,7 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
 )})
 
 
-# Poolings that only some networks have: as their own (explorer/networks/cutting/special.py), or with something
-# learned in them (explorer/networks/trained.py). They have no parameter.
+# Poolings that only some networks have, as their own (native.py) or learned (learned.py). They have no parameter.
 OF_SOME_NETWORKS = ("catavgmax", "attention_pool", "learned_attention", "gated")
 
 
@@ -325,8 +324,8 @@ def pooling_of(key: str) -> Pooling:
 def parse_pooling(text: str) -> tuple[str, dict[str, float]]:
     """"gmp" or "gem:p=4" to a key and the parameters that are named. Raises ParameterError for anything else.
 
-    One that is not named is the usual one, or what a network's own head was trained with. The keys of poolings that
-    only some networks have are read too.
+    A parameter that is not named is the usual one, or the one that a network's head was trained with. The keys of
+    poolings that only some networks have are read too.
     """
     if text in OF_SOME_NETWORKS:
         return text, {}

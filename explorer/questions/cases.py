@@ -52,14 +52,15 @@ class Case:
 _CASES = (
     Case(
         "football_helmet", "An astronaut, taken for a football helmet", "examples/astronaut.jpg", 560, 450,
-        ("More than half of what speaks for football helmet lies on the helmet under her arm, and little of it on her "
-         "face.",
+        ("More than half of the positive evidence for football helmet lies on the helmet under her arm, and little of "
+         "it on her face.",
          "The same helmet tips the balance against bobsled, the runner-up: take it out, and another class is the "
          "answer."),
     ),
     Case(
         "two_objects", "Two objects in one photo", "examples/cat_and_coffee.jpg", 967, 285,
-        ("What speaks for espresso lies on the cup at the right, what speaks for Egyptian cat on the cat at the left.",
+        ("The positive evidence for espresso lies on the cup at the right, that for Egyptian cat on the cat at the "
+         "left.",
          "Hold one against the other, and the photo falls into two halves with a pale seam between them."),
     ),
     # Li et al., A Whac-A-Mole Dilemma: Shortcuts Come in Multiples Where Mitigating One Amplifies Others, 2022,
@@ -67,7 +68,7 @@ _CASES = (
     Case(
         "characters", "Chinese characters that make it a carton", "cases/characters.jpg", 478, 285,
         ("Half-transparent Chinese characters lie over the cat and the coffee, and the answer is carton: every "
-         "position speaks for it, and each only a little.",
+         "position has positive evidence for it, and each only a little.",
          "Under Latin letters as wide and as transparent carton is far from the answer, and under GMP, which keeps "
          "each channel's strongest position alone, Egyptian cat wins."),
         beside="cases/letters.jpg",

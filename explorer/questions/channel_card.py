@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from explorer.analysis import Analysis, Outcome
-from explorer.networks.head import has_slopes_of_its_own, head_kind, hold
-from explorer.questions.channel_table import array, channel_table, largest_first, plain_channel_table
+from explorer.analysis.memory import remembered
+from explorer.arrays import to_array
+from explorer.networks.head import has_constant_slopes, head_kind, hold
+from explorer.questions.channel_table import channel_table, largest_first, plain_channel_table
 
 _MOST_BINS = 20
 
@@ -37,8 +39,8 @@ class ClassWeight(NamedTuple):
 class ChannelCard:
     """One channel in full, for one class under one pooling.
 
-    Where the answer cannot be taken apart (`plain_channel_card`) contribution and weight are None, the three lists
-    empty and `weights_are` "".
+    Without evidence (`plain_channel_card`) contribution and weight are None, the three lists empty and `weights_are`
+    "".
 
     Attributes:
         channel, contribution, weight, rank: as in the table; `count` is of how many channels.
@@ -73,30 +75,30 @@ class ChannelCard:
 def channel_card(outcome: Outcome, class_index: int, channel: int) -> ChannelCard:
     """One channel in full.
 
-    Raises ParameterError when there is no such class or channel, MethodError where the answer cannot be taken apart.
+    Raises ParameterError when there is no such class or channel, MethodError without evidence.
     """
     table = channel_table(outcome, class_index)
     plain = plain_channel_card(outcome.analysis, channel)
-    speaks_for, speaks_against = _spoken_for(outcome, channel)
+    speaks_for, speaks_against = _top_classes(outcome, channel)
     return replace(
         plain, contribution=float(table.contribution[channel]), weight=float(table.weight[channel]),
         rank=table.rank(channel),
         pooled_under=[
-            PooledUnder(each.name, each.label, float(each.pooled[channel])) for each in outcome.under_each_pooling()
+            PooledUnder(other.name, other.label, float(other.pooled[channel])) for other in outcome.under_each_pooling()
         ],
         speaks_for=speaks_for, speaks_against=speaks_against,
-        weights_are="weights" if has_slopes_of_its_own(outcome.head) else "slopes at this photo",
+        weights_are="weights" if has_constant_slopes(outcome.head) else "slopes at this photo",
     )
 
 
 def plain_channel_card(analysis: Analysis, channel: int) -> ChannelCard:
-    """What can be said of one channel without a class; its rank is by its mean.
+    """What there is of one channel without a class; its rank is by its mean.
 
     Raises ParameterError when there is no such channel.
     """
     table = plain_channel_table(analysis)
     rank = table.rank(channel)
-    values = array(analysis.feature_maps[channel]).ravel()
+    values = to_array(analysis.feature_maps[channel]).ravel()
     with np.errstate(invalid="ignore"):
         mean = float(values.mean())
     return ChannelCard(
@@ -106,7 +108,7 @@ def plain_channel_card(analysis: Analysis, channel: int) -> ChannelCard:
     )
 
 
-def _spoken_for(outcome: Outcome, channel: int, count: int = 5) -> tuple[list[ClassWeight], list[ClassWeight]]:
+def _top_classes(outcome: Outcome, channel: int, count: int = 5) -> tuple[list[ClassWeight], list[ClassWeight]]:
     """The classes for which a channel's weight is largest, and those for which it is furthest below 0."""
     weights, names = _weights_of_classes(outcome, channel), outcome.analysis.network.class_names
 
@@ -120,12 +122,16 @@ def _spoken_for(outcome: Outcome, channel: int, count: int = 5) -> tuple[list[Cl
 def _weights_of_classes(outcome: Outcome, channel: int) -> np.ndarray:
     """(classes,): the slope of each class's logit at one channel."""
     head = outcome.head
-    if head_kind(head) == "affine" and not has_slopes_of_its_own(head):
+    if head_kind(head) == "affine" and not has_constant_slopes(head):
         # As evidence has it: a LayerNorm's statistics are held. Its slopes belong to this pooled vector alone.
-        classes = range(len(outcome.logits))
-        held = outcome.remember("held slopes", lambda: hold(head, outcome.pooled, classes)[0].detach())
-        return array(held[:, channel])
-    return array(_derivatives(head, outcome.pooled, channel))
+        return to_array(_held_slopes(outcome)[:, channel])
+    return to_array(_derivatives(head, outcome.pooled, channel))
+
+
+@remembered
+def _held_slopes(outcome: Outcome) -> Tensor:
+    """(classes, C)"""
+    return hold(outcome.head, outcome.pooled, range(len(outcome.logits)))[0].detach()
 
 
 def _derivatives(head: torch.nn.Module, pooled: Tensor, channel: int) -> Tensor:

@@ -10,6 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from explorer.analysis import Analysis, Outcome
+from explorer.analysis.memory import remembered
+from explorer.arrays import to_array
 from explorer.errors import MethodError, ParameterError
 
 _ROUNDING = 1e-9  # by which a share may be missed: in binary, three tenths of ten are a hair less than three
@@ -34,15 +36,15 @@ RANKINGS: MappingProxyType[str, Ranking] = MappingProxyType({ranking.key: rankin
 
 KINDS: MappingProxyType[str, str] = MappingProxyType({
     "all": "every channel",
-    "paying": "channels that speak for the class: their contribution is above 0",
-    "opposing": "channels that speak against the class: their contribution is below 0",
+    "paying": "positive channels: their contribution to the class is above 0",
+    "opposing": "negative channels: their contribution to the class is below 0",
     "silent": "channels whose map is 0 at every position",
 })
 _PLAIN_KINDS = ("all", "silent")
 
 
-class Carrying(NamedTuple):
-    """The fewest channels (`count` of `total`) that carry a `share` of all that speaks for a class."""
+class TopContributors(NamedTuple):
+    """The fewest channels (`count` of `total`) that hold a `share` of all positive contributions to a class."""
 
     count: int
     total: int
@@ -53,11 +55,10 @@ class Carrying(NamedTuple):
 class ChannelTable:
     """What each channel does for one class under one pooling: arrays (C,), read-only, float64 unless said otherwise.
 
-    Where the answer cannot be taken apart (`plain_channel_table`) class, contribution, weight and baseline are None,
-    and what needs them raises MethodError.
+    Without evidence (`plain_channel_table`) contribution, weight and baseline are None, and what needs them raises
+    MethodError.
 
     Attributes:
-        class_index: the class.
         contribution: logits that each channel adds to the class; with `baseline` they sum to the logit.
         pooled: the pooled vector; the maps' means where nothing is pooled.
         weight: the class's slope at each channel: contribution = weight * pooled. A head's weights where it has
@@ -69,7 +70,6 @@ class ChannelTable:
         no_evidence_reason: one sentence why there are no contributions; "" when there are.
     """
 
-    class_index: int | None
     contribution: np.ndarray | None
     pooled: np.ndarray
     weight: np.ndarray | None
@@ -112,22 +112,21 @@ class ChannelTable:
         """The channel's place in the usual order, from 1. Raises ParameterError when there is no such channel."""
         return 1 + int(np.flatnonzero(self.order() == _checked(channel, len(self.pooled)))[0])
 
-    def carrying(self, share: float = 0.8) -> Carrying | None:
-        """The fewest channels that carry at least that share (above 0, up to 1) of what speaks for the class.
+    def top_contributors(self, share: float = 0.8) -> TopContributors | None:
+        """The fewest channels that hold at least that share (above 0, up to 1) of the positive contributions.
 
-        What speaks for it is the sum of the contributions of the paying channels; None when there are none. Raises
-        ParameterError for a share outside the range.
+        None when there are none. Raises ParameterError for a share outside the range.
         """
         if not 0 < share <= 1:
             raise ParameterError(f"The share is {share!r}; expected a number above 0, up to 1.")
         self._need_contributions()
-        paying = self.contribution[self.order(kind="paying")]
-        running = np.cumsum(paying[np.isfinite(paying)])
+        positive = self.contribution[self.order(kind="paying")]
+        running = np.cumsum(positive[np.isfinite(positive)])
         if not running.size:
             return None
-        carried = running / running[-1]
-        count = int(np.searchsorted(carried, share - _ROUNDING)) + 1
-        return Carrying(count, len(self.contribution), float(carried[count - 1]))
+        shares = running / running[-1]
+        count = int(np.searchsorted(shares, share - _ROUNDING)) + 1
+        return TopContributors(count, len(self.contribution), float(shares[count - 1]))
 
     def running(self) -> np.ndarray:
         """(C + 1,) logits: the baseline, then each channel's contribution added, largest first.
@@ -149,41 +148,30 @@ class ChannelTable:
         self._need_contributions()
         return ~self.silent & (self.contribution > 0 if kind == "paying" else self.contribution < 0)
 
-
     def _need_contributions(self) -> None:
         if self.contribution is None:
             raise MethodError(self.no_evidence_reason)
 
 
+@remembered
 def channel_table(outcome: Outcome, class_index: int) -> ChannelTable:
     """What each channel does for a class; remembered.
 
-    Raises ParameterError when there is no such class, MethodError where the answer cannot be taken apart.
+    Raises ParameterError when there is no such class, MethodError without evidence.
     """
-    return outcome.remember(("channel table", class_index), lambda: _table(outcome, class_index))
-
-
-def _table(outcome: Outcome, class_index: int) -> ChannelTable:
     evidence = outcome.evidence(class_index)
-    spread, sparsity, silent = outcome.analysis.remember("spread of channels", lambda: _spread(outcome.analysis))
-    return ChannelTable(
-        class_index, array(evidence.channels), array(outcome.pooled), array(evidence.slopes), spread, sparsity,
-        silent, evidence.baseline,
-    )
+    return ChannelTable(array(evidence.channels), array(outcome.pooled), array(evidence.slopes),
+                        *_spread(outcome.analysis), evidence.baseline)
 
 
+@remembered
 def plain_channel_table(analysis: Analysis) -> ChannelTable:
-    """What can be said of each channel without a class: its mean, spread, sparsity and whether it is silent."""
-    return analysis.remember("plain channel table", lambda: _plain_table(analysis))
-
-
-def _plain_table(analysis: Analysis) -> ChannelTable:
-    spread, sparsity, silent = analysis.remember("spread of channels", lambda: _spread(analysis))
+    """What there is of each channel without a class: its mean, spread, sparsity and whether it is silent."""
     reason = analysis.no_evidence_reason or "A channel contributes to a class under a pooling, and none was named."
-    return ChannelTable(None, None, array(analysis.feature_maps.mean((1, 2))), None, spread, sparsity, silent, None,
-                        reason)
+    return ChannelTable(None, array(analysis.feature_maps.mean((1, 2))), None, *_spread(analysis), None, reason)
 
 
+@remembered
 def _spread(analysis: Analysis) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Standard deviation, share not above 0, and whether nothing but 0 is there, of each channel: (C,) each."""
     maps = array(analysis.feature_maps.flatten(1))
@@ -207,6 +195,6 @@ def _checked(channel: int, count: int) -> int:
 
 def array(tensor: Tensor) -> np.ndarray:
     """Float64, read-only: what is remembered is shared."""
-    array = tensor.detach().numpy().astype(np.float64)
-    array.setflags(write=False)
-    return array
+    values = to_array(tensor)
+    values.setflags(write=False)
+    return values

@@ -1,4 +1,4 @@
-"""Two poolings side by side, and one along its parameter: where they look, and where their answers part."""
+"""Two poolings side by side, and one along its parameter: where they look, and where their answers differ."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROUNDING = 1e-9  # by which a share may be missed: in binary, three tenths of t
 # Where a pooling looks.
 
 
-def looks(outcome: Outcome, class_index: int) -> np.ndarray:
+def mean_weights(outcome: Outcome, class_index: int) -> np.ndarray:
     """Where a pooling looks for a class: (H, W) float64 that sums to 1.
 
     Each channel's pooling weights are brought to a sum of 1 over positions (those of GeM have another), then averaged
@@ -54,8 +54,8 @@ def entropy(weights: np.ndarray) -> float:
     return float(-terms.sum()) + 0.0  # not -0.0
 
 
-def positions_carrying(weights: np.ndarray, share: float = 0.8) -> int:
-    """The fewest positions that carry at least that share (above 0, up to 1) of a map (H, W) with values >= 0.
+def fewest_positions(weights: np.ndarray, share: float = 0.8) -> int:
+    """How few positions hold at least that share (above 0, up to 1) of a map (H, W) with values >= 0.
 
     Zero for a map of zeros. Raises ParameterError for a share outside the range.
     """
@@ -67,7 +67,7 @@ def positions_carrying(weights: np.ndarray, share: float = 0.8) -> int:
     return int(np.searchsorted(running / running[-1], share - _ROUNDING)) + 1
 
 
-# Where two poolings part.
+# Where two poolings differ.
 
 
 class Difference(NamedTuple):
@@ -120,9 +120,9 @@ class Path:
     Attributes:
         pooling: its key.
         parameter: its number's name, range and meaning.
-        classes: those asked for.
+        classes: those that are followed.
         values: (steps,) of the parameter, rising over its usual range, in equal ratios where it is logarithmic.
-        probabilities: (steps, classes asked for), as the network makes them of all logits: softmax or sigmoid.
+        probabilities: (steps, classes), as the network makes them of all logits: softmax or sigmoid.
         logits: likewise, as the head gave them, never calibrated.
         calibrated: whether the probabilities are. All of them or none: one curve is never a mixture.
         ends: what the pooling is at both ends.
@@ -141,7 +141,7 @@ class Path:
 def path(
     analysis: Analysis, pooling: str, classes: Sequence[int], calibrated: bool = False, steps: int = 31
 ) -> Path:
-    """What some classes get along a pooling's parameter; the logits are remembered.
+    """The logits and probabilities of some classes along a pooling's parameter; the logits are remembered.
 
     Args:
         analysis: from `analyse`. Neither its backbone nor pooling weights are computed.
@@ -164,7 +164,7 @@ def path(
         raise ParameterError(f"The path has {steps!r} steps; expected a whole number of at least 2.")
     classes = [analysis.network.check_class(index) for index in classes]
     values = _values(parameter, steps)
-    logits = analysis.remember(("path", pooling, steps), lambda: _logits(analysis, chosen, values))
+    logits = analysis.results(("path", pooling, steps), lambda: _logits(analysis, chosen, values))
     factors = _factors(analysis, pooling, parameter, values) if calibrated else None
     probabilities = analysis.network.probabilities(
         logits if factors is None else logits * torch.tensor(factors)[:, None], 1)

@@ -1,4 +1,4 @@
-"""A photo with some of its positions taken out, and what the network says of it.
+"""A photo with some of its positions taken out, and what the network answers to it.
 
 Two ways to the same: the photo itself is changed, at its own size, and framed anew (to show, to keep, to verify); or
 the network's input is, many at once (to search and to measure). In both a position is its rectangle, cut sharply.
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from explorer.analysis import Analysis, Outcome, analyse
+from explorer.analysis.memory import remembered
 from explorer.errors import FramingError, ParameterError, StoppedError
 from explorer.framing import frame
 from explorer.progress import Progress, Stop
@@ -32,12 +33,14 @@ _PAINTED_SIDE = 640  # px: the long side of the photo that is painted over; its 
 _RADIUS = 5
 
 
-
-def changed_photo(analysis: Analysis, chosen: np.ndarray, fill: str = "blur") -> Image.Image:
-    """The photo at its own size without the chosen positions.
+def changed_photo(
+    analysis: Analysis, chosen: np.ndarray, fill: str = "blur", long_side: int | None = None
+) -> Image.Image:
+    """The photo without the chosen positions.
 
     Args:
         chosen: (H, W) bool, the positions to take out.
+        long_side: make it of the photo shrunk to so many px, to look at; None is the photo's own size.
         fill: key of FILLS. "inpaint" is A. Telea, An Image Inpainting Technique Based on the Fast Marching Method,
             Journal of Graphics Tools 9 (1), 2004, as OpenCV has it, on the photo shrunk to 640 px.
 
@@ -46,15 +49,16 @@ def changed_photo(analysis: Analysis, chosen: np.ndarray, fill: str = "blur") ->
     """
     chosen = checked(analysis, chosen)
     _check_fill(fill, FILLS)
+    photo, seen = analysis.preview(long_side)
     if not chosen.any():
-        return analysis.image.copy()
-    mask = pixels_of(chosen, analysis.image.size, analysis.framing.seen)
-    other = _painted(analysis.image, mask) if fill == "inpaint" else _without_anything(analysis, fill)
-    return Image.composite(other, analysis.image, mask)
+        return photo.copy()
+    mask = pixels_of(chosen, photo.size, seen)
+    other = _painted(photo, mask) if fill == "inpaint" else _without_anything(photo, seen, chosen.shape, fill)
+    return Image.composite(other, photo, mask)
 
 
 def analysed_again(analysis: Analysis, photo: Image.Image) -> Analysis:
-    """Another photo of the same size, framed as the first was, by the same network: one forward pass.
+    """Analyse another photo of the same size, framed as the first was, by the same network: one forward pass.
 
     Raises FramingError where the network gives another number of positions than before.
     """
@@ -64,11 +68,6 @@ def analysed_again(analysis: Analysis, photo: Image.Image) -> Analysis:
     if again.framing.grid != framing.grid:
         raise FramingError(f"The changed photo has {again.framing.grid} positions; expected {framing.grid} as before.")
     return again
-
-
-def likewise(outcome: Outcome, analysis: Analysis) -> Outcome:
-    """Another analysis by the same network, under the outcome's pooling; by itself where it cannot be taken apart."""
-    return analysis.under(outcome.pooling, **outcome.parameters) if analysis.has_evidence else analysis.under()
 
 
 def changed_inputs(analysis: Analysis, shares: Tensor, fill: str = "blur") -> Tensor:
@@ -84,7 +83,7 @@ def changed_inputs(analysis: Analysis, shares: Tensor, fill: str = "blur") -> Te
     if shares.ndim != 3 or tuple(shares.shape[1:]) != analysis.framing.grid:
         raise ParameterError(f"The shares have shape {tuple(shares.shape)}; expected (n, "
                              f"{', '.join(map(str, analysis.framing.grid))}).")
-    nothing = analysis.remember(("without anything", fill), lambda: _input_without_anything(analysis, fill))
+    nothing = _input_without_anything(analysis, fill)
     over = functional.interpolate(shares[:, None].to(analysis.input.dtype), analysis.input.shape[-2:],
                                   mode="nearest-exact")
     return torch.lerp(analysis.input, nothing, over)
@@ -97,21 +96,21 @@ def answers_to(
 
     Args:
         shares, fill: see `changed_inputs`.
-        progress: is told (inputs done, inputs in all) after each batch.
-        stop: is asked before each batch.
+        progress: called with (inputs done, inputs in all) after each batch.
+        stop: called before each batch.
 
-    Raises ParameterError likewise, StoppedError when told to stop.
+    Raises ParameterError likewise, StoppedError where `stop` says so.
     """
-    found = []
+    logits = []
     for start in range(0, len(shares), BATCH):
         if stop is not None and stop():
             raise StoppedError(f"Stopped after {start} of {len(shares)} inputs.")
         inputs = changed_inputs(outcome.analysis, shares[start : start + BATCH], fill)
         with torch.no_grad():
-            found.append(outcome.cam_context.answers(inputs))
+            logits.append(outcome.cam_context.answers(inputs))
         if progress is not None:
             progress(min(start + BATCH, len(shares)), len(shares))
-    return torch.cat(found) if found else outcome.logits.new_empty(0, len(outcome.logits))
+    return torch.cat(logits) if logits else outcome.logits.new_empty(0, len(outcome.logits))
 
 
 def _check_fill(fill: str, allowed: object) -> None:
@@ -144,22 +143,25 @@ def pixels_of(chosen: np.ndarray, size: tuple[int, int], seen: tuple[float, floa
     return Image.fromarray(taken.astype(np.uint8) * 255)
 
 
-def _without_anything(analysis: Analysis, fill: str) -> Image.Image:
+def _without_anything(
+    photo: Image.Image, seen: tuple[float, float, float, float], grid: tuple[int, int], fill: str
+) -> Image.Image:
     """The whole photo, blurred or of one colour."""
-    left, top, right, bottom = analysis.framing.seen
+    left, top, right, bottom = seen
     if fill == "mean":
         box = (int(left), int(top), max(round(right), int(left) + 1), max(round(bottom), int(top) + 1))
-        colour = tuple(round(value) for value in ImageStat.Stat(analysis.image.crop(box)).mean)
-        return Image.new("RGB", analysis.image.size, colour)
-    rows, columns = analysis.framing.grid
+        colour = tuple(round(value) for value in ImageStat.Stat(photo.crop(box)).mean)
+        return Image.new("RGB", photo.size, colour)
+    rows, columns = grid
     sigma = _SIGMA * (right - left) / columns, _SIGMA * (bottom - top) / rows
-    return analysis.image.filter(ImageFilter.GaussianBlur(sigma))
+    return photo.filter(ImageFilter.GaussianBlur(sigma))
 
 
+@remembered
 def _input_without_anything(analysis: Analysis, fill: str) -> Tensor:
     framing = analysis.framing
-    return frame(_without_anything(analysis, fill), analysis.network.preprocessing, framing.kind,
-                 min(framing.input_size))[0]
+    photo = _without_anything(analysis.image, framing.seen, framing.grid, fill)
+    return frame(photo, analysis.network.preprocessing, framing.kind, min(framing.input_size))[0]
 
 
 def _painted(image: Image.Image, mask: Image.Image) -> Image.Image:

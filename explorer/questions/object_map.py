@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,16 +9,18 @@ import numpy as np
 import torch
 
 from explorer.analysis import Analysis, Outcome, analyse
+from explorer.arrays import to_array
 from explorer.errors import ParameterError
+from explorer.framing import Framing
 from explorer.progress import Progress, Stop
-from explorer.questions.localisation import locate
+from explorer.questions.evidence_box import locate
 from explorer.questions.stitching import Shifts
 
-LOOKED_AT = 50  # of the likeliest classes, among which rivals are looked for
+_LIKELIEST = 50  # classes among which rivals are looked for
 
 
-class Suggested(NamedTuple):
-    """How to ask a network where an object is, as docs/faithfulness.md found it for the bundled one.
+class ObjectMapSettings(NamedTuple):
+    """How an object is best found, as docs/faithfulness.md measured it for the bundled network.
 
     Attributes:
         rivals: evidence of the class less the mean evidence of so many others, the likeliest that are unlike it.
@@ -33,7 +34,7 @@ class Suggested(NamedTuple):
     enlarged: float
 
 
-SUGGESTED = Suggested(rivals=5, steps=4, enlarged=384 / 224)
+SUGGESTED = ObjectMapSettings(rivals=5, steps=4, enlarged=384 / 224)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,54 +42,50 @@ class ObjectMap:
     """Where the object is.
 
     Attributes:
-        class_index: the class.
         rivals: the classes that it is set against; none in a network whose classes do not compete.
         cells: (H, W) float64, logits: evidence of the class less the mean evidence of the rivals, a mean over shifts
             of the input. Its strongest place is the best guess.
-        rectangles: (H, W, 4) float64, left, top, right, bottom of each place, in photo px.
-        analysis: of the photo at the size that was asked, whose `framing.seen` is that of the first analysis.
+        framing: of the larger input, on the grid of the cells; `framing.seen` is that of the first analysis.
         passes: inputs that were run.
     """
 
-    class_index: int
     rivals: tuple[int, ...]
     cells: np.ndarray
-    rectangles: np.ndarray
-    analysis: Analysis
+    framing: Framing
     passes: int
 
 
 def object_map(
     analysis: Analysis, class_index: int, progress: Progress | None = None, stop: Stop | None = None
 ) -> ObjectMap:
-    """Where the object of a class is on the part of the photo that the analysis sees, as `SUGGESTED` asks. Remembered.
+    """Where the object of a class is on the part of the photo that the analysis sees, by `SUGGESTED`. Remembered.
 
     On the bundled network's photos this found objects better than its evidence does, docs/faithfulness.md says by how
-    much. A network that takes its own size alone is asked at that; one of independent classes has no rivals.
+    much. A network that takes its own size alone runs at that; one of independent classes has no rivals.
 
     Args:
         analysis: of a photo; its framing counts, its input size does not.
         class_index: the class.
-        progress: is told (inputs done, inputs in all) after each batch.
-        stop: is asked before each batch.
+        progress: called with (inputs done, inputs in all) after each batch.
+        stop: called before each batch.
 
     Raises:
         ParameterError: no such class.
-        MethodError: the answer cannot be taken apart.
+        MethodError: there is no evidence.
         FramingError: the photo is too long for the larger input, see `explorer.framing.frame`.
-        StoppedError: told to stop.
+        StoppedError: `stop` said so.
     """
     analysis.require_evidence()
     analysis.network.check_class(class_index)
-    return analysis.remember(("object map", class_index), lambda: _object_map(analysis, class_index, progress, stop))
+    return analysis.results(("object map", class_index), lambda: _object_map(analysis, class_index, progress, stop))
 
 
-class Inside(NamedTuple):
+class EvidenceInBox(NamedTuple):
     """How much of the evidence lies where the object seems to be.
 
     Attributes:
-        box: left, top, right, bottom in photo px, around the object (`explorer.questions.localisation.locate`).
-        evidence: of what speaks for the class, the share that lies in the box; None where nothing does.
+        box: left, top, right, bottom in photo px, around the object (`explorer.questions.evidence_box.locate`).
+        evidence: the share of the class's positive evidence that lies in the box; None without any.
         area: the share of what the network sees that the box covers.
     """
 
@@ -97,25 +94,25 @@ class Inside(NamedTuple):
     area: float
 
 
-def inside(outcome: Outcome, class_index: int, found: ObjectMap) -> Inside | None:
+def evidence_in_box(outcome: Outcome, class_index: int, object_map: ObjectMap) -> EvidenceInBox | None:
     """How much of an outcome's evidence for a class lies in the box around its object; None where there is no box.
 
     A position that lies partly in the box counts with that part.
 
-    Raises ParameterError for a class that does not exist, MethodError where nothing can be taken apart.
+    Raises ParameterError for a class that does not exist, MethodError without evidence.
     """
-    cells = outcome.evidence(class_index).cells.detach().double().numpy()
-    located = locate(found.cells, found.rectangles)
+    cells = to_array(outcome.evidence(class_index).cells)
+    located = locate(object_map.cells, object_map.framing.rectangles)
     if located is None:
         return None
     box = (located.left, located.top, located.right, located.bottom)
-    rectangles = np.asarray(outcome.analysis.framing.rectangles, dtype=np.float64)
+    rectangles = outcome.analysis.framing.rectangles
     shared = [np.minimum(rectangles[..., n + 2], box[n + 2]) - np.maximum(rectangles[..., n], box[n]) for n in (0, 1)]
     sides = [rectangles[..., n + 2] - rectangles[..., n] for n in (0, 1)]
     covered = np.prod(np.clip(shared, 0, None), 0) / np.prod(sides, 0)
     positive = np.where(np.isfinite(cells), np.maximum(cells, 0), 0)
     share = float((positive * covered).sum() / positive.sum()) if positive.any() else None
-    return Inside(box, share, float(covered.mean()))
+    return EvidenceInBox(box, share, float(covered.mean()))
 
 
 def unlike(outcome: Outcome, class_index: int, count: int = SUGGESTED.rivals) -> tuple[int, ...]:
@@ -132,8 +129,7 @@ def unlike(outcome: Outcome, class_index: int, count: int = SUGGESTED.rivals) ->
     Returns: at most `count` of the 50 likeliest, the likeliest first. Where all are alike the likeliest other class;
     nothing where there is none, or where classes do not compete (a sigmoid).
 
-    Raises ParameterError for a class that does not exist or a count below 1, MethodError where nothing can be taken
-    apart.
+    Raises ParameterError for a class that does not exist or a count below 1, MethodError without evidence.
     """
     analysis = outcome.analysis
     analysis.require_evidence()
@@ -142,23 +138,26 @@ def unlike(outcome: Outcome, class_index: int, count: int = SUGGESTED.rivals) ->
         raise ParameterError(f"The number of rivals is {count!r:.40}; expected a whole number of at least 1.")
     if analysis.network.activation == "sigmoid":
         return ()
-    others = [answer.class_index for answer in outcome.top(LOOKED_AT + 1) if answer.class_index != class_index]
-    others = others[:LOOKED_AT]
+    others = [answer.class_index for answer in outcome.top(_LIKELIEST + 1) if answer.class_index != class_index]
+    others = others[:_LIKELIEST]
     if not others:
         return ()
-    own, *slopes = (each.slopes.double() for each in outcome.evidences([class_index, *others]))
+    own, *slopes = (evidence.slopes.double() for evidence in outcome.evidences([class_index, *others]))
     cosines = torch.nn.functional.cosine_similarity(torch.stack(slopes), own[None])
     limit = 2 / len(own) ** 0.5
-    found = [other for other, cosine in zip(others, cosines.tolist(), strict=True) if not cosine > limit]
-    return tuple((found or others)[:count if found else 1])
+    rivals = [other for other, cosine in zip(others, cosines.tolist(), strict=True) if not cosine > limit]
+    return tuple(rivals[:count] or others[:1])
 
 
 def _object_map(analysis: Analysis, class_index: int, progress: Progress | None, stop: Stop | None) -> ObjectMap:
+    """Evidence of the class less the mean of its rivals', averaged over shifts as `stitched` does it."""
     large = analyse(analysis.network, analysis.image, analysis.framing.kind, _short_side(analysis))
-    outcome = large.under()
+    outcome, shifts, cells = large.under(), Shifts(large, SUGGESTED.steps), 0.0
     rivals = unlike(outcome, class_index)
-    cells, passes = _stitched_against(outcome, class_index, rivals, SUGGESTED.steps, progress, stop)
-    return ObjectMap(class_index, rivals, cells, large.framing.on_grid(*cells.shape).rectangles, large, 1 + passes)
+    for shift, run in shifts.runs(outcome, progress, stop):
+        own, *others = (to_array(evidence.cells) for evidence in run.evidences([class_index, *rivals]))
+        cells += shifts.placed(own - sum(others) / max(len(others), 1), shift) / len(shifts.all)
+    return ObjectMap(rivals, cells, large.framing.on_grid(*cells.shape), 1 + len(shifts.all))
 
 
 def _short_side(analysis: Analysis) -> int:
@@ -169,15 +168,3 @@ def _short_side(analysis: Analysis) -> int:
     largest = preprocessing.sides[1]
     steps = min(round(SUGGESTED.enlarged * preprocessing.size / preprocessing.stride), largest // preprocessing.stride)
     return max(preprocessing.size, steps * preprocessing.stride)
-
-
-def _stitched_against(
-    outcome: Outcome, class_index: int, rivals: Sequence[int], steps: int, progress: Progress | None, stop: Stop | None
-) -> tuple[np.ndarray, int]:
-    """(H * steps, W * steps): evidence of a class less the mean of its rivals', as `stitched` averages it; passes."""
-    shifts, cells = Shifts(outcome.analysis, steps), 0.0
-    for shift, run in shifts.runs(outcome, progress, stop):
-        own, *others = (each.cells.double() for each in run.evidences([class_index, *rivals]))
-        difference = own - sum(others) / len(others) if others else own
-        cells += shifts.placed(difference.numpy(), shift) / len(shifts.all)
-    return cells, len(shifts.all)

@@ -1,8 +1,8 @@
-"""Would it still say so without this part of the photo? Three answers side by side, none of which is another.
+"""Would the answer be the same without this part of the photo? Three numbers side by side, none of which is another.
 
 Some positions hold an exact share of a class's logit. The pooling may ignore them: the rest of the feature maps is
 pooled afresh, and each of them has still seen much of the photo. Or they are taken out of the photo itself, and the
-network is asked again: then the other positions change too, and what stands in the gap speaks as well.
+network runs again: then the other positions change too, and what fills the gap has evidence as well.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from PIL import Image
 
 from explorer.analysis import Analysis, Answer, Outcome
 from explorer.arrays import to_array
 from explorer.errors import ParameterError
-from explorer.questions.edited_photo import FILLS, analysed_again, changed_photo, checked, likewise
+from explorer.questions.edited_photo import FILLS, analysed_again, changed_photo, checked
 from explorer.wording import plain, shortened, signed
 
-APART = 0.5  # logits: a change and evidence that differ by less are called alike
-APART_SHARE = 0.5  # of the larger of the two: likewise
+_APART = 0.5  # logits: a change and evidence that differ by less are called alike
+_APART_SHARE = 0.5  # of the larger of the two: likewise
 _CAUSE = 0.25  # of that difference: what accounts for less is not named
 _STILL = 0.005  # logits: a change that is written as 0.00
 _HOLDS_WEIGHTS = "attention_pool"  # the pooling whose feature maps hold its own weights, which sum to 1 over positions
 
 
-class Held(NamedTuple):
+class HeldEvidence(NamedTuple):
     """What some positions hold of a class's logit.
 
     Attributes:
@@ -47,23 +47,23 @@ class Held(NamedTuple):
     residual: float
 
 
-class Said(NamedTuple):
-    """What is said in one way: the most probable class, and the classes that are watched, in `Probe.classes`' order."""
+class Answers(NamedTuple):
+    """One state's answers: the most probable class, and the classes that are watched, in `Probe.classes`' order."""
 
     top: Answer
     classes: tuple[Answer, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class UnderPooling:
-    """The probe under one pooling.
+class PoolingAnswers:
+    """The answers under one pooling.
 
     Attributes:
         pooling, parameters, name, label: as of an Outcome.
         calibrated: whether its probabilities are of logits times the fitted number; the logits never are.
-        before: what was said.
-        ignoring: what is said when the pooling ignores the positions; None where nothing can be taken apart.
-        after: what is said once they are taken out of the photo, by fill.
+        before: of the photo as it is.
+        ignoring: when the pooling ignores the positions; None without evidence.
+        after: once they are taken out of the photo, by fill.
     """
 
     pooling: str
@@ -71,45 +71,9 @@ class UnderPooling:
     name: str
     label: str
     calibrated: bool
-    before: Said
-    ignoring: Said | None
-    after: Mapping[str, Said]
-
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """Some positions of a photo: what they hold, what is said without them in the pooling, and without them at all.
-
-    Attributes:
-        outcome, class_index, chosen: what was asked; chosen is (H, W) bool.
-        classes: class indices that are watched: the one that was asked for, those on top before, and what the answer
-            becomes.
-        held: their share of the class's logit under the outcome's pooling; None where nothing can be taken apart.
-        rows: every pooling there is, in the registry's order; alone what the network says where there is no other.
-        again: the photo without them, analysed, by fill; `again["blur"].image` is that photo.
-    """
-
-    outcome: Outcome
-    class_index: int
-    chosen: np.ndarray
-    classes: tuple[int, ...]
-    held: Held | None
-    rows: tuple[UnderPooling, ...]
-    again: Mapping[str, Analysis]
-
-    @property
-    def own(self) -> UnderPooling:
-        """The row of the outcome's own pooling."""
-        return next(row for row in self.rows if row.pooling == self.outcome.pooling)
-
-    @property
-    def share(self) -> float:
-        """Of the positions, 0 to 1: how many are chosen."""
-        return float(self.chosen.mean())
-
-    def drop(self, fill: str) -> float:
-        """Logits that the class loses under the outcome's pooling once the positions are taken out of the photo."""
-        return self.own.before.classes[0].logit - self.own.after[fill].classes[0].logit
+    before: Answers
+    ignoring: Answers | None
+    after: Mapping[str, Answers]
 
 
 class Disagreement(NamedTuple):
@@ -121,7 +85,7 @@ class Disagreement(NamedTuple):
             "opposite" when it goes the other way.
         held: evidence of the positions before.
         drop: what the logit loses; negative when it gains.
-        inside: evidence of the positions once they are taken out: what stands in their place says that much.
+        inside: evidence of the positions once they are taken out: that of what fills the gap.
         outside: evidence that the other positions lose.
         sentence: all this in words.
     """
@@ -135,44 +99,54 @@ class Disagreement(NamedTuple):
     sentence: str
 
 
-def held(outcome: Outcome, class_index: int, chosen: np.ndarray) -> Held:
-    """What the chosen positions (H, W) bool hold of a class's logit.
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Some positions of a photo: what they hold, the answers without them in the pooling, and without them at all.
 
-    Raises ParameterError for an unknown class and positions that cannot be probed, MethodError where nothing can be
-    taken apart.
+    It keeps numbers alone; the changed photos are made again by `photo`.
+
+    Attributes:
+        outcome, class_index, chosen: what was probed; chosen is (H, W) bool.
+        classes: class indices that are watched: the one probed, those on top before, and every new answer.
+        held: their share of the class's logit under the outcome's pooling; None without evidence.
+        rows: every pooling there is, in the registry's order; one alone without evidence.
+        disagreements: for each fill, whether the logit changes by what the positions held; none without evidence.
     """
-    outcome.analysis.require_evidence()
-    chosen, evidence = _some(outcome.analysis, chosen), outcome.evidence(class_index)
-    cells = to_array(evidence.cells)
-    positive, negative = np.maximum(cells, 0), np.minimum(cells, 0)
-    return Held(float(cells[chosen].sum()), float(cells.sum()), _share(positive, chosen), _share(negative, chosen),
-                evidence.exact, evidence.residual)
 
+    outcome: Outcome
+    class_index: int
+    chosen: np.ndarray
+    classes: tuple[int, ...]
+    held: HeldEvidence | None
+    rows: tuple[PoolingAnswers, ...]
+    disagreements: tuple[Disagreement, ...]
 
-def ignoring(outcome: Outcome, chosen: np.ndarray) -> Tensor:
-    """(classes,): the logits if the pooling ignored the chosen positions (H, W) bool and pooled the others alone.
+    @property
+    def own(self) -> PoolingAnswers:
+        """The row of the outcome's own pooling."""
+        return next(row for row in self.rows if row.pooling == self.outcome.pooling)
 
-    The feature maps stay as they are, and so does what the other positions saw of that part of the photo. A share of
-    positions, as Top-k has it, is one of those that are left, and attention asks anew with their average.
+    @property
+    def share(self) -> float:
+        """Of the positions, 0 to 1: how many are chosen."""
+        return float(self.chosen.mean())
 
-    Raises ParameterError when no position or every one is chosen, or they are of another grid; MethodError where
-    nothing can be taken apart.
-    """
-    outcome.analysis.require_evidence()
-    return likewise(outcome, _rest(outcome.analysis, chosen)).logits
+    def photo(self, fill: str, long_side: int | None = None) -> Image.Image:
+        """The photo without the positions, at its own size as the network saw it, or shrunk to look at."""
+        return changed_photo(self.outcome.analysis, self.chosen, fill, long_side)
 
 
 def probe(
     outcome: Outcome, class_index: int, chosen: np.ndarray, fills: Sequence[str] = tuple(FILLS), *,
     calibrated: bool = False, count: int = 5,
 ) -> Probe:
-    """Ask everything about some positions: one forward pass for each fill.
+    """Answer everything about some positions: one forward pass for each fill.
 
-    Where nothing can be taken apart there is only what the network says of the changed photos.
+    Without evidence there are only the answers to the changed photos.
 
     Args:
         outcome: under any pooling.
-        class_index: the class that is asked about.
+        class_index: the class.
         chosen: (H, W) bool, at least one position and not all.
         fills: keys of FILLS.
         calibrated: whether probabilities under a what-if pooling are of logits times the fitted number, where there
@@ -186,43 +160,86 @@ def probe(
     chosen = _some(analysis, chosen).copy()
     again = {fill: analysed_again(analysis, changed_photo(analysis, chosen, fill)) for fill in fills}
     rest = _rest(analysis, chosen) if analysis.has_evidence else None
-    ways = [outcome, *(likewise(outcome, each) for each in (rest, *again.values()) if each)]
-    watched = [class_index, *(answer.class_index for answer in outcome.top(count)),
-               *(way.top(1)[0].class_index for way in ways)]
-    classes = tuple(dict.fromkeys(watched))
-    rows = tuple(_row(each, rest, again, classes, calibrated) for each in outcome.under_each_pooling())
-    return Probe(outcome, class_index, chosen, classes, held(outcome, class_index, chosen) if rest else None, rows,
-                 MappingProxyType(again))
+    states = [outcome, *(outcome.on(changed) for changed in (rest, *again.values()) if changed)]
+    classes = tuple(dict.fromkeys([class_index, *(answer.class_index for answer in outcome.top(count)),
+                                   *(state.top(1)[0].class_index for state in states)]))
+    rows = tuple(_row(row, rest, again, classes, calibrated) for row in outcome.under_each_pooling())
+    return Probe(
+        outcome, class_index, chosen, classes, _held(outcome, class_index, chosen) if rest else None, rows,
+        tuple(_disagreement(outcome, outcome.on(changed), class_index, chosen, fill)
+              for fill, changed in again.items() if rest))
 
 
-def disagreement(probe: Probe) -> tuple[Disagreement, ...]:
-    """For each fill, whether the logit changes by what the positions held, and if not, what accounts for it.
+def _some(analysis: Analysis, chosen: np.ndarray) -> np.ndarray:
+    chosen = checked(analysis, chosen)
+    if not chosen.any() or chosen.all():
+        raise ParameterError(f"{'All' if chosen.all() else 'None'} of the {chosen.size} positions are chosen; expected "
+                             "at least one that is and one that is not.")
+    return chosen
 
-    Under evidence that adds up, the logit's loss is what the positions held, less what now stands in their place,
-    plus what all others lose. They differ when the loss and the evidence are more than APART logits and more than
-    APART_SHARE of the larger one apart.
 
-    Raises MethodError where nothing can be taken apart.
+def _rest(analysis: Analysis, chosen: np.ndarray) -> Analysis:
+    """The positions that are not chosen, in a row: the same analysis as far as poolings and the head go.
+
+    A share of positions, as Top-k has it, is then one of those that are left, and attention asks with their average.
     """
-    probe.outcome.analysis.require_evidence()
-    return tuple(_disagreement(probe, fill) for fill in probe.again)
+    left = analysis.feature_maps[:, torch.from_numpy(~chosen)]
+    own = analysis.network.pooling
+    if own.key == _HOLDS_WEIGHTS:
+        # A softmax over fewer positions is the same weights over the sum of what is left of them. The maps that hold
+        # them are those to which the pooling gives no weight.
+        weights = ~own.weights(analysis.feature_maps, **analysis.network.pooling_parameters).flatten(1).any(1)
+        left[weights] /= left[weights].sum(1, keepdim=True)
+    return Analysis(analysis.network, analysis.image, analysis.framing.on_grid(1, left.shape[1]), analysis.input,
+                    left[:, None], 0.0)
 
 
-def _disagreement(probe: Probe, fill: str) -> Disagreement:
-    index = probe.class_index
-    before = to_array(probe.outcome.evidence(index).cells)
-    after = to_array(likewise(probe.outcome, probe.again[fill]).evidence(index).cells)
-    inside = float(after[probe.chosen].sum())
-    outside = float((before - after)[~probe.chosen].sum())
-    drop, name = probe.drop(fill), probe.outcome.analysis.network.class_names[index]
-    return Disagreement(fill, kind_of_disagreement(probe.held.logits, drop), probe.held.logits, drop, inside, outside,
-                        disagreement_sentence(probe.held.logits, drop, inside, outside, name, fill))
+def _row(
+    outcome: Outcome, rest: Analysis | None, again: Mapping[str, Analysis], classes: Sequence[int], calibrated: bool
+) -> PoolingAnswers:
+    def answers(state: Outcome) -> Answers:
+        return Answers(state.top(1, calibrated)[0], tuple(state.answer(index, calibrated) for index in classes))
+
+    return PoolingAnswers(
+        outcome.pooling, outcome.parameters, outcome.name, outcome.label,
+        calibrated=calibrated and outcome.multiplier is not None, before=answers(outcome),
+        ignoring=answers(outcome.on(rest)) if rest else None,
+        after=MappingProxyType({fill: answers(outcome.on(changed)) for fill, changed in again.items()}),
+    )
+
+
+def _held(outcome: Outcome, class_index: int, chosen: np.ndarray) -> HeldEvidence:
+    evidence = outcome.evidence(class_index)
+    cells = to_array(evidence.cells)
+    positive, negative = np.maximum(cells, 0), np.minimum(cells, 0)
+    return HeldEvidence(float(cells[chosen].sum()), float(cells.sum()), _share(positive, chosen),
+                        _share(negative, chosen), evidence.exact, evidence.residual)
+
+
+def _share(values: np.ndarray, chosen: np.ndarray) -> float:
+    total = values.sum()
+    return float(values[chosen].sum() / total) + 0.0 if total else 0.0  # not -0.0
+
+
+# What positions hold, and what taking them out changes.
+
+
+def _disagreement(outcome: Outcome, changed: Outcome, index: int, chosen: np.ndarray, fill: str) -> Disagreement:
+    """Under evidence that adds up, the logit's loss is what the positions held, less what fills the gap, plus what all
+    others lose. The two differ by more than _APART logits and _APART_SHARE of the larger one, or are called alike."""
+    before, after = (to_array(state.evidence(index).cells) for state in (outcome, changed))
+    held, inside = float(before[chosen].sum()), float(after[chosen].sum())
+    outside = float((before - after)[~chosen].sum())
+    drop = outcome.answer(index).logit - changed.answer(index).logit
+    name = outcome.analysis.network.class_names[index]
+    return Disagreement(fill, kind_of_disagreement(held, drop), held, drop, inside, outside,
+                        disagreement_sentence(held, drop, inside, outside, name, fill))
 
 
 def kind_of_disagreement(held: float, drop: float) -> str:
     """"none", "more", "less" or "opposite", see Disagreement; "none" too where a number is not finite."""
     largest = max(abs(held), abs(drop))
-    if not abs(drop - held) > max(APART, APART_SHARE * largest):
+    if not abs(drop - held) > max(_APART, _APART_SHARE * largest):
         return "none"
     if held * drop < 0 and min(abs(held), abs(drop)) >= _STILL:
         return "opposite"
@@ -245,23 +262,24 @@ def disagreement_sentence(held: float, drop: float, inside: float, outside: floa
         fill: key of FILLS.
     """
     side = "against" if held < 0 else "for"
-    said = f"This part holds {plain(abs(held))} logits of evidence {side} {shortened(name)}."
+    opening = (f"This part holds {plain(abs(held))} logits of evidence {side} {shortened(name)}. Once it is "
+               f"{TAKEN_OUT[fill]}, the logit")
     if not np.isfinite(held) or not np.isfinite(drop):
-        return f"{said} Once it is {TAKEN_OUT[fill]}, the logit is not to be compared: not all numbers are finite."
+        return f"{opening} is not to be compared: not all numbers are finite."
     kind = kind_of_disagreement(held, drop)
     causes = _causes(drop - held, inside, outside) if kind != "none" else []
-    return " ".join([f"{said} Once it is {TAKEN_OUT[fill]}, the logit {_moves(drop)}{_VERDICTS[kind]}", *causes])
+    return " ".join([f"{opening} {_moves(drop)}{_VERDICTS[kind]}", *causes])
 
 
 def _causes(difference: float, inside: float, outside: float) -> list[str]:
     """What accounts for the difference between the logit's loss and the evidence, a sentence each, the largest first.
 
-    What is lost outside adds to the loss, and what is said inside takes from it.
+    What is lost outside adds to the loss, and evidence inside takes from it.
     """
     parts = [
         (outside, f"The other positions {'lose' if outside > 0 else 'gain'} {plain(abs(outside))}: each sees a large "
                   "area of the photo, this part too."),
-        (-inside, f"What stands in its place speaks {'for' if inside > 0 else 'against'} the class, with "
+        (-inside, f"What fills the gap has evidence {'for' if inside > 0 else 'against'} the class itself, "
                   f"{signed(inside)}."),
     ]
     return [sentence for size, sentence in sorted(parts, key=lambda part: -abs(part[0]))
@@ -270,46 +288,3 @@ def _causes(difference: float, inside: float, outside: float) -> list[str]:
 
 def _moves(drop: float) -> str:
     return f"{'falls' if drop > 0 else 'rises'} by {plain(abs(drop))}" if abs(drop) >= _STILL else "does not change"
-
-
-def _some(analysis: Analysis, chosen: np.ndarray) -> np.ndarray:
-    chosen = checked(analysis, chosen)
-    if not chosen.any() or chosen.all():
-        raise ParameterError(f"{'All' if chosen.all() else 'None'} of the {chosen.size} positions are chosen; expected "
-                             "at least one that is and one that is not.")
-    return chosen
-
-
-def _rest(analysis: Analysis, chosen: np.ndarray) -> Analysis:
-    """The positions that are not chosen, in a row: the same analysis as far as poolings and the head go."""
-    left = analysis.feature_maps[:, torch.from_numpy(~_some(analysis, chosen))]
-    own = analysis.network.pooling
-    if own.key == _HOLDS_WEIGHTS:
-        # A softmax over fewer positions is the same weights over the sum of what is left of them. The maps that hold
-        # them are those to which the pooling gives no weight.
-        weights = ~own.weights(analysis.feature_maps, **analysis.network.pooling_parameters).flatten(1).any(1)
-        left[weights] /= left[weights].sum(1, keepdim=True)
-    return Analysis(analysis.network, analysis.image, analysis.framing.on_grid(1, left.shape[1]), analysis.input,
-                    left[:, None], 0.0)
-
-
-def _row(
-    outcome: Outcome, rest: Analysis | None, again: Mapping[str, Analysis], classes: Sequence[int], calibrated: bool
-) -> UnderPooling:
-    return UnderPooling(
-        outcome.pooling, outcome.parameters, outcome.name, outcome.label,
-        calibrated=calibrated and outcome.multiplier is not None,
-        before=_said(outcome, classes, calibrated),
-        ignoring=_said(likewise(outcome, rest), classes, calibrated) if rest else None,
-        after=MappingProxyType({fill: _said(likewise(outcome, each), classes, calibrated)
-                                for fill, each in again.items()}),
-    )
-
-
-def _said(outcome: Outcome, classes: Sequence[int], calibrated: bool) -> Said:
-    return Said(outcome.top(1, calibrated)[0], tuple(outcome.answer(index, calibrated) for index in classes))
-
-
-def _share(values: np.ndarray, chosen: np.ndarray) -> float:
-    total = values.sum()
-    return float(values[chosen].sum() / total) + 0.0 if total else 0.0  # not -0.0

@@ -1,16 +1,18 @@
-"""Evidence finer than the grid: the photo is moved by parts of a position, and what each place gets is averaged."""
+"""Evidence finer than the grid: the input is moved by parts of a position, and the evidence of each place averaged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from explorer.analysis import Analysis, Outcome
+from explorer.arrays import to_array
 from explorer.errors import ParameterError, StoppedError
 from explorer.progress import Progress, Stop
 from explorer.questions.contrast import check_pair, contrast
@@ -20,7 +22,7 @@ _BATCH = 16  # the usual shifts at once
 
 
 @dataclass(frozen=True, eq=False)
-class Stitched:
+class StitchedEvidence:
     """Evidence averaged over shifts of the photo, on a grid finer than the feature maps'.
 
     logit = baseline + cells.sum() + outside + residual, each of them a mean over the shifts. With a rival each is of
@@ -40,7 +42,6 @@ class Stitched:
         shifts: (n, 2) int, down and to the right, in input px.
         residual: what the parts leave over, computed and not assumed.
         exact: whether every decomposition is an identity.
-        rectangles: (H * steps, W * steps, 4), left, top, right, bottom of each fine cell, in photo px.
     """
 
     class_index: int
@@ -55,34 +56,33 @@ class Stitched:
     shifts: np.ndarray
     residual: float
     exact: bool
-    rectangles: np.ndarray
 
 
 def stitched(
     outcome: Outcome, class_index: int, rival: int | None = None, steps: int = 4, progress: Progress | None = None,
     stop: Stop | None = None,
-) -> Stitched:
+) -> StitchedEvidence:
     """Evidence for a class on a grid `steps` times finer than the feature maps', under the outcome's pooling.
 
     The network's input is moved by all pairs of multiples of a position's side / steps, rounded to whole px: from half
     a position up and left to nearly half a position down and right, or the same both ways where steps is odd (half a
-    position either way would ask the same grid twice). What enters at an edge is that edge's pixels repeated. Each
-    run's evidence is taken apart, spread evenly over each position's rectangle where it lies on the unmoved input, and
-    averaged over the runs. Remembered.
+    position either way would be the same grid twice). What enters at an edge is that edge's pixels repeated. Each
+    run's evidence is spread evenly over each position's rectangle where it lies on the unmoved input, and averaged over
+    the runs. Remembered.
 
     Args:
         outcome: of any pooling.
         class_index: the class.
-        rival: None for the class's own evidence, else what speaks for it rather than for that other class.
+        rival: None for the class's own evidence, else that of the class minus that of the rival.
         steps: 1 (the plain evidence) to 8; steps * steps inputs are run, in batches. Where a position has fewer px
             than that, rounded shifts repeat.
-        progress: is told (inputs done, inputs in all) after each batch.
-        stop: is asked before each batch.
+        progress: called with (inputs done, inputs in all) after each batch.
+        stop: called before each batch.
 
     Raises:
         ParameterError: no such class, the same class twice, or steps outside its range.
-        MethodError: the answer cannot be taken apart, or a rival is asked for where there is one logit alone.
-        StoppedError: told to stop.
+        MethodError: there is no evidence, or a rival is named where there is one logit alone.
+        StoppedError: `stop` said so.
     """
     outcome.analysis.require_evidence()
     if rival is None:
@@ -91,33 +91,32 @@ def stitched(
         check_pair(outcome, class_index, rival)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
         raise ParameterError(f"The number of steps is {steps!r:.40}; expected a whole number from 1 to {MOST_STEPS}.")
-    return outcome.remember(("stitched", class_index, rival, steps),
-                            lambda: _stitched(outcome, class_index, rival, steps, progress, stop))
+    return outcome.results(("stitched", class_index, rival, steps),
+                           lambda: _stitched(outcome, class_index, rival, steps, progress, stop))
 
 
 def _stitched(
     outcome: Outcome, class_index: int, rival: int | None, steps: int, progress: Progress | None, stop: Stop | None
-) -> Stitched:
+) -> StitchedEvidence:
     shifts, parts = Shifts(outcome.analysis, steps), []
     cells, outside = 0.0, 0.0
     for shift, run in shifts.runs(outcome, progress, stop):
-        part = _taken_apart(run, class_index, rival)
+        part = _decomposed(run, class_index, rival)
         placed = shifts.placed(part.cells, shift)
         cells += placed / len(shifts.all)
         outside += (float(part.cells.sum()) - float(placed.sum())) / len(shifts.all)
         parts.append(part)
     logits = np.array([part.logit for part in parts])
     logit, baseline = float(logits.mean()), float(np.mean([part.baseline for part in parts]))
-    return Stitched(
+    return StitchedEvidence(
         class_index=class_index, rival=rival, steps=steps, cells=cells, coverage=shifts.coverage(),
         outside=outside, baseline=baseline, logit=logit, logits=logits, shifts=np.array(shifts.all),
         residual=logit - baseline - float(cells.sum()) - outside, exact=all(part.exact for part in parts),
-        rectangles=outcome.analysis.framing.on_grid(*cells.shape).rectangles,
     )
 
 
 class Shifts:
-    """The input moved by parts of a position, and where what a position says then lies on the input that is not moved.
+    """The input moved by parts of a position, and where the moved positions lie on the input that is not moved.
 
     Attributes:
         all: pairs of shifts down and to the right, in whole px.
@@ -130,12 +129,12 @@ class Shifts:
         self.down, self.right = (
             {shift: _shares(length, count, steps, shift) for shift in _shifts(length / count, steps)}
             for length, count in zip(analysis.input.shape[-2:], analysis.framing.grid, strict=True))
-        # Rounded shifts may be level: each is counted as often as it is asked for.
+        # Rounded shifts may be level: each is counted as often as it comes.
         self.all = list(product(*(_shifts(length / count, steps) for length, count in zip(
             analysis.input.shape[-2:], analysis.framing.grid, strict=True))))
 
     def placed(self, cells: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
-        """(H * steps, W * steps): what the positions (H, W) of the moved input hold, moved back."""
+        """(H * steps, W * steps): the cells (H, W) of the moved input, moved back."""
         return self.down[shift[0]] @ cells @ self.right[shift[1]].T
 
     def coverage(self) -> np.ndarray:
@@ -147,7 +146,7 @@ class Shifts:
     def runs(
         self, outcome: Outcome, progress: Progress | None = None, stop: Stop | None = None
     ) -> Iterator[tuple[tuple[int, int], Outcome]]:
-        """Each shift with the outcome of the input moved by it, run in batches. Raises StoppedError when told to."""
+        """Each shift with the outcome of the input moved by it, run in batches. Raises StoppedError by `stop`."""
         analysis = outcome.analysis
         for start in range(0, len(self.all), _BATCH):
             if stop is not None and stop():
@@ -155,8 +154,8 @@ class Shifts:
             batch = self.all[start : start + _BATCH]
             inputs = torch.cat([moved(analysis.input, *shift) for shift in batch])
             with torch.no_grad():
-                everything = analysis.network.backbone(inputs)
-            for shift, x, feature_maps in zip(batch, inputs, everything, strict=True):
+                batch_maps = analysis.network.backbone(inputs)
+            for shift, x, feature_maps in zip(batch, inputs, batch_maps, strict=True):
                 run = Analysis(analysis.network, analysis.image, analysis.framing, x[None], feature_maps, 0.0)
                 yield shift, run.under(outcome.pooling, **outcome.parameters)
             if progress is not None:
@@ -184,9 +183,8 @@ def moved(x: Tensor, down: int, right: int) -> Tensor:
     return x[..., rows[:, None], columns]
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """One run taken apart: cells (H, W) float64, baseline, logit, exact."""
+class _Part(NamedTuple):
+    """One run decomposed; cells are (H, W) float64."""
 
     cells: np.ndarray
     baseline: float
@@ -194,9 +192,9 @@ class _Part:
     exact: bool
 
 
-def _taken_apart(run: Outcome, class_index: int, rival: int | None) -> _Part:
+def _decomposed(run: Outcome, class_index: int, rival: int | None) -> _Part:
     if rival is not None:
-        found = contrast(run, class_index, rival)
-        return _Part(found.cells, found.baseline, found.difference, found.exact)
+        difference = contrast(run, class_index, rival)
+        return _Part(difference.cells, difference.baseline, difference.difference, difference.exact)
     evidence = run.evidence(class_index)
-    return _Part(evidence.cells.detach().numpy().astype(np.float64), evidence.baseline, evidence.logit, evidence.exact)
+    return _Part(to_array(evidence.cells), evidence.baseline, evidence.logit, evidence.exact)

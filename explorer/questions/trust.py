@@ -1,62 +1,63 @@
-"""How far a map can be trusted: positions are taken out of the photo in its order, and the network is asked again.
+"""How far a map can be trusted: positions are taken out of the photo in its order, and the network runs again.
 
 Every map of one analysis is judged by the same answer and beside the same controls, because a number alone says little:
-how fast an answer falls depends on the photo and on what is put in a position's place.
+how fast an answer falls depends on the photo and on what fills a position.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from explorer import CAM_METHODS
 from explorer.analysis import Outcome
+from explorer.analysis.memory import remembered
 from explorer.arrays import to_array
 from explorer.errors import MethodError, ParameterError
 from explorer.progress import Progress, Stop
-from explorer.questions.edited_photo import BATCHED
-from explorer.questions.removal_order import CONTROLS, answers_without, counts_of, plans
+from explorer.questions.edited_photo import BATCHED, answers_to
 
-METHODS = ("grad_cam", "grad_cam_plus_plus", "layer_cam", "eigen_cam")  # judged unless others are named
 MOST_STEPS = 200
-
-
-# The maps.
-
-
-class Maps(NamedTuple):
-    """`maps`: (H, W) float64 by name; `skipped`: by name, one sentence why there is none."""
-
-    maps: dict[str, np.ndarray]
-    skipped: dict[str, str]
+CONTROLS = MappingProxyType({
+    "random": "positions in a random order, averaged over several",
+    "centre": "the position nearest to the middle first",
+    "uniform": "no order at all: each step fades the whole photo evenly",
+})
+_REMEMBERED = 2_000_000  # numbers: logits of changed photos that an outcome keeps
 
 
 def maps_to_judge(
-    outcome: Outcome, class_index: int, poolings: Sequence[str] | None = None, methods: Sequence[str] = METHODS
-) -> Maps:
-    """Maps of one class by names for people: "evidence under GMP", "Grad-CAM".
+    outcome: Outcome, class_index: int, poolings: Sequence[str] | None = None,
+    methods: Sequence[str] = ("grad_cam", "layer_cam"),
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Maps (H, W) float64 of one class by names for people, "evidence under GMP" or "Grad-CAM"; and why others lack.
 
     Args:
         outcome: its pooling is the one under which the CAM methods work.
-        poolings: keys of those under which evidence is wanted; None is each there is (`Outcome.under_each_pooling`).
+        poolings: keys of those whose evidence is judged; None is each there is (`Outcome.under_each_pooling`).
         methods: keys of CAM_METHODS.
 
-    Raises ParameterError for a class, pooling or method that does not exist. What does not exist for this network is
-    skipped.
+    Returns: the maps, and by name one sentence for each that does not exist for this network.
+
+    Raises ParameterError for a class, pooling or method that does not exist.
     """
     analysis = outcome.analysis
     analysis.network.check_class(class_index)
     maps: dict[str, np.ndarray] = {}
     skipped: dict[str, str] = {}
     if analysis.has_evidence:
-        offered = {each.pooling: each for each in outcome.under_each_pooling()}
-        for key in offered if poolings is None else poolings:
-            each = offered.get(key) or analysis.under(key)
-            maps[f"evidence under {each.name}"] = to_array(each.evidence(class_index).cells)
+        known = {other.pooling: other for other in outcome.under_each_pooling()}
+        for key in known if poolings is None else poolings:
+            judged = known.get(key) or analysis.under(key)
+            maps[f"evidence under {judged.name}"] = to_array(judged.evidence(class_index).cells)
     elif poolings is None or poolings:
         skipped["evidence"] = analysis.no_evidence_reason
     for key in methods:
@@ -66,7 +67,7 @@ def maps_to_judge(
             skipped[CAM_METHODS[key].name] = str(error)
         else:
             maps[CAM_METHODS[key].name] = to_array(cells)
-    return Maps(maps, skipped)
+    return maps, skipped
 
 
 # Deletion and insertion.
@@ -83,12 +84,8 @@ class Curve:
         deletion: the class's probability with that share taken out, the strongest first: from the photo to nothing. A
             map that finds what the answer hangs on makes it fall early.
         insertion: with that share put in, the strongest first: from nothing to the photo. It rises early.
-        deletion_logits, insertion_logits: likewise the class's logit.
         deletion_area, insertion_area: under the probabilities, by the trapezoid rule, 0 to 1: the lower, and the
             higher, the better.
-        deletion_spread, insertion_spread: standard deviation of the areas of the orders that were averaged; 0 of one.
-        passes: different inputs that it is made of, both ends included; curves share what they have in common.
-        unsound: positions of the map that are NaN or infinite; they come last.
     """
 
     name: str
@@ -96,14 +93,8 @@ class Curve:
     shares: np.ndarray
     deletion: np.ndarray
     insertion: np.ndarray
-    deletion_logits: np.ndarray
-    insertion_logits: np.ndarray
     deletion_area: float
     insertion_area: float
-    deletion_spread: float
-    insertion_spread: float
-    passes: int
-    unsound: int
 
     @property
     def between(self) -> float:
@@ -112,9 +103,8 @@ class Curve:
 
 
 class Gain(NamedTuple):
-    """By how much a curve is better than another: its area below at deletion, above at insertion, and both together."""
+    """By how much a curve is better than another: its area above at insertion, and both areas together."""
 
-    deletion: float
     insertion: float
     between: float
 
@@ -125,22 +115,18 @@ class Curves:
 
     Attributes:
         curves: of the maps as they were given, then of the controls.
-        class_index: the class.
-        pooling: the outcome's name: under it the network was asked.
-        fill: what took a position's place, key of `edits.FILLS`.
+        pooling: the outcome's name: under it the network answered.
+        fill: what filled a position, key of `edited_photo.FILLS`.
         before, nothing: the class's probability for the photo, and for the photo without anything.
-        skipped: by name, why a map that is usually judged does not exist here.
         passes: inputs that were run for all of them; what was known from before is not counted.
         seconds: that this took.
     """
 
     curves: tuple[Curve, ...]
-    class_index: int
     pooling: str
     fill: str
     before: float
     nothing: float
-    skipped: dict[str, str]
     passes: int
     seconds: float
 
@@ -155,13 +141,12 @@ class Curves:
     def gain(self, name: str, control: str = "random") -> Gain:
         """By how much a map's areas are better than a control's; negative where they are worse."""
         own, other = self.of(name), self.of(control)
-        return Gain(other.deletion_area - own.deletion_area, own.insertion_area - other.insertion_area,
-                    own.between - other.between)
+        return Gain(own.insertion_area - other.insertion_area, own.between - other.between)
 
 
-def judged(
-    outcome: Outcome, class_index: int, maps: Mapping[str, np.ndarray] | None = None, fill: str = "blur",
-    steps: int = 20, orders: int = 4, seed: int = 0, progress: Progress | None = None, stop: Stop | None = None,
+def removal_curves(
+    outcome: Outcome, class_index: int, maps: Mapping[str, np.ndarray], fill: str = "blur", steps: int = 20,
+    orders: int = 4, seed: int = 0, progress: Progress | None = None, stop: Stop | None = None,
 ) -> Curves:
     """Deletion and insertion curves of maps and of three controls, see CONTROLS.
 
@@ -176,39 +161,32 @@ def judged(
             `analysis.under()`.
         class_index: the class.
         maps: (H, W) of any sign and scale by name; only their order counts. Positions that are level with each other
-            go in an order that is drawn once for all maps; NaN and infinity go last. None is `maps_to_judge`.
-        fill: "blur" or "mean", see `edits.FILLS`.
+            go in an order that is drawn once for all maps; NaN and infinity go last.
+        fill: "blur" or "mean", see `edited_photo.FILLS`.
         steps: at step k, round(k * H * W / steps) positions are out (halves go up), 1 to 200.
         orders: random ones to average, at least 1; each second one is the one before it backwards, which needs the same
             passes.
         seed: of what is drawn.
-        progress: is told (inputs done, inputs in all) after each batch.
-        stop: is asked before each batch.
+        progress: called with (inputs done, inputs in all) after each batch.
+        stop: called before each batch.
 
-    Raises ParameterError for a bad argument, StoppedError when told to stop.
+    Raises ParameterError for a bad argument, StoppedError where `stop` says so.
     """
     begin = time.perf_counter()
     _check(outcome, class_index, fill, steps, orders)
-    skipped: dict[str, str] = {}
-    if maps is None:
-        maps, skipped = maps_to_judge(outcome, class_index)
     grid = outcome.analysis.framing.grid
-    cells = {name: _checked(name, each, grid) for name, each in maps.items()}
-    planned = plans(cells, grid, steps, orders, seed)
-    taken = np.concatenate([plan.reshape(-1, *grid) for plan in planned.values()])
-    logits, keys, passes = answers_without(outcome, taken, fill, progress, stop)
-    probabilities = to_array(outcome.analysis.network.probabilities(logits, 1)[:, class_index])
-    numbers = np.stack([probabilities, to_array(logits[:, class_index])])
-    shares, curves, start = counts_of(grid[0] * grid[1], steps) / (grid[0] * grid[1]), [], 0
-    for name, plan in planned.items():
-        rows = slice(start, start + len(plan) * 2 * (steps + 1))
-        unsound = int((~np.isfinite(cells[name])).sum()) if name in cells else 0
-        curves.append(_curve(name, shares, numbers[:, rows].reshape(2, *plan.shape[:3]), len(set(keys[rows])), unsound))
-        start = rows.stop
+    cells = {name: _checked(name, values, grid) for name, values in maps.items()}
+    plans = _plans(cells, grid, steps, orders, seed)
+    taken = np.concatenate([plan.reshape(-1, *grid) for plan in plans.values()])
+    probabilities, passes = _probabilities_without(outcome, class_index, taken, fill, progress, stop)
+    shares, curves, start = _counts(grid[0] * grid[1], steps) / (grid[0] * grid[1]), [], 0
+    for name, plan in plans.items():
+        stop_at = start + len(plan) * 2 * (steps + 1)
+        curves.append(_curve(name, shares, probabilities[start:stop_at].reshape(plan.shape[:3])))
+        start = stop_at
     return Curves(
-        curves=tuple(curves), class_index=class_index, pooling=outcome.name, fill=fill,
-        before=float(probabilities[0]), nothing=float(probabilities[steps]), skipped=skipped,
-        passes=passes, seconds=time.perf_counter() - begin,
+        curves=tuple(curves), pooling=outcome.name, fill=fill, before=float(probabilities[0]),
+        nothing=float(probabilities[steps]), passes=passes, seconds=time.perf_counter() - begin,
     )
 
 
@@ -235,68 +213,123 @@ def _checked(name: str, cells: object, grid: tuple[int, int]) -> np.ndarray:
     return values
 
 
-def _curve(name: str, shares: np.ndarray, numbers: np.ndarray, passes: int, unsound: int) -> Curve:
-    """Of (2, orders, 2, steps + 1): probabilities and logits, of each order, for deletion and insertion."""
-    areas = np.trapezoid(numbers[0], shares)
-    (deletion, insertion), (deletion_logits, insertion_logits) = numbers.mean(1)
-    (deletion_area, insertion_area), (deletion_spread, insertion_spread) = areas.mean(0), areas.std(0)
-    return Curve(
-        name=name, control=name in CONTROLS, shares=shares, deletion=deletion, insertion=insertion,
-        deletion_logits=deletion_logits, insertion_logits=insertion_logits,
-        deletion_area=float(deletion_area), insertion_area=float(insertion_area),
-        deletion_spread=float(deletion_spread), insertion_spread=float(insertion_spread),
-        passes=passes, unsound=unsound,
-    )
+def _curve(name: str, shares: np.ndarray, probabilities: np.ndarray) -> Curve:
+    """Of probabilities (orders, 2, steps + 1): of each order, for deletion and insertion."""
+    deletion, insertion = probabilities.mean(0)
+    return Curve(name, name in CONTROLS, shares, deletion, insertion, float(np.trapezoid(deletion, shares)),
+                 float(np.trapezoid(insertion, shares)))
+
+
+def _counts(positions: int, steps: int) -> np.ndarray:
+    """(steps + 1,) int: how many positions are out at each step, round(k * positions / steps), halves up."""
+    return (2 * np.arange(steps + 1) * positions + steps) // (2 * steps)
+
+
+def _plans(cells: Mapping[str, np.ndarray], grid: tuple[int, int], steps: int, orders: int, seed: int
+           ) -> dict[str, np.ndarray]:
+    """How much of each position is taken out, 0 to 1: by name float32 (orders, 2, steps + 1, H, W).
+
+    The second axis is deletion and insertion: the strongest positions taken out, and all but these. One for each of the
+    cells, in their order, then one for each of CONTROLS.
+    """
+    (rows, columns), positions = grid, grid[0] * grid[1]
+    counts, drawn = _counts(positions, steps), np.random.default_rng(seed)
+    ties = drawn.permutation(positions)
+    forwards = [drawn.permutation(positions) for _ in range((orders + 1) // 2)]
+    randoms = [order for forward in forwards for order in (forward, forward[::-1])][:orders]
+    # Twice the distance from the middle, squared: whole numbers, so that what is level is level.
+    down, across = 2 * np.arange(rows) - rows + 1, 2 * np.arange(columns) - columns + 1
+    centre = -(down[:, None] ** 2 + across ** 2).astype(np.float64)
+    plans = {name: _sharp([_order(values, ties)], counts) for name, values in cells.items()}
+    plans["random"] = _sharp(randoms, counts)
+    plans["centre"] = _sharp([_order(centre, ties)], counts)
+    plans["uniform"] = np.stack([counts, positions - counts])[None, ..., None].repeat(positions, 3) / positions
+    return {name: plan.astype(np.float32).reshape(*plan.shape[:3], *grid) for name, plan in plans.items()}
+
+
+def _order(cells: np.ndarray, ties: np.ndarray) -> np.ndarray:
+    """(H * W,): the positions, the strongest first; level ones by their number in `ties`, what is not finite last."""
+    return np.lexsort((ties, -np.where(np.isfinite(cells), cells, -np.inf).ravel()))
+
+
+def _sharp(orders: Sequence[np.ndarray], counts: np.ndarray) -> np.ndarray:
+    """(orders, 2, steps + 1, H * W) bool: the first so many of each order, and all but these."""
+    ranks = np.argsort(np.stack(orders), 1)
+    out = ranks[:, None] < counts[:, None]
+    return np.stack([out, ~out], 1)
+
+
+def _probabilities_without(
+    outcome: Outcome, class_index: int, taken: np.ndarray, fill: str, progress: Progress | None, stop: Stop | None
+) -> tuple[np.ndarray, int]:
+    """(n,) float64: the class's probability for photos of which these shares (n, H, W) float32 are taken out.
+
+    Equal ones are run once, and what the outcome keeps from before is not run again. Second, how many were run.
+    """
+    known = _known_logits(outcome, fill)
+    keys = [hashlib.blake2b(shares.tobytes(), digest_size=16).digest() for shares in taken]  # short: they are kept
+    logits = {key: row for key in keys if (row := known.get(key)) is not None}
+    logits |= {key: outcome.logits for key, shares in zip(keys, taken, strict=True) if not shares.any()}
+    missing = {key: n for n, key in enumerate(keys) if key not in logits}
+    if missing:
+        rows = answers_to(outcome, torch.from_numpy(taken[list(missing.values())]), fill, progress, stop)
+        new = dict(zip(missing, rows, strict=True))
+        logits |= new
+        if (len(known) + len(new)) * len(outcome.logits) > _REMEMBERED:
+            known.clear()
+        known.update(new)
+    rows = torch.stack([logits[key] for key in keys])
+    return to_array(outcome.analysis.network.probabilities(rows, 1)[:, class_index]), len(missing)
+
+
+@remembered
+def _known_logits(outcome: Outcome, fill: str) -> dict[bytes, Tensor]:
+    return {}
 
 
 # The photo seen through a map.
 
 
-class Drop(NamedTuple):
+class ProbabilityDrop(NamedTuple):
     """What is left of a class's probability when the photo is seen through a map.
 
     Attributes:
         name: of the map.
-        before, after: the probability of the photo, and of the photo seen through the map.
+        after: the probability of the photo seen through the map.
         drop: max(0, before - after) / before, 0 to 1; 0 where there was nothing to lose.
         increase: whether the probability rose.
         kept: the share of the photo that the map lets through. A map that is even lets all of it through and drops
             nothing: drops are to be compared at a like share.
-        fill: what the rest was replaced by, key of `edits.FILLS`.
     """
 
     name: str
-    before: float
     after: float
     drop: float
     increase: bool
     kept: float
-    fill: str
 
 
-def drops(
+def probability_drops(
     outcome: Outcome, class_index: int, maps: Mapping[str, np.ndarray], fill: str = "blur",
     progress: Progress | None = None, stop: Stop | None = None,
-) -> list[Drop]:
+) -> list[ProbabilityDrop]:
     """How much of the answer is lost when the photo is seen through each map: one forward pass a map.
 
     A. Chattopadhyay, A. Sarkar, P. Howlader, V. Balasubramanian, Grad-CAM++, WACV 2018, arXiv:1710.11063: each
     position is multiplied by the map's positive part over its maximum. What is missing to 1 is filled here, and not
     black; and positions are squares, not smoothed. NaN and infinity let nothing through.
 
-    Args and raises: see `judged`.
+    Args and raises: see `removal_curves`.
     """
     _check(outcome, class_index, fill)
     grid = outcome.analysis.framing.grid
-    through = {name: _ranged(_checked(name, each, grid)) for name, each in maps.items()}
-    whole = np.zeros((1, *grid))
-    taken = np.concatenate([whole, *(1 - each[None] for each in through.values())]).astype(np.float32)
-    logits = answers_without(outcome, taken, fill, progress, stop)[0]
-    before, *after = to_array(outcome.analysis.network.probabilities(logits, 1)[:, class_index]).tolist()
+    through = {name: _ranged(_checked(name, values, grid)) for name, values in maps.items()}
+    taken = np.stack([np.zeros(grid), *(1 - values for values in through.values())]).astype(np.float32)
+    before, *rest = _probabilities_without(outcome, class_index, taken, fill, progress, stop)[0].tolist()
     return [
-        Drop(name, before, left, max(0.0, before - left) / before if before > 0 else 0.0, left > before,
-             float(each.mean()), fill)
-        for (name, each), left in zip(through.items(), after, strict=True)
+        ProbabilityDrop(name, after, max(0.0, before - after) / before if before > 0 else 0.0, after > before,
+                        float(values.mean()))
+        for (name, values), after in zip(through.items(), rest, strict=True)
     ]
 
 

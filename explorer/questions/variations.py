@@ -1,7 +1,7 @@
 """A photo changed a little: the framing moved, mirrored, zoomed, lighter or darker, compressed, cropped elsewhere.
 
-Each change asks the network once, as if the changed photo had been dropped in; and each knows which part of the
-photo as it was it shows, so that places can be brought back.
+Each change costs one forward pass, as if the changed photo had been dropped in; and each knows which part of the
+original photo it shows, so that places can be brought back.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def usual_values(variation: str, network: Network) -> tuple[Value, ...]:
 def variants_of(
     analysis: Analysis, variations: Iterable[str] | Mapping[str, Sequence[Value]] | None = None
 ) -> tuple[Variant, ...]:
-    """The variants of a photo, in the order asked for.
+    """The variants of a photo, in the order of the variations.
 
     A crop that could not be moved, or not differently from another, is left out; so is JPEG of a photo with a side
     above 65,500 px, of which there is none.
@@ -148,15 +148,15 @@ def variants_of(
     if not isinstance(chosen, Mapping):
         keys = VARIATIONS if chosen is None else [chosen] if isinstance(chosen, str) else chosen
         chosen = {key: usual_values(key, analysis.network) for key in keys}
-    found = []
+    variants = []
     for key, values in chosen.items():
         checked = [_checked(_variation_of(key), value) for value in values]
         if key == "crop":
             checked = _within_photo(analysis, checked)
         elif key == "jpeg" and max(analysis.image.size) > _LONGEST_JPEG:
             checked = []
-        found += [Variant(key, value, _label(analysis, key, value)) for value in checked]
-    return tuple(found)
+        variants += [Variant(key, value, _label(analysis, key, value)) for value in checked]
+    return tuple(variants)
 
 
 def varied(analysis: Analysis, variant: Variant) -> Varied:

@@ -1,4 +1,4 @@
-"""Each position asked by itself: which class it would say, and how far the answers agree."""
+"""The answer of each position alone: which class wins it, and how far the answers agree."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ParameterError
-from explorer.networks.head import has_slopes_of_its_own
+from explorer.networks.head import has_constant_slopes
 
 OTHERS = -1  # the label of a position whose winner is not among the classes that are named
 
 
-class Won(NamedTuple):
-    """A class and the number of positions whose own most probable class it is."""
+class WinningClass(NamedTuple):
+    """A class and the number of positions whose most probable class it is."""
 
     class_index: int
     name: str
@@ -29,31 +29,29 @@ class Winners:
 
     Attributes:
         labels: (H, W) int64, a place in `classes`, or -1 where another class wins or none does.
-        classes: at most as many as were asked for, by positions won, ties by class index.
+        classes: at most `most`, by positions won, ties by class index.
         others: number of positions won by classes that are not named.
-        unanswered: number of positions whose votes are NaN, which no class wins.
         top: for each position, row by row, its three most probable classes (name, probability), best first; empty
             where its votes are NaN.
     """
 
     labels: np.ndarray
-    classes: list[Won]
+    classes: list[WinningClass]
     others: int
-    unanswered: int
     top: list[list[tuple[str, float]]]
 
 
 def winners(of: Analysis | Outcome, most: int = 7) -> Winners:
     """The class that wins each position, with the `most` that win most of them by name; remembered.
 
-    Of an analysis the positions are asked by the network's own head, of an outcome by the outcome's.
+    Of an analysis by the network's own head, of an outcome by the outcome's.
 
     Raises ParameterError when `most` is not a whole number of at least 1, MethodError where there are no votes.
     """
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise ParameterError(f"The number of classes to name is {most!r}; expected a whole number of at least 1.")
     outcome = of.under() if isinstance(of, Analysis) else of
-    return outcome.analysis.remember(("winners", most, id(outcome.head)), lambda: _winners(outcome, most))
+    return outcome.analysis.results(("winners", most, id(outcome.head)), lambda: _winners(outcome, most))
 
 
 def _winners(outcome: Outcome, most: int) -> Winners:
@@ -72,9 +70,8 @@ def _winners(outcome: Outcome, most: int) -> Winners:
         labels[answered & (best[0] == index)] = place
     return Winners(
         labels=labels.reshape(grid),
-        classes=[Won(int(index), names[index], int((labels == n).sum())) for n, index in enumerate(named)],
+        classes=[WinningClass(int(index), names[index], int((labels == n).sum())) for n, index in enumerate(named)],
         others=int((answered & (labels == OTHERS)).sum()),
-        unanswered=int((~answered).sum()),
         top=[
             [(names[index], float(votes[index, n])) for index in best[:, n]] if answered[n] else []
             for n in range(len(answered))
@@ -84,15 +81,15 @@ def _winners(outcome: Outcome, most: int) -> Winners:
 
 def _best(logits: np.ndarray, count: int) -> np.ndarray:
     """(count, positions): the classes with the largest logits, best first, ties by class index."""
-    logits, found = logits.copy(), []
+    logits, best = logits.copy(), []
     for _ in range(min(count, len(logits))):  # some passes cost less than sorting a thousand classes
-        found.append(np.nanargmax(logits, 0))
-        np.put_along_axis(logits, found[-1][None], np.nan, 0)
-    return np.stack(found)
+        best.append(np.nanargmax(logits, 0))
+        np.put_along_axis(logits, best[-1][None], np.nan, 0)
+    return np.stack(best)
 
 
 def votes_average_to_logit(outcome: Outcome) -> bool:
-    """Whether each logit is the plain mean over positions of what they say by themselves, head(F_ij).
+    """Whether each logit is the plain mean over positions of their own logits, head(F_ij).
 
     So it is when all positions weigh the same, as under GAP or GeM with p = 1, and the head is affine with slopes of
     its own: the head of a mean is the mean of the heads. It is not so where there are no votes.
@@ -101,4 +98,4 @@ def votes_average_to_logit(outcome: Outcome) -> bool:
         return False
     weights = outcome.weights
     alike = torch.allclose(weights, torch.full_like(weights, 1 / weights[0].numel()), rtol=1e-5, atol=0)
-    return alike and has_slopes_of_its_own(outcome.head)
+    return alike and has_constant_slopes(outcome.head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from explorer.analysis import Outcome
 from explorer.networks import Network
@@ -12,7 +12,7 @@ from explorer.sections.parts import Row, short, table
 from explorer.wording import Name, answer_parts, listed, percent, within_sentence
 
 
-def answer_in_parts(outcome: Outcome, calibrated: bool = False) -> list[str]:
+def answer_sentence(outcome: Outcome, calibrated: bool = False) -> list[str]:
     """The prediction in one sentence, names as `Name`."""
     network = outcome.analysis.network
     above_half = int((outcome.probabilities(calibrated) > 0.5).sum()) if network.activation == "sigmoid" else 0
@@ -20,8 +20,8 @@ def answer_in_parts(outcome: Outcome, calibrated: bool = False) -> list[str]:
     return answer_parts(likeliest, network.activation, len(network.class_names), above_half)
 
 
-def set_apart(parts: Sequence[str]) -> list[Node | str]:
-    """A sentence in parts as nodes, its names underlined."""
+def with_names(parts: Iterable[Node | str]) -> list[Node | str]:
+    """A sentence in parts as nodes, each `Name` underlined."""
     return [el("span", str(part), class_="says") if isinstance(part, Name) else part for part in parts]
 
 

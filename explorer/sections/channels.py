@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from explorer import render
 from explorer.analysis import Outcome
 from explorer.questions.channel_table import channel_table, plain_channel_table
-from explorer.questions.contrast import Contrast, deciding_channels
+from explorer.questions.contrast import deciding_channels
 from explorer.sections.nodes import Node, el, picture
 from explorer.sections.parts import head
 from explorer.wording import plain, shortened, signed
@@ -28,13 +28,13 @@ def top_channels(outcome: Outcome, class_index: int, count: int = 6) -> Node:
         for k in table.order()[:count]})
 
 
-def contrast_channels(contrast: Contrast, outcome: Outcome) -> Node:
+def contrast_channels(outcome: Outcome, class_index: int, rival: int) -> Node:
     """The channels that add most to the difference of two classes, either way."""
     mine, other = (shortened(outcome.analysis.network.class_names[index], 24)
-                   for index in (contrast.class_index, contrast.rival))
+                   for index in (class_index, rival))
     return _tiles(outcome, "The channels that decide", f"to {mine} − to {other}, logits", {
-        each.channel: (f"{plain(each.to_class)} − {plain(each.to_rival)}".replace("− −", "+ "),
-                       signed(each.contribution)) for each in deciding_channels(contrast, outcome)})
+        one.channel: (f"{plain(one.to_class)} − {plain(one.to_rival)}".replace("− −", "+ "), signed(one.contribution))
+        for one in deciding_channels(outcome, class_index, rival)})
 
 
 def _tiles(outcome: Outcome, title: str, what: str, accounts: Mapping[int, tuple[str, str]]) -> Node:

@@ -11,11 +11,11 @@ import torch
 from explorer import render
 from explorer.analysis import Outcome
 from explorer.questions.contrast import Contrast, contrast
-from explorer.questions.stitching import Stitched
+from explorer.questions.stitching import StitchedEvidence
 from explorer.sections.answers import is_calibrated
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import OVERLAY_SIDE, Row, figure, head, legend, maps_shape, short, table, unseen
-from explorer.wording import carriers, exactness, listed, number_word, percent, plain, signed
+from explorer.wording import exactness, listed, number_word, percent, plain, signed, strongest_half
 
 
 def names_of(outcome: Outcome, *classes: int | None) -> list[str]:
@@ -49,7 +49,7 @@ def places(contrast: Contrast, outcome: Outcome) -> Node:
 
 
 def _place(cells: np.ndarray, mine: str, other: str) -> str:
-    half = carriers(cells)
+    half = strongest_half(cells)
     if half is None:
         return f"No position favours {mine} over {other}."
     if half.total == 1:
@@ -79,7 +79,7 @@ def under_each_pooling(
               table(("pooling", "logits ahead", "prediction"), rows, numbers={1}, class_="poolings"), class_="ruled")
 
 
-def stitched_lines(stitched: Stitched) -> tuple[str, str]:
+def stitched_lines(stitched: StitchedEvidence) -> tuple[str, str]:
     """The mean of the shifted logits decomposed, and how far the shifts lie apart."""
     what = "logit" if stitched.rival is None else "difference"
     return (f"mean {what} {plain(stitched.logit)} = {plain(stitched.baseline)} baseline "
@@ -88,13 +88,13 @@ def stitched_lines(stitched: Stitched) -> tuple[str, str]:
             f"{plain(float(stitched.logits.max()))}")
 
 
-def stitched_cells(stitched: Stitched) -> np.ndarray:
+def stitched_cells(stitched: StitchedEvidence) -> np.ndarray:
     """(H * steps, W * steps): what each place gets in the runs that saw it; at the edges fewer did."""
     seen = stitched.coverage > 0
     return np.where(seen, stitched.cells / np.where(seen, stitched.coverage, 1), 0)
 
 
-def stitched_figure(stitched: Stitched, contrast: Contrast | None, outcome: Outcome) -> Node:
+def stitched_figure(stitched: StitchedEvidence, contrast: Contrast | None, outcome: Outcome) -> Node:
     """The photo under the stitched map, on the scale of the contrast: each place as if it were a position."""
     cells = stitched_cells(stitched) * stitched.steps ** 2
     scale = render.Scale.signed(cells if contrast is None else contrast.cells)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from explorer import render
 from explorer.analysis import Outcome
 from explorer.errors import ExplorerError, ParameterError
-from explorer.questions.probe import TAKEN_OUT, Disagreement, Probe, Said
+from explorer.questions.probe import TAKEN_OUT, Answers, Probe
 from explorer.sections.nodes import Node, el, picture
 from explorer.sections.parts import head, note, short, table
 from explorer.sections.summary import holding_half
-from explorer.wording import carriers, exactness, percent, plain, signed
+from explorer.wording import exactness, percent, plain, signed, strongest_half
 
 Region = tuple[int, int, int, int]
 SHOT_SIDE = 420  # px: of the changed photos
@@ -28,7 +29,7 @@ def region_of(outcome: Outcome, region: Region) -> np.ndarray:
     return chosen
 
 
-def strongest_half(outcome: Outcome, class_index: int) -> np.ndarray | None:
+def probed_positions(outcome: Outcome, class_index: int) -> np.ndarray | None:
     """(H, W) bool: the positions that hold half of the positive evidence, or the strongest one where none do or all.
 
     None where there is no map, or no number on it, or one position alone.
@@ -53,12 +54,12 @@ def positions_in_words(outcome: Outcome, class_index: int, chosen: np.ndarray, r
         rows, columns = np.nonzero(chosen)
         return f"{count} from row {rows.min()}, column {columns.min()} to row {rows.max()}, column {columns.max()}"
     shown = outcome.class_map(class_index)
-    if carriers(shown.array) is None:
+    if strongest_half(shown.array) is None:
         return f"{count} where the {shown.kind} is largest"
     return f"{count} that hold{'s' if chosen.sum() == 1 else ''} half of the positive {shown.kind}"
 
 
-def probe_section(probe: Probe, positions: str, disagreements: tuple[Disagreement, ...]) -> Node:
+def probe_section(probe: Probe, positions: str) -> Node:
     """What the positions hold, the logit and the prediction without them, and the changed photos."""
     name = short(probe.outcome.analysis.network.class_names[probe.class_index])
     rows = []
@@ -67,8 +68,8 @@ def probe_section(probe: Probe, positions: str, disagreements: tuple[Disagreemen
             _held(probe, name), exactness(probe.held.exact, probe.held.residual))))))
     if probe.own.ignoring is not None:
         rows.append(_change(probe, "Ignored by the pooling", probe.own.ignoring))
-    rows += [_change(probe, _capital(TAKEN_OUT[fill]), said) for fill, said in probe.own.after.items()]
-    apart = [note(each.sentence) for each in disagreements if each.kind != "none"][:1]
+    rows += [_change(probe, TAKEN_OUT[fill].capitalize(), answers) for fill, answers in probe.own.after.items()]
+    apart = [note(one.sentence) for one in probe.disagreements if one.kind != "none"][:1]
     return el("div", el("div", head("Without this part", f"logit of {name}"),
                         el("p", f"This part: {positions}.", class_="caption"),
                         table(("", "logit", ""), rows, numbers={1}, class_="ways"), *apart, class_="ruled stack"),
@@ -84,35 +85,31 @@ def _held(probe: Probe, name: str) -> str:
     return f"{percent(share)} of the {side} evidence for {name}"
 
 
-def _change(probe: Probe, title: str, said: Said) -> tuple[Node | str, ...]:
-    before, after = probe.own.before.classes[0].logit, said.classes[0].logit
+def _change(probe: Probe, title: str, answers: Answers) -> tuple[Node | str, ...]:
+    before, after = probe.own.before.classes[0].logit, answers.classes[0].logit
     alone = probe.outcome.analysis.network.activation == "sigmoid"
-    answer, what = (said.classes[0], "probability") if alone else (said.top, "prediction")
+    answer, what = (answers.classes[0], "probability") if alone else (answers.top, "prediction")
     words = percent(answer.probability) if alone else f"{short(answer.name)}, {percent(answer.probability)}"
     return title, el("strong", signed(after - before)), f"{plain(before)} to {plain(after)}; {what}: {words}"
 
 
 def _photos(probe: Probe) -> Node:
     """What the network was given."""
-    return el("div", *(shot(again.image, f"The photo with that part {TAKEN_OUT[fill]}", TAKEN_OUT[fill])
-                       for fill, again in probe.again.items()), class_="shots ruled")
+    shots = (shot(probe.photo(fill, SHOT_SIDE), f"The photo with that part {TAKEN_OUT[fill]}", TAKEN_OUT[fill])
+             for fill in probe.own.after)
+    return el("div", *shots, class_="shots ruled")
 
 
-def shot(image: render.Image.Image, alt: str, caption: str, side: int = SHOT_SIDE) -> Node:
-    """A photo that the network was given, made small, with its caption."""
-    small = render.shrink(image, (0.0, 0.0, *map(float, image.size)), side)[0]
-    return el("div", picture(render.jpeg(small, 82), alt), el("span", caption, class_="caption"), class_="shot")
+def shot(photo: Image.Image, alt: str, caption: str) -> Node:
+    """A small photo with its caption."""
+    return el("div", picture(render.jpeg(photo, 82), alt), el("span", caption, class_="caption"), class_="shot")
 
 
 def _poolings(probe: Probe) -> Node | None:
     """The prediction under every pooling, before and after."""
     if len(probe.rows) < 2:
         return None
-    rows = [(row.name, *(el("span", f"{short(said.top.name)}, {percent(said.top.probability)}", title=said.top.name)
-                         for said in (row.before, row.ignoring, row.after["blur"]))) for row in probe.rows]
+    rows = [(row.name, *(el("span", f"{short(one.top.name)}, {percent(one.top.probability)}", title=one.top.name)
+                         for one in (row.before, row.ignoring, row.after["blur"]))) for row in probe.rows]
     return el("div", head("The prediction under each pooling"),
               table(("pooling", "as it is", "ignoring the part", "with it blurred"), rows), class_="ruled")
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]

@@ -12,13 +12,13 @@ import numpy as np
 from explorer.analysis import Outcome
 from explorer.errors import MethodError
 from explorer.progress import Progress
-from explorer.questions.contrast import Contrast, Deciding, check_pair, contrast, deciding_channels
+from explorer.questions.contrast import Contrast, DecidingChannel, check_pair, contrast, deciding_channels
 from explorer.questions.flip import Flip, Sufficient, smallest_flip, smallest_sufficient
-from explorer.questions.probe import Disagreement, Probe, disagreement, probe
+from explorer.questions.probe import Probe, probe
 from explorer.questions.stability import Stability, stability
-from explorer.questions.stitching import Stitched, stitched
+from explorer.questions.stitching import StitchedEvidence, stitched
 from explorer.sections.contrast import names_of
-from explorer.sections.probe import Region, region_of, strongest_half
+from explorer.sections.probe import Region, probed_positions, region_of
 from explorer.sections.summary import Part, summary
 
 LEFT_OUT = "It was not asked for."
@@ -37,7 +37,6 @@ class Reasons:
         deciding: the channels that add most to the difference under the outcome's own pooling.
         probe: of the positions in `region`, or else of those that hold half of the positive evidence.
         region: first row and column, last row and column of the positions that were chosen; None for none.
-        disagreements: what the positions hold beside what taking them out changes, by fill.
         flip, sufficient: the smallest changes that flip the prediction, and that keep it.
         stability: of the prediction under the outcome's pooling and some others.
         stitched: evidence of the class against its rival, or of the class alone, from shifts of the photo.
@@ -50,14 +49,13 @@ class Reasons:
     calibrated: bool
     summary: Sequence[Sequence[Part]]
     contrasts: tuple[Contrast, ...]
-    deciding: tuple[Deciding, ...]
+    deciding: tuple[DecidingChannel, ...]
     probe: Probe | None
     region: Region | None
-    disagreements: tuple[Disagreement, ...]
     flip: Flip | None
     sufficient: Sufficient | None
     stability: Stability | None
-    stitched: Stitched | None
+    stitched: StitchedEvidence | None
     missing: Mapping[str, str]
 
     @property
@@ -92,7 +90,7 @@ def reasons(
         rival = likeliest_other(outcome, class_index)
     else:
         check_pair(outcome, class_index, rival)
-    chosen = region_of(outcome, region) if region else strongest_half(outcome, class_index)
+    chosen = region_of(outcome, region) if region else probed_positions(outcome, class_index)
     missing: dict[str, str] = {}
 
     def ask(name: str, question: Callable[[], Any], nothing: Any = None) -> Any:
@@ -110,10 +108,12 @@ def reasons(
 
     contrasts = ask("contrasts", lambda: _contrasts(outcome, class_index, rival), ())
     probed = ask("probe", lambda: _probe(outcome, class_index, chosen, calibrated))
+    if probed and not probed.disagreements:
+        missing["disagreements"] = outcome.analysis.no_evidence_reason
     return Reasons(
         outcome, class_index, rival, calibrated, summary(outcome, class_index, rival, calibrated), contrasts,
-        tuple(deciding_channels(contrast(outcome, class_index, rival), outcome)) if contrasts else (),
-        probed, region, ask("disagreements", lambda: disagreement(probed), ()) if probed else (),
+        tuple(deciding_channels(outcome, class_index, rival)) if contrasts else (),
+        probed, region,
         ask_slowly("flip", "Looking for the smallest change that flips it", lambda progress: smallest_flip(
             outcome, _predicted(outcome, class_index), calibrated=calibrated, progress=progress)),
         ask_slowly("sufficient", "Looking for the smallest part that is enough", lambda progress: smallest_sufficient(

@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from explorer.questions.stability import Row, Stability, Under, movement_sentence, stability_sentence
+from explorer.questions.stability import (
+    PoolingStability,
+    Stability,
+    VariantAnswer,
+    movement_sentence,
+    stability_sentence,
+)
 from explorer.questions.variations import VARIATIONS
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import short
@@ -30,18 +36,18 @@ def stability_section(stability: Stability) -> Node:
         class_="stack")
 
 
-def _bars(stability: Stability, under: Under, rows: Sequence[Row]) -> Node:
+def _bars(stability: Stability, under: PoolingStability, rows: Sequence[VariantAnswer]) -> Node:
     bars = [el("span", class_="one" if row.stays else "one other", style={"--share": _height(row)},
                title=_in_words(stability, row)) for row in rows]
     return el("div", *bars, class_="changes", style={"--before": _height(under.original)}, role="img",
               aria_label="; ".join(_in_words(stability, row) for row in rows))
 
 
-def _height(row: Row) -> str:
+def _height(row: VariantAnswer) -> str:
     return f"{100 * row.probability if math.isfinite(row.probability) else 0:.1f}%"
 
 
-def _in_words(stability: Stability, row: Row) -> str:
+def _in_words(stability: Stability, row: VariantAnswer) -> str:
     instead = "" if row.stays else f", {short(stability.name(row.answer))} instead"
     moved = "" if math.isnan(row.moved) else f", moved by {row.moved:.1f} positions"
     return f"{row.variant.label}: {percent(row.probability)}{instead}{moved}"

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from explorer.analysis import Answer, Outcome
+from explorer.analysis.memory import remembered
 from explorer.questions.contrast import Contrast, contrast
 from explorer.questions.edited_photo import analysed_again, changed_photo
-from explorer.questions.location import ring, ring_sentence
-from explorer.wording import carriers, number_word, percent, plain, shortened
+from explorer.questions.evidence_place import border_evidence, border_sentence
+from explorer.wording import number_word, percent, plain, shortened, strongest_half
 
 FILL = "blur"
 
@@ -57,14 +58,14 @@ def summary(outcome: Outcome, class_index: int, rival: int | None, calibrated: b
         sentences.append(_without(outcome, class_index, chosen, calibrated))
     if rival is not None:
         sentences.append(_deciding(outcome, contrast(outcome, class_index, rival)))
-    if sound and (around := ring(cells)).more_than_its_share:
-        sentences.append([Part(ring_sentence(around), "stable")])
+    if sound and (border := border_evidence(cells)).gathered:
+        sentences.append([Part(border_sentence(border), "stable")])
     return sentences
 
 
 def holding_half(cells: np.ndarray) -> np.ndarray | None:
     """(H, W) bool: the fewest positions that hold half of what is positive on a map; None when nothing is."""
-    half = carriers(cells)
+    half = strongest_half(cells)
     if half is None:
         return None
     positive = np.maximum(np.nan_to_num(np.asarray(cells, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0), 0)
@@ -90,7 +91,7 @@ def _prediction(outcome: Outcome, class_index: int, rival: int | None, calibrate
     if not math.isfinite(answer.probability):
         return [Part("The probability of "), Part(shortened(answer.name), name=True), Part(f" is not a number{under}.")]
     if outcome.analysis.network.activation == "sigmoid":
-        first = [Part("Detected: " if outcome.logits[class_index] > 0 else "Not detected: ")]
+        first = [Part(f"{'Above' if outcome.logits[class_index] > 0 else 'Not above'} 50%: ")]
         beside = ", beside "
     elif answer.rank == 1:
         first = [Part("Prediction: ")]
@@ -102,7 +103,7 @@ def _prediction(outcome: Outcome, class_index: int, rival: int | None, calibrate
 
 
 def _places(cells: np.ndarray) -> list[Part]:
-    wrong, half = int((~np.isfinite(cells)).sum()), carriers(cells)
+    wrong, half = int((~np.isfinite(cells)).sum()), strongest_half(cells)
     if wrong:
         return [Part("Its evidence is not a number at "),
                 Part(f"{number_word(wrong)} of {cells.size} positions", "against"), Part(".")]
@@ -117,8 +118,7 @@ def _places(cells: np.ndarray) -> list[Part]:
 
 def _without(outcome: Outcome, class_index: int, chosen: np.ndarray, calibrated: bool) -> list[Part]:
     """The prediction for the photo without the positions that hold half of the positive evidence."""
-    after, instead = outcome.remember(("summary without", class_index), lambda: _answers_without(
-        outcome, class_index, chosen))[calibrated]
+    after, instead = _answers_without(outcome, class_index, chosen.tobytes())[calibrated]
     before = outcome.answer(class_index, calibrated)
     opening = f"With {'them' if chosen.sum() > 1 else 'it'} blurred "
     sigmoid = outcome.analysis.network.activation == "sigmoid"
@@ -130,9 +130,11 @@ def _without(outcome: Outcome, class_index: int, chosen: np.ndarray, calibrated:
             Part(percent(instead.probability), "without"), Part(").")]
 
 
-def _answers_without(outcome: Outcome, class_index: int, chosen: np.ndarray) -> dict[bool, tuple[Answer, Answer]]:
+@remembered
+def _answers_without(outcome: Outcome, class_index: int, chosen: bytes) -> dict[bool, tuple[Answer, Answer]]:
     """The class's answer and the prediction for the changed photo, by whether probabilities are calibrated."""
-    again = outcome.on(analysed_again(outcome.analysis, changed_photo(outcome.analysis, chosen, FILL)))
+    positions = np.frombuffer(chosen, bool).reshape(outcome.analysis.framing.grid)
+    again = outcome.on(analysed_again(outcome.analysis, changed_photo(outcome.analysis, positions, FILL)))
     return {flag: (again.answer(class_index, flag), again.top(1, flag)[0]) for flag in (False, True)}
 
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from explorer.networks import Network
 from explorer.questions.edited_photo import FILLS
 from explorer.questions.measured_maps import verdict as many_photos
-from explorer.questions.randomisation import FALLEN_APART, Randomised
-from explorer.questions.trust import Curves, Drop
+from explorer.questions.randomisation import FALLEN_APART, Randomisation
+from explorer.questions.trust import Curves, ProbabilityDrop
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import head, note, table
 from explorer.wording import listed, percent, plain, signed
 
 
-def areas(curves: Curves, drops: Sequence[Drop]) -> Node:
+def areas(curves: Curves, drops: Sequence[ProbabilityDrop]) -> Node:
     """Areas under the curves, and the probability when the photo is seen through the map."""
     through = {drop.name: drop for drop in drops}
     rows = []
@@ -47,9 +47,9 @@ def verdict(curves: Curves, network: Network) -> Node:
                 f"{over_many[0].lower()}{over_many[1:]}")
 
 
-def redrawn(maps: Sequence[Randomised], reasons: Sequence[str]) -> Node:
+def redrawn(maps: Sequence[Randomisation], reasons: Sequence[str]) -> Node:
     """What becomes of maps when weights are drawn anew; `reasons` why some maps could not be had."""
-    rows = [(f"{one.name}, {one.what} drawn anew", plain(one.agreement), plain(one.energy_after),
+    rows = [(f"{one.name}, {one.part} drawn anew", plain(one.agreement), plain(one.energy_after),
              "falls apart" if one.fallen_apart else "does not fall apart") for one in maps]
     return el("div", head("Does it depend on what the network learned?"),
               table(("map", "agreement with itself before", "with where activations are", "so it"), rows,

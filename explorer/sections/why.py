@@ -31,7 +31,7 @@ def _contrast(reasons: Reasons) -> list[Node]:
             el("h3", " against ".join(names_of(outcome, contrast.class_index, contrast.rival))),
             places(contrast, outcome), el("div", contrast_figure(contrast, outcome), fine, class_="pair"),
             el("div", under_each_pooling(outcome, contrast.class_index, contrast.rival, reasons.calibrated),
-               contrast_channels(contrast, outcome), class_="pair"),
+               contrast_channels(outcome, contrast.class_index, contrast.rival), class_="pair"),
         ]
     return nodes if fine else [*nodes, *_missing(reasons, "stitched", "Shifted by parts of a position")]
 
@@ -41,7 +41,7 @@ def _probe(reasons: Reasons) -> list[Node]:
     if probe is None:
         return _missing(reasons, "probe", "Without this part")
     positions = positions_in_words(reasons.outcome, reasons.class_index, probe.chosen, reasons.region is not None)
-    return [probe_section(probe, positions, reasons.disagreements)]
+    return [probe_section(probe, positions)]
 
 
 def _smallest(reasons: Reasons) -> list[Node]:

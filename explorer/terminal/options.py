@@ -13,7 +13,7 @@ from explorer.analysis import Outcome
 from explorer.errors import ParameterError
 from explorer.framing import FRAMINGS, LARGEST_SIDE, SMALLEST_SIDE
 from explorer.networks import Network
-from explorer.networks.loading.options import add_options, load_as_asked, options_of
+from explorer.networks.loading.options import add_options, load_from_options, options_of
 from explorer.poolings import parse_pooling
 from explorer.sections.text import printable
 
@@ -48,7 +48,7 @@ def add_what_to_analyse(parser: argparse.ArgumentParser) -> None:
 
 def load(options: argparse.Namespace) -> Network:
     """The network that the options name. Raises ExplorerError."""
-    return load_as_asked(options_of(options))
+    return load_from_options(options_of(options))
 
 
 def outcome_of(options: argparse.Namespace) -> tuple[Outcome, int]:

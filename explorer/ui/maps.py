@@ -1,4 +1,4 @@
-"""The maps that pages show on the photo: what was computed, with its words, for a viewer."""
+"""The maps that pages show on the photo: arrays with their words, for a viewer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 from torch import Tensor
 
 from explorer import CAM_METHODS, Analysis
-from explorer.analysis import Outcome
+from explorer.analysis import CAM_INSTEAD, Outcome
 from explorer.questions.channel_table import channel_table, plain_channel_table
-from explorer.questions.comparison import entropy, looks, positions_carrying
+from explorer.questions.comparison import entropy, fewest_positions, looks
 from explorer.questions.votes import winners
+from explorer.sections.parts import strongest
 from explorer.ui.components.viewer import Map
-from explorer.wording import carriers_sentence, exactness, percent, plain, said_of_class, signed
+from explorer.wording import class_answer, evidence_sentence, exactness, percent, plain, signed
 
 SILENT_SENTENCE = "all evidence for this class is negative"
 
@@ -29,42 +30,58 @@ def layer_caption(analysis: Analysis) -> str:
     return f"{analysis.layer_name}, {channels:,} × {rows} × {columns}"
 
 
+def class_maps(
+    outcomes: Sequence[Outcome], classes: Sequence[int], calibrated: bool = False, limit: float | None = None
+) -> list[Map]:
+    """The map of each class under each pooling: evidence, or Grad-CAM where there is none.
+
+    Maps of evidence under one pooling share a scale; `limit` is the end of one for all of them.
+    """
+    if not all(outcome.analysis.has_evidence for outcome in outcomes):
+        return [cam_map(outcome, CAM_INSTEAD, index) for outcome in outcomes for index in classes]
+    for outcome in outcomes:
+        outcome.evidences(classes)
+    return [evidence_map(outcome, index, scale=str(outcome.choice), calibrated=calibrated, limit=limit)
+            for outcome in outcomes for index in classes]
+
+
 def evidence_map(
     outcome: Outcome, class_index: int, *, scale: str = "", calibrated: bool = False, row: str = "", title: str = "",
     says: str = "", box: tuple[float, float, float, float] | None = None, more: tuple[str, ...] = (),
+    limit: float | None = None,
 ) -> Map:
-    """What speaks for and against a class under a pooling, in logits."""
+    """Positive and negative evidence for a class under a pooling, in logits."""
     evidence = outcome.evidence(class_index)
     cells = evidence.cells.numpy()
     name = outcome.analysis.network.class_names[class_index]
-    rows, columns = cells.shape
-    total = evidence.logit - evidence.baseline
-    strongest = divmod(int(np.nan_to_num(cells, nan=-np.inf).argmax()), columns)
-    lines = (f"logit {plain(evidence.logit)} = {plain(evidence.baseline)} baseline + {plain(total)} evidence",)
+    position, largest = strongest(cells)
     if title:
         lines = (f"logit {plain(evidence.logit)}",)
+    else:
+        total = plain(evidence.logit - evidence.baseline)
+        lines = (f"logit {plain(evidence.logit)} = {plain(evidence.baseline)} baseline + {total} evidence",)
     if not (cells > 0).any():
         lines += (SILENT_SENTENCE if (cells < 0).any() else "there is no evidence for this class",)
+    under_what = f" {outcome.under_in_words}" if outcome.under_in_words else ""
     return Map(
         id=f"{class_index}.{name_in_links(outcome.choice)}", values=cells,
         name=f"Evidence for {name} under {outcome.name}", facets=(name, outcome.name), row=row, title=title,
-        aside=f"evidence, {rows} × {columns} positions", lines=lines + more,
+        aside=f"evidence, {_positions(cells)}", lines=lines + more,
         badge=exactness(evidence.exact, evidence.residual),
-        says=says or _said(outcome, class_index, cells, calibrated), scale=scale, mark=strongest, box=box,
-        pick=[str(outcome.choice), class_index],
-        caption=f"Strongest position {strongest}: {signed(float(cells[strongest]))} logits · "
-                f"{layer_caption(outcome.analysis)}",
+        says=says or (f"{_answer_in_words(outcome, class_index, calibrated)}{under_what}. "
+                      f"{evidence_sentence(cells)}"),
+        scale=scale, limit=limit, mark=position, box=box, pick=[str(outcome.choice), class_index],
+        caption=f"Strongest position {position}: {signed(largest)} logits · {layer_caption(outcome.analysis)}",
     )
 
 
-def _said(outcome: Outcome, class_index: int, cells: np.ndarray, calibrated: bool) -> str:
-    under = f" {outcome.under_in_words}" if outcome.under_in_words else ""
-    return f"{_answer_in_words(outcome, class_index, calibrated)}{under}. {carriers_sentence(cells, 'it')}"
+def _positions(values: np.ndarray) -> str:
+    return f"{values.shape[0]} × {values.shape[1]} positions"
 
 
 def _answer_in_words(outcome: Outcome, class_index: int, calibrated: bool = False) -> str:
     answer = outcome.answer(class_index, calibrated)
-    return said_of_class(answer.name, answer.probability, answer.rank, outcome.analysis.network.activation)
+    return class_answer(answer.name, answer.probability, answer.rank, outcome.analysis.network.activation)
 
 
 def photo_map(analysis: Analysis, says: str) -> Map:
@@ -75,30 +92,31 @@ def photo_map(analysis: Analysis, says: str) -> Map:
 
 def looks_map(outcome: Outcome, class_index: int, title: str = "", says: str = "") -> Map:
     """Where a pooling looks: its weights, averaged over channels by how much they contribute to the class."""
-    weights = looks(outcome, class_index)
-    bits, most = entropy(weights), np.log2(weights.size)
-    count = positions_carrying(weights)
+    return weights_map(f"looks.{name_in_links(outcome.choice)}", outcome.name, looks(outcome, class_index), title, says)
+
+
+def weights_map(id_: str, name: str, weights: np.ndarray, title: str = "", says: str = "") -> Map:
+    """Pooling weights (H, W) that sum to 1, and how far they are spread."""
     return Map(
-        id=f"looks.{name_in_links(outcome.choice)}", values=weights, name=f"Where {outcome.name} looks",
-        kind="positive", unit="share", unit_name="of the weight", title=title, says=says, scale="looks",
-        lines=(f"{count} of {weights.size} positions carry 80%", f"entropy {bits:.1f} of {most:.1f} bits"),
+        id=id_, values=weights, name=f"Where {name} looks", kind="positive", unit="share", unit_name="of the weight",
+        title=title, says=says, scale="looks",
+        lines=(f"{fewest_positions(weights)} of {weights.size} positions hold 80%",
+               f"entropy {entropy(weights):.1f} of {np.log2(weights.size):.1f} bits"),
     )
 
 
 def cam_map(outcome: Outcome, method: str, class_index: int, row: str = "", title: str = "") -> Map:
     """A published CAM, which has no unit: divided by its own largest magnitude."""
     values = outcome.cam(method, class_index).numpy()
-    finite = values[np.isfinite(values)]
-    most = float(np.abs(finite).max(initial=0.0)) or 1.0
+    largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
     chosen, name = CAM_METHODS[method], outcome.analysis.network.class_names[class_index]
-    lines = () if (values > 0).any() else ("nothing is positive",)
-    strongest = divmod(int(np.nan_to_num(values, nan=-np.inf).argmax()), values.shape[1])
     return Map(
-        id=f"{class_index}.{name_in_links(method)}", values=values / most, name=f"{chosen.name} of {name}", unit="",
+        id=f"{class_index}.{name_in_links(method)}", values=values / largest, name=f"{chosen.name} of {name}", unit="",
         unit_name="of its own largest, no unit", facets=(name, chosen.name), row=row, title=title, limit=1.0,
-        lines=lines, aside=f"{values.shape[0]} × {values.shape[1]} positions", pick=[str(outcome.choice), class_index],
+        lines=() if (values > 0).any() else ("nothing is positive",), aside=_positions(values),
+        pick=[str(outcome.choice), class_index],
         says=f"{_answer_in_words(outcome, class_index)}. {chosen.name}: {chosen.explanation}",
-        caption="" if title else f"Strongest position {strongest} · {layer_caption(outcome.analysis)}",
+        caption="" if title else f"Strongest position {strongest(values)[0]} · {layer_caption(outcome.analysis)}",
     )
 
 
@@ -138,14 +156,14 @@ def no_map(analysis: Analysis, name: str, row: str, title: str, reason: str) -> 
 
 
 def votes_map(outcome: Outcome, class_index: int, notes: tuple[str, ...]) -> Map:
-    """How sure each position is of a class when it is asked by itself."""
+    """The probability of a class at each position alone."""
     name = outcome.analysis.network.class_names[class_index]
     values = outcome.votes(class_index).numpy()
-    row, column = divmod(int(np.nan_to_num(values, nan=-1).argmax()), values.shape[1])
+    position, most = strongest(values)
     return Map(
         id=f"{class_index}.votes", values=values, name=f"Votes for {name}", kind="positive", unit="probability",
         unit_name=f"probability of {name}", title=f"Votes for {name}", notes=notes,
-        lines=(f"most at position ({row}, {column}): {percent(float(values[row, column]))}",),
+        lines=(f"most at position {position}: {percent(most)}",),
     )
 
 
@@ -154,15 +172,15 @@ def winners_map(outcome: Outcome, notes: tuple[str, ...], says: str = "") -> Map
     won = winners(outcome)
     legend = tuple(f"{name} ({count})" for _, name, count in won.classes)
     labels = np.where(won.labels < 0, len(legend), won.labels)
-    total = sum(count for _, _, count in won.classes) + won.others
     legend += (f"others ({won.others})",) if won.others else ()
+    total = sum(count for _, _, count in won.classes) + won.others
     return Map("winners", labels, "Which class wins at each position", kind="labels", unit="", unit_name="",
-               title="What each position says", lines=(f"{total} positions, one vote each",), says=says, notes=notes,
-               legend=legend)
+               title="The answer of each position", lines=(f"{total} positions, one vote each",), says=says,
+               notes=notes, legend=legend)
 
 
 def votes_in_words(outcome: Outcome) -> tuple[str, ...]:
-    """Each position's own top 3, for people; row by row."""
+    """The top 3 of each position alone, row by row."""
     return tuple(", ".join(f"{name} {percent(share)}" for name, share in three) for three in winners(outcome).top)
 
 
@@ -176,23 +194,13 @@ def channel_map(outcome: Outcome, class_index: int, channel: int, says: str = ""
     analysis = outcome.analysis
     values = analysis.feature_maps[channel].numpy()
     if analysis.has_evidence:
-        paid = float(channel_table(outcome, class_index).contribution[channel])
-        line = f"pays {signed(paid)} logits for {analysis.network.class_names[class_index]}"
+        contribution = float(channel_table(outcome, class_index).contribution[channel])
+        line = f"{signed(contribution)} logits for {analysis.network.class_names[class_index]}"
     else:
         line = f"mean {plain(float(plain_channel_table(analysis).pooled[channel]))}"
     return Map(
         id=f"channel.{channel}", values=values, name=f"Where channel {channel} responds",
         kind="signed" if (values < 0).any() else "positive", unit="activation", unit_name="activation",
         title=f"Channel {channel}", limit=_largest_activation(analysis), says=says,
-        aside=f"{values.shape[0]} × {values.shape[1]} positions", lines=(line,),
+        aside=_positions(values), lines=(line,),
     )
-
-
-def evidence_maps(outcomes: Sequence[Outcome], classes: list[int], calibrated: bool) -> list[Map]:
-    """Evidence of some classes under some poolings; maps under one pooling share a scale."""
-    for outcome in outcomes:
-        outcome.evidences(classes)
-    return [
-        evidence_map(outcome, index, scale=str(outcome.choice), calibrated=calibrated)
-        for outcome in outcomes for index in classes
-    ]

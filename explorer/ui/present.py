@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
 from explorer.ui.components.viewer import Look, Map, stack, viewer
-from explorer.ui.maps import cam_map, evidence_maps, photo_map
+from explorer.ui.maps import cam_map, class_maps, photo_map
 from explorer.ui.pooling_choice import usually_beside
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.session import Session
@@ -36,5 +36,5 @@ def talk_about_evidence(current: Session, analysis: Analysis, outcome: Outcome, 
         return
     beside = {each.pooling: each for each in (outcome, *map(analysis.under, usually_beside(analysis)[1:]))}
     others = [each for each in beside.values() if each is not native]
-    steps = evidence_maps([native], classes, chosen.calibrated)
-    talk(current, analysis, steps + evidence_maps(others, classes[:1], chosen.calibrated))
+    steps = class_maps([native], classes, chosen.calibrated)
+    talk(current, analysis, steps + class_maps(others, classes[:1], chosen.calibrated))

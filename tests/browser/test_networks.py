@@ -51,7 +51,7 @@ def dialog(here) -> Locator:
 def open_file_form(here) -> None:
     here.page.get_by_role("button", name="Change the network").click()
     dialog(here).get_by_role("radio", name="Your own file").click()
-    expect(dialog(here).get_by_text("Take it apart")).to_be_visible()
+    expect(dialog(here).get_by_text("Load the network")).to_be_visible()
 
 
 def drop(here, file: Path) -> None:
@@ -66,7 +66,7 @@ def architecture(here, name: str) -> None:
 
 
 def take(here) -> None:
-    button = dialog(here).get_by_role("button", name="Take it apart")
+    button = dialog(here).get_by_role("button", name="Load the network")
     expect(button).to_be_enabled()
     button.click()
 
@@ -80,7 +80,7 @@ def test_an_own_checkpoint_is_guessed_named_and_answers_as_torchvision_says_in_i
     take(here)
     expect(dialog(here).locator(".notice p")).to_contain_text("mobilenet_v2")
     expect(dialog(here).locator(".notice p")).to_contain_text("The last network stays.")
-    dialog(here).get_by_role("button", name="Take it for torchvision/resnet18", exact=True).click()
+    dialog(here).get_by_role("button", name="Load it as torchvision/resnet18", exact=True).click()
     expect(dialog(here)).to_have_count(0)
     expect(here.find(".headline h1")).to_contain_text(own.top[0][0])
     here.settle(here.find(".answers"))

@@ -308,7 +308,7 @@ def test_a_recipe_is_repeated_with_the_numbers_that_were_edited():
 @pytest.fixture
 def run(monkeypatch, tmp_path, capsys):
     def run(net, *options: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("explorer.terminal.options.load_as_asked", lambda _: net)
+        monkeypatch.setattr("explorer.terminal.options.load_from_options", lambda _: net)
         photo().save(tmp_path / "photo.png")
         code = __main__.main([str(tmp_path / "photo.png"), "--out", str(tmp_path / "out"), *options])
         return code, *capsys.readouterr()

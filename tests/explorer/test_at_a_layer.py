@@ -15,7 +15,7 @@ from explorer import analyse
 from explorer.errors import ExplorerError, MethodError, ParameterError
 from explorer.questions.channel_card import channel_card, plain_channel_card
 from explorer.questions.channel_table import channel_table, plain_channel_table
-from explorer.questions.comparison import largest_differences, looks, path
+from explorer.questions.comparison import largest_differences, mean_weights, path
 from explorer.questions.soundness import trouble
 from explorer.questions.votes import votes_average_to_logit, winners
 from tests.explorer.layered import FLATTENS, network, photo
@@ -75,7 +75,8 @@ def test_what_needs_the_pooling_is_refused_with_the_reason(case):
         lambda: outcome.pooled, lambda: outcome.weights, lambda: outcome.evidence(0), lambda: outcome.evidences([0, 1]),
         lambda: analysis.under("gmp"), lambda: analysis.under("gap"), lambda: analysis.under("nonsense"),
         lambda: analysis.under(p=3), lambda: analysis.votes(), lambda: analysis.votes(1), lambda: winners(analysis),
-        lambda: analysis.cam("grad_cam", 0, "gmp"), lambda: path(analysis, "gem", [0]), lambda: looks(outcome, 0),
+        lambda: analysis.cam("grad_cam", 0, "gmp"), lambda: path(analysis, "gem", [0]),
+        lambda: mean_weights(outcome, 0),
         lambda: largest_differences(outcome, outcome, 0), lambda: channel_table(outcome, 0),
         lambda: channel_card(outcome, 0, 0),
     ):
@@ -251,13 +252,13 @@ def test_channels_are_ranked_by_mean_spread_sparsity_and_number():
     assert table.order("index").tolist() == [0, 1, 2, 3]
     assert table.order().tolist() == table.order("pooled").tolist()
     assert [table.rank(int(channel)) for channel in table.order()] == [1, 2, 3, 4]
-    assert (table.contribution, table.weight, table.baseline, table.class_index) == (None, None, None, None)
+    assert (table.contribution, table.weight, table.baseline) == (None, None, None)
 
 
 def test_what_needs_contributions_is_refused_with_the_reason():
     table = plain_channel_table(looked_at("flattened"))
     for ask in (lambda: table.order("contribution"), lambda: table.order(kind="paying"),
-                lambda: table.count("opposing"), table.carrying, table.running):
+                lambda: table.count("opposing"), table.top_contributors, table.running):
         with pytest.raises(MethodError) as error:
             ask()
         assert str(error.value) == FLATTENS

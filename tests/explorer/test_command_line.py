@@ -33,7 +33,7 @@ QUICK = ("--size", "96")  # where the numbers do not matter
 @pytest.fixture
 def run(network, monkeypatch, tmp_path, capsys):
     """Run the command in a fresh folder, on the network that is already loaded: (exit code, stdout, stderr)."""
-    monkeypatch.setattr("explorer.terminal.options.load_as_asked", lambda _: network)
+    monkeypatch.setattr("explorer.terminal.options.load_from_options", lambda _: network)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> tuple[int, str, str]:
@@ -293,7 +293,7 @@ def test_a_recipe_of_another_photo_or_network_is_answered_with_one_sentence(run,
     run(ASTRONAUT, *QUICK)
     assert "another photo" in refusal(run(ASTRONAUT.with_name("cat.jpg"), "--recipe", "astronaut.json"))
     assert not (tmp_path / "cat.json").exists()
-    monkeypatch.setattr("explorer.terminal.options.load_as_asked", lambda _: replace(network, digest="f" * 64))
+    monkeypatch.setattr("explorer.terminal.options.load_from_options", lambda _: replace(network, digest="f" * 64))
     sentence = refusal(run(ASTRONAUT, "--recipe", "astronaut.json", "--out", "again"))
     assert "another network" in sentence
     assert "expected 5647cc94b3e8" in sentence
@@ -364,7 +364,7 @@ def test_a_report_is_written_when_it_is_asked_for(run, tmp_path):
 def test_numbers_that_are_not_finite_are_written_and_said(run, monkeypatch, make_network):
     head = nn.Linear(5, 2)
     nn.init.constant_(head.weight, float("nan"))
-    monkeypatch.setattr("explorer.terminal.options.load_as_asked", lambda _: make_network(head, classes=2))
+    monkeypatch.setattr("explorer.terminal.options.load_from_options", lambda _: make_network(head, classes=2))
     code, out, err = run(ASTRONAUT, "--class", "1", "--report")
     assert (code, err) == (0, "")
     assert "residual not a number" in out
@@ -383,7 +383,7 @@ def test_long_wide_and_odd_class_names_break_neither_lines_nor_columns(run, monk
         head=nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3)), preprocessing=Preprocessing(),
         digest="0" * 64, origin="a test",
     )
-    monkeypatch.setattr("explorer.terminal.options.load_as_asked", lambda _: tiny)
+    monkeypatch.setattr("explorer.terminal.options.load_from_options", lambda _: tiny)
     code, out, _ = run(ASTRONAUT, "--class", "2")
     assert code == 0
     assert "\x1b" not in out

@@ -1,4 +1,4 @@
-"""Weights from a server: whole and of the right hash or not at all, from the cache without one, never unpickled."""
+"""Weights from a server or the cache: with progress, never unpickled, and in a sentence what went wrong."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import os
 import pickle
 import socket
 import threading
-import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import timm
 import torch
@@ -23,19 +21,12 @@ from safetensors.torch import save
 from torchvision.models import get_model_weights
 
 from explorer.errors import NetworkError, StoppedError
-from explorer.networks.loading import fetching
-from explorer.networks.loading.fetching import (
-    NoConnectionError,
-    NoSuchFileError,
-    download,
-    fetch_address,
-    fetch_from_hub,
-)
-from explorer.networks.loading.known_networks import torchvision_names
-from explorer.networks.loading.pretrained import cached_names, pretrained
+from explorer.networks.loading.by_name import cached_names, pretrained
+from explorer.networks.loading.fetching import NotFetchedError, fetch_address, fetch_from_hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BODY = bytes(range(256)) * 4000  # 1 MB: several chunks
+RESNET = "timm/test_resnet.r160_in1k"
 
 
 def sha256(data: bytes) -> str:
@@ -44,16 +35,12 @@ def sha256(data: bytes) -> str:
 
 @dataclass
 class Server:
-    """What a web server has, and what it was asked. As a Hugging Face hub it sends people to another host for bytes."""
+    """What a web server has, and the requests to it. As a Hugging Face hub it has the bytes on another host."""
 
     port: int
     files: dict[str, bytes] = field(default_factory=dict)
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    truncate: bool = False
-    silent: bool = False
+    requests: list[tuple[str, str]] = field(default_factory=list)
     status: int = 404
-    etag: str | None = None  # instead of the right one
-    renamed: dict[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> str:
@@ -63,17 +50,9 @@ class Server:
         self.files[f"/{repository}/resolve/main/{name}"] = data
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        self.asked.append((request.command, request.path))
-        if self.silent:
-            time.sleep(2)
-            return
+        self.requests.append((request.command, request.path))
         data = self.files.get(request.path.removeprefix("/bytes"))
-        if request.path in self.renamed:
-            request.send_response(307)
-            request.send_header("Location", self.renamed[request.path])
-            request.send_header("Content-Length", "0")
-            request.end_headers()
-        elif data is None:
+        if data is None:
             request.send_response(self.status)
             if self.status == 404:
                 request.send_header("X-Error-Code", "EntryNotFound")
@@ -82,7 +61,7 @@ class Server:
         elif "/resolve/" in request.path and not request.path.startswith("/bytes"):
             request.send_response(302)
             request.send_header("X-Repo-Commit", COMMIT)
-            request.send_header("X-Linked-Etag", f'"{self.etag or sha256(data)}"')
+            request.send_header("X-Linked-Etag", f'"{sha256(data)}"')
             request.send_header("X-Linked-Size", str(len(data)))
             request.send_header("Location", f"http://localhost:{self.port}/bytes{request.path}")
             request.send_header("Content-Length", "0")
@@ -92,7 +71,7 @@ class Server:
             request.send_header("Content-Length", str(len(data)))
             request.end_headers()
             if request.command == "GET":
-                request.wfile.write(data[:len(data) * 2 // 3] if self.truncate else data)
+                request.wfile.write(data)
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +81,8 @@ def caches(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     point_hub_at(monkeypatch, f"http://127.0.0.1:{closed_port()}")
-    for each in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(each, raising=False)
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
@@ -152,276 +131,117 @@ def sentence(error: pytest.ExceptionInfo) -> str:
     return text
 
 
-# One file from one address.
+# Files.
 
 
-def test_a_file_arrives_whole_and_progress_rises_to_the_total(server, tmp_path):
-    server.files["/a/net-x.pth"] = BODY
-    seen = []
-    target = tmp_path / "new" / "folder" / "net.pth"
-    digest = download(f"{server.root}/a/net-x.pth", target, sha256(BODY)[:8], lambda *at: seen.append(at))
-    assert target.read_bytes() == BODY
-    assert digest == sha256(BODY)
-    done = [at for at, _ in seen]
-    assert len(done) > 2
-    assert done == sorted(set(done))
-    assert seen[-1] == (len(BODY), len(BODY))
-    assert {total for _, total in seen} == {len(BODY)}
-    assert files_in(tmp_path) == {"net.pth"}
-
-
-def test_another_hash_keeps_nothing_and_what_was_there_stays(server, tmp_path):
-    server.files["/net.pth"] = BODY
-    target = tmp_path / "net.pth"
-    target.write_bytes(b"old")
-    with pytest.raises(NetworkError) as error:
-        download(f"{server.root}/net.pth", target, "0" * 8)
-    assert sha256(BODY)[:12] in sentence(error)
-    assert "expected 00000000" in sentence(error)
-    assert target.read_bytes() == b"old"
-    assert files_in(tmp_path) == {"net.pth"}
-
-
-def test_a_download_that_breaks_off_keeps_nothing(server, tmp_path):
-    server.files["/net.pth"], server.truncate = BODY, True
-    # With the hash of what arrives: it is refused for being short.
-    part = BODY[:len(BODY) * 2 // 3]
-    with pytest.raises(NetworkError, match=r"broke off after 0\.7 of 1\.0 MB") as error:
-        download(f"{server.root}/net.pth", tmp_path / "net.pth", sha256(part))
-    sentence(error)
-    assert files_in(tmp_path) == set()
-
-
-def test_what_a_server_answers_is_told(server, tmp_path):
-    with pytest.raises(NoSuchFileError, match="answered 404") as error:
-        download(f"{server.root}/none.pth", tmp_path / "net.pth", "")
-    sentence(error)
-    server.status = 503
-    with pytest.raises(NetworkError, match="answered 503") as error:
-        download(f"{server.root}/none.pth", tmp_path / "net.pth", "")
-    assert not isinstance(error.value, NoSuchFileError | NoConnectionError)
-    assert files_in(tmp_path) == set()
-
-
-def test_a_server_that_is_not_there_is_told_at_once(tmp_path):
-    start = time.monotonic()
-    with pytest.raises(NoConnectionError, match="Connection refused") as error:
-        download(f"http://127.0.0.1:{closed_port()}/net.pth", tmp_path / "net.pth", "")
-    sentence(error)
-    with pytest.raises(NoConnectionError, match=r"no-such-host\.invalid"):
-        download("http://no-such-host.invalid/net.pth", tmp_path / "net.pth", "")
-    assert time.monotonic() - start < 5
-
-
-def test_a_server_that_says_nothing_is_not_waited_for(server, tmp_path, monkeypatch):
-    assert fetching.CONNECTING <= 10
-    monkeypatch.setattr(fetching, "CONNECTING", 0.2)
-    server.silent = True
-    start = time.monotonic()
-    with pytest.raises(NoConnectionError, match="no answer within") as error:
-        download(f"{server.root}/net.pth", tmp_path / "net.pth", "")
-    sentence(error)
-    with pytest.raises(NoConnectionError, match="no answer within"):
-        fetch_from_hub("timm/any", ("model.safetensors",))
-    assert time.monotonic() - start < 1.5
-
-
-def test_what_the_progress_raises_stops_the_download_and_leaves_nothing(server, tmp_path):
-    server.files["/net.pth"] = BODY
-
-    def stop(done, total):
-        raise StoppedError("Stopped.")
-
-    with pytest.raises(StoppedError):
-        download(f"{server.root}/net.pth", tmp_path / "net.pth", sha256(BODY), stop)
-    assert files_in(tmp_path) == set()
-
-
-def test_a_folder_that_is_a_file_is_told(server, tmp_path):
-    server.files["/net.pth"] = BODY
-    (tmp_path / "taken").write_text("")
-    with pytest.raises(NetworkError, match="cannot be written to") as error:
-        download(f"{server.root}/net.pth", tmp_path / "taken" / "net.pth", sha256(BODY))
-    sentence(error)
-
-
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", ""])
-def test_only_the_web_is_read(address, tmp_path):
-    with pytest.raises(NetworkError, match="expected http or https"):
-        download(address, tmp_path / "net.pth", "")
-    assert files_in(tmp_path) == set()
-
-
-# torch's hub folder.
-
-
-def test_an_address_is_asked_once_and_then_the_folder(server, caches):
+def serve_address(server: Server) -> str:
     path = f"/m/net-{sha256(BODY)[:8]}.pth"
     server.files[path] = BODY
+    return server.root + path
+
+
+def test_a_file_of_an_address_is_fetched_once_and_progress_rises_to_the_total(server, caches):
+    address, steps = serve_address(server), []
     for _ in range(2):
-        file, digest = fetch_address(server.root + path)
-        assert file == caches / "torch" / "hub" / "checkpoints" / Path(path).name
-        assert digest == sha256(file.read_bytes()) == sha256(BODY)
-    assert server.asked == [("GET", path)]
+        file = fetch_address(address, lambda *step: steps.append(step))
+        assert file == caches / "torch" / "hub" / "checkpoints" / Path(address).name
+        assert file.read_bytes() == BODY
+    assert len(server.requests) == 1
+    assert len(steps) > 2
+    assert steps == sorted(set(steps))
+    assert steps[-1] == (len(BODY), len(BODY))
 
 
-def test_a_damaged_file_is_fetched_again(server, caches):
-    path = f"/m/net-{sha256(BODY)[:8]}.pth"
-    server.files[path] = BODY
-    file, _ = fetch_address(server.root + path)
-    file.write_bytes(BODY[:-1] + b"x")
-    assert fetch_address(server.root + path) == (file, sha256(BODY))
-    assert file.read_bytes() == BODY
-    file.write_bytes(b"")
-    server.files.clear()
-    with pytest.raises(NetworkError):
-        fetch_address(server.root + path)
+def test_a_file_of_the_hub_is_fetched_once_and_progress_rises_to_the_total(server, caches):
+    server.hub("timm/net", "model.safetensors", BODY)
+    steps = []
+    for _ in range(2):
+        file = fetch_from_hub("timm/net", ("model.safetensors", "x"), lambda *step: steps.append(step))
+        assert file.read_bytes() == BODY
+        assert file.is_relative_to(caches / "hub")
+    assert [command for command, path in server.requests if path.startswith("/bytes") and command == "GET"] == ["GET"]
+    assert steps[-1] == (len(BODY), len(BODY))
+    assert steps == sorted(set(steps))
 
 
-@pytest.mark.parametrize("name", ["net.pth", "IN22K-vit.g.16-600e.pth.tar", "net-zzzzzzzz.pth"])
-def test_a_file_that_cannot_be_checked_is_not_fetched(server, name):
-    server.files[f"/{name}"] = BODY
-    with pytest.raises(NetworkError, match="cannot be checked") as error:
-        fetch_address(f"{server.root}/{name}")
-    sentence(error)
-    assert server.asked == []
+def test_without_progress_the_libraries_draw_their_own_bars(server, capsys):
+    fetch_address(serve_address(server))
+    assert "100%" in capsys.readouterr().err
 
 
-def test_every_weight_of_torchvision_can_be_checked_by_its_name():
-    for architecture in torchvision_names():
-        for weights in get_model_weights(architecture):
-            assert fetching._DIGITS.search(weights.url.rsplit("/", 1)[1]), weights.url
-
-
-def test_two_who_want_the_same_file_fetch_it_once(server):
-    path = f"/m/net-{sha256(BODY)[:8]}.pth"
-    server.files[path] = BODY
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(fetch_address(server.root + path))) for _ in range(4)]
+def test_two_fetches_at_once_report_to_their_own_progress(server):
+    steps: dict[int, list] = {1: [], 2: []}
+    addresses = {}
+    for n, data in ((1, BODY), (2, BODY[: len(BODY) // 2])):
+        path = f"/m/net{n}-{sha256(data)[:8]}.pth"
+        server.files[path], addresses[n] = data, server.root + path
+    threads = [threading.Thread(target=lambda n=n: fetch_address(addresses[n], lambda *step: steps[n].append(step)))
+               for n in addresses]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 4
-    assert len(set(found)) == 1
-    assert server.asked == [("GET", path)]
+    assert (steps[1][-1], steps[2][-1]) == ((len(BODY),) * 2, (len(BODY) // 2,) * 2)
 
 
-# The Hugging Face cache.
+def test_what_progress_raises_stops_the_fetch_and_no_file_is_there(server, caches):
+    def stop(done, total):
+        raise StoppedError("Stopped.")
 
-
-def test_a_file_of_the_hub_lies_where_huggingface_hub_itself_finds_it(server, caches):
     server.hub("timm/net", "model.safetensors", BODY)
-    seen = []
-    file, digest = fetch_from_hub("timm/net", ("model.safetensors",), lambda *at: seen.append(at))
-    assert digest == sha256(BODY)
-    assert file.read_bytes() == BODY
-    assert seen[-1] == (len(BODY), len(BODY))
-    theirs = huggingface_hub.hf_hub_download("timm/net", "model.safetensors", cache_dir=caches / "hub",
-                                             local_files_only=True)
-    assert Path(theirs) == file
-    scanned = huggingface_hub.scan_cache_dir(caches / "hub")
-    assert not scanned.warnings
-    (repository,) = scanned.repos
-    assert (repository.repo_id, repository.size_on_disk) == ("timm/net", len(BODY))
+    with pytest.raises(StoppedError):
+        fetch_address(serve_address(server), stop)
+    with pytest.raises(StoppedError):
+        fetch_from_hub("timm/net", ("model.safetensors",), stop)
+    assert not [path for path in files_in(caches) if path.endswith((".pth", ".safetensors"))]
 
 
-def test_the_hub_is_not_asked_for_what_is_here(server):
-    server.hub("timm/net", "model.safetensors", BODY)
-    first = fetch_from_hub("timm/net", ("model.safetensors", "pytorch_model.bin"))
-    count = len(server.asked)
-    assert fetch_from_hub("timm/net", ("model.safetensors", "pytorch_model.bin")) == first
-    assert len(server.asked) == count
-
-
-def test_what_huggingface_hub_fetched_is_used(server, caches):
-    server.hub("timm/net", "model.safetensors", BODY)
-    theirs = huggingface_hub.hf_hub_download("timm/net", "model.safetensors", cache_dir=caches / "hub",
-                                             endpoint=server.root)
-    count = len(server.asked)
-    assert fetch_from_hub("timm/net", ("model.safetensors",)) == (Path(theirs), sha256(BODY))
-    assert len(server.asked) == count
+def test_a_file_of_another_hash_than_its_name_says_is_not_kept(server, caches):
+    server.files["/m/net-00000000.pth"] = BODY
+    with pytest.raises(NotFetchedError, match="hash"):
+        fetch_address(f"{server.root}/m/net-00000000.pth")
+    assert files_in(caches) == set()
 
 
 def test_safetensors_first_and_the_older_file_where_there_are_none(server):
     server.hub("timm/old", "pytorch_model.bin", BODY)
-    file, _ = fetch_from_hub("timm/old", ("model.safetensors", "pytorch_model.bin"))
-    assert file.name == "pytorch_model.bin"
+    assert fetch_from_hub("timm/old", ("model.safetensors", "pytorch_model.bin")).name == "pytorch_model.bin"
     server.hub("timm/new", "pytorch_model.bin", BODY)
     server.hub("timm/new", "model.safetensors", BODY[1:])
-    file, digest = fetch_from_hub("timm/new", ("model.safetensors", "pytorch_model.bin"))
-    assert (file.name, digest) == ("model.safetensors", sha256(BODY[1:]))
-    with pytest.raises(NoSuchFileError) as error:
-        fetch_from_hub("timm/none", ("model.safetensors", "pytorch_model.bin"))
-    sentence(error)
+    assert fetch_from_hub("timm/new", ("model.safetensors", "pytorch_model.bin")).name == "model.safetensors"
 
 
-def test_a_repository_that_was_renamed_is_followed(server):
-    server.hub("timm/new", "model.safetensors", BODY)
-    server.renamed["/timm/old/resolve/main/model.safetensors"] = "/timm/new/resolve/main/model.safetensors"
-    file, digest = fetch_from_hub("timm/old", ("model.safetensors",))
-    assert (file.read_bytes(), digest) == (BODY, sha256(BODY))
-    server.renamed["/timm/a/resolve/main/x"] = "/timm/a/resolve/main/x?"
-    server.renamed["/timm/a/resolve/main/x?"] = "/timm/a/resolve/main/x"
-    with pytest.raises(NetworkError, match="sha256"):
-        fetch_from_hub("timm/a", ("x",))
-    server.renamed["/timm/b/resolve/main/x"] = "file:///etc/passwd"
-    with pytest.raises(NetworkError, match="expected http or https"):
-        fetch_from_hub("timm/b", ("x",))
+def test_a_file_that_is_missing_is_told_from_a_server_that_refuses_and_from_none(server, monkeypatch):
+    def reason(act) -> tuple[str, bool]:
+        with pytest.raises(NotFetchedError) as refused:
+            act()
+        return str(refused.value), refused.value.missing
 
+    def address() -> None:
+        fetch_address(f"{server.root}/none-01234567.pth")
 
-def test_nothing_but_the_file_is_asked_of_the_hub(server):
-    server.hub("timm/net", "model.safetensors", BODY)
-    fetch_from_hub("timm/net", ("model.safetensors",))
-    path = "/timm/net/resolve/main/model.safetensors"
-    assert server.asked == [("HEAD", path), ("GET", f"/bytes{path}")]
-
-
-def test_a_blob_that_was_changed_is_fetched_again(server, caches):
-    server.hub("timm/net", "model.safetensors", BODY)
-    file, _ = fetch_from_hub("timm/net", ("model.safetensors",))
-    file.resolve().write_bytes(b"something else")
-    assert fetch_from_hub("timm/net", ("model.safetensors",)) == (file, sha256(BODY))
-    assert file.read_bytes() == BODY
-
-
-@pytest.mark.parametrize("etag", ["0" * 64, "f" * 40, "../../../../evil", ""])
-def test_bytes_of_another_hash_or_of_none_are_not_kept(server, caches, etag):
-    server.hub("timm/net", "model.safetensors", BODY)
-    server.etag = etag or "none"
-    with pytest.raises(NetworkError, match="sha256") as error:
-        fetch_from_hub("timm/net", ("model.safetensors",))
-    sentence(error)
-    assert files_in(caches) == set()
-
-
-def test_a_hub_download_that_breaks_off_keeps_nothing(server, caches):
-    server.hub("timm/net", "model.safetensors", BODY)
-    server.truncate = True
-    with pytest.raises(NetworkError, match="broke off"):
-        fetch_from_hub("timm/net", ("model.safetensors",))
-    assert files_in(caches) == set()
-
-
-def test_a_hub_that_refuses_is_told_and_not_taken_for_absent(server):
-    server.status = 403
-    with pytest.raises(NetworkError, match="answered 403") as error:
+    def hub() -> None:
         fetch_from_hub("timm/net", ("model.safetensors", "pytorch_model.bin"))
-    sentence(error)
-    assert not isinstance(error.value, NoSuchFileError | NoConnectionError)
 
-
-def test_the_offline_switch_is_obeyed(server, monkeypatch):
-    server.hub("timm/net", "model.safetensors", BODY)
+    assert reason(address) == reason(hub) == ("the server answered 404", True)
+    server.status = 403
+    assert reason(address) == reason(hub) == ("the server answered 403", False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(NoConnectionError, match="HF_HUB_OFFLINE is set"):
-        fetch_from_hub("timm/net", ("model.safetensors",))
-    assert server.asked == []
+    assert reason(hub) == ("HF_HUB_OFFLINE is set", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    point_hub_at(monkeypatch, f"http://127.0.0.1:{closed_port()}")
+    assert reason(hub) == ("Connection refused", False)
+    assert reason(lambda: fetch_address(f"http://127.0.0.1:{closed_port()}/x-01234567.pth")) == (
+        "Connection refused", False)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(server, caches):
+    (caches / "torch").write_text("")
+    with pytest.raises(NotFetchedError, match=r"Not a directory: .*torch"):
+        fetch_address(serve_address(server))
 
 
 # Networks.
-
-RESNET = "timm/test_resnet.r160_in1k"
 
 
 def filled(module: torch.nn.Module) -> torch.nn.Module:
@@ -482,12 +302,12 @@ def test_a_timm_network_is_what_was_saved_and_needs_no_connection_again(server, 
     original = filled(timm.create_model("test_resnet"))
     data = save(original.state_dict())
     server.hub(RESNET, "model.safetensors", data)
-    seen = []
-    blueprint = pretrained(RESNET, lambda *at: seen.append(at))
+    steps = []
+    blueprint = pretrained(RESNET, lambda *step: steps.append(step))
     same_answers(blueprint.module, original, 160)
     assert blueprint.digest == sha256(data)
     assert blueprint.origin == "timm r160_in1k, Hugging Face timm/test_resnet.r160_in1k"
-    assert seen[-1] == (len(data), len(data))
+    assert steps[-1] == (len(data), len(data))
     assert not any(module.training for module in blueprint.module.modules())
     point_hub_at(monkeypatch, f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -513,7 +333,7 @@ def test_weights_of_half_precision_become_whole(server):
     state = {key: tensor.half() if tensor.is_floating_point() else tensor
              for key, tensor in filled(timm.create_model("test_resnet")).state_dict().items()}
     server.hub(RESNET, "model.safetensors", save(state))
-    assert {each.dtype for each in pretrained(RESNET).module.parameters()} == {torch.float32}
+    assert {weight.dtype for weight in pretrained(RESNET).module.parameters()} == {torch.float32}
 
 
 class Opener:
@@ -529,7 +349,8 @@ class Opener:
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_pickle_is_never_run(server, monkeypatch, tmp_path):
     hostile = Opener(tmp_path / "run")
-    for data in (stored({"weight": hostile}), pickle.dumps(hostile)):
+    for number, data in enumerate((stored({"weight": hostile}), pickle.dumps(hostile))):
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / f"hub{number}"))
         server.hub(RESNET, "pytorch_model.bin", data)
         serve_torchvision(server, monkeypatch, "squeezenet1_1", data)
         for name in (RESNET, "torchvision/squeezenet1_1"):
@@ -537,19 +358,32 @@ def test_a_pickle_is_never_run(server, monkeypatch, tmp_path):
                 pretrained(name)
             sentence(error)
             assert not (tmp_path / "run").exists()
-        for each in (tmp_path / "hub").rglob("*"):
-            if each.is_file() or each.is_symlink():
-                each.unlink()
     pickle.loads(pickle.dumps(hostile))
     assert (tmp_path / "run").exists()  # so it does run where it is let
 
 
 @pytest.mark.parametrize("data", [b"", b"not safetensors", BODY, save({"other": torch.ones(3)})])
-def test_a_file_that_does_not_fit_is_told_in_a_sentence(server, data):
+def test_a_file_that_does_not_fit_is_a_sentence(server, data):
     server.hub(RESNET, "model.safetensors", data)
     with pytest.raises(NetworkError, match=r"model\.safetensors of timm/test_resnet") as error:
         pretrained(RESNET)
     sentence(error)
+
+
+def test_a_damaged_file_is_a_sentence_that_says_what_to_delete_to_have_it_fetched_again(server, monkeypatch, caches):
+    serve_torchvision(server, monkeypatch, "squeezenet1_1", stored(torchvision.models.squeezenet1_1().state_dict()))
+    server.hub(RESNET, "model.safetensors", save(timm.create_model("test_resnet").state_dict()))
+    for name in (RESNET, "squeezenet1_1"):
+        digest = pretrained(name).digest
+        for path in caches.rglob("*"):
+            if path.is_file() and path.stat().st_size > 10_000:
+                path.write_bytes(path.read_bytes()[:10_000])
+        with pytest.raises(NetworkError) as error:
+            pretrained(name)
+        file = Path(sentence(error).partition("delete ")[2].removesuffix(" to have it fetched again."))
+        assert file.is_relative_to(caches)
+        file.unlink()
+        assert pretrained(name).digest == digest
 
 
 def test_without_a_connection_it_says_so_and_names_what_is_here(server, monkeypatch):
@@ -558,7 +392,7 @@ def test_without_a_connection_it_says_so_and_names_what_is_here(server, monkeypa
         pretrained("timm/resnet18.a1_in1k")
     text = sentence(error)
     assert "timm/resnet18.a1_in1k" in text
-    assert "no connection to 127.0.0.1" in text
+    assert "could not be fetched (huggingface.co/timm/resnet18.a1_in1k: Connection refused)" in text
     assert "no other network is here yet" in text
     assert "the bundled efficientnet_lite0 and flowers always work" in text
 
@@ -577,14 +411,14 @@ def test_without_a_connection_it_says_so_and_names_what_is_here(server, monkeypa
     assert "already here are torchvision/squeezenet1_1, timm/test_resnet.r160_in1k, and the bundled" in sentence(error)
 
 
-def test_a_network_that_nobody_trained_is_told(server):
+def test_a_network_that_nobody_trained_is_a_sentence(server):
     with pytest.raises(NetworkError, match="no trained weights") as error:
         pretrained("timm/darknet17")
     sentence(error)
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_weights_that_left_their_place_are_told(server, monkeypatch):
+def test_weights_that_left_their_place_are_a_sentence(server, monkeypatch):
     monkeypatch.setattr(get_model_weights("resnet18").DEFAULT.value, "url", f"{server.root}/resnet18-f37072fd.pth")
     for name in ("resnet18", "timm/resnet18"):
         with pytest.raises(NetworkError, match="are not where they are said to be") as error:

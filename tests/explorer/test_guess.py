@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from explorer.networks.loading.guess_architecture import best_candidate, classes_in, mismatch, nearest_architectures
+from explorer.networks.loading.architecture import best_candidate, classes_in, mismatch, nearest_architectures
 
 NAMES = ("resnet34", "vgg11", "resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5", "resnet50")
 
@@ -22,21 +22,18 @@ def state_of(name: str, **how: object) -> dict[str, torch.Tensor]:
         return torchvision.models.get_model(name, weights=None, **how).state_dict()
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("prefix", ["", "model.", "model.net."])
+@pytest.mark.parametrize(("name", "prefix"), [*((name, "") for name in NAMES), ("resnet18", "model."),
+                                              ("vgg11", "model.net.")])
 def test_the_nearest_architecture_is_the_one_that_it_was_made_with(name, prefix):
     state = {prefix + key: tensor for key, tensor in state_of(name, num_classes=7).items()}
-    first, *rest = nearest_architectures(state, NAMES, build, seconds=60)
-    assert first.name == name
-    assert first.share > 0.9
-    assert all(guess.share < first.share for guess in rest)
+    assert nearest_architectures(state, NAMES, build, seconds=60)[0] == name
 
 
-def test_a_timm_network_is_told_among_its_relatives():
+def test_a_timm_network_is_recognised_among_its_relatives():
     with torch.device("meta"):
         state = timm.create_model("convnext_femto", num_classes=3).state_dict()
     names = ["resnet18", "convnext_atto", "vit_tiny_patch16_224", "convnext_femto", "efficientnet_lite0"]
-    assert nearest_architectures(state, names, timm.create_model)[0].name == "convnext_femto"
+    assert nearest_architectures(state, names, timm.create_model)[0] == "convnext_femto"
 
 
 def test_what_is_like_nothing_gives_no_guess_and_no_time_builds_nothing():
@@ -49,8 +46,8 @@ def test_what_is_like_nothing_gives_no_guess_and_no_time_builds_nothing():
     assert nearest_architectures(state_of("vgg11"), ["vgg13"], broken) == ()
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("classes", [1, 7, 1000, 2000])
+@pytest.mark.parametrize(("name", "classes"), [*((name, 7) for name in NAMES), ("resnet18", 1), ("resnet18", 1000),
+                                               ("squeezenet1_1", 2000)])
 def test_the_number_of_classes_is_read_from_the_last_layer(name, classes):
     state, ours = state_of(name, num_classes=classes), state_of(name)
     assert classes_in(state, ours) == classes

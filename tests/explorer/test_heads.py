@@ -1,4 +1,4 @@
-"""Heads trained on frozen feature maps: what they answer, where it comes from, what they learn, and what is shipped."""
+"""Heads trained on frozen feature maps: what they answer, what they learn, and what is shipped."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ import math
 
 import pytest
 import torch
-from heads_by_hand import gap_of, gated_of, gem_of, gmp_of, learned_attention_of, looks_of, windows_of
+from heads_by_hand import gap_of, gated_of, gem_of, gmp_of, learned_attention_of, windows_of
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import random_maps
 from torch.nn import functional
 
-from explorer import analyse
-from explorer.errors import MethodError, NetworkError, ParameterError, StoppedError
+from explorer.errors import NetworkError, ParameterError, StoppedError
 from explorer.heads import (
     KINDS,
     Budget,
     Sample,
-    overfitting,
     quantise,
     read_card,
     read_heads,
     sample,
     save_head,
     save_sample,
-    summarised,
+    summaries,
     train_heads,
+    training_runs,
 )
-from explorer.heads.files import HEADS
+from explorer.heads.head_files import HEADS
+from explorer.poolings.learned import KEYS, learned_attention, pooling_with
 
-ONE_POOLING = ("gap", "gmp", "gem", "attention", "gated")
 QUICK = Budget(epochs=30, every=5)
 
 
@@ -42,6 +41,11 @@ def random_head(kind, shape=(4, 3, 5), classes=3, seed=0):
     for name, parameter in head.named_parameters():
         parameter.copy_(torch.tensor(2.3) if name == "p" else torch.randn(parameter.shape, generator=generator))
     return head
+
+
+def pooled(head, maps):
+    """(N, D) of feature maps (N, C, H, W)."""
+    return head.pool(head.prepare(maps))
 
 
 def pooled_by_hand(head, maps):
@@ -92,79 +96,21 @@ def shipped():
 def test_logits_are_the_definitions(kind):
     head = random_head(kind)
     for maps in (random_maps(4, 3, 5, seed=1), random_maps(4, 3, 5, seed=2), torch.zeros(4, 3, 5)):
-        pooled = pooled_by_hand(head, maps)
+        vector = pooled_by_hand(head, maps)
         for index, logit in enumerate(head(maps[None])[0].tolist()):
             weights = head.linear.weight[index].double().tolist()
-            by_hand = math.fsum(w * y for w, y in zip(weights, pooled, strict=True)) + float(head.linear.bias[index])
+            by_hand = math.fsum(w * y for w, y in zip(weights, vector, strict=True)) + float(head.linear.bias[index])
             assert logit == pytest.approx(by_hand, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_trained_on_is_what_is_answered_with(kind):
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_head_pools_as_the_pooling_that_is_read_from_its_file(kind):
     """Training pools from what was prepared, and GeM from active positions alone; one channel here is silent."""
     head = random_head(kind)
     maps = torch.stack([random_maps(4, 3, 5, seed=seed) for seed in range(6)])
     maps[2, 1] = 0
-    assert torch.allclose(head.pool(head.prepare(maps)), head.pooled(maps), atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_evidence_of_each_position_is_what_plain_loops_find(kind):
-    head, maps = random_head(kind), random_maps(4, 3, 5, seed=4)
-    found = head.evidence(maps, 1)
-    slopes, rows, columns = head.linear.weight[1].double().tolist(), 3, 5
-    windows, looks = windows_of(rows, columns), looks_of(maps, head.query) if kind == "attention" else []
-    share = float(head.shares(maps[None])) if kind == "gated" else 0.0
-    for i in range(rows):
-        for j in range(columns):
-            total = 0.0
-            for k, channel in enumerate(maps.double()):
-                value, largest = float(channel[i, j]), float(channel.amax())
-                mean = value / (rows * columns)
-                top = value * (value == largest) / int((channel == largest).sum())
-                if kind == "flatten":
-                    total += slopes[(k * rows + i) * columns + j] * value
-                elif kind == "pyramid":
-                    total += sum(slopes[4 * n + k] * value / len(window) for n, window in enumerate(windows)
-                                 if (i, j) in window)
-                elif kind == "side_by_side":
-                    total += slopes[k] * mean + slopes[4 + k] * top
-                elif kind == "gem":
-                    p, whole = float(head.p), gem_of(maps, float(head.p))[k]
-                    total += slopes[k] * (value ** p / whole ** (p - 1) / (rows * columns) if whole else 0.0)
-                else:
-                    total += slopes[k] * {"gap": mean, "gmp": top, "gated": share * mean + (1 - share) * top,
-                                          "attention": looks[i * columns + j] * value if looks else 0.0}[kind]
-            assert float(found.cells[i, j]) == pytest.approx(total, abs=1e-5)
-    assert found.exact
-    assert abs(found.residual) < 1e-5
-    assert found.logit == pytest.approx(float(head(maps[None])[0, 1]))
-    assert found.logit == pytest.approx(found.baseline + float(found.cells.sum()) + found.residual, abs=1e-5)
-    assert found.logit == pytest.approx(found.baseline + float(found.channels.sum()), abs=1e-4)
-    assert found.baseline == float(head.linear.bias[1])
-
-
-@given(st.sampled_from(sorted(KINDS)), st.integers(0, 100), st.integers(1, 4), st.integers(1, 4))
-def test_evidence_adds_up_on_any_grid_and_any_maps(kind, seed, rows, columns):
-    head = random_head(kind, (4, rows, columns), seed=seed)
-    maps = torch.randn(4, rows, columns, generator=torch.Generator().manual_seed(seed))
-    found = head.evidence(maps, seed % 3)
-    assert float(head(maps[None])[0, seed % 3]) == pytest.approx(found.baseline + float(found.cells.sum()), abs=1e-4)
-
-
-@pytest.mark.parametrize("kind", ONE_POOLING)
-def test_a_kind_with_one_pooling_gives_it_and_its_weights(kind):
-    head, maps = random_head(kind), random_maps(4, 3, 5, seed=7)
-    pooling, parameters = head.pooling()
-    assert pooling.value(maps, **parameters).tolist() == pytest.approx(pooled_by_hand(head, maps), abs=1e-5)
-    kept = pooling.weights(maps, **parameters) * maps
-    assert torch.allclose(kept.sum((1, 2)), pooling.value(maps, **parameters), atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["side_by_side", "pyramid", "flatten"])
-def test_the_other_kinds_have_no_pooling_that_could_stand_elsewhere(kind):
-    with pytest.raises(MethodError, match="no pooling"):
-        random_head(kind).pooling()
+    pooling, parameters = pooling_with(kind, head.state_dict())
+    assert torch.allclose(head.pool(head.prepare(maps)), pooling.value(maps, **parameters), atol=1e-5)
 
 
 def test_shuffled_positions_change_the_answers_that_know_of_place_and_no_others():
@@ -179,13 +125,11 @@ def test_shuffled_positions_change_the_answers_that_know_of_place_and_no_others(
 
 def test_only_flatten_refuses_another_grid_with_torchs_own_error():
     for kind in KINDS:
-        head = random_head(kind)
         if kind == "flatten":
             with pytest.raises(RuntimeError, match="cannot be multiplied"):
-                head(random_maps(4, 4, 6)[None])
+                random_head(kind)(random_maps(4, 4, 6)[None])
         else:
-            found = head.evidence(random_maps(4, 6, 7), 2)
-            assert abs(found.residual) < 1e-5
+            assert random_head(kind)(random_maps(4, 6, 7)[None]).shape == (1, 3)
 
 
 def test_parameters_are_as_many_as_the_literature_counts(trained):
@@ -202,22 +146,24 @@ def test_parameters_are_as_many_as_the_literature_counts(trained):
 def test_the_numbers_are_those_of_the_head_that_is_kept(trained):
     maps, labels, heads = trained
     for head in heads.values():
-        logits = head.logits(maps).double()
+        logits = head.module(maps).double()
         right = (logits.argmax(1) == labels).double()
         loss = functional.cross_entropy(logits, labels, reduction="none")
         # Which photos validated is told by the numbers: nine of them, three a class, the same for all kinds.
-        total = 36 * head.train_loss + 9 * head.validation_loss
+        total = 36 * head.kept.train_loss + 9 * head.kept.validation_loss
         assert float(loss.sum()) == pytest.approx(total, rel=1e-4)
-        assert float(right.sum()) == pytest.approx(36 * head.train_accuracy + 9 * head.validation_accuracy, abs=1e-4)
+        total = 36 * head.kept.train_accuracy + 9 * head.kept.validation_accuracy
+        assert float(right.sum()) == pytest.approx(total, abs=1e-4)
 
 
 def test_each_number_is_of_its_own_photos():
     maps, labels = told_apart()
     held_out = torch.arange(24) % 4 == 0
     head = train_heads(maps, labels, ["gmp"], validation=held_out, budget=QUICK)["gmp"]
-    for photos, accuracy, loss in ((~held_out, head.train_accuracy, head.train_loss),
-                                   (held_out, head.validation_accuracy, head.validation_loss)):
-        logits = head.logits(maps[photos])
+    kept = head.kept
+    for photos, accuracy, loss in ((~held_out, kept.train_accuracy, kept.train_loss),
+                                   (held_out, kept.validation_accuracy, kept.validation_loss)):
+        logits = head.module(maps[photos])
         assert loss == pytest.approx(float(functional.cross_entropy(logits, labels[photos])), rel=1e-5)
         assert accuracy == pytest.approx(float((logits.argmax(1) == labels[photos]).float().mean()))
 
@@ -225,16 +171,15 @@ def test_each_number_is_of_its_own_photos():
 def test_gap_learns_nothing_where_only_the_maximum_tells_and_gmp_everything():
     maps, labels = told_apart()
     heads = train_heads(maps, labels, ["gap", "gmp"], validation=0.25)
-    assert heads["gap"].validation_accuracy < 0.9
-    assert heads["gmp"].validation_accuracy == 1.0
+    assert heads["gap"].kept.validation_accuracy < 0.9
+    assert heads["gmp"].kept.validation_accuracy == 1.0
 
 
 def test_gem_moves_towards_the_maximum_where_only_that_tells():
     maps, labels = told_apart()
     head = train_heads(maps, labels, ["gem"], validation=0.25)["gem"]
     assert float(head.module.p) > 1.5
-    assert head.validation_accuracy == 1.0
-    assert head.pooling()[1] == {"p": pytest.approx(float(head.module.p))}
+    assert head.kept.validation_accuracy == 1.0
 
 
 def test_p_never_leaves_its_range():
@@ -255,9 +200,9 @@ def test_the_query_finds_the_positions_that_tell():
     flat[photos, 2, places], flat[photos, 0, places], flat[photos, 1, places] = 1.0, labels.float(), 1.0 - labels
     heads = train_heads(maps, labels, ["gap", "attention"], validation=0.3,
                         budget=Budget(epochs=400, patience=None, weight_decay=0))
-    look = heads["attention"].pooling()[0].weights(maps)[:, 0].flatten(1)
-    assert float((look.argmax(1) == places).float().mean()) == 1.0
-    assert heads["attention"].validation_loss < 0.7 * heads["gap"].validation_loss
+    weights = learned_attention(heads["attention"].module.query).weights(maps)[:, 0].flatten(1)
+    assert float((weights.argmax(1) == places).float().mean()) == 1.0
+    assert heads["attention"].kept.validation_loss < 0.7 * heads["gap"].kept.validation_loss
 
 
 @pytest.mark.parametrize("tells", ["average", "maximum"])
@@ -267,7 +212,7 @@ def test_the_gate_opens_for_what_tells(tells):
         maps = torch.where(labels.view(-1, 1, 1, 1) == 1, 0.9, 0.3) * torch.ones_like(maps)
         maps[:, :, 0, 0] = 1.0
     head = train_heads(maps, labels, ["gated"], validation=0.25, budget=Budget(epochs=400, patience=None))["gated"]
-    shares = head.module.shares(maps)
+    shares = head.module.gate(maps.mean((2, 3))).sigmoid()
     assert ((shares > 0.55) if tells == "average" else (shares < 0.45)).all()
 
 
@@ -282,8 +227,8 @@ def test_training_stops_early_and_keeps_the_epoch_with_the_smallest_validation_l
     assert early.epochs == early.kept.epoch + 20 < 200
     assert whole.epochs == whole.kept.epoch == 200
     assert whole.history[:len(early.history)] == early.history
-    assert whole.validation_loss > early.validation_loss
-    assert whole.train_loss < early.train_loss
+    assert whole.kept.validation_loss > early.kept.validation_loss
+    assert whole.kept.train_loss < early.kept.train_loss
 
 
 def test_all_kinds_begin_alike_and_nothing_is_drawn_by_lot(trained):
@@ -309,7 +254,7 @@ def test_the_size_of_the_maps_changes_nothing_but_the_weights():
     for kind in ("gap", "gmp", "pyramid", "flatten"):
         one, ten = (train_heads(factor * maps, labels, [kind], validation=0.25, budget=QUICK)[kind]
                     for factor in (1, 10))
-        assert one.validation_loss == pytest.approx(ten.validation_loss, rel=1e-3)
+        assert one.kept.validation_loss == pytest.approx(ten.kept.validation_loss, rel=1e-3)
         assert torch.allclose(one.module.linear.weight, 10 * ten.module.linear.weight, rtol=1e-2, atol=1e-4)
 
 
@@ -319,7 +264,7 @@ def test_training_works_without_gradients_and_changes_nothing_that_it_is_given()
     with torch.no_grad():
         head = train_heads(maps, labels, ["gated"], budget=QUICK)["gated"]
     assert torch.equal(maps, before)
-    assert head.train_loss < head.history[0].train_loss
+    assert head.kept.train_loss < head.history[0].train_loss
     assert not head.module.training
     assert not any(parameter.requires_grad for parameter in head.module.parameters())
 
@@ -329,16 +274,16 @@ def test_silent_maps_train_to_nothing_that_is_not_a_number():
     maps[::2, 1] = 0
     for given_maps in (maps, torch.zeros_like(maps)):
         for head in train_heads(given_maps, labels, budget=Budget(epochs=10, patience=None)).values():
-            assert math.isfinite(head.train_loss)
+            assert math.isfinite(head.kept.train_loss)
             assert all(torch.isfinite(parameter).all() for parameter in head.module.parameters())
 
 
 def test_what_is_learned_starts_at_the_average():
     maps = random_maps(4, 3, 5)
     for kind in ("gem", "attention"):
-        assert KINDS[kind]((4, 3, 5), 3).pooled(maps[None])[0].tolist() == pytest.approx(gap_of(maps))
+        assert pooled(KINDS[kind]((4, 3, 5), 3), maps[None])[0].tolist() == pytest.approx(gap_of(maps))
     halfway = [(mean + largest) / 2 for mean, largest in zip(gap_of(maps), gmp_of(maps), strict=True)]
-    assert KINDS["gated"]((4, 3, 5), 3).pooled(maps[None])[0].tolist() == pytest.approx(halfway)
+    assert pooled(KINDS["gated"]((4, 3, 5), 3), maps[None])[0].tolist() == pytest.approx(halfway)
 
 
 def steps_of(kind, epochs, **more):
@@ -347,7 +292,7 @@ def steps_of(kind, epochs, **more):
     held_out = torch.arange(24) % 4 == 0
     head = train_heads(maps, labels, [kind], validation=held_out, budget=Budget(epochs, None, step=0.5, **more))[kind]
     start = KINDS[kind](maps.shape[1:], 2)
-    return head.module, float(start.pooled(maps[~held_out]).detach().abs().sum(1).mean())
+    return head.module, float(pooled(start, maps[~held_out]).detach().abs().sum(1).mean())
 
 
 def test_a_first_step_is_as_long_as_the_budget_says():
@@ -390,9 +335,9 @@ def test_progress_rises_to_the_end_also_when_training_stops_early():
 
 def test_a_stop_ends_it_at_once():
     maps, labels = told_apart()
-    asked = []
+    checks = []
     with pytest.raises(StoppedError, match="after 7 of 200 epochs of GMP"):
-        train_heads(maps, labels, ["gmp"], stop=lambda: len(asked) == 7 or asked.append(0))
+        train_heads(maps, labels, ["gmp"], stop=lambda: len(checks) == 7 or checks.append(0))
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -427,13 +372,12 @@ def test_a_budget_that_cannot_be_is_refused(wrong):
         Budget(**wrong)
 
 
-def test_maps_and_classes_that_do_not_fit_a_head_are_refused(trained):
+def test_maps_that_do_not_fit_a_head_are_refused(trained):
     for head in trained[2].values():
         with pytest.raises(ParameterError):
-            head.logits(torch.zeros(1, 5, 3, 5))
-        for shape, index in (((4, 15), 0), ((5, 3, 5), 0), ((4, 3, 5), 3), ((4, 3, 5), -1), ((4, 3, 5), True)):
-            with pytest.raises(ParameterError):
-                head.evidence(torch.zeros(shape), index)
+            head.module(torch.zeros(1, 5, 3, 5))
+        with pytest.raises(ParameterError):
+            head.module(torch.zeros(4, 3, 5))
 
 
 # Rounding.
@@ -484,61 +428,63 @@ def small_sample(swapped=False):
     return Sample(quantise(maps), labels, held_out, ("even", "strong"), tuple(map(str, range(32))))
 
 
+def of(found, kind, size):
+    """The summary of a kind at a size."""
+    return next(summary for summary in found if (summary.kind, summary.size) == (kind, size))
+
+
 def test_summaries_are_the_means_and_deviations_of_their_runs():
-    told = []
-    found = overfitting(small_sample(), ["gmp", "flatten"], (4, 2), 3, progress=lambda *both: told.append(both))
-    assert told == [(n, 12) for n in range(1, 13)]
-    assert [(each.kind, each.size, each.seeds) for each in found.summaries] == [
+    runs = list(training_runs(small_sample(), ["gmp", "flatten"], (4, 2), 3))
+    found = summaries(runs)
+    assert [(summary.kind, summary.size, summary.seeds) for summary in found] == [
         ("gmp", 2, 3), ("gmp", 4, 3), ("flatten", 2, 3), ("flatten", 4, 3)]
-    for summary in found.summaries:
-        ends = [run.trained.kept for run in found.runs if (run.kind, run.size) == (summary.kind, summary.size)]
+    for summary in found:
+        ends = [run.trained.kept for run in runs if (run.kind, run.size) == (summary.kind, summary.size)]
         for name, values in {
             "train_loss": [end.train_loss for end in ends],
             "validation_accuracy": [end.validation_accuracy for end in ends],
             "gap": [end.train_accuracy - end.validation_accuracy for end in ends],
-            "loss_gap": [end.validation_loss - end.train_loss for end in ends],
         }.items():
             mean, deviation = getattr(summary, name)
             assert mean == pytest.approx(sum(values) / 3)
             assert deviation == pytest.approx(math.sqrt(sum((value - mean) ** 2 for value in values) / 2))
-    assert found.of("gmp", 4) == found.summaries[1]
-    assert summarised(found.runs[:1])[0].gap.deviation == 0.0
+    assert summaries(runs[:1])[0].gap.deviation == 0.0
 
 
 def test_validation_photos_are_never_trained_on():
     """Their labels are the wrong ones: who learned from them would answer some of them so."""
-    found = overfitting(small_sample(swapped=True), ["gmp"], (12,), 1)
-    assert found.of("gmp", 12).train_accuracy.mean == 1.0
-    assert found.of("gmp", 12).validation_accuracy.mean == 0.0
+    summary, = summaries(training_runs(small_sample(swapped=True), ["gmp"], (12,), 1))
+    assert summary.train_accuracy.mean == 1.0
+    assert summary.validation_accuracy.mean == 0.0
 
 
 def test_a_head_on_some_photos_is_the_head_that_training_on_these_alone_gives():
     """All twelve photos of each class are drawn, so the draw is known."""
     given_photos = small_sample()
-    run = overfitting(given_photos, ["gated"], (12,), 1, budget=Budget(epochs=20, patience=None)).runs[0]
+    run, = training_runs(given_photos, ["gated"], (12,), 1, budget=Budget(epochs=20, patience=None))
     other = train_heads(given_photos.features, given_photos.labels, ["gated"], validation=given_photos.validation,
                         budget=Budget(epochs=20, patience=None))["gated"]
-    assert run.trained.validation_loss == pytest.approx(other.validation_loss, rel=1e-4)
+    assert run.trained.kept.validation_loss == pytest.approx(other.kept.validation_loss, rel=1e-4)
 
 
 def test_draws_are_the_same_for_all_kinds_and_differ_between_seeds():
-    both = overfitting(small_sample(), ["gap", "flatten"], (3,), 2, budget=QUICK).runs
-    alone = overfitting(small_sample(), ["flatten"], (3,), 2, budget=QUICK).runs
+    both = list(training_runs(small_sample(), ["gap", "flatten"], (3,), 2, budget=QUICK))
+    alone = list(training_runs(small_sample(), ["flatten"], (3,), 2, budget=QUICK))
     assert [run.trained.history for run in both if run.kind == "flatten"] == [run.trained.history for run in alone]
     assert alone[0].trained.history != alone[1].trained.history
 
 
-def test_overfitting_stops_when_told():
-    asked = []
+def test_the_runs_stop_at_a_stop():
+    checks = []
     with pytest.raises(StoppedError):
-        overfitting(small_sample(), ["gap"], (2, 3), 2, stop=lambda: len(asked) > 5 or asked.append(0))
-    assert len(asked) == 6
+        list(training_runs(small_sample(), ["gap"], (2, 3), 2, stop=lambda: len(checks) > 5 or checks.append(0)))
+    assert len(checks) == 6
 
 
 @pytest.mark.parametrize("wrong", [{"sizes": (13,)}, {"sizes": (0,)}, {"sizes": ()}, {"seeds": 0}, {"kinds": ["x"]}])
 def test_sizes_seeds_and_kinds_that_cannot_be_are_refused(wrong):
     with pytest.raises(ParameterError):
-        overfitting(small_sample(), **wrong)
+        list(training_runs(small_sample(), **wrong))
 
 
 # What is shipped.
@@ -555,18 +501,6 @@ def test_the_shipped_numbers_are_those_of_the_shipped_heads_on_the_shipped_sampl
         assert float((logits.argmax(1) == labels).double().mean()) == pytest.approx(said["accuracy"], abs=1e-4)
         assert float(functional.cross_entropy(logits, labels)) == pytest.approx(said["loss"], abs=1e-3)
         assert sum(parameter.numel() for parameter in head.parameters()) == card["heads"][kind]["parameters"]
-
-
-def test_evidence_under_each_shipped_head_adds_up_on_photos(network, examples):
-    heads = read_heads()
-    for name in ("cat", "rocket", "coffee"):
-        maps = analyse(network, examples[name]).feature_maps
-        for head in heads.values():
-            for index, logit in enumerate(head(maps[None])[0].tolist()):
-                found = head.evidence(maps, index)
-                total = found.baseline + float(found.cells.double().sum())
-                assert logit == pytest.approx(total, abs=1e-4)
-                assert found.residual == pytest.approx(found.logit - total, abs=1e-9)
 
 
 def test_the_sample_is_balanced_small_and_traceable(shipped):
@@ -595,10 +529,12 @@ def test_the_heads_are_as_good_as_was_asked_for_or_the_card_says_by_what_they_ar
 
 
 def test_flatten_learns_more_by_heart_than_gap(shipped):
-    found = overfitting(shipped, ["gap", "flatten"], (5, 10), 2, budget=Budget(epochs=40, patience=None, every=40))
+    found = summaries(training_runs(shipped, ["gap", "flatten"], (5, 10), 2,
+                                    budget=Budget(epochs=40, patience=None, every=40)))
     for size in (5, 10):
-        assert found.of("flatten", size).gap.mean > found.of("gap", size).gap.mean
-        assert found.of("flatten", size).loss_gap.mean > found.of("gap", size).loss_gap.mean
+        gap, flatten = of(found, "gap", size), of(found, "flatten", size)
+        assert flatten.gap.mean > gap.gap.mean
+        assert flatten.validation_loss.mean - flatten.train_loss.mean > gap.validation_loss.mean - gap.train_loss.mean
 
 
 def test_heads_and_samples_come_back_from_their_files(tmp_path):

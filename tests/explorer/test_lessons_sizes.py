@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from explorer import POOLINGS, analyse
-from explorer.errors import FramingError, MethodError, ParameterError, StoppedError
+from explorer import analyse
+from explorer.errors import FramingError, MethodError, ParameterError
 from explorer.framing import Preprocessing, frame
-from explorer.lessons.any_input_size import any_input_size, at_training_size, several_sizes, trained_flatten_head
+from explorer.lessons.any_input_size import any_input_size, at_training_size, trained_flatten_head
 from explorer.lessons.flattened import flatten_head
 from tests.explorer import own_models
 from tests.explorer.tiny import analysis_of, heads, random_maps
@@ -36,8 +36,7 @@ def torch_says(numbers: int, expected: int, classes: int) -> str:
 # The photo at another size.
 
 
-@pytest.mark.parametrize(("size", "shape"), [(96, "square"), (120, "square"), (300, "square"), (96, "own"),
-                                             (120, "wide"), (97, "tall")])
+@pytest.mark.parametrize(("size", "shape"), [(96, "square"), (300, "square"), (96, "own"), (120, "wide"), (97, "tall")])
 def test_every_number_at_a_size_again(make_network, examples, size, shape):
     network, photo = make_network(channels=7, classes=6), examples["rocket"]
     found = any_input_size(analyse(network, photo, "whole"), size, shape)
@@ -47,7 +46,6 @@ def test_every_number_at_a_size_again(make_network, examples, size, shape):
         maps = network.backbone(x)[0]
         usual = network.backbone(frame(photo, network.preprocessing)[0])[0].mean((1, 2))
         here, before = network.head(maps.mean((1, 2))), network.head(usual)
-    assert (found.size, found.shape) == (size, shape)
     assert found.analysis.framing.input_size == framing.input_size
     assert found.grid == tuple(maps.shape[1:])
     assert (found.numbers, found.pooled) == (maps.numel(), 7)
@@ -62,11 +60,9 @@ def test_every_number_at_a_size_again(make_network, examples, size, shape):
     assert found.usual.rank == 1 + int((here > here[best]).sum())
     if maps.numel() == 7 * 4 * 4:
         assert found.flatten_error == ""
-        shown = np.argsort(-before.numpy())[:5]
-        np.testing.assert_allclose(found.flatten_logits, here.numpy()[shown], atol=1e-5)
         assert found.flatten_difference < 1e-5
     else:
-        assert (found.flatten_logits, found.flatten_difference) == (None, None)
+        assert found.flatten_difference is None
         assert found.flatten_error == torch_says(maps.numel(), 7 * 4 * 4, 5)
 
 
@@ -153,16 +149,6 @@ def test_a_pooled_vector_of_zeros_has_no_direction(make_network, examples):
     assert any_input_size(analyse(network, examples["cat"]), 120).cosine is None
 
 
-def test_several_sizes_tell_their_progress_and_can_be_stopped(make_network, examples):
-    analysis = analyse(make_network(), examples["cat"])
-    told = []
-    found = several_sizes(analysis, [96, 120, 144], progress=lambda *numbers: told.append(numbers))
-    assert [each.grid for each in found] == [(4, 4), (5, 5), (6, 6)]
-    assert told == [(1, 3), (2, 3), (3, 3)]
-    with pytest.raises(StoppedError, match="after 1 of 3 sizes"):
-        several_sizes(analysis, [96, 120, 144], stop=iter([False, True]).__next__)
-
-
 def test_sizes_and_shapes_that_cannot_be_are_refused(make_network, examples):
     analysis = analyse(make_network(), examples["cat"])
     for size in (95, 641, True, 96.5):
@@ -182,7 +168,7 @@ def test_sizes_and_shapes_that_cannot_be_are_refused(make_network, examples):
 # A head written as one that flattens.
 
 
-HELD = sorted({*product(heads(), ["gap"]), *product(["LayerNorm, Linear"], POOLINGS)})
+HELD = sorted({*product(heads(), ["gap"]), *product(["LayerNorm, Linear"], ["gmp", "lse", "attention"])})
 
 
 @pytest.mark.parametrize(("head", "key"), HELD)
@@ -194,7 +180,6 @@ def test_a_flatten_head_says_what_the_pooling_and_its_head_say(make_network, hea
     got = flat.logits(outcome.analysis.feature_maps)
     np.testing.assert_allclose(got, outcome.logits[[3, 0, 2]], atol=max(residuals) + 1e-5)
     assert max(residuals) < (2e-2 if integrated else 1e-3 if key == "lse" else 1e-5)
-    assert flat.shape == (5, 3, 4)
     assert isinstance(flat.module[1], nn.Linear)
     assert flat.module[1].in_features == 60
 

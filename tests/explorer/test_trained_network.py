@@ -19,14 +19,14 @@ from explorer.export.record import numbers
 from explorer.export.report import report_html
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
+from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings import parse_pooling
-from explorer.poolings.learned import Trained, gated, learned_attention
+from explorer.poolings.learned import gated, learned_attention
 from explorer.questions.channel_card import channel_card
 from explorer.questions.comparison import path
 from explorer.questions.contrast import contrast
-from explorer.questions.probe import ignoring, probe
-from explorer.questions.randomisation import randomised
-from explorer.questions.redrawn_weights import drawn_anew, part_of
+from explorer.questions.probe import probe
+from explorer.questions.redrawn_network import drawn_anew, redrawn
 from explorer.questions.soundness import trouble
 from explorer.questions.stability import stability
 from explorer.questions.votes import votes_average_to_logit, winners
@@ -62,7 +62,7 @@ def network(make_network) -> Network:
     own = make_network(linear(1))
     poolings = (POOLINGS["gmp"], {}), (POOLINGS["gem"], {"p": P}), (learned_attention(QUERY), {}), (gated(*GATE), {})
     return dataclasses.replace(own, trained={
-        pooling.key: Trained(pooling, parameters, linear(seed))
+        pooling.key: TrainedPooling(pooling, parameters, linear(seed))
         for seed, (pooling, parameters) in enumerate(poolings, 2)})
 
 
@@ -196,7 +196,8 @@ def test_evidence_under_each_adds_up_to_its_own_heads_logit(network, analysis, m
 def test_a_trained_head_that_is_not_affine_is_integrated_and_the_networks_own_stays_exact(network, maps):
     torch.manual_seed(4)
     crooked = nn.Sequential(nn.Linear(CHANNELS, 6), nn.Hardswish(), nn.Linear(6, CLASSES))
-    other = analysis_of(dataclasses.replace(network, trained={"gmp": Trained(POOLINGS["gmp"], {}, crooked)}), maps)
+    trained = {"gmp": TrainedPooling(POOLINGS["gmp"], {}, crooked)}
+    other = analysis_of(dataclasses.replace(network, trained=trained), maps)
     found = other.under("gmp").evidence(1)
     assert not found.exact
     assert found.baseline + float(found.cells.sum()) == pytest.approx(found.logit, abs=3e-3)
@@ -279,7 +280,8 @@ def test_a_part_that_is_ignored_is_left_out_of_the_learned_attention(network, an
     left = doubles(maps)[:, ~chosen][:, None]
     for key in ("learned_attention", "gem"):
         expected = logits_by_hand(head_of(network, key), pooled_by_hand(key, left))
-        np.testing.assert_allclose(ignoring(analysis.under(key), chosen), expected, atol=1e-5)
+        ignoring = sorted(probe(analysis.under(key), 0, chosen, (), count=CLASSES).own.ignoring.classes)
+        np.testing.assert_allclose([answer.logit for answer in ignoring], expected, atol=1e-5)
 
 
 # Calibration is for what-ifs of the network's own head.
@@ -305,23 +307,17 @@ def test_a_fitted_number_mends_what_ifs_of_the_own_head_and_nothing_trained(netw
 
 def test_the_head_that_is_drawn_anew_is_that_of_the_pooling(network, analysis):
     outcome, head = analysis.under("gmp"), network.trained["gmp"].head
-    assert {id(each) for each in part_of(outcome, "head")} == {id(each) for each in head.parameters()}
-    found = randomised(outcome, 1, "head", seeds=2)
-    assert found.weights == sum(each.numel() for each in head.parameters())
-    for seed, after in enumerate(found.after):
+    kept = (outcome.weights * analysis.feature_maps).double().numpy()
+    for seed in (0, 1):
         row = drawn_anew(head.weight, seed, 0)[1].double().numpy()
-        kept = (outcome.weights * analysis.feature_maps).double().numpy()
+        after = redrawn(outcome, "head", seed).evidence(1).cells.numpy()
         np.testing.assert_allclose(after, np.einsum("k,kij->ij", row, kept), atol=1e-5)
-    np.testing.assert_array_equal(outcome.evidence(1).cells, found.before.astype(np.float32))
 
 
 def test_no_head_is_of_the_backbone(network):
-    whole = analyse(network, photo())
-    heads = {id(tensor) for head in network.heads for tensor in head.parameters()}
     for key in KEYS:
-        backbone = {id(each) for each in part_of(whole.under(key), "backbone")}
-        assert backbone == {id(each) for each in network.backbone.parameters()}
-        assert not backbone & heads
+        drawn = redrawn(analyse(network, photo()).under(key), "backbone", 0)
+        assert drawn.head is network.head_under(key)
 
 
 # The network itself.
@@ -330,7 +326,8 @@ def test_no_head_is_of_the_backbone(network):
 def test_trained_heads_are_frozen_and_counted_once(make_network):
     head = nn.Sequential(nn.Dropout(0.9), linear(7)).train()
     own = make_network(linear(1))
-    shared = dataclasses.replace(own, trained={key: Trained(POOLINGS[key], {}, head) for key in ("gmp", "gem", "lse")})
+    shared = dataclasses.replace(
+        own, trained={key: TrainedPooling(POOLINGS[key], {}, head) for key in ("gmp", "gem", "lse")})
     assert not any(module.training for module in head.modules())
     assert not any(each.requires_grad for each in head.parameters())
     assert shared.parameters == own.parameters + CLASSES * (CHANNELS + 1)
@@ -339,10 +336,10 @@ def test_trained_heads_are_frozen_and_counted_once(make_network):
 
 
 @pytest.mark.parametrize(("trained", "named"), [
-    ({"gap": Trained(POOLINGS["gap"], {}, linear(3))}, "'gap' is the network's own"),
-    ({"max": Trained(POOLINGS["gmp"], {}, linear(3))}, "'gmp' is among the trained as 'max'"),
-    ({"gem": Trained(POOLINGS["gem"], {"p": 0.5}, linear(3))}, "from 1 to 100"),
-    ({"gmp": Trained(POOLINGS["gmp"], {"p": 2.0}, linear(3))}, "no parameter"),
+    ({"gap": TrainedPooling(POOLINGS["gap"], {}, linear(3))}, "'gap' is the network's own"),
+    ({"max": TrainedPooling(POOLINGS["gmp"], {}, linear(3))}, "'gmp' is among the trained as 'max'"),
+    ({"gem": TrainedPooling(POOLINGS["gem"], {"p": 0.5}, linear(3))}, "from 1 to 100"),
+    ({"gmp": TrainedPooling(POOLINGS["gmp"], {"p": 2.0}, linear(3))}, "no parameter"),
 ])
 def test_what_cannot_be_trained_is_refused_in_a_sentence(make_network, trained, named):
     with pytest.raises(ParameterError, match=named):
@@ -352,7 +349,7 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(make_network, trained, 
 def test_a_network_without_a_pooling_has_no_trained_ones(make_network):
     with pytest.raises(ParameterError, match="no pooling"):
         dataclasses.replace(make_network(), pooling=None, reason="None.",
-                            trained={"gmp": Trained(POOLINGS["gmp"], {}, linear(3))})
+                            trained={"gmp": TrainedPooling(POOLINGS["gmp"], {}, linear(3))})
 
 
 def test_a_learned_pooling_is_of_the_network_that_brings_it(make_network, analysis):
@@ -366,7 +363,8 @@ def test_a_learned_pooling_is_of_the_network_that_brings_it(make_network, analys
 def test_a_number_that_is_not_one_in_a_trained_head_is_found_under_its_pooling_alone(network, maps):
     broken = linear(9)
     broken.bias.data[2] = math.nan
-    analysis = analysis_of(dataclasses.replace(network, trained={"gmp": Trained(POOLINGS["gmp"], {}, broken)}), maps)
+    trained = {"gmp": TrainedPooling(POOLINGS["gmp"], {}, broken)}
+    analysis = analysis_of(dataclasses.replace(network, trained=trained), maps)
     assert "bias" in trouble(analysis.under("gmp"))
     assert trouble(analysis.under()) is None
     assert trouble(analysis.under("gem")) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -15,9 +16,10 @@ from safetensors.torch import load_file, save_file
 from tiny import random_maps
 
 from explorer.errors import NetworkError, ParameterError
-from explorer.heads.files import HEADS
+from explorer.heads.head_files import HEADS
+from explorer.networks.trained_heads import read_trained
 from explorer.poolings import POOLINGS
-from explorer.poolings.learned import KEYS, gated, learned_attention, pooling_with, read_trained, trained_poolings
+from explorer.poolings.learned import KEYS, gated, learned_attention, pooling_with
 
 QUERY = torch.tensor([0.7, -1.2, 0.3, 2.0, -0.4])
 GATE = torch.tensor([1.5, -2.0, 0.1, 0.9, -0.6])
@@ -110,22 +112,25 @@ def test_what_does_not_fit_is_refused(make):
 # The files.
 
 
-def write(folder, tensors, kind="gem"):
-    """A folder with a single head, as one that was trained is stored."""
+def shipped_with(folder, tensors, kind="gem"):
+    """The shipped heads in a folder, one of them with other tensors and its card with that file's sha256."""
+    shutil.copytree(HEADS, folder, ignore=shutil.ignore_patterns("*.npz"))
     path = folder / f"flowers_{kind}.safetensors"
     save_file(tensors, path)
-    return path
+    card = json.loads((folder / "flowers.json").read_text())
+    card["heads"][kind]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "flowers.json").write_text(json.dumps(card))
+    return folder
 
 
 def test_a_stored_head_comes_back_as_it_was(tmp_path):
     weight, bias = torch.randn(3, 5), torch.randn(3)
-    path = write(tmp_path, {"linear.weight": weight, "linear.bias": bias, "p": torch.tensor(2.5)})
-    found = trained_poolings([path, tmp_path / "flowers_side_by_side.safetensors"])
-    assert list(found) == ["gem"]
-    assert found["gem"].pooling is POOLINGS["gem"]
-    assert found["gem"].parameters == {"p": 2.5}
-    assert torch.allclose(found["gem"].head(torch.ones(1, 5)), weight.sum(1) + bias)
-    assert not any(parameter.requires_grad for parameter in found["gem"].head.parameters())
+    tensors = {"linear.weight": weight, "linear.bias": bias, "p": torch.tensor(2.5)}
+    gem = read_trained(shipped_with(tmp_path / "heads", tensors))["gem"]
+    assert gem.pooling is POOLINGS["gem"]
+    assert gem.parameters == {"p": 2.5}
+    assert torch.allclose(gem.head(torch.ones(1, 5)), weight.sum(1) + bias)
+    assert not any(parameter.requires_grad for parameter in gem.head.parameters())
 
 
 @pytest.mark.parametrize("tensors", [
@@ -138,7 +143,7 @@ def test_a_stored_head_comes_back_as_it_was(tmp_path):
 ])
 def test_a_file_that_holds_no_such_head_is_refused_by_its_name(tmp_path, tensors):
     with pytest.raises(NetworkError, match="flowers_gem"):
-        trained_poolings([write(tmp_path, tensors)])
+        read_trained(shipped_with(tmp_path / "heads", tensors))
 
 
 def test_files_that_are_missing_damaged_or_exchanged_are_refused_by_their_names(tmp_path):
@@ -152,8 +157,11 @@ def test_files_that_are_missing_damaged_or_exchanged_are_refused_by_their_names(
     with pytest.raises(NetworkError, match=r"flowers_gmp.*exchanged"):
         read_trained(folder)
     path.write_bytes(b"not safetensors")
+    card = json.loads((folder / "flowers.json").read_text())
+    card["heads"]["gmp"]["sha256"] = hashlib.sha256(b"not safetensors").hexdigest()
+    (folder / "flowers.json").write_text(json.dumps(card))
     with pytest.raises(NetworkError, match=r"flowers_gmp.*not safetensors"):
-        trained_poolings([path])
+        read_trained(folder)
     (folder / "flowers.json").write_text(json.dumps({"heads": {"gap": {}}}))
     with pytest.raises(NetworkError, match=r"flowers\.json is damaged"):
         read_trained(folder)

@@ -16,7 +16,7 @@ from explorer.networks import Network
 from explorer.questions.contrast import contrast, deciding_channels
 from explorer.questions.edited_photo import FILLS
 from explorer.questions.flip import smallest_flip, smallest_sufficient
-from explorer.questions.probe import disagreement, probe
+from explorer.questions.probe import probe
 from explorer.questions.stability import stability
 from explorer.questions.stitching import stitched
 from tests.explorer.by_hand import (
@@ -145,7 +145,7 @@ def test_the_record_is_strict_and_holds_what_a_fresh_computation_gives(decided, 
     assert found["rival"]["probability"] == pytest.approx(ByHand(decided).shares()[second], abs=1e-6)
     one = contrast(outcome, first, second)
     assert found["contrast"]["cells"] == one.cells.tolist()
-    assert found["contrast"]["channels"] == [each._asdict() for each in deciding_channels(one, outcome)]
+    assert found["contrast"]["channels"] == [each._asdict() for each in deciding_channels(outcome, first, second)]
     assert found["contrast"]["evidence"] == pytest.approx(one.cells.sum())
     for side, values in (("for_class", one.cells), ("for_rival", -one.cells)):
         places = carrying(values.ravel().tolist())
@@ -159,13 +159,13 @@ def test_the_record_is_strict_and_holds_what_a_fresh_computation_gives(decided, 
     chosen = chosen_of(carrying(ByHand(decided).cells(first)))
     part = probe(outcome, first, chosen)
     assert found["probe"]["held"] == part.held._asdict()
-    assert found["probe"]["disagreements"] == [each._asdict() for each in disagreement(part)]
+    assert found["probe"]["disagreements"] == [each._asdict() for each in part.disagreements]
     for row, each in zip(found["probe"]["under_each_pooling"], part.rows, strict=True):
         for fill in FILLS:
             assert [answer["logit"] for answer in row["after"][fill]["classes"]] == [
                 answer.logit for answer in each.after[fill].classes]
     for name, search in (("flip", smallest_flip), ("sufficient", smallest_sufficient)):
-        fresh = search(outcome)
+        fresh = search(outcome, first)
         assert found[name]["positions"] == fresh.chosen.astype(int).tolist()
         assert (found[name]["passes"], found[name]["verified"]) == (fresh.passes, True)
     changed = stability([outcome, outcome.analysis.under("gmp"), outcome.analysis.under("attention")], first)

@@ -308,7 +308,7 @@ def test_one_class_has_no_rival(make_network):
         "With it blurred the prediction stays (100%)."]
 
 
-@pytest.mark.parametrize(("bias", "verb"), [(0.3, "Detected:"), (-2.0, "Not detected:")])
+@pytest.mark.parametrize(("bias", "verb"), [(0.3, "Above 50%:"), (-2.0, "Not above 50%:")])
 def test_where_each_class_is_asked_by_itself_none_is_ahead_and_none_takes_its_place(make_network, bias, verb):
     network = made_up(make_network, RGB, [bias, 1.0, 0], activation="sigmoid")
     photo = squares({(1, 1): (255, 51, 0)})
@@ -347,12 +347,12 @@ def test_the_warning_about_edges_is_there_where_they_carry_more_than_their_share
     (warning,) = said[-1]
     assert warning.source == "stable"
     # 12 of 16 positions lie at an edge; 765 of 774 of the red does.
-    assert warning.text.startswith("The outermost positions are 75% of all and carry 99% of what speaks for it: ")
+    assert warning.text.startswith("The outermost positions are 75% of all and hold 99% of the positive evidence: ")
     assert "stable" not in {source for _, source in numbered(summary(analyse(network, within, "squash").under(), 0, 1))}
 
 
 def test_where_nothing_can_be_taken_apart_nothing_is_said_in_logits():
-    for activation, verb in (("softmax", "Prediction:"), ("sigmoid", "Detected:")):
+    for activation, verb in (("softmax", "Prediction:"), ("sigmoid", "Above 50%:")):
         network = layered.network(pooled=False, activation=activation)
         outcome = analyse(network, layered.photo()).under()
         logits = network.layers.logits(outcome.analysis.input)[0].double().tolist()

@@ -294,7 +294,7 @@ def test_how_far_it_is_is_one_line_that_is_gone_at_the_end():
 
 def test_how_far_each_search_is_is_told_to_whoever_sits_before_it(decided, monkeypatch):
     terminal = Terminal()
-    monkeypatch.setattr("explorer.terminal.options.load_as_asked", lambda _: decided)
+    monkeypatch.setattr("explorer.terminal.options.load_from_options", lambda _: decided)
     monkeypatch.setattr(sys, "stderr", terminal)
     assert __main__.main(["why", "photo.png"]) == 0
     for what in ("Looking for the smallest change that flips it", "Looking for the smallest part that is enough",
@@ -339,7 +339,7 @@ def test_one_logit_has_no_rival_and_is_told_so_in_a_sentence(make_network):
     hand = ByHand(one)
     given = 1 / (1 + math.exp(-hand.logits[0]))
     assert section(out, "Why class 0")[1].strip().startswith(
-        f"{'Detected' if given > 0.5 else 'Not detected'}: class 0 ({percent(given)}). ")
+        f"{'Above' if given > 0.5 else 'Not above'} 50%: class 0 ({percent(given)}). ")
     lines = section(out, "One class against the other")
     assert lines[1] == "  Tiny has one logit alone, so its class has no rival."
     assert "mean logit " in sentences(lines)

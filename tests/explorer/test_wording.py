@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from explorer.wording import (
-    carriers,
-    carriers_sentence,
+    answer_parts,
+    class_answer,
+    evidence_sentence,
     exactness,
     number_word,
     percent,
     plain,
     signed,
+    strongest_half,
     sum_sentence,
 )
 
@@ -25,75 +27,75 @@ def one_position(row: int, column: int, side: int = 9) -> np.ndarray:
     return cells
 
 
-# Who carries half.
+# Who holds half.
 
 
-def test_the_fewest_positions_that_carry_half_are_counted():
+def test_the_fewest_positions_that_hold_half_are_counted():
     # 10 in all: 4 alone is under half, 4 + 3 is 70%.
     cells = np.array([[4.0, 3.0], [2.0, 1.0]])
-    found = carriers(cells)
-    assert (found.count, found.total) == (2, 4)
-    assert found.share == pytest.approx(0.7)
+    half = strongest_half(cells)
+    assert (half.count, half.total) == (2, 4)
+    assert half.share == pytest.approx(0.7)
 
 
 def test_exactly_half_is_enough():
-    found = carriers(np.array([[5.0, 3.0, 2.0]]))
-    assert found.count == 1
-    assert found.share == pytest.approx(0.5)
+    half = strongest_half(np.array([[5.0, 3.0, 2.0]]))
+    assert half.count == 1
+    assert half.share == pytest.approx(0.5)
 
 
 def test_half_is_enough_whatever_rounding_does_to_it():
     # In binary, three of six 0.3 are a hair less than half of their sum; so are six of twelve 0.1.
-    assert carriers(np.full((2, 3), 0.3)).count == 3
-    assert carriers(np.full((3, 4), 0.1)).count == 6
+    assert strongest_half(np.full((2, 3), 0.3)).count == 3
+    assert strongest_half(np.full((3, 4), 0.1)).count == 6
 
 
-def test_what_speaks_against_the_class_counts_for_nothing():
-    # Of what speaks for it, 3 of 4 lies in one place; the -100 is not part of that.
+def test_evidence_against_the_class_counts_for_nothing():
+    # Of the positive evidence, 3 of 4 lies in one place; the -100 is not part of it.
     cells = np.array([[3.0, -100.0], [1.0, 0.0]])
-    found = carriers(cells)
-    assert (found.count, found.total, found.share) == (1, 4, 0.75)
+    half = strongest_half(cells)
+    assert (half.count, half.total, half.share) == (1, 4, 0.75)
 
 
 def test_a_tie_counts_as_many_as_it_takes():
     # Four equal ones: two of them are half.
-    found = carriers(np.array([[1.0, 1.0], [1.0, 1.0]]))
-    assert (found.count, found.share) == (2, 0.5)
+    half = strongest_half(np.array([[1.0, 1.0], [1.0, 1.0]]))
+    assert (half.count, half.share) == (2, 0.5)
 
 
 def test_a_tie_is_broken_the_same_way_each_time():
     cells = np.zeros((4, 4))
     cells[0, 0] = cells[3, 3] = 1.0
     # One of the two is half; the first in reading order is taken.
-    assert carriers(cells) == carriers(cells.copy())
-    assert carriers(cells).place == "at the upper left"
+    assert strongest_half(cells) == strongest_half(cells.copy())
+    assert strongest_half(cells).place == "at the upper left"
 
 
 @pytest.mark.parametrize("cells", [
     np.zeros((7, 7)), np.full((7, 7), -1.0), np.full((2, 2), np.nan), np.full((1, 1), -np.inf), np.zeros((0, 0)),
 ])
-def test_a_map_with_nothing_positive_has_no_carriers(cells):
-    assert carriers(cells) is None
-    assert carriers_sentence(cells, "tench") == (
-        "Nothing on the photo speaks for tench: all evidence for this class is negative or zero.")
+def test_a_map_with_nothing_positive_has_no_strongest_half(cells):
+    assert strongest_half(cells) is None
+    assert evidence_sentence(cells, "tench") == (
+        "There is no positive evidence for tench: all of it is negative or zero.")
 
 
 def test_what_is_not_a_finite_number_counts_for_nothing():
     cells = np.array([[np.nan, 6.0], [np.inf, 2.0]])
-    found = carriers(cells)
-    assert (found.count, found.total, found.share) == (1, 4, 0.75)
-    assert carriers_sentence(cells) == "One of 4 positions, at the upper right, carries 75% of what speaks for it."
+    half = strongest_half(cells)
+    assert (half.count, half.total, half.share) == (1, 4, 0.75)
+    assert evidence_sentence(cells) == "One of 4 positions, at the upper right, holds 75% of the positive evidence."
 
 
-def test_a_map_of_one_position_is_said_to_be_one():
-    assert carriers_sentence(np.array([[0.3]]), "espresso") == (
-        "There is one position alone, and it carries all that speaks for espresso.")
+def test_a_map_of_one_position_is_called_one():
+    assert evidence_sentence(np.array([[0.3]]), "espresso") == (
+        "There is one position alone, and it holds all of the positive evidence for espresso.")
 
 
 def test_the_map_itself_is_left_as_it_was():
     cells = np.array([[np.nan, -1.0], [2.0, 1.0]])
     before = cells.copy()
-    carriers_sentence(cells)
+    evidence_sentence(cells)
     np.testing.assert_array_equal(cells, before)
 
 
@@ -106,55 +108,53 @@ NINTHS = {
 }
 
 
-@pytest.mark.parametrize(("ninth", "place"), NINTHS.items())
-def test_each_ninth_of_the_map_has_its_words(ninth, place):
-    for row in range(3 * ninth[0], 3 * ninth[0] + 3):
-        for column in range(3 * ninth[1], 3 * ninth[1] + 3):
-            assert carriers(one_position(row, column)).place == place
-    cells = np.zeros((9, 9))
-    cells[3 * ninth[0] : 3 * ninth[0] + 3, 3 * ninth[1] : 3 * ninth[1] + 3] = 1.0
-    # Five of the nine equal positions are the fewest that carry half: 5/9 = 56%.
-    assert carriers_sentence(cells, "it").startswith("Five of 81 positions, ")
-    assert carriers_sentence(cells, "it").endswith(" carry 56% of what speaks for it.")
+def test_each_ninth_of_the_map_has_its_words():
+    for (down, across), place in NINTHS.items():
+        for row in range(3 * down, 3 * down + 3):
+            for column in range(3 * across, 3 * across + 3):
+                assert strongest_half(one_position(row, column)).place == place
+        cells = np.zeros((9, 9))
+        cells[3 * down : 3 * down + 3, 3 * across : 3 * across + 3] = 1.0
+        # Five of the nine equal positions are the fewest that hold half: 5/9 = 56%.
+        assert evidence_sentence(cells).startswith("Five of 81 positions, ")
+        assert evidence_sentence(cells).endswith(" hold 56% of the positive evidence.")
 
 
 @pytest.mark.parametrize(("shape", "at", "place"), [
-    ((1, 2), (0, 0), "on the left"), ((1, 2), (0, 1), "on the right"), ((2, 1), (0, 0), "at the top"),
-    ((2, 1), (1, 0), "at the bottom"), ((7, 7), (0, 0), "at the upper left"), ((7, 7), (6, 4), "at the bottom"),
-    ((7, 7), (3, 3), "in the middle"), ((7, 11), (6, 10), "at the lower right"), ((7, 7), (2, 2), "in the middle"),
-    ((7, 7), (2, 1), "on the left"), ((7, 7), (1, 2), "at the top"),
+    ((1, 2), (0, 1), "on the right"), ((2, 1), (0, 0), "at the top"), ((7, 11), (6, 10), "at the lower right"),
+    ((7, 7), (2, 2), "in the middle"), ((7, 7), (2, 1), "on the left"), ((7, 7), (1, 2), "at the top"),
 ])
 def test_the_place_is_that_of_the_positions_middle_by_thirds(shape, at, place):
     cells = np.zeros(shape)
     cells[at] = 1.0
-    assert carriers(cells).place == place
+    assert strongest_half(cells).place == place
 
 
 def test_heavier_positions_pull_the_place_towards_them():
     # Two together: 4 and 3.9 of 15.6 are the half, in columns 0 and 2: the middle of them at about 1.5 of 7.
     cells = np.zeros((7, 7))
     cells[3, 0], cells[3, 2], cells[3, 6], cells[0, 3] = 4.0, 3.9, 3.85, 3.85
-    assert carriers(cells).count == 2
-    assert carriers(cells).place == "on the left"
+    assert strongest_half(cells).count == 2
+    assert strongest_half(cells).place == "on the left"
 
 
 def test_two_far_corners_are_spread_over_the_photo():
     cells = np.zeros((7, 7))
     cells[0, 0], cells[6, 6], cells[3, 3] = 1.0, 0.9, 1.8
     # Half of 3.7 takes the middle and one corner; without the middle, both corners.
-    assert carriers(cells).count == 2
+    assert strongest_half(cells).count == 2
     cells[3, 3] = 0.8
     # 1 + 0.9 of 2.7: their middle is the map's, and each lies 0.61 from it.
-    assert carriers(cells).place == "spread over the photo"
-    assert carriers_sentence(cells) == "Two of 49 positions, spread over the photo, carry 70% of what speaks for it."
+    assert strongest_half(cells).place == "spread over the photo"
+    assert evidence_sentence(cells) == "Two of 49 positions, spread over the photo, hold 70% of the positive evidence."
 
 
 def test_a_rim_is_spread_over_the_photo():
     cells = np.zeros((8, 8))
     cells[0], cells[7], cells[:, 0], cells[:, 7] = 1.0, 1.0, 1.0, 1.0  # the rim: 28 equal positions
     cells[1:7, 1:7] = 0.01  # 0.36 in all: the half, 14.18, takes 15 of the rim
-    assert carriers(cells).count == 15
-    assert carriers(cells).place == "spread over the photo"
+    assert strongest_half(cells).count == 15
+    assert strongest_half(cells).place == "spread over the photo"
 
 
 def test_one_position_is_never_spread():
@@ -162,33 +162,36 @@ def test_one_position_is_never_spread():
         for at in np.ndindex(shape):
             cells = np.zeros(shape)
             cells[at] = 1.0
-            assert "spread" not in carriers_sentence(cells)
+            assert "spread" not in evidence_sentence(cells)
 
 
 def test_the_sentence_is_whole():
     cells = np.zeros((7, 7))
     cells[5:, 5:] = [[2.0, 2.0], [2.0, 2.0]]
     cells[0, 0] = 4.0  # 12 in all: the 4, and one of the 2s, are half
-    assert carriers(cells).count == 2
+    assert strongest_half(cells).count == 2
     cells[0, 0] = 0.5  # 8.5 in all: three of the 2s are 71%
-    assert carriers_sentence(cells, "football helmet under GMP") == (
-        "Three of 49 positions, at the lower right, carry 71% of what speaks for football helmet under GMP.")
+    assert evidence_sentence(cells, "football helmet under GMP") == (
+        "Three of 49 positions, at the lower right, hold 71% of the positive evidence for football helmet under GMP.")
 
 
 # Numbers.
 
 
-@pytest.mark.parametrize(("share", "text"), [
+PERCENT = [
     (0.0, "0%"), (1.0, "100%"), (0.5, "50%"), (0.164, "16%"), (0.166, "17%"), (0.0095, "1%"), (0.0094, "0.9%"),
     (0.004, "0.4%"), (0.0005, "0.1%"), (0.0004, "<0.1%"), (1e-12, "<0.1%"), (0.994, "99%"), (0.9949, "99%"),
     (0.995, ">99%"), (0.9999999, ">99%"), (math.nextafter(1, 0), ">99%"), (math.nextafter(0, 1), "<0.1%"),
     (float("nan"), "not a number"), (float("inf"), "not a number"), (float("-inf"), "not a number"),
-])
-def test_a_share_in_percent(share, text):
-    assert percent(share) == text
+]
 
 
-def test_percent_never_says_100_of_what_is_not_nor_0_of_what_is():
+def test_a_share_in_percent():
+    for share, text in PERCENT:
+        assert percent(share) == text
+
+
+def test_percent_is_never_100_of_what_is_not_certain_nor_0_of_what_is_possible():
     for share in np.concatenate([np.linspace(0, 1, 20_001)[1:-1], np.logspace(-300, -1, 500),
                                  1 - np.logspace(-16, -1, 500)[1:]]):
         if 0 < share < 1:
@@ -229,7 +232,7 @@ def test_small_numbers_are_words(number, word):
     (True, 9.6e-4, "exact, residual 1e-3"), (False, 1.4, "integrated, residual 1"),
     (True, 1e-12, "exact, residual 1e-12"),
 ])
-def test_the_residual_is_said_in_one_digit(exact, residual, text):
+def test_the_residual_has_one_digit(exact, residual, text):
     assert exactness(exact, residual) == text
 
 
@@ -241,6 +244,29 @@ def test_what_is_not_finite_is_not_a_number(number):
         f"logit not a number = baseline 0.50 {'−' if number < 0 else '+'} evidence not a number")
 
 
-def test_a_sum_is_said_with_the_sign_of_the_evidence():
+def test_a_sum_has_the_sign_of_the_evidence():
     assert sum_sentence(4.04, 0.01, 4.03) == "logit 4.04 = baseline 0.01 + evidence 4.03"
     assert sum_sentence(-2.5, -0.5, -2.0) == "logit −2.50 = baseline −0.50 − evidence 2.00"
+
+
+# Answers.
+
+
+@pytest.mark.parametrize(("likeliest", "activation", "classes", "above", "sentence"), [
+    ([("cat", 0.93), ("dog", 0.02)], "softmax", 5, 0, "Prediction: cat, 93%."),
+    ([("cat", 0.93), ("dog", 0.02)], "none", 5, 0, "Prediction: cat, 93%."),
+    ([("cat", 0.7)], "sigmoid", 1, 1, "Prediction: cat, 70%."),
+    ([("cat", 0.2)], "sigmoid", 1, 0, "Prediction: not cat, which has 20%."),
+    ([("cat", 0.2), ("dog", 0.1)], "sigmoid", 1200, 0, "None of 1,200 classes is above 50%; the closest is cat, 20%."),
+    ([("cat", 0.9), ("dog", 0.6), ("hen", 0.1)], "sigmoid", 9, 2, "Above 50%: cat (90%) and dog (60%)."),
+    ([(name, 0.8) for name in "abcde"], "sigmoid", 9, 7, "Above 50%: a (80%), b (80%), c (80%), d (80%) and 3 more."),
+])
+def test_the_answer_is_one_sentence(likeliest, activation, classes, above, sentence):
+    assert "".join(answer_parts(likeliest, activation, classes, above)) == sentence
+
+
+def test_the_answer_for_one_class_says_its_rank_or_on_which_side_of_a_half_it_is():
+    assert class_answer("cat", 0.93, 1, "softmax") == "Prediction: cat, 93%"
+    assert class_answer("dog", 0.02, 3, "softmax") == "Rank 3: dog, 2%"
+    assert class_answer("dog", 0.5, 1, "sigmoid") == "Not above 50%: dog, 50%"
+    assert class_answer("dog", 0.8, 2, "sigmoid") == "Above 50%: dog, 80%"

@@ -24,7 +24,7 @@ def started(network: Network | None, *arguments: object, out: io.TextIOBase | No
     out, err = out or io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         if network is not None:
-            patch.setattr("explorer.terminal.options.load_as_asked", lambda _: network)
+            patch.setattr("explorer.terminal.options.load_from_options", lambda _: network)
         code = __main__.main([str(argument) for argument in arguments])
     return code, out.getvalue() if isinstance(out, io.StringIO) else "", err.getvalue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -29,7 +30,6 @@ from tests.pages.clicks import pick, upload, use
 
 CHANNELS = "pages/1_Feature_maps.py"
 ESPRESSO, TENCH, HELMET = 967, 0, 560
-EXAMPLES = ("astronaut", "cat", "cat_and_coffee", "coffee", "photographer", "rocket")
 ROUNDING = 1e-5  # of the package's single precision
 
 
@@ -56,32 +56,25 @@ def cards(page) -> list:
 # The headline.
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_the_headline_counts_the_channels_that_carry_pay_oppose_and_are_silent(example, open_page, measured):
-    page, seen = open_page(CHANNELS, example=example), measured(example)
+@pytest.mark.parametrize(("example", "pooling"), [("astronaut", "gap"), ("coffee", "gmp"), ("rocket", "lse")])
+def test_the_headline_counts_channels_by_what_they_contribute_under_the_pooling(example, pooling, open_page, measured):
+    page, seen = open_page(CHANNELS, example=example, pooling=pooling), measured(example)
     answer = seen.best(1)[0]
-    paid, count = seen.paid(answer), len(seen.maps)
+    paid = seen.paid(answer, pooling)
     carrying, share = fewest_carrying(paid, 0.8)
     head = boards(page)["headline"]
     assert not page.exception
     assert notices(page) == []
-    assert head.one("h1").text == (
-        f"{carrying:,} of {count:,} channels carry {percent(share)} of what speaks for {seen.names[answer]}.")
-    assert head.one("lead").text == (
-        f"Under GAP, {int((paid > 0).sum()):,} channels pay for it, {int((paid < 0).sum()):,} oppose it and "
-        f"{int(silent(seen.maps).sum()):,} are silent on this photo.")
+    assert head.one("h1").text.startswith(f"{carrying:,} of 1,280 channels hold {percent(share)} of ")
+    assert head.one("says").text == seen.names[answer]
+    counts = (paid > 0).sum(), (paid < 0).sum(), silent(seen.maps).sum()
+    assert re.findall(r"[\d,]+(?= (?:channels are positive|negative|silent))", head.one("lead").text) == [
+        f"{count:,}" for count in counts]
+    assert head.one("lead").text.startswith(f"Under {POOLINGS[pooling].label()}, ")
     assert page.query_params["class"] == str(answer)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_the_headline_counts_under_the_pooling_that_is_chosen(pooling, open_page, measured):
-    page, seen = open_page(CHANNELS, example="coffee", pooling=pooling, **{"class": str(ESPRESSO)}), measured("coffee")
-    carrying, share = fewest_carrying(seen.paid(ESPRESSO, pooling), 0.8)
-    assert boards(page)["headline"].one("h1").text.startswith(f"{carrying:,} of 1,280 channels carry {percent(share)} ")
-    assert boards(page)["headline"].one("lead").text.startswith(f"Under {POOLINGS[pooling].label()}, ")
-
-
-def test_a_photo_of_ones_own_is_shown(open_page, measured, examples):
+def test_an_uploaded_photo_is_shown(open_page, measured, examples):
     photo = examples["coffee"].crop((100, 0, 500, 400))
     page, seen = upload(open_page(CHANNELS), encode(photo)), measured(photo)
     answer = seen.best(1)[0]
@@ -96,8 +89,8 @@ def test_a_photo_of_ones_own_is_shown(open_page, measured, examples):
 # The wall.
 
 
-@pytest.mark.parametrize("pooling", ["gap", "gmp", "lse", "attention:t=0.02"])
-@pytest.mark.parametrize("show", ["all", "paying", "opposing", "silent"])
+@pytest.mark.parametrize(("show", "pooling"), [
+    ("all", "lse"), ("paying", "gmp"), ("opposing", "attention:t=0.02"), ("silent", "gap")])
 def test_the_wall_has_the_channels_of_a_kind_by_what_they_contribute(show, pooling, open_page, measured):
     page, seen = open_page(CHANNELS, example="cat", pooling=pooling, show=show), measured("cat")
     paid = seen.paid(int(page.query_params["class"]), pooling)
@@ -127,8 +120,8 @@ def test_a_ranking_of_a_kind_of_channels_is_both(open_page, measured):
     assert wall(page)["order"] == np.flatnonzero(paid < 0).tolist()
 
 
-@pytest.mark.parametrize(("rank", "show"), [("spread", "paying"), ("sparsity", "silent")])
-def test_rank_and_kind_can_be_chosen_and_stand_in_the_link(rank, show, open_page):
+def test_rank_and_kind_can_be_chosen_and_stand_in_the_link(open_page):
+    rank, show = "spread", "paying"
     page = open_page(CHANNELS)
     control(page, "rank").set_value(rank).run()
     control(page, "show").set_value(show).run()
@@ -149,8 +142,8 @@ def test_a_second_click_on_the_chosen_kind_leaves_it_chosen(open_page):
 
 def test_the_numbers_under_the_tiles_are_the_contributions(open_page, measured):
     page, seen = open_page(CHANNELS, pooling="gem:p=5", **{"class": str(TENCH)}), measured()
-    np.testing.assert_allclose(wall(page)["paid"], seen.paid(TENCH, "gem:p=5"), atol=5.1e-5)
-    assert wall(page)["says"] == "pays % logits for tench"
+    np.testing.assert_allclose(wall(page)["numbers"], seen.paid(TENCH, "gem:p=5"), atol=5.1e-5)
+    assert wall(page)["caption"] == "% logits for tench"
 
 
 @pytest.mark.parametrize("link", [{}, {"framing": "whole", "size": "96"}])
@@ -212,9 +205,9 @@ def test_the_card_holds_what_numpy_says_of_channel_437(pooling, example, open_pa
     for shown, spelling in zip(card.one("dl").texts("dd"), spellings, strict=True):
         assert number(shown) == pytest.approx(pooled(seen.maps[[437]], spelling)[0] if "attention" not in spelling
                                               else pooled(seen.maps, spelling)[437], abs=0.0051)
-    speaks_for, speaks_against = (side.all("li") for side in card.all("ul"))
+    raised, lowered = (side.all("li") for side in card.all("ul"))
     order = np.argsort(-weight, kind="stable")
-    for lines, wanted in ((speaks_for, order[:5]), (speaks_against, order[::-1][:5])):
+    for lines, wanted in ((raised, order[:5]), (lowered, order[::-1][:5])):
         assert [line.one("button").text for line in lines] == [seen.names[index] for index in wanted]
         assert [line.one("button").pick for line in lines] == wanted.tolist()
         assert [line.one("span").text for line in lines] == [signed(weight[index]) for index in wanted]
@@ -241,12 +234,12 @@ def test_the_channels_map_on_the_photo_is_its_feature_map(open_page, measured):
     np.testing.assert_allclose(shown.values, seen.maps[437], atol=shown.step + 1e-6)
     assert (shown.title, shown.kind, shown.unit) == ("Channel 437", "positive", "activation")
     assert shown.limit == pytest.approx(seen.maps.max()), "one scale for all channels, as on the wall"
-    assert shown.lines == [f"pays {signed(seen.paid(answer)[437])} logits for {seen.names[answer]}"]
+    assert shown.lines == [f"{signed(seen.paid(answer)[437])} logits for {seen.names[answer]}"]
     assert viewers(page)["channel_map"]["caption"] == "final feature maps, 1,280 × 7 × 7"
     assert viewers(page)["channel_map"]["follow"] == "wall", "a tile that is pointed at takes its place"
 
 
-def test_a_channel_beside_another_has_a_map_and_a_card_of_its_own_on_the_same_scale(open_page, measured):
+def test_two_channels_have_a_map_and_a_card_each_on_one_scale(open_page, measured):
     page, seen = open_page(CHANNELS, channel="437", beside="12"), measured()
     viewer = viewers(page)["channel_map"]
     assert list(viewer.maps) == ["channel.437", "channel.12"]
@@ -273,14 +266,14 @@ def test_a_click_on_a_tile_opens_its_card_and_stands_in_the_link(open_page):
     assert list(viewers(page)["channel_map"].maps) == ["channel.77"]
 
 
-def test_a_click_on_a_class_that_a_channel_speaks_for_shows_that_class(open_page, measured):
+def test_a_click_on_a_class_on_the_card_shows_that_class(open_page, measured):
     page, seen = open_page(CHANNELS, channel="437"), measured()
-    spoken_for = int(seen.weight[:, 437].argmax())
-    pick(page, "card", spoken_for)
-    assert page.query_params["class"] == str(spoken_for)
+    raised = int(seen.weight[:, 437].argmax())
+    pick(page, "card", raised)
+    assert page.query_params["class"] == str(raised)
     assert page.query_params["channel"] == "437"
-    assert boards(page)["headline"].one("says").text == seen.names[spoken_for]
-    assert cards(page)[0].all("p")[0].text.startswith(f"{signed(seen.paid(spoken_for)[437])} logits for ")
+    assert boards(page)["headline"].one("says").text == seen.names[raised]
+    assert cards(page)[0].all("p")[0].text.startswith(f"{signed(seen.paid(raised)[437])} logits for ")
 
 
 def test_the_chosen_channel_stays_when_class_pooling_and_photo_change(open_page):
@@ -301,7 +294,7 @@ def test_a_channel_can_be_typed_and_another_beside_it(open_page):
 
 
 @pytest.mark.parametrize("name", ["channel", "beside"])
-def test_a_channel_whose_number_is_cleared_is_let_go(name, open_page):
+def test_a_channel_whose_number_is_emptied_is_cleared(name, open_page):
     page = open_page(CHANNELS, **{name: "12"})
     control(page, name).set_value(None).run()
     assert not page.exception
@@ -313,8 +306,8 @@ def test_a_channel_whose_number_is_cleared_is_let_go(name, open_page):
 # The running sum.
 
 
-@pytest.mark.parametrize("pooling", ["gap", "gmp"])
-def test_the_running_sum_goes_from_the_baseline_to_the_logit_channel_by_channel(pooling, open_page, measured):
+def test_the_running_sum_goes_from_the_baseline_to_the_logit_channel_by_channel(open_page, measured):
+    pooling = "gmp"
     page, seen = open_page(CHANNELS, example="coffee", pooling=pooling), measured("coffee")
     answer = int(page.query_params["class"])
     paid = np.sort(seen.paid(answer, pooling))[::-1]
@@ -338,9 +331,8 @@ def test_the_running_sum_is_of_all_channels_whatever_the_wall_shows(open_page):
 # Links.
 
 
-BAD = [{"rank": "size"}, {"show": "loud"}, {"channel": "x"}, {"channel": "-1"}, {"channel": "1280"},
-       {"channel": "99999999"}, {"channel": ""}, {"beside": "1.5"}, {"beside": "1280"}, {"rank": "<b>spread</b>"},
-       {"pooling": "median"}, {"class": "5000"}, {"region": "3,0,2,0"}, {"present": "2"}]
+BAD = [{"rank": "<b>spread</b>"}, {"show": "loud"}, {"channel": "x"}, {"channel": "1280"}, {"beside": "1280"},
+       {"region": "3,0,2,0"}]
 
 
 @pytest.mark.parametrize("link", BAD, ids=lambda link: "-".join(f"{name}={value}" for name, value in link.items()))
@@ -352,12 +344,7 @@ def test_a_bad_link_is_one_plain_sentence_and_the_usual_page(link, open_page):
     assert page.query_params == usual.query_params
     assert wall(page) == wall(usual)
     assert boards(page)["card"].text == boards(usual)["card"].text
-    assert notices(page.run()) == [], "the sentence is said once"
-
-
-def test_a_channel_that_does_not_exist_is_said_with_the_range(open_page):
-    assert notices(open_page(CHANNELS, channel="1280")) == [
-        "There is no channel 1280; expected a whole number from 0 to 1279."]
+    assert notices(page.run()) == [], "the sentence is shown once"
 
 
 def test_what_belongs_to_other_pages_is_neither_obeyed_nor_commented_on(open_page):
@@ -369,14 +356,13 @@ def test_what_belongs_to_other_pages_is_neither_obeyed_nor_commented_on(open_pag
 # Few channels, and none of a kind.
 
 
-def test_where_no_channel_speaks_for_the_class_the_headline_says_so(open_page, put, make_network):
+def test_where_no_channel_is_positive_the_headline_says_so(open_page, put, make_network):
     maps = torch.tensor([[[1.0, 2.0], [0.0, 3.0]], [[0.0, 1.0], [1.0, 0.0]]])
     put(analysis_of(make_network(linear([[-1.0, -2.0], [-3.0, -1.0]], [0.0, 0.0]), 2), maps))
     page = open_page(CHANNELS)
     assert not page.exception
-    assert boards(page)["headline"].one("h1").text == "No channel speaks for class 0."
-    assert boards(page)["headline"].one("lead").text.startswith(
-        "Under GAP, 0 channels pay for it, 2 oppose it and 0 are silent")
+    assert boards(page)["headline"].one("h1").text == "No channel has positive evidence for class 0."
+    assert "0 channels are positive, 2 negative and 0 silent" in boards(page)["headline"].one("lead").text
     # -1 * 1.5 and -2 * 0.5, the baseline first
     np.testing.assert_allclose(trace(figures(page)["running"], "running sum")["y"], [-1.0, -2.5])
 
@@ -391,14 +377,14 @@ def test_a_wall_of_no_channel_is_empty_and_the_card_is_the_one_that_contributes_
     assert cards(page)[0].one("h3").text == "Channel 1"  # 9 * 0.5 against 1 * 1.5
 
 
-def test_one_channel_that_carries_it_alone_is_said_in_the_singular(open_page, put, make_network):
+def test_one_channel_that_holds_it_alone_is_in_the_singular(open_page, put, make_network):
     maps = torch.tensor([[[4.0]], [[1.0]]])
     put(analysis_of(make_network(linear([[1.0, 0.1], [0.0, 0.0]], [0.0, 0.0]), 2), maps))
     page = open_page(CHANNELS)
-    assert boards(page)["headline"].one("h1").text == "1 of 2 channels carries 98% of what speaks for class 0."
+    assert boards(page)["headline"].one("h1").text.startswith("1 of 2 channels holds 98% of ")
 
 
-def test_numbers_that_are_not_finite_are_said_and_the_page_still_works(open_page, put, make_network):
+def test_numbers_that_are_not_finite_have_a_notice_and_the_page_still_works(open_page, put, make_network):
     maps = torch.tensor([[[1.0, float("nan")], [0.0, 3.0]], [[float("inf"), 1.0], [1.0, 0.0]]])
     put(analysis_of(make_network(linear([[1.0, 9.0], [0.0, 0.0]], [0.0, 0.0]), 2), maps))
     page = open_page(CHANNELS)
@@ -406,7 +392,7 @@ def test_numbers_that_are_not_finite_are_said_and_the_page_still_works(open_page
     assert not page.exception
     assert np.isnan(values).sum() == 2, "what is not finite has no level"
     assert all(is_plain_sentence(sentence) for sentence in notices(page))
-    assert all(np.isfinite(wall(page)["paid"]))
+    assert all(np.isfinite(wall(page)["numbers"]))
     assert figures(page)
     assert viewers(page)["channel_map"].maps
-    assert notices(page.run()) != [], "as long as it is so, it is said"
+    assert notices(page.run()) != [], "the notice stays as long as it is true"

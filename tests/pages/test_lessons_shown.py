@@ -243,12 +243,12 @@ def test_box_and_mask_hold_what_they_are_said_to_hold(threshold, open_page, meas
     assert off.mean() < 3
 
 
-def test_where_nothing_speaks_for_the_class_there_is_neither_box_nor_mask(open_page, put, make_network):
+def test_without_positive_evidence_there_is_neither_box_nor_mask(open_page, put, make_network):
     put(analysis_of(make_network(), torch.zeros(5, 3, 4)))
     page = open_page(PAGE, lesson="9")
     assert not page.exception
     assert viewers(page)["box"].chosen.box is None
-    assert "Nothing speaks for" in boards(page)["located"].text
+    assert "there is no box" in boards(page)["located"].text
     assert is_plain_sentence(boards(page)["masked"].text)
 
 

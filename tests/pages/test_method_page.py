@@ -19,19 +19,19 @@ def method_page(request):
     return AppTest.from_file(str(APP), default_timeout=60).switch_page(METHOD).run()
 
 
-def test_the_page_opens_by_itself_without_an_exception(method_page):
+def test_the_page_opens_without_an_exception(method_page):
     assert not method_page.exception
     assert notices(method_page) == []
-    assert boards(method_page)["method_title"].one("h1").text == "How a logit is taken apart"
 
 
-@pytest.mark.parametrize("method", [*POOLINGS.values(), *CAM_METHODS.values()], ids=lambda method: method.key)
-def test_a_method_stands_there_with_explanation_source_and_formula(method, method_page):
-    shown = boards(method_page)[f"method_{method.key}"]
-    assert shown.one("h3").text == method.name
-    assert method.explanation in shown.text
-    assert shown.all("caption")[-1].text == method.source
-    assert any(method.formula in each.value for each in method_page.latex)
+def test_every_method_has_its_explanation_source_and_formula(method_page):
+    formulas = [formula.value for formula in method_page.latex]
+    for method in (*POOLINGS.values(), *CAM_METHODS.values()):
+        shown = boards(method_page)[f"method_{method.key}"]
+        assert shown.one("h3").text == method.name
+        assert method.explanation in shown.text
+        assert shown.all("caption")[-1].text == method.source
+        assert any(method.formula in formula for formula in formulas), method.key
 
 
 def test_a_parameter_is_explained_with_its_range(method_page):

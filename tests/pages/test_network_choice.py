@@ -7,11 +7,13 @@ import re
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Thread
 
 import pytest
 import torch
 from safetensors.torch import save
 from streamlit.runtime.caching import clear_session_resource_cache
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 from torch import nn
 from torchvision.models import squeezenet1_1
@@ -22,7 +24,7 @@ from explorer.framing import Preprocessing
 from explorer.networks import Network, load_network
 from explorer.ui.frame import second_analysis
 from explorer.ui.networks import own_file
-from explorer.ui.networks.own_file import Told, drop_in
+from explorer.ui.networks.own_file import FileOptions, drop_in
 from explorer.ui.session import cache
 from explorer.ui.session.cache import NETWORK_CACHE
 from explorer.ui.session.choices import sizes_of
@@ -427,7 +429,7 @@ def test_a_file_becomes_a_network_of_this_session(squeezenet, examples):
     data, model = squeezenet
     current = Session()
     called = drop_in(current, data, "mine.safetensors",
-                     Told("torchvision/squeezenet1_1", [HTML, "b", "c", "d"], sigmoid=True))
+                     FileOptions("torchvision/squeezenet1_1", [HTML, "b", "c", "d"], sigmoid=True))
     assert re.fullmatch("file-[0-9a-f]{12}", called)
     network = NETWORK_CACHE.network(current.wanted(called))
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -467,6 +469,28 @@ def test_a_network_leaves_when_its_session_is_gone_for_long_and_not_before(open_
     assert weights() is None
 
 
+def test_progress_of_another_thread_is_drawn_on_the_page(open_page, monkeypatch):
+    """huggingface_hub reports from a thread of its own where it fetches with hf_xet."""
+    sessions = []
+
+    def load(name: str, progress: Callable[[int, int], None] | None = None) -> Network:
+        def report() -> None:
+            progress(1_000_000, 3_000_000)
+            sessions.append(get_script_run_ctx().session_id)
+
+        thread = Thread(target=report)
+        thread.start()
+        thread.join()
+        return made_up(name)
+
+    page = open_dialog(open_page(), "torchvision")
+    monkeypatch.setattr(cache, "load_network", load)
+    pick(page, "picker_names", GAP)
+    assert not page.exception
+    assert sessions == ["test session id"]
+    assert page.query_params["network"] == GAP
+
+
 class Command:
     def __reduce__(self):
         return pytest.fail, ("the file was run",)
@@ -481,7 +505,7 @@ def test_a_hostile_file_is_refused_in_a_sentence_and_nothing_is_changed(data):
     current = Session()
     before = NETWORK_CACHE.bytes
     with pytest.raises(NetworkError) as refused:
-        drop_in(current, data, f"{HTML}.pth", Told("torchvision/squeezenet1_1"))
+        drop_in(current, data, f"{HTML}.pth", FileOptions("torchvision/squeezenet1_1"))
     assert "\n" not in str(refused.value)
     assert NETWORK_CACHE.bytes == before
     assert current.own == set()
@@ -493,7 +517,7 @@ def test_whatever_breaks_inside_is_a_sentence_too(monkeypatch):
 
     monkeypatch.setattr(own_file, "load_file", fail)
     with pytest.raises(NetworkError, match="RecursionError"):
-        drop_in(Session(), b"x", "x.pth", Told())
+        drop_in(Session(), b"x", "x.pth", FileOptions())
 
 
 def test_the_form_says_that_nothing_leaves_the_server_and_waits_for_a_file(open_page):

@@ -17,7 +17,6 @@ from tests.pages.clicks import click_point, pick, upload, use
 
 POOLS = "pages/2_Poolings.py"
 ESPRESSO, TENCH = 967, 0
-EXAMPLES = ("astronaut", "cat", "cat_and_coffee", "coffee", "photographer", "rocket")
 FOUR = ("gap", "gem:p=5", "lse", "topk")
 NAMES = {"gap": "GAP", "gmp": "GMP", "attention": "Attention, t = 0.1", "gem": "GeM, p = 3", "gem:p=5": "GeM, p = 5",
          "lse": "LSE, r = 3", "topk": "Top-k, share = 0.2", "softpool": "SoftPool", "mixed": "Mixed, a = 0.5"}
@@ -35,36 +34,28 @@ def points(page) -> dict:
 # Side by side.
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize(("example", "agree"), [("coffee", True), ("cat", False)])
 def test_three_poolings_stand_side_by_side_and_the_headline_says_whether_they_agree(
-    example, open_page, measured, factor
+    example, agree, open_page, measured, factor
 ):
     page, seen = open_page(POOLS, example=example), measured(example)
     usual = ("gap", "gmp", "attention")
     firsts = {spelling: seen.best(1, spelling)[0] for spelling in usual}
     shares = [seen.probabilities(spelling, factor(spelling))[first] for spelling, first in firsts.items()]
-    said = ", ".join(f"{NAMES[spelling]} {percent(share)}" for spelling, share in zip(usual, shares, strict=True))
-    parting = [spelling for spelling in usual if firsts[spelling] != firsts["gap"]]
-    head, name = boards(page)["headline"], seen.names[firsts["gap"]]
+    listed = ", ".join(f"{NAMES[spelling]} {percent(share)}" for spelling, share in zip(usual, shares, strict=True))
+    different = [spelling for spelling in usual if firsts[spelling] != firsts["gap"]]
+    head, names = boards(page)["headline"], boards(page)["headline"].texts("says")
+    assert agree == (not different), "the examples were chosen for both cases"
     assert not page.exception
     assert notices(page) == []
-    if parting:
-        assert head.one("h1").text == (f"Under GAP it says {name}, under {NAMES[parting[0]]} "
-                                       f"{seen.names[firsts[parting[0]]]}.")
-        assert head.one("lead").text == f"The most probable class of each: {said}."
-    else:
-        assert head.one("h1").text == f"They agree on {name}."
-        assert head.one("lead").text == f"Its probability: {said}."
+    assert names == [seen.names[firsts[spelling]] for spelling in ("gap", *different[:1])]
+    assert all(NAMES[spelling] in head.one("h1").text for spelling in different[:1])
+    assert head.one("lead").text.endswith(f": {listed}.")
     assert [boards(page)[f"head_{n}"].one("h3").text for n in range(3)] == [NAMES[spelling] for spelling in usual]
     assert page.query_params["class"] == str(firsts["gap"])
 
 
-def test_the_examples_hold_a_case_of_agreement_and_one_of_parting(measured):
-    answers = [{measured(example).best(1, key)[0] for key in ("gap", "gmp", "attention")} for example in EXAMPLES]
-    assert {len(different) == 1 for different in answers} == {True, False}
-
-
-def test_a_photo_of_ones_own_is_shown(open_page, measured, examples):
+def test_an_uploaded_photo_is_shown(open_page, measured, examples):
     photo = examples["cat"].crop((0, 0, 300, 250))
     page, seen = upload(open_page(POOLS), encode(photo)), measured(photo)
     assert not page.exception
@@ -87,9 +78,8 @@ def test_a_link_to_four_poolings_shows_them_with_their_parameters_and_labels(ope
     assert viewers(page)["looks"]["across"] == viewers(page)["evidence"]["across"] == 4
 
 
-@pytest.mark.parametrize("example", ["coffee", "cat_and_coffee"])
-def test_where_each_looks_sums_to_one_and_is_as_numpy_has_it(example, open_page, measured):
-    page, seen = open_page(POOLS, example=example, poolings=",".join(FOUR)), measured(example)
+def test_where_each_looks_sums_to_one_and_is_as_numpy_has_it(open_page, measured):
+    page, seen = open_page(POOLS, example="cat_and_coffee", poolings=",".join(FOUR)), measured("cat_and_coffee")
     answer = int(page.query_params["class"])
     for spelling, shown in zip(FOUR, viewers(page)["looks"].maps.values(), strict=True):
         wanted = arithmetic.looks(seen.maps, seen.weight[answer], spelling)
@@ -97,7 +87,7 @@ def test_where_each_looks_sums_to_one_and_is_as_numpy_has_it(example, open_page,
         np.testing.assert_allclose(shown.values, wanted, atol=1e-5)
         count, _ = fewest_carrying(wanted, 0.8)
         entropy = -sum(share * np.log2(share) for share in wanted.ravel() if share > 0)
-        assert shown.lines == [f"{count} of 49 positions carry 80%", f"entropy {entropy:.1f} of {np.log2(49):.1f} bits"]
+        assert shown.lines == [f"{count} of 49 positions hold 80%", f"entropy {entropy:.1f} of {np.log2(49):.1f} bits"]
         assert (shown.kind, shown.unit, shown.title) == ("positive", "share", NAMES[spelling])
     assert len({(shown.scale, shown.limit) for shown in viewers(page)["looks"].maps.values()}) == 1
 
@@ -112,13 +102,11 @@ def test_the_others_look_where_numpy_says_too(key, open_page, measured):
 def test_gap_looks_everywhere_alike(open_page):
     gap = viewers(open_page(POOLS))["looks"].maps["looks.gap"]
     np.testing.assert_allclose(gap.values, 1 / 49, atol=1e-9)
-    assert gap.lines == ["40 of 49 positions carry 80%", "entropy 5.6 of 5.6 bits"]
+    assert gap.lines == ["40 of 49 positions hold 80%", "entropy 5.6 of 5.6 bits"]
 
 
-@pytest.mark.parametrize("index", [None, ESPRESSO])
-def test_the_evidence_of_each_is_as_numpy_has_it_and_shares_one_scale(index, open_page, measured):
-    link = {} if index is None else {"class": str(index)}
-    page, seen = open_page(POOLS, example="coffee", poolings=",".join(FOUR), **link), measured("coffee")
+def test_the_evidence_of_each_is_as_numpy_has_it_and_shares_one_scale(open_page, measured):
+    page, seen = open_page(POOLS, example="coffee", poolings=",".join(FOUR)), measured("coffee")
     answer = int(page.query_params["class"])
     for spelling, shown in zip(FOUR, viewers(page)["evidence"].maps.values(), strict=True):
         assert shown.id == f"{answer}.{spelling.replace(':', '-').replace('=', '')}"
@@ -229,7 +217,7 @@ def test_a_what_if_without_a_fitted_number_says_so(open_page, put, make_network)
         "Probabilities are the head's own, not calibrated: not every value of this parameter has a fitted number.")
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("example", ["cat", "rocket"])
 def test_changes_of_rank_are_marked_against_the_native_answer(example, open_page, measured):
     page, seen = open_page(POOLS, example=example, poolings="gap,gmp,softpool,attention"), measured(example)
     for column in columns(page):
@@ -256,7 +244,7 @@ def test_a_click_on_an_answer_shows_that_class_under_all_of_them(open_page, meas
 
 
 @pytest.mark.parametrize(("pair", "one", "other"), [
-    (None, "gap", "gem:p=5"), ("2,1", "lse", "gem:p=5"), ("3,0", "topk", "gap")])
+    (None, "gap", "gem:p=5"), ("2,1", "lse", "gem:p=5")])
 def test_every_channel_is_a_point_at_its_two_pooled_values(pair, one, other, open_page, measured):
     link = {} if pair is None else {"pair": pair}
     page = open_page(POOLS, example="coffee", poolings=",".join(FOUR), **link)
@@ -282,7 +270,7 @@ def test_another_pair_can_be_chosen_and_choosing_the_same_one_twice_swaps_them(o
     assert figures(page)["scatter"]["layout"]["xaxis"]["title"]["text"] == f"pooled value under {NAMES['attention']}"
 
 
-@pytest.mark.parametrize("pair", ["1,2", "2,0", "3,0", "1,3", "3,2", "2,3"])
+@pytest.mark.parametrize("pair", ["1,2", "3,0", "2,3"])
 def test_a_pair_that_a_link_takes_from_more_poolings_than_there_are_is_still_of_two_different_ones(pair, open_page):
     page = open_page(POOLS, poolings="gap,gmp", pair=pair)
     assert not page.exception
@@ -297,8 +285,8 @@ def test_a_slider_does_not_make_two_poolings_one(open_page):
     assert (control(page, "pair0").value, control(page, "pair1").value) == (1, 2)
 
 
-@pytest.mark.parametrize("spellings", [("gap", "gmp"), ("softpool", "lse")])
-def test_the_channels_on_which_two_differ_most_are_those_of_numpy(spellings, open_page, measured):
+def test_the_channels_on_which_two_differ_most_are_those_of_numpy(open_page, measured):
+    spellings = "softpool", "lse"
     page, seen = open_page(POOLS, example="rocket", poolings=",".join(spellings)), measured("rocket")
     one, other = (seen.paid(int(page.query_params["class"]), spelling) for spelling in spellings)
     order = np.argsort(-np.abs(one - other), kind="stable")[:8]
@@ -350,7 +338,7 @@ def test_the_channel_that_is_chosen_here_is_the_one_on_the_feature_maps_page(ope
 # Along a parameter.
 
 
-@pytest.mark.parametrize("key", ENDS)
+@pytest.mark.parametrize("key", ["gem", "mixed", "attention"])
 def test_the_path_holds_the_probabilities_that_numpy_computes(key, open_page, measured):
     page, seen = open_page(POOLS, example="coffee", path=key, calibrated="0"), measured("coffee")
     low, high = ENDS[key]
@@ -371,8 +359,8 @@ def test_the_path_holds_the_probabilities_that_numpy_computes(key, open_page, me
     assert boards(page)["path_note"].text.endswith("Probabilities are the head's own, not calibrated.")
 
 
-@pytest.mark.parametrize("key", ENDS)
-def test_the_path_is_calibrated_all_along_and_says_what_that_does_not_hold_for(key, open_page, measured, network):
+@pytest.mark.parametrize("key", ["gem", "mixed"])
+def test_the_path_is_calibrated_all_along_but_for_the_native_answer(key, open_page, measured, network):
     page, seen = open_page(POOLS, example="coffee", path=key), measured("coffee")
     low, high = ENDS[key]
     values = np.linspace(low, high, 31) if key == "mixed" else np.geomspace(low, high, 31)
@@ -383,9 +371,7 @@ def test_the_path_is_calibrated_all_along_and_says_what_that_does_not_hold_for(k
     shares = seen.probabilities(f"{key}:x={values[n]}", factors[n])
     first = next(each for each in figures(page)["path_figure"]["data"] if each.get("showlegend"))
     assert first["y"][n] == pytest.approx(100 * shares[answer], abs=2e-3)
-    assert boards(page)["path_note"].text.endswith(
-        "Probabilities are calibrated all along; GAP's own answer, which never is, gives "
-        f"{seen.names[answer]} {percent(seen.probabilities()[answer])}.")
+    assert boards(page)["path_note"].text.endswith(f" {seen.names[answer]} {percent(seen.probabilities()[answer])}.")
 
 
 @pytest.mark.parametrize(("poolings", "at"), [
@@ -413,11 +399,8 @@ def test_the_class_that_is_asked_for_leads_the_path(open_page):
 # Links.
 
 
-BAD = [{"poolings": "gap"}, {"poolings": "gap,median"}, {"poolings": "gap,gmp,gem,lse,topk"},
-       {"poolings": "gem,gem:p=3"}, {"pair": "0,0"}, {"pair": "0,9"}, {"pair": "x"}, {"path": "gap"}, {"path": ""},
-       {"channel": "x"},
-       {"channel": "99999999"}, {"channel": "1280"}, {"poolings": "<b>gap</b>,gmp"}, {"pooling": "median"},
-       {"class": "5000"}, {"region": "0,0"}]
+BAD = [{"poolings": "gap"}, {"poolings": "gap,gmp,gem,lse,topk"}, {"poolings": "gem,gem:p=3"},
+       {"poolings": "<b>gap</b>,gmp"}, {"pair": "0,0"}, {"pair": "0,9"}, {"path": "gap"}, {"channel": "1280"}]
 
 
 @pytest.mark.parametrize("link", BAD, ids=lambda link: "-".join(f"{name}={value}" for name, value in link.items()))
@@ -429,7 +412,7 @@ def test_a_bad_link_is_one_plain_sentence_and_the_usual_page(link, open_page):
     assert page.query_params == usual.query_params
     assert viewers(page)["looks"].data == viewers(usual)["looks"].data
     assert boards(page)["differences"].text == boards(usual)["differences"].text
-    assert notices(page.run()) == [], "the sentence is said once"
+    assert notices(page.run()) == [], "the sentence is shown once"
 
 
 def test_a_pooling_in_a_link_is_written_in_its_one_form(open_page):

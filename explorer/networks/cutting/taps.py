@@ -43,8 +43,7 @@ def own_copy(model: nn.Module) -> nn.Module:
         known = {id(each): nn.Parameter(each.detach(), requires_grad=False) for each in model.parameters()}
         copied = copy.deepcopy(model, known)  # buffers are copied: a model may count its calls in one
         for module in copied.modules():
-            if isinstance(vars(module).get("forward"), _Tap):  # a copy of a copy of ours would run through its taps
-                del module.forward
+            _drop_tap_of_another(module)
         copied.cpu().float().eval()
     except Exception as error:
         raise NetworkError(f"The model {type(model).__name__} cannot be copied ({first_line(error)}); expected a "
@@ -83,8 +82,19 @@ class _Tap:
         count = self._at_work.calls[self._key]
         return ask(self._key if count == 1 else f"{self._key}@{count}", self._module, arguments, output)
 
+    def is_of(self, module: nn.Module) -> bool:
+        """Whether it was put on this very module."""
+        return self._module is module
+
     def __deepcopy__(self, known: dict[int, Any]) -> _Tap:
         return self
+
+
+def _drop_tap_of_another(module: nn.Module) -> None:
+    """A copied module would run through the tap of the one that it was copied from."""
+    tap = vars(module).get("forward")
+    if isinstance(tap, _Tap) and not tap.is_of(module):
+        del module.forward
 
 
 class Taps:
@@ -98,8 +108,12 @@ class Taps:
         self.model = model
         self._at_work = threading.local()
         for key, module in model.named_modules():
+            _drop_tap_of_another(module)
             if key:
                 module.forward = _Tap(key, module, module.forward, self._at_work)
+
+    def __deepcopy__(self, known: dict[int, Any]) -> Taps:
+        return Taps(copy.deepcopy(self.model, known))
 
     def watch(self, x: Tensor, keep: bool = False) -> tuple[list[Call], Any]:
         """All calls of its modules in the order in which they ended, and the model's answer."""

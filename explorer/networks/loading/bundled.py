@@ -24,8 +24,9 @@ from explorer.networks.cutting.taps import own_copy
 from explorer.networks.layers import Layers
 from explorer.networks.network import Network
 from explorer.networks.probing import example_input
+from explorer.networks.trained_heads import read_trained
 from explorer.poolings import POOLINGS
-from explorer.poolings.learned import KEYS, read_trained
+from explorer.poolings.learned import KEYS
 
 ASSETS = Path(__file__).resolve().parents[3] / "assets"
 TITLES = MappingProxyType({

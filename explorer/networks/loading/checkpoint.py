@@ -1,7 +1,8 @@
-"""A person's own checkpoint, read without trusting it: a state dict of plain tensors, and nothing else.
+"""A person's checkpoint, read without trusting it: a state dict of plain tensors, and nothing else.
 
-Neither `torch.load` nor an unpickler is asked, so nothing that a file says can be executed, whichever torch is
-installed: safetensors is read by its own library, a torch pickle by `pickled.unpickled`, which only knows tensors.
+Nothing that a file says is executed, whichever torch is installed. safetensors is read by its own library; of what
+torch.save wrote, `archive` slices the zip file, `inert_pickle` follows the pickle, and every tensor that it claims is
+held against the bytes before it is made. `torch.load` is not used: docs/decisions/0014 says why.
 """
 
 from __future__ import annotations
@@ -10,25 +11,43 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
 from explorer.errors import NetworkError
-from explorer.networks.loading.archive import Archive, is_archive, shown
-from explorer.networks.loading.pickled import Claim, unpickled
-from explorer.networks.loading.tensors import READABLE, Storages, plain
+from explorer.networks.loading.archive import Archive, is_archive
+from explorer.networks.loading.files import one_line, read_bytes
+from explorer.networks.loading.inert_pickle import DTYPES, STORAGES, Claim, Inert, Storage, read_pickle
 
 MOST_BYTES = 1 << 30
 MOST_HEADER = 32 << 20  # bytes of a list of tensors
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
 AVERAGES = ("state_dict_ema", "model_ema", "ema", "ema_state_dict", "params_ema")
 _LEGACY = 0x1950A86A20F9469CFC6C  # the number that torch wrote at the head of a file before it wrote zip files
+_PROGRAMS = {  # an entry that only such a file has: its name, and how torch loads it
+    "constants.pkl": ("TorchScript", 'torch.jit.load("model.pt")'),
+    "models/model.json": ("torch.export", 'torch.export.load("model.pt2").module()'),
+    "serialized_exported_program.json": ("torch.export", 'torch.export.load("model.pt2").module()'),
+}
+# clone() parts tensors that share memory and lays out those that are not contiguous: save_file refuses both.
+SAVING = ("safetensors.torch.save_file({name: tensor.clone(memory_format=torch.contiguous_format) "
+          'for name, tensor in model.state_dict().items()}, "model.safetensors")')
+_UNREADABLE = {  # what makes tensors of another kind, for the sentence
+    "_rebuild_sparse_tensor": "a sparse tensor", "_rebuild_qtensor": "a quantised tensor",
+    "_rebuild_meta_tensor_no_storage": "a tensor without numbers (meta)", "_rebuild_nested_tensor": "a nested tensor",
+    "_rebuild_wrapper_subclass": "a tensor of a custom class",
+    "_rebuild_device_tensor_from_numpy": "a tensor of another device",
+    "_rebuild_device_tensor_from_cpu_tensor": "a tensor of another device",
+}
+Block = Callable[[Storage], memoryview]  # the bytes of a storage; NetworkError where there are none
 
 
 @dataclass(frozen=True)
@@ -36,15 +55,13 @@ class Checkpoint:
     """A state dict from a file.
 
     Attributes:
-        state: name to tensor; half precision and bfloat16 as float32.
-        kind: "safetensors" or "pytorch".
+        state: name to tensor, in the order and with the dtypes of the file.
         opened: the wrappings that were opened to reach it, from the outside, such as ("model_state_dict", "module.");
             an average of weights that was taken for want of the weights says so.
         digest: sha256 of the file's bytes, in hexadecimal.
     """
 
     state: dict[str, Tensor]
-    kind: str
     opened: tuple[str, ...]
     digest: str
 
@@ -62,46 +79,26 @@ def read_checkpoint(data: bytes | Path, name: str = "", most: int = MOST_BYTES) 
 
     Args:
         data: the file's bytes, or its path.
-        name: what to call it in a sentence; a path's own name when empty.
-        most: the most bytes that are accepted, asked of a path before it is read.
+        name: of the file, for sentences; a path's own when empty.
+        most: the most bytes that are accepted; a path's size is checked before it is read.
 
     Returns:
-        A Checkpoint; its tensors are copies and keep nothing of `data`.
+        A Checkpoint; its tensors keep nothing of `data`.
 
     Raises:
-        NetworkError: too large, empty, damaged, cut short, of another kind, or holding anything but plain tensors.
+        NetworkError: too large, empty, damaged, cut short, a program, or without a state dict of plain tensors.
     """
-    content, called = read_bytes(data, name, most)
+    content, title = read_bytes(data, name, most)
     digest = hashlib.sha256(content).hexdigest()
+    opened: tuple[str, ...] = ()
     if _is_safetensors(content):
-        kind, tensors, opened = "safetensors", _safetensors(content, called), ()
+        tensors = _safetensors(content, title)
     else:
-        kind = "pytorch"
-        tensors, opened = _unwrapped(*_torch_tree(content, called), called)
+        tree, block = _torch_tree(content, title)
+        claims, opened = _unwrapped(tree, title)
+        tensors = _tensors(claims, block, title)
     state, prefixes = _without_wrappers(tensors)
-    return Checkpoint(state, kind, (*opened, *prefixes), digest)
-
-
-def read_bytes(data: bytes | Path, name: str, most: int) -> tuple[bytes, str]:
-    """The bytes of a file and what to call it; NetworkError when it is too large (not read then), empty or gone."""
-    called = shown(name or (Path(data).name if isinstance(data, str | Path) else "the file"))
-    try:
-        size = len(data) if isinstance(data, bytes) else Path(data).stat().st_size
-        if size > most:
-            raise NetworkError(f"{called} has {size:,} bytes; at most {most:,} are accepted.")
-        if isinstance(data, bytes):
-            content = data
-        else:
-            with Path(data).open("rb") as file:
-                content = file.read(most + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no file has such a name"
-        raise NetworkError(f"{called} cannot be read: {reason}.") from None
-    if len(content) > most:  # it grew, or is no plain file
-        raise NetworkError(f"{called} has more than {most:,} bytes, which are the most that are accepted.")
-    if not content:
-        raise NetworkError(f"{called} is empty: it has no bytes.")
-    return content, called
+    return Checkpoint(state, (*opened, *prefixes), digest)
 
 
 def candidates(state: Mapping[str, Tensor]) -> tuple[Candidate, ...]:
@@ -111,15 +108,15 @@ def candidates(state: Mapping[str, Tensor]) -> tuple[Candidate, ...]:
     so nothing is decided here. A first name is shared when at least three of four tensors have it; what does not
     have it (a loss's weights, a metric's counts) is left out of that candidate.
     """
-    found, rest, opened = [Candidate(dict(state), ())], dict(state), ()
+    readings, rest, opened = [Candidate(dict(state), ())], dict(state), ()
     for _ in range(4):
         prefix, count = _commonest_first_name(rest)
         if not prefix or count < 0.75 * len(rest):
             break
         rest = {key.removeprefix(prefix): tensor for key, tensor in rest.items() if key.startswith(prefix)}
         opened = (*opened, prefix)
-        found.append(Candidate(rest, opened))
-    return tuple(found)
+        readings.append(Candidate(rest, opened))
+    return tuple(readings)
 
 
 def _commonest_first_name(state: Mapping[str, Tensor]) -> tuple[str, int]:
@@ -164,75 +161,90 @@ def _safetensors(content: bytes, name: str) -> dict[str, Tensor]:
     if not tensors:
         raise NetworkError(f"{name} holds no tensors.")
     for key, tensor in tensors.items():
-        if tensor.dtype not in READABLE:
-            raise NetworkError(f"{name} holds {shown(key)} as {shown(tensor.dtype).removeprefix('torch.')}; expected "
+        if tensor.dtype not in DTYPES.values():
+            raise NetworkError(f"{name} holds {one_line(key)} as {str(tensor.dtype).removeprefix('torch.')}; expected "
                                "plain tensors of real numbers, 16 bits or more when they have a fraction.")
-    return {key: plain(tensors[key]) for key in order if key in tensors}
+    return {key: tensors[key] for key in order if key in tensors}
 
 
-def _torch_tree(content: bytes, name: str) -> tuple[Any, Storages]:
+def _torch_tree(content: bytes, name: str) -> tuple[Any, Block]:
     """What torch.save wrote, with claims for tensors, and the blocks of numbers that they speak of."""
     if is_archive(content):
-        archive = Archive(content, name, ("code/",))
-        if "constants.pkl" in archive or "archive_format" in archive or "models/model.json" in archive:
-            raise NetworkError(f"{name} is a whole program (TorchScript or torch.export) and not a state dict.")
-        if "byteorder" in archive and archive.text("byteorder", 16) == "big":
-            raise NetworkError(f"{name} was written on a big-endian machine; expected little-endian numbers.")
-        return (_small_tree(archive.read("data.pkl"), name),
-                Storages(lambda key: archive.read(f"data/{key}"), 2 * len(content), name))
+        return _zipped_tree(Archive(content, name), name)
     if content[:1] == b"\x80":
         return _legacy_tree(content, name)
     raise NetworkError(f"{name} is neither safetensors nor a file that torch.save wrote.")
 
 
-def _small_tree(pickle: memoryview, name: str) -> Any:
+def _zipped_tree(archive: Archive, name: str) -> tuple[Any, Block]:
+    for entry, (kind, loading) in _PROGRAMS.items():
+        if entry in archive:
+            raise NetworkError(f"{name} is a {kind} program and not a state dict, and PoolScope runs no programs: if "
+                               f"you trust it, save its weights with model = {loading}; {SAVING} and load that file "
+                               "with the name of its architecture.")
+    if "byteorder" in archive and archive.read("byteorder") == b"big":
+        raise NetworkError(f"{name} was written on a big-endian machine; expected little-endian numbers.")
+    pickle = archive.read("data.pkl")
     if len(pickle) > MOST_HEADER:
         raise NetworkError(f"{name} has a list of tensors of {len(pickle):,} bytes; at most {MOST_HEADER:,} are "
                            "accepted.")
-    return unpickled(pickle, name)
+    tree, _ = read_pickle(io.BytesIO(pickle), name)
+    return tree, lambda storage: archive.read(f"data/{storage.key}")
 
 
-def _legacy_tree(content: bytes, name: str) -> tuple[Any, Storages]:
+def _legacy_tree(content: bytes, name: str) -> tuple[Any, Block]:
     """Before zip files: five pickles one after the other, then each storage as its count and its numbers."""
     stream = io.BytesIO(content)
-    first = unpickled(stream, name)
-    if first != _LEGACY:
+    magic, _ = read_pickle(stream, name)
+    if magic != _LEGACY:
         raise NetworkError(f"{name} is a bare pickle, which torch.save does not write; save the state dict as "
-                           "safetensors.")
-    unpickled(stream, name), unpickled(stream, name)
-    tree, keys = unpickled(stream, name), unpickled(stream, name)
+                           f"safetensors: {SAVING}.")
+    read_pickle(stream, name), read_pickle(stream, name)  # the version, and the sizes of integers
+    (tree, storages), (keys, _) = read_pickle(stream, name), read_pickle(stream, name)
     if not isinstance(keys, list) or not all(isinstance(key, str | int) for key in keys):
         raise NetworkError(f"{name} is damaged: it does not say where its tensors are.")
-    widths = {claim.storage.key: claim.storage.dtype.itemsize for claim in _claims(tree) if claim.storage.dtype}
     blocks, place = {}, stream.tell()
     for key in map(str, keys):
-        size = int.from_bytes(content[place : place + 8], "little") * widths.get(key, 1)
+        dtype = STORAGES.get(storages[key].kind.name) if key in storages else None
+        size = int.from_bytes(content[place : place + 8], "little") * (dtype.itemsize if dtype else 1)
         if len(content) < place + 8 + size:
             raise NetworkError(f"{name} is damaged or cut short: the numbers of a tensor are missing.")
         blocks[key] = memoryview(content)[place + 8 : place + 8 + size]
         place += 8 + size
 
-    def block(key: str) -> memoryview:
-        if key not in blocks:
-            raise NetworkError(f"{name} is not whole: it has no numbers for storage {shown(key)}.")
-        return blocks[key]
+    def block(storage: Storage) -> memoryview:
+        if storage.key not in blocks:
+            raise NetworkError(f"{name} is not whole: it has no numbers for storage {one_line(storage.key)}.")
+        return blocks[storage.key]
 
-    return tree, Storages(block, 2 * len(content), name)
-
-
-def _claims(tree: Any) -> Iterator[Claim]:
-    """All claims in nested containers, each container once."""
-    seen, waiting = set(), [tree]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Claim):
-            yield item
-        elif isinstance(item, dict | list | tuple) and id(item) not in seen:
-            seen.add(id(item))
-            waiting.extend(item.values() if isinstance(item, dict) else item)
+    return tree, block
 
 
-def _unwrapped(tree: Any, storages: Storages, name: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _tensors(claims: Mapping[str, Claim], block: Block, name: str) -> dict[str, Tensor]:
+    """The claimed tensors as views of copied storages, after each claim was held against its storage's bytes."""
+    storages: dict[str, bytearray] = {}
+
+    def tensor(key: str, claim: Claim) -> Tensor:
+        there, width, count = len(block(claim.storage)), claim.dtype.itemsize, prod(claim.size)
+        end = claim.offset + sum((n - 1) * step for n, step in zip(claim.size, claim.stride, strict=True)) + 1
+        # More numbers than the storage has would be one number many times, which grows when it is copied.
+        if max(count, end if count else 0) * width > there:
+            raise NetworkError(f"{name} claims more numbers than it holds: {one_line(key)} of shape "
+                               f"{one_line(claim.size)} does not fit into its {there:,} bytes.")
+        if not count:
+            return torch.zeros(claim.size, dtype=claim.dtype)
+        if claim.storage.key not in storages:
+            storages[claim.storage.key] = bytearray(block(claim.storage))
+        numbers = torch.frombuffer(storages[claim.storage.key], dtype=claim.dtype, count=there // width)
+        return numbers.as_strided(claim.size, claim.stride, claim.offset)
+
+    try:
+        return {key: tensor(key, claim) for key, claim in claims.items()}
+    except (RuntimeError, OverflowError):
+        raise NetworkError(f"{name} claims a tensor of a shape that is not possible.") from None
+
+
+def _unwrapped(tree: Any, name: str) -> tuple[dict[str, Claim], tuple[str, ...]]:
     """The state dict inside, and the names of what was opened to reach it."""
     opened: list[str] = []
     for _ in range(6):
@@ -243,27 +255,46 @@ def _unwrapped(tree: Any, storages: Storages, name: str) -> tuple[dict[str, Tens
             break
         opened.append(f"{key} (an average of weights: nothing else is there)" if key in AVERAGES else key)
         tree = tree[key]
-    claims = _tensors_of(tree) if isinstance(tree, dict) else {}
+    claims = _claims_in(tree) if isinstance(tree, dict) else {}
+    objects = [value.made_by for value in [tree, *(tree.values() if isinstance(tree, dict) else [])]
+               if isinstance(value, Inert)]
+    for made_by in objects:
+        if made_by.module.startswith("torch") and (what := _unreadable(made_by.name)):
+            raise NetworkError(f"{name} holds {what}; expected plain tensors of real numbers.")
+    if not claims and objects:
+        raise NetworkError(f"{name} holds a Python object ({one_line('.'.join(objects[0]))}) and not a state dict; "
+                           f"PoolScope runs nothing in a file: save the state dict as safetensors, {SAVING}.")
     if not claims:
         raise NetworkError(f"{name} holds no state dict: expected names with tensors, at the top or under one of "
                            f"{', '.join(WRAPPINGS[:3])}.")
-    return {key: storages.tensor(claim, key) for key, claim in claims.items()}, tuple(opened)
+    return claims, tuple(opened)
+
+
+def _unreadable(name: str) -> str:
+    """What kind of tensor was made by a name of torch; "" for another object."""
+    if name in _UNREADABLE:
+        return _UNREADABLE[name]
+    if name.endswith("Storage") and name.startswith(("Complex", "Q")):
+        return "complex numbers" if name.startswith("C") else "quantised tensors"
+    is_dtype = isinstance(getattr(torch, name, None), torch.dtype)
+    return f"numbers of the kind {one_line(name)}" if is_dtype or name.endswith("Storage") else ""
 
 
 def _wrapping(tree: dict[Any, Any]) -> str | None:
     """The entry to open: a known wrapping, else an average, else the only dict of tensors where no tensor stands."""
-    inside = [key for key, value in tree.items() if isinstance(key, str) and isinstance(value, dict)
-              and (_tensors_of(value) or _wrapping_shallow(value))]
+    dicts = {id(value): value for value in tree.values() if isinstance(value, dict)}  # one may stand there many times
+    holding = {key for key, value in dicts.items() if _claims_in(value) or _has_wrapping(value)}
+    inside = [key for key, value in tree.items() if isinstance(key, str) and id(value) in holding]
     for key in (*WRAPPINGS, *AVERAGES):
         if key in inside:
             return key
     others = [key for key in inside if "optim" not in key]
-    return others[0] if len(others) == 1 and not _tensors_of(tree) else None
+    return others[0] if len(others) == 1 and not _claims_in(tree) else None
 
 
-def _wrapping_shallow(tree: dict[Any, Any]) -> bool:
-    return any(key in (*WRAPPINGS, *AVERAGES) and isinstance(value, dict) for key, value in tree.items())
+def _has_wrapping(tree: dict[Any, Any]) -> bool:
+    return any(isinstance(tree.get(key), dict) for key in (*WRAPPINGS, *AVERAGES))
 
 
-def _tensors_of(tree: dict[Any, Any]) -> dict[str, Claim]:
+def _claims_in(tree: dict[Any, Any]) -> dict[str, Claim]:
     return {key: value for key, value in tree.items() if isinstance(key, str) and isinstance(value, Claim)}

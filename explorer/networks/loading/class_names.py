@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import NetworkError
-from explorer.networks.loading.archive import shown
-from explorer.networks.loading.checkpoint import read_bytes
+from explorer.networks.loading.files import one_line, read_bytes
 
 MOST_BYTES = 1_000_000
 MOST_NAMES = 100_000
@@ -39,7 +38,7 @@ def read_class_names(data: bytes | str | Path | Sequence[str], name: str = "") -
         content, called = read_bytes(data if isinstance(data, bytes) else Path(data), name, MOST_BYTES)
         found = _parsed(content, called)
     else:
-        found, called = list(data), shown(name or "the list of classes")
+        found, called = list(data), one_line(name or "the list of classes")
     if not found:
         raise NetworkError(f"{called} holds no names of classes; expected {_FORMS}.")
     if len(found) > MOST_NAMES:

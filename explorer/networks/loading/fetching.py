@@ -1,81 +1,58 @@
-"""Files of weights: fetched once, whole and of the right hash or not at all, and kept where torch and timm keep them.
+"""Files of weights, through torch.hub and huggingface_hub: kept where torch and timm keep them, with their progress.
 
-torchvision's and the older ones of timm's lie in torch's hub folder (TORCH_HOME), named after their address, which ends
-in the first digits of their sha256. The others lie in the Hugging Face cache (HF_HOME), laid out as huggingface_hub
-does: blobs/<sha256>, to which snapshots/<commit>/<file> points, and refs/<revision> with the commit.
+torchvision's and a few of timm's lie in torch's hub folder (TORCH_HOME), under the last part of their address, which
+carries the first digits of their sha256. The others lie in the Hugging Face cache (HF_HOME).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import threading
 import urllib.error
-import urllib.request
-from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.client import HTTPException, HTTPResponse
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
-from uuid import uuid4
+from typing import Any
+from urllib.parse import urlsplit
 
 import huggingface_hub
-import torch
+import torch.hub
 from huggingface_hub import constants
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+from tqdm import tqdm
 
-from explorer.errors import NetworkError
+from explorer.errors import ExplorerError, NetworkError
 from explorer.progress import Progress
 
-CONNECTING = 10.0  # seconds for each answer of a server, so that nobody waits for one that is not there
-_CHUNK = 1 << 18  # bytes
-# As in torch.hub, but no fewer digits: "IN22K-vit.g.16-600e.pth" has no hash.
-_DIGITS = re.compile(r"-([0-9a-f]{8,64})\.")
-_SHA256 = re.compile("[0-9a-f]{64}")
-_COMMIT = re.compile("[0-9a-f]{40}")
-_REDIRECTS = 5
-_LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+# As in torch.hub, but with no fewer digits: "IN22K-vit.g.16-600e.pth" has no hash.
+_HASH = re.compile(r"-([0-9a-f]{8,64})\.")
+_PROGRESS: ContextVar[Progress | None] = ContextVar("progress of the file that is fetched here", default=None)
 
 
-class NoConnectionError(NetworkError):
-    """The server cannot be reached; `host` and `cause` say which and why."""
+class NotFetchedError(NetworkError):
+    """A file could not be fetched; `missing` where its server is there and the file is not. The message says why."""
 
-    def __init__(self, host: str, cause: str) -> None:
-        super().__init__(f"There is no connection to {host}: {cause}.")
-        self.host, self.cause = host, cause
-
-
-class NoSuchFileError(NetworkError):
-    """The server is there and the file is not."""
+    def __init__(self, reason: str, missing: bool = False) -> None:
+        super().__init__(reason)
+        self.missing = missing
 
 
-def fetch_address(address: str, progress: Progress | None = None) -> tuple[Path, str]:
-    """The file of an address that carries its hash, from torch's hub folder or else from there.
+class ReportingBar(tqdm):
+    """A library's progress bar that reports to the `Progress` of its context; where there is none it is drawn."""
 
-    Args:
-        address: "https://.../resnet50-11ad3fa6.pth".
-        progress: called with the bytes written so far and in all (0 when the server does not say); what it raises
-            stops the download, and nothing is kept.
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._report = _PROGRESS.get()
+        super().__init__(*args, **(options | {"disable": True} if self._report else options))
 
-    Returns:
-        The file, and its sha256 in hex, which was computed now.
+    def update(self, n: float | None = 1) -> bool | None:
+        if self._report is None:
+            return super().update(n)
+        self.n += n or 0
+        self._report(int(self.n), int(self.total or 0))
+        return None
 
-    Raises:
-        NoConnectionError: it is not there, or damaged, and the server cannot be reached.
-        NetworkError: the address has no hash, the server refuses, the download breaks off or has another hash, or the
-            folder cannot be written to.
-    """
-    target = address_file(address)
-    digits = _DIGITS.search(target.name)
-    if not digits:
-        raise NetworkError(f"The file {target.name} cannot be checked: expected the first digits of its sha256 in its "
-                           "name.")
-    with _LOCKS[str(target)]:
-        digest = _digest(target) if target.is_file() else ""
-        if not digest.startswith(digits[1]):
-            digest = download(address, target, digits[1], progress)
-    return target, digest
+
+torch.hub.tqdm = ReportingBar  # type: ignore[misc,assignment]  # it takes no bar as an argument
 
 
 def address_file(address: str) -> Path:
@@ -83,7 +60,37 @@ def address_file(address: str) -> Path:
     return Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(address).path).name)
 
 
-def fetch_from_hub(repository: str, names: tuple[str, ...], progress: Progress | None = None) -> tuple[Path, str]:
+def fetch_address(address: str, progress: Progress | None = None) -> Path:
+    """The file of an address, from torch's hub folder or else from there; a hash in its name is checked.
+
+    Args:
+        address: "https://.../resnet50-11ad3fa6.pth".
+        progress: called with the bytes fetched so far and in all (0 when the server does not say); what it raises
+            stops the download.
+
+    Raises NotFetchedError.
+    """
+    file = address_file(address)
+    if not file.is_file():
+        digits = _HASH.search(file.name)
+        with _fetching(progress):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(address, str(file), digits[1] if digits else None)
+    return file
+
+
+def hub_file(repository: str, names: tuple[str, ...]) -> Path | None:
+    """The first of these files that the Hugging Face cache has."""
+    repository, _, revision = repository.partition("@")
+    for name in names:
+        file = huggingface_hub.try_to_load_from_cache(
+            repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision or None)
+        if isinstance(file, str):
+            return Path(file)
+    return None
+
+
+def fetch_from_hub(repository: str, names: tuple[str, ...], progress: Progress | None = None) -> Path:
     """The first of these files that a Hugging Face repository has, from the cache or else from there.
 
     Args:
@@ -91,179 +98,64 @@ def fetch_from_hub(repository: str, names: tuple[str, ...], progress: Progress |
         names: such as ("model.safetensors", "pytorch_model.bin").
         progress: as in `fetch_address`.
 
-    Returns and raises what `fetch_address` does.
+    Raises NotFetchedError.
     """
-    with _LOCKS[repository]:
-        if (cached := hub_file(repository, names)) is not None:
-            digest = _digest(cached)
-            # Where links are not possible the cache keeps the file itself, without the hash that it was checked by.
-            expected = cached.resolve().name
-            if digest and (digest == expected or not _SHA256.fullmatch(expected)):
-                return cached, digest
-        for name in names:
-            try:
-                return _from_hub(repository, name, progress)
-            except NoSuchFileError:
-                if name == names[-1]:
-                    raise
+    if (cached := hub_file(repository, names)) is not None:
+        return cached
+    repository, _, revision = repository.partition("@")
+    for name in names:
+        try:
+            with _fetching(progress):
+                return Path(huggingface_hub.hf_hub_download(
+                    repository, name, revision=revision or None, cache_dir=constants.HF_HUB_CACHE,
+                    tqdm_class=ReportingBar if progress else None))
+        except NotFetchedError as error:
+            if not error.missing or name == names[-1]:
+                raise
     raise ValueError("There is no name to fetch.")
 
 
-def hub_file(repository: str, names: tuple[str, ...]) -> Path | None:
-    """The first of these files that the Hugging Face cache has."""
-    repository, _, revision = repository.partition("@")
-    for name in names:
-        found = huggingface_hub.try_to_load_from_cache(
-            repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision or None)
-        if isinstance(found, str):
-            return Path(found)
-    return None
-
-
-def _from_hub(repository: str, name: str, progress: Progress | None) -> tuple[Path, str]:
-    repository, _, revision = repository.partition("@")
-    revision = revision or "main"
-    address = huggingface_hub.hf_hub_url(repository, name, revision=revision)
-    sha256, commit, location = _asked(address)
-    folder = Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}")
-    blob, pointer = folder / "blobs" / sha256, folder / "snapshots" / commit / name
-    if not (blob.is_file() and _digest(blob) == sha256):
-        download(location, blob, sha256, progress)
-    with _writing(folder):
-        _point(pointer, blob)
-        reference = folder / "refs" / revision
-        reference.parent.mkdir(parents=True, exist_ok=True)
-        reference.write_text(commit, encoding="utf-8")
-    return pointer, sha256
-
-
-def _point(pointer: Path, blob: Path) -> None:
-    if pointer.is_file() and pointer.samefile(blob):
-        return
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    pointer.unlink(missing_ok=True)
-    try:
-        pointer.symlink_to(os.path.relpath(blob, pointer.parent))
-    except OSError:  # Windows without the right to link
-        os.replace(blob, pointer)
-
-
-def _asked(address: str) -> tuple[str, str, str]:
-    """(sha256, commit, where the bytes are) of a file on the hub."""
-    host, asked, location = urlsplit(address).netloc, address, ""
-    if constants.HF_HUB_OFFLINE:
-        raise NoConnectionError(host, "HF_HUB_OFFLINE is set")
-    for _ in range(_REDIRECTS):
-        with _opened(asked, "HEAD") as response:
-            headers = response.headers
-        location = urljoin(asked, headers.get("Location", ""))
-        if location == asked or headers.get("X-Linked-Etag"):
-            break
-        asked = location  # a repository that was renamed
-    sha256 = headers.get("X-Linked-Etag", headers.get("ETag", "")).removeprefix("W/").strip('"')
-    commit = headers.get("X-Repo-Commit", "")
-    if not (_SHA256.fullmatch(sha256) and _COMMIT.fullmatch(commit)):
-        raise NetworkError(f"The server {host} does not say the sha256 of {address}, so it cannot be checked.")
-    return sha256, commit, location
-
-
-def download(address: str, target: Path, sha256: str, progress: Progress | None = None) -> str:
-    """Write what is at an address to a file, once it is whole and its hash is right; else nothing is left behind.
-
-    Args:
-        sha256: hex, all of it or its beginning.
-
-    Returns the whole sha256, hex. Raises what `fetch_address` does.
-    """
-    partial = target.with_name(f"{target.name[:100]}.{uuid4().hex}.partial")
-    try:
-        with _writing(target.parent):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with _opened(address) as response, partial.open("xb") as file:
-                digest = hashlib.sha256()
-                for chunk in _chunks(response, address, progress):
-                    file.write(chunk)
-                    digest.update(chunk)
-            if not digest.hexdigest().startswith(sha256):
-                raise NetworkError(f"What {urlsplit(address).netloc} sent has sha256 {digest.hexdigest()[:12]}..., "
-                                   f"expected {sha256[:12]}...: it was damaged or exchanged.")
-            os.replace(partial, target)
-    finally:
-        with suppress(OSError):  # it is not there once it was moved, nor where its folder cannot be
-            partial.unlink()
-    return digest.hexdigest()
-
-
-class _Unfollowed(urllib.request.HTTPRedirectHandler):
-    """Gives the answer that sends elsewhere instead of going there: on the hub it is that one which has the hash."""
-
-    def http_error_302(self, req, fp, code, msg, headers):
-        return fp
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-
 @contextmanager
-def _opened(address: str, method: str = "GET") -> Iterator[HTTPResponse]:
-    host = urlsplit(address).netloc
-    if urlsplit(address).scheme not in ("http", "https"):
-        raise NetworkError(f"The address {address[:100]!r} is none of the web; expected http or https.")
-    headers = {"User-Agent": "poolscope", "Accept-Encoding": "identity"}
-    request = urllib.request.Request(address, headers=headers, method=method)
-    opener = urllib.request.build_opener(*([_Unfollowed] if method == "HEAD" else []))
-    try:
-        response = opener.open(request, timeout=CONNECTING)
-    except urllib.error.HTTPError as error:
-        error.close()
-        kind = NoSuchFileError if error.code in (404, 410) else NetworkError
-        raise kind(f"The server {host} answered {error.code} {error.reason}; expected the file "
-                   f"{Path(urlsplit(address).path).name}.") from None
-    except (OSError, HTTPException) as error:
-        raise NoConnectionError(host, _cause(error)) from None
-    with response:
-        yield response
+def _fetching(progress: Progress | None) -> Iterator[None]:
+    """Leads the libraries' bars to `progress`, and makes one error of theirs."""
+    most = 0
 
-
-def _chunks(response: HTTPResponse, address: str, progress: Progress | None) -> Iterator[bytes]:
-    total, done, broken = response.length or 0, 0, False
-    while not broken:
-        try:
-            chunk = response.read(_CHUNK)
-        except (OSError, HTTPException):
-            chunk, broken = b"", True
-        if not chunk:
-            break
-        done += len(chunk)
-        if progress:
+    def report(done: int, total: int) -> None:
+        nonlocal most
+        if progress and done > most:  # the hub has one bar of what is received and one of what is written
+            most = done
             progress(done, total)
-        yield chunk
-    if broken or done < total:
-        of = f" of {total / 1e6:.1f}" if total else ""
-        raise NetworkError(f"The download from {urlsplit(address).netloc} broke off after {done / 1e6:.1f}{of} MB; "
-                           "expected all of it: try again.")
 
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+    token = _PROGRESS.set(report if progress else None)
     try:
         yield
-    except OSError as error:
-        raise NetworkError(f"The folder {folder} cannot be written to: {error.strerror or error}.") from None
+    except ExplorerError:
+        raise  # what progress raised
+    except Exception as error:  # each library raises what its own transport raises
+        status = _status(error)
+        reason = f"the server answered {status}" if status else _cause(error)
+        raise NotFetchedError(reason, missing=status in (404, 410)) from None
+    finally:
+        _PROGRESS.reset(token)
 
 
-def _digest(file: Path) -> str:
-    """sha256 of a file, hex; "" when it cannot be read."""
-    try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError:
-        return ""
+def _status(error: BaseException | None) -> int | None:
+    """What a server answered; None when none did."""
+    if isinstance(error, LocalEntryNotFoundError):  # it is not here either; why not there is its cause
+        return _status(error.__cause__)
+    if isinstance(error, EntryNotFoundError | RepositoryNotFoundError):
+        return 404
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def _cause(error: BaseException) -> str:
-    """Why there is no connection, in a few words."""
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, TimeoutError):
-        return f"no answer within {CONNECTING:.0f} seconds"
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return text.rstrip(".").split("\n")[0][:100]
+    """Why no server answered, in a few words."""
+    if constants.HF_HUB_OFFLINE and isinstance(error, LocalEntryNotFoundError):
+        return "HF_HUB_OFFLINE is set"
+    cause: Any = error.__cause__ or error
+    cause = getattr(cause, "reason", None) or cause
+    words = str(getattr(cause, "strerror", None) or cause or type(cause).__name__).strip().split("\n")[0]
+    file = getattr(cause, "filename", None)
+    return re.sub(r"^\[Errno -?\d+\] ", "", words).rstrip(".")[:150] + (f": {file}" if file else "")

@@ -1,4 +1,4 @@
-"""Where networks come from: bundled, torchvision or timm by name, or a file of one's own."""
+"""A network by its name or from a checkpoint: `load_network` and `load_file`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
+from explorer.networks.loading.architecture import ArchitectureError, fill
 from explorer.networks.loading.blueprints import Blueprint
 from explorer.networks.loading.bundled import BUNDLED
-from explorer.networks.loading.checkpoint import MOST_BYTES, read_bytes, read_checkpoint
+from explorer.networks.loading.by_name import pretrained
+from explorer.networks.loading.checkpoint import read_checkpoint
 from explorer.networks.loading.class_names import read_class_names
-from explorer.networks.loading.fill_architecture import ArchitectureError, filled
+from explorer.networks.loading.files import one_line
 from explorer.networks.loading.known_networks import identify
-from explorer.networks.loading.pretrained import pretrained
-from explorer.networks.loading.programs import Program, program_kind, read_program
 from explorer.networks.network import Network
 from explorer.networks.probing import names_for
 from explorer.progress import Progress
@@ -41,9 +41,8 @@ def load_network(
     Args:
         name: "efficientnet_lite0" or "flowers" (bundled, always here); a network of torchvision or timm, whose trained
             weights are fetched on first use, such as "resnet50", "torchvision/convnext_tiny" or
-            "timm/resnet50.a1_in1k"; or the path of a checkpoint (.safetensors, .pth, .pt), a TorchScript file or a
-            torch.export file.
-        architecture: of a checkpoint, a name of torchvision or timm; a program file needs none.
+            "timm/resnet50.a1_in1k"; or the path of a checkpoint (.safetensors, .pth, .pt, .ckpt, .bin).
+        architecture: of a checkpoint, a name of torchvision or timm.
         class_names: one a class: a sequence, or a .txt or .json file by its path or bytes; None takes what is known.
         preprocessing: what the network wants of its input; None takes what its architecture's weights want.
         activation: "softmax" or "sigmoid"; None is sigmoid for a single logit, else softmax.
@@ -82,37 +81,17 @@ def load_file(
 ) -> Network:
     """A person's own classifier from the bytes of a file, or from its path; see `load_network`.
 
-    The name is for people alone: a file is told by its content.
+    The name is for people alone: the kind of a file is told by its content.
     """
-    content, called = read_bytes(data, name, MOST_BYTES)
-    if program_kind(content):
-        program = read_program(content, called)
-        return _of_program(program, called, class_names, preprocessing, activation, layer)
-    checkpoint = read_checkpoint(content, called)
-    del content
-    return _network(filled(checkpoint, architecture, called), "file", called, class_names, preprocessing, activation,
-                    layer)
+    title = one_line(name)
+    blueprint = fill(read_checkpoint(data, title), architecture, title)
+    return _network(blueprint, "file", title, class_names, preprocessing, activation, layer)
 
 
 def _is_path(name: str) -> bool:
     """Whether a name is meant as a file's: it ends like one, or there is one."""
-    return Path(name).suffix.lower() in {".safetensors", ".pth", ".pt", ".pt2", ".ckpt", ".bin"} or (
+    return Path(name).suffix.lower() in {".safetensors", ".pth", ".pt", ".pt2", ".ckpt", ".bin", ".tar"} or (
         not name.startswith(("torchvision/", "timm/")) and Path(name).is_file())
-
-
-def _of_program(
-    program: Program, called: str, class_names: ClassNames | None, preprocessing: Preprocessing | None,
-    activation: str | None, layer: str | None,
-) -> Network:
-    channels, height, width = program.shape
-    if height != width:
-        raise NetworkError(f"The program {called} takes inputs of {width} x {height} px; expected a square.")
-    usual = Preprocessing()
-    fitting = replace(usual, size=height, mean=usual.mean[:channels], std=usual.std[:channels])
-    return Network.from_module(
-        program.module, preprocessing or fitting, _read_names(class_names), name="file", title=called,
-        origin=f"your file, {program.kind}, rebuilt", digest=program.digest, activation=activation, layer=layer,
-    )
 
 
 def _network(
@@ -130,7 +109,7 @@ def _network(
 def _adapted(
     network: Network, class_names: ClassNames | None, preprocessing: Preprocessing | None, activation: str | None
 ) -> Network:
-    """A bundled network with what somebody wants otherwise."""
+    """A bundled network with other class names, preprocessing or activation."""
     changes: dict[str, object] = {}
     if (names := _read_names(class_names)) is not None:
         changes["class_names"] = names_for(len(network.class_names), names)

@@ -27,7 +27,7 @@ class Options:
         network: a name, or with a checkpoint its architecture.
         checkpoint, classes: files.
         size, mean, std: of the preprocessing.
-        sigmoid: whether each class is asked by itself.
+        sigmoid: whether each class is judged alone.
         layer: path of the module after which to cut.
     """
 
@@ -52,11 +52,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help=f"bundled ({', '.join(BUNDLED)}; the first unless one is named), of torchvision or timm "
                              "(resnet50, timm/resnet50.a1_in1k: fetched on first use), or a checkpoint's architecture")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE",
-                        help="weights of your own: .safetensors, .pth or .pt; or a TorchScript or torch.export file")
+                        help="your own weights: .safetensors, .pth, .pt, .ckpt or .bin")
     parser.add_argument("--classes", type=Path, metavar="FILE", help="names of its classes, .txt or .json")
     parser.add_argument("--mean", type=_numbers, metavar="R,G,B", help="of its input, for pixels from 0 to 1")
     parser.add_argument("--std", type=_numbers, metavar="R,G,B", help="likewise")
-    parser.add_argument("--sigmoid", action="store_true", help="ask each class by itself (multi-label)")
+    parser.add_argument("--sigmoid", action="store_true", help="judge each class alone (multi-label)")
     parser.add_argument("--layer", metavar="PATH", help="cut after this module, where the pooling is not found")
 
 
@@ -66,7 +66,7 @@ def options_of(found: argparse.Namespace, size: int | None = None) -> Options:
                    found.layer)
 
 
-def load_as_asked(options: Options, progress: Progress | None = None) -> Network:
+def load_from_options(options: Options, progress: Progress | None = None) -> Network:
     """The network of these options. Raises ExplorerError."""
     more = {
         "class_names": options.classes, "preprocessing": _preprocessing(options),

@@ -1,4 +1,4 @@
-// The end of the library: from here on the page's elements, each a few words of script, find what draws them.
+// The end of the library: from here on the page's elements, each a few lines of script, find what draws them.
 const sheets = {};
 
 export default function ({ data }) {
@@ -6,10 +6,10 @@ export default function ({ data }) {
     sheets[name] = new CSSStyleSheet();
     sheets[name].replaceSync(text);
   }
-  page.draw = (name, told) => {
-    const root = told.parentElement.getRootNode();
+  page.draw = (name, element) => {
+    const root = element.parentElement.getRootNode();
     if (sheets[name] && !root.adoptedStyleSheets.includes(sheets[name])) root.adoptedStyleSheets.push(sheets[name]);
-    page.parts[name](told);
+    page.parts[name](element);
   };
   window.dispatchEvent(new Event("poolscope"));
 }

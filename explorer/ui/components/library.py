@@ -2,7 +2,7 @@
 
 Streamlit puts a component's script and style into every message of every element of it: ten panels would carry the
 same text ten times with each click. So all of it goes into one element, the library, and every other element has a
-script of three lines that asks the library to draw it.
+script of three lines that has the library draw it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _SHARED = ("shared.js", "view.js")
 _PARTS = (("paint.js", "tools.js", "viewer.js"), ("wall.js",), ("board.js",), ("slider.js",), ("source.js",),
           ("keys.js",))
 _STYLES = ("viewer", "wall", "board", "slider")
-_STUB = """export default function (told) {
-  const draw = () => window.poolscope.draw("%s", told);
+_STUB = """export default function (element) {
+  const draw = () => window.poolscope.draw("%s", element);
   if (window.poolscope?.draw) draw(); else window.addEventListener("poolscope", draw, { once: true });
 }"""
 
@@ -51,7 +51,18 @@ def part(name: str, html: str) -> Callable[..., Any]:
     return st.components.v2.component(f"poolscope.{name}", html=html, js=_STUB % name)
 
 
-def hidden(component: Callable[..., Any], data: dict[str, Any], key: str) -> None:
+def hidden(component: Callable[..., Any], data: dict[str, Any], key: str, **events: Callable[[], None]) -> None:
     """Mount an element that draws nothing and takes no room."""
     with st.container(key=f"{key}_source"):
-        component(data=data, key=key)
+        component(data=data, key=key, **events)
+
+
+def handler(key: str, event: str, act: Callable[[Any], None] | None) -> Callable[[], None]:
+    """What Streamlit calls when the element of that key sends an event: `act` with the value, before the page runs."""
+
+    def call() -> None:
+        value = st.session_state[key].get(event)
+        if value is not None and act is not None:
+            act(value)
+
+    return call

@@ -17,7 +17,7 @@ function drawPhoto(image, { width, height }, inSight, size, seen) {
   return canvas;
 }
 
-/** A map as a picture; cover says how much, like colour: where it is near 0 the photo stays visible. */
+/** A map as a picture; its opacity grows with the value: where that is near 0 the photo stays visible. */
 function drawMap(map, { limit, stops, smooth, threshold, positive }) {
   const fine = smooth ? Math.max(1, Math.min(16, Math.floor(512 / Math.max(map.rows, map.columns)))) : 1;
   const [width, height] = [map.columns * fine, map.rows * fine], picture = new ImageData(width, height);

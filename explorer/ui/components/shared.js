@@ -1,10 +1,10 @@
-// What the parts of a page share: one store, numbers unpacked, colours, words. It stands in front of them, see library.py.
+// What the parts of a page share: one store, unpacked numbers, colours, words. library.py puts it in front of them.
 const page = (window.poolscope ??= {
-  bus: new EventTarget(), parts: {}, photos: new Map(), stacks: new Map(), packs: new Map(), hover: null, view: null, written: null,
+  bus: new EventTarget(), parts: {}, photos: new Map(), stacks: new Map(), packs: new Map(), hover: null, view: null,
 });
-const say = (name, detail) => page.bus.dispatchEvent(new CustomEvent(name, { detail }));
+const emit = (name, detail) => page.bus.dispatchEvent(new CustomEvent(name, { detail }));
 
-/** Listen as long as an element is on the page: pages come and go, and what they showed must be let go of. */
+/** Listen as long as an element is on the page: pages come and go, and must not stay in memory. */
 function whileShown(element, target, name, act) {
   const listening = new AbortController();
   let shown = false;
@@ -88,12 +88,12 @@ function cellOf({ rows, columns }, { u, v }) {
 }
 const boxOf = ([x0, y0], [x1, y1]) => [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)];
 
-/** A position in words: its number, its share of what speaks the same way, its own text. */
+/** A position in words: its number, its share of the positive or negative evidence, its own text. */
 function readPosition(map, cell) {
   if (!cell || map.kind === "photo") return "";
   const at = cell[0] * map.columns + cell[1], value = map.values[at], where = `Position (${cell.join(", ")})`;
   if (map.kind === "labels") return `${where}: ${map.notes?.[at] ?? map.legend[value] ?? ""}`;
   const alike = map.values.reduce((sum, other) => (other * value > 0 ? sum + Math.abs(other) : sum), 0);
-  const share = map.unit === "logits" && value ? `, ${percent(Math.abs(value) / alike)} of what speaks ${value > 0 ? "for" : "against"} it` : "";
+  const share = map.unit === "logits" && value ? `, ${percent(Math.abs(value) / alike)} of the ${value > 0 ? "positive" : "negative"} evidence` : "";
   return `${where}: ${written(value, map.unit, map.kind)} ${map.unitName}${share}${map.notes ? ` · ${map.notes[at]}` : ""}`;
 }

@@ -1,4 +1,4 @@
-// A slider that acts while it is dragged, which Streamlit's own does not: Python hears of it at most every 80 ms.
+// A slider that acts while it is dragged, which Streamlit's own does not: it sends Python a value every 80 ms at most.
 const STEPS = 200, PAUSE = 80;
 
 function share(value, { low, high, logarithmic }) {
@@ -24,20 +24,20 @@ page.parts.slider = ({ data, parentElement, setTriggerValue }) => {
   name.textContent = `${data.name} =`;
   root.title = data.explanation;
   input.setAttribute("aria-label", data.label);
-  // What the person wants counts until Python has said it; older answers come late.
-  if (root.wanted === undefined || root.wanted === data.value || performance.now() - root.moved > 3000) {
-    root.wanted = undefined;
+  // The value under the hand counts until Python sends it back: answers to earlier values come late.
+  if (root.pending === undefined || root.pending === data.value || performance.now() - root.moved > 3000) {
+    root.pending = undefined;
     input.value = stepOf(data.value, data);
     show(data.value);
   }
   const send = () => {
     root.timer = undefined;
-    if (root.wanted !== undefined) root.send(root.wanted);
+    if (root.pending !== undefined) root.send(root.pending);
   };
   Object.assign(root, { data, send: (value) => setTriggerValue("value", value) });
   input.oninput = () => {
-    Object.assign(root, { wanted: valueAt(+input.value, root.data), moved: performance.now() });
-    show(root.wanted);
+    Object.assign(root, { pending: valueAt(+input.value, root.data), moved: performance.now() });
+    show(root.pending);
     root.timer ??= setTimeout(send, PAUSE);
   };
 };

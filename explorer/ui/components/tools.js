@@ -4,7 +4,6 @@ const KEYS = [["← →", "the map before, the next"], ["+ −", "opacity"], ["l
   ["drag", "choose a box"], ["z, x, 0", "zoom in, out, back (or Ctrl and wheel; Shift and drag moves)"],
   ["f", "full screen"], ["p", "present, and back"], ["?", "this list"]];
 
-
 function button(text, act, attributes = {}) {
   const element = make("button", { type: "button", ...attributes }, text);
   element.addEventListener("click", act);
@@ -63,7 +62,7 @@ function scaleOf(map, stops, limit, several) {
   const { u: apart, p: positive, s: smooth } = page.view, signedScale = map.kind === "signed";
   const end = (share) => (map.unit === "" ? (share < 0 ? "1 against" : signedScale ? "1 for" : "1")
     : apart && several ? (share < 0 ? "own least" : "own most") : written(share * limit, map.unit, map.kind));
-  const bar = { class: "bar", role: "img", "aria-label": signedScale ? "Blue speaks against, red for it" : "From nothing to the most", style: `background: ${gradient(stops)}` };
+  const bar = { class: "bar", role: "img", "aria-label": signedScale ? "Blue is against it, red for it" : "From nothing to the most", style: `background: ${gradient(stops)}` };
   return make("div", { class: "scale" }, make("span", {}, signedScale && !positive ? end(-1) : "0"), make("div", bar),
     make("span", {}, end(1)), make("span", {}, map.unitName), ...(smooth ? [make("strong", {}, "smoothed")] : []));
 }

@@ -28,10 +28,10 @@ function change(changes) {
   for (const [key, value] of Object.entries(changes))
     page.view[key] = LIMITS[key] ? Math.min(LIMITS[key][1], Math.max(LIMITS[key][0], value)) : value;
   rememberView();
-  say("view");
+  emit("view");
 }
 if (!page.view) {
   page.view = readView();
-  window.addEventListener("popstate", () => { Object.assign(page, { view: readView(), returned: performance.now() }); say("view"); });
+  window.addEventListener("popstate", () => { Object.assign(page, { view: readView(), returned: performance.now() }); emit("view"); });
 }
 

@@ -1,5 +1,5 @@
-// The photo on a canvas with maps laid over it. All that is drawn, chosen and read happens here; Python hears of a
-// click or a dragged box, of a map that the whole page shall follow, and in a talk of a walk past the last step.
+// The photo on a canvas with maps laid over it. Drawing, choosing and reading happen here. Python is sent a clicked
+// position or dragged box, a map that the whole page shall show, and in a talk a step past the last map.
 class Viewer {
   constructor(root) {
     this.root = root;
@@ -9,14 +9,14 @@ class Viewer {
       says: make("h1", { class: "says" }), title: make("div", { class: "title" }), panes: make("div", { class: "panes" }),
       legend: make("div", { class: "legend" }), lines: make("p", { class: "lines" }), readout: make("p", { class: "readout" }),
       tools: make("div", { class: "tools" }), steps: make("div", { class: "steps" }),
-      live: make("p", { class: "heard", "aria-live": "polite" }), help: make("dl", { class: "help", hidden: "" }, ...KEYS.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
+      live: make("p", { class: "spoken", "aria-live": "polite" }), help: make("dl", { class: "help", hidden: "" }, ...KEYS.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
     };
     root.append(...Object.values(this.parts));
     Object.assign(root, { tabIndex: 0, role: "group" });
     root.addEventListener("keydown", (event) => this.press(event));
     new ResizeObserver(() => this.paint()).observe(root);
-    const hear = { view: () => this.refresh(), hover: () => this.point(), photo: () => this.paint(), show: (told) => this.follow(told) };
-    for (const [name, answer] of Object.entries(hear)) whileShown(root, page.bus, name, (event) => this.data && answer(event.detail));
+    const listeners = { view: () => this.refresh(), hover: () => this.point(), photo: () => this.paint(), show: (detail) => this.follow(detail) };
+    for (const [name, listener] of Object.entries(listeners)) whileShown(root, page.bus, name, (event) => this.data && listener(event.detail));
     whileShown(root, page.bus, "stack", ({ detail }) => this.arriving?.stack === detail && this.take(this.arriving));
     whileShown(root, document, "keydown", (event) => this.data?.main && this.pressAnywhere(event));
     whileShown(root, document, "fullscreenchange", () => setTimeout(() => this.paint(), 60));
@@ -26,13 +26,13 @@ class Viewer {
     Object.assign(this, { send, arriving: data });
     if (page.stacks.has(data.stack)) this.take(data);
   }
-  /** Show what was told, once its maps are in the store; until then the last ones stay. */
+  /** Show the data, once its maps are in the store; until then the last ones stay. */
   take(data) {
-    const told = JSON.stringify({ ...data, region: null }), before = this.told;
+    const content = JSON.stringify({ ...data, region: null }), before = this.content;
     const moved = this.data && (this.data.chosen !== data.chosen || this.data.photo !== data.photo);
     if (moved && data.main && !(performance.now() - page.returned < 3000)) page.view.m = ""; // Back brings its own map
-    this.told = told;
-    if (before === told) return Object.assign(this, { data }).point(); // nothing is new but the place that is chosen
+    this.content = content;
+    if (before === content) return Object.assign(this, { data }).point(); // nothing is new but the chosen region
     if (this.data?.stack !== data.stack) Object.assign(this, { maps: page.stacks.get(data.stack), painted: new Map() });
     Object.assign(this, { data, arriving: null, guest: null, titled: null });
     this.root.classList.toggle("stage", !!data.stage);
@@ -49,11 +49,11 @@ class Viewer {
     const id = this.data.main ? page.view.m || this.data.chosen : this.local ?? this.data.chosen;
     return this.maps.find((map) => map.id === id) ?? this.maps.find((map) => map.id === this.data.chosen) ?? this.maps[0];
   }
-  show(map, heard = false) {
+  show(map, announce = false) {
     if (!map) return;
     if (this.data.main) change({ m: map.id === this.data.chosen ? "" : map.id });
     else { this.local = map.id; this.refresh(); }
-    if (heard) this.parts.live.textContent = [map.name, map.says, ...map.lines].filter(Boolean).join(". ");
+    if (announce) this.parts.live.textContent = [map.name, map.says, ...map.lines].filter(Boolean).join(". ");
   }
   follow(detail) {
     if (this.data.follow !== detail?.from) return;
@@ -127,14 +127,14 @@ class Viewer {
       const pick = make("select", { "aria-label": name }, ...values.map((value) => make("option", {}, value)));
       pick.value = map.facets[k];
       pick.addEventListener("change", () => {
-        const wanted = this.shown.facets.with(k, pick.value).join("\n");
-        this.show(this.maps.find((other) => other.facets.join("\n") === wanted) ?? this.maps.find((other) => other.facets[k] === pick.value), true);
+        const chosen = this.shown.facets.with(k, pick.value).join("\n");
+        this.show(this.maps.find((other) => other.facets.join("\n") === chosen) ?? this.maps.find((other) => other.facets[k] === pick.value), true);
       });
       return [before, values.length > 1 ? pick : make("strong", {}, values[0])];
     });
-    const held = this.root.getRootNode().activeElement?.getAttribute("aria-label");
+    const focused = this.root.getRootNode().activeElement?.getAttribute("aria-label");
     show(words, map.aside);
-    if (held) title.querySelector(`select[aria-label="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+    if (focused) title.querySelector(`select[aria-label="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     this.titled = chosen;
   }
   buildLegend(maps) {
@@ -189,7 +189,7 @@ class Viewer {
   hoverAt(i, j, rows, columns) {
     const [left, top, right, bottom] = this.data.seen;
     page.hover = { photo: this.data.photo, at: [left + ((j + 0.5) / columns) * (right - left), top + ((i + 0.5) / rows) * (bottom - top)] };
-    say("hover");
+    emit("hover");
   }
 
   // Pointer.
@@ -220,9 +220,9 @@ class Viewer {
       last = at;
       this.drag = from && Math.hypot(at[0] - from[0], at[1] - from[1]) > this.window.w / 80 ? [from, at] : null;
       page.hover = { photo: this.data.photo, at };
-      say("hover");
+      emit("hover");
     });
-    top.addEventListener("pointerleave", () => { page.hover = null; say("hover"); });
+    top.addEventListener("pointerleave", () => { page.hover = null; emit("hover"); });
     top.addEventListener("pointercancel", () => { from = this.drag = null; });
     top.addEventListener("pointerup", (event) => {
       const drag = this.drag, begin = from;
@@ -233,7 +233,7 @@ class Viewer {
       const [p, q] = ends.map((end) => this.place(end)), apart = (k) => Math.max(p[k], q[k]) <= 0 || Math.min(p[k], q[k]) >= 1;
       if (apart("u") || apart("v")) return; // nothing of what the network saw
       const [a, b] = ends.map((end) => { const { u, v } = this.place(end); return cellOf(map, { u: clip(u), v: clip(v) }); });
-      this.choose([Math.min(a[0], b[0]), Math.min(a[1], b[1])], [Math.max(a[0], b[0]), Math.max(a[1], b[1])], ends, pane.map);
+      this.choose([Math.min(a[0], b[0]), Math.min(a[1], b[1])], [Math.max(a[0], b[0]), Math.max(a[1], b[1])]);
     });
     top.addEventListener("wheel", (event) => {
       if (!event.ctrlKey && !event.metaKey) return;
@@ -243,16 +243,11 @@ class Viewer {
       change({ z, x: (cx / width) * 100, y: (cy / height) * 100 });
     }, { passive: false });
   }
-  choose(first, last, pixels, map = this.shown) {
-    const { rows, columns } = map ?? this.data.grid, [left, top, right, bottom] = this.data.seen;
-    const edge = ([i, j], d) => [left + ((j + d) * (right - left)) / columns, top + ((i + d) * (bottom - top)) / rows];
-    const [a, b] = pixels ?? [edge(first, 0), edge(last, 1)];
-    this.send("region", { positions: [...first, ...last], map: map?.id ?? null, pixels: boxOf(a, b) });
-  }
+  choose(first, last) { this.send("region", { positions: [...first, ...last] }); }
 
   // Reading a position.
 
-  /** The place under the pointer, of whichever viewer: when they are of one photo they share it, pixel for pixel. */
+  /** The place under the pointer: all viewers of one photo share it, pixel for pixel. */
   get hover() { return page.hover?.photo === this.data.photo ? this.place(page.hover.at) : null; }
   reading(map) { return map && this.hover ? readPosition(map, cellOf(map, this.hover)) : ""; }
   point() {

@@ -1,8 +1,8 @@
 """The viewer: a photo on a canvas with maps laid over it, drawn, chosen and read in the browser.
 
-`put_photo` gives a page its photo once; `viewer` shows maps on it, as many as one likes: one at a time with a choice
-between them, or side by side. What the browser does by itself is listed in viewer.js (KEYS); Python hears of a click
-or a dragged box (`on_region`), of a map that the whole page shall follow (`on_pick`), and of a talk's steps.
+`put_photo` gives a page its photo once; `viewer` shows any number of maps on it: one at a time with a choice between
+them, or side by side. What the browser does alone is listed in tools.js (KEYS). `Handlers` are the events that reach
+Python.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from explorer import Analysis, render
-from explorer.ui.components.library import hidden, part
+from explorer.ui.components.library import handler, hidden, part
 
 PHOTO_SIDE = 1600  # px
 PHOTO_BYTES = 270_000  # a photo full of detail is compressed more, or a page would be slow to open
@@ -41,12 +40,12 @@ class Map:
         unit, unit_name: "logits", "share", "probability" or "": how a number is written, and what follows it.
         facets: what it is of, such as (class, pooling): a choice each where a viewer shows one map at a time.
         row, title: its headings where maps stand side by side.
-        aside, lines, badge: what is said beside and under it.
-        says: what is being said when it is shown on stage; caption: what is said where a position would be read.
-        scale: maps of the same name share one scale until it is let go; `limit` fixes the shared scale's end.
+        aside, lines, badge: text beside and under it.
+        says: the sentence above it in a talk; caption: the line where a position's number would be read.
+        scale: maps of the same name share one scale until a reader turns it off; `limit` fixes the shared scale's end.
         mark: a position (i, j) to outline; box: left, top, right, bottom in photo pixels to outline.
         notes: a text for each position, row by row; legend: names of labels.
-        pick: what `on_pick` gets when the whole page shall follow this map.
+        pick: what `Handlers.pick` gets when the whole page shall show this map's class and pooling.
     """
 
     id: str
@@ -74,7 +73,14 @@ class Map:
 
 @dataclass(frozen=True)
 class Handlers:
-    """What a page does when a viewer is used: each gets what was chosen, before the page runs again."""
+    """What a page does when a viewer is used, before the page runs again.
+
+    Attributes:
+        region: gets a clicked position or a dragged box.
+        pick: gets the `pick` of a map that the whole page shall show.
+        present: begins (True) or ends a talk.
+        walk: gets 1 or -1, for the next photo of a talk or the one before.
+    """
 
     region: Callable[[dict[str, Any]], None] | None = None
     pick: Callable[[Any], None] | None = None
@@ -88,7 +94,7 @@ class Look:
 
     Attributes:
         across: 0 shows one map at a time, else so many side by side in a row.
-        main: its map is in the link, and it viewer_handlers the keys for a talk; one viewer a page.
+        main: its map is in the link, and it has the keys for a talk; one viewer a page.
         toolbar: whether it has the tools, which all viewers of a page obey.
         tallest: px that a photo may be high.
         facets: names of the maps' facets, each with the words before it.
@@ -96,7 +102,7 @@ class Look:
         heading, aside: above maps that stand side by side.
         follow: the key of a wall whose tile under the pointer is shown instead.
         region: (top, left, bottom, right) positions to outline as chosen.
-        stage: for a talk: large, with what is being said.
+        stage: for a talk: large, with each map's sentence.
     """
 
     across: int = 0
@@ -149,7 +155,7 @@ def pack(maps: np.ndarray) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Maps made ready for the browser; worth remembering. `key` is of what is in it."""
+    """Maps made ready for the browser, at a price that is worth keeping them for. `key` is a hash of the content."""
 
     key: str
     ids: tuple[str, ...]
@@ -159,10 +165,16 @@ class Stack:
 
 def stack(maps: Sequence[Map]) -> Stack:
     """One map or more, of the same number of positions, for `viewer`."""
-    packed = pack(np.stack([np.asarray(each.values) for each in maps]))
-    described = [_described(each) for each in maps]
+    packed = pack(np.stack([np.asarray(map_.values) for map_ in maps]))
+    described = [_described(map_) for map_ in maps]
     key = hashlib.sha256(json.dumps([described, packed]).encode()).hexdigest()[:16]
-    return Stack(key, tuple(each.id for each in maps), described, packed)
+    return Stack(key, tuple(map_.id for map_ in maps), described, packed)
+
+
+def _described(map_: Map) -> dict[str, Any]:
+    """All but the numbers, under the names that viewer.js has for them."""
+    parts = {name: value for name, value in vars(map_).items() if name != "values" and value is not None}
+    return parts | {"unitName": parts.pop("unit_name")}
 
 
 def viewer(
@@ -182,38 +194,12 @@ def viewer(
     framing, handlers = analysis.framing, look.handlers
     # Apart from what a click changes, which so costs no more than its own few hundred bytes.
     source({"stack": {"key": maps.key, "pack": maps.packed, "maps": maps.described}}, key=f"{key}_maps")
-    data = {
+    data = {name: value for name, value in vars(look).items() if name != "handlers"} | {
+        "facets": [{"name": name, "before": before} for name, before in look.facets],
         "photo": digest[:16], "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen],
         "grid": {"rows": framing.grid[0], "columns": framing.grid[1]}, "name": name,
         "stack": maps.key, "chosen": chosen or maps.ids[0],
-        "facets": [{"name": facet, "before": before} for facet, before in look.facets],
-        "across": look.across, "main": look.main, "toolbar": look.toolbar, "tallest": look.tallest,
-        "caption": look.caption, "follow": look.follow, "heading": look.heading, "aside": look.aside,
-        "region": list(look.region) if look.region else None, "stage": look.stage, "schemes": render.schemes(),
-        "schemeNames": list(render.SCHEMES),
-        "palette": list(render.PALETTE),
+        "schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE),
     }
-    _viewer(data=data, key=key, on_region_change=_answer(key, "region", handlers.region),
-            on_pick_change=_answer(key, "pick", handlers.pick),
-            on_present_change=_answer(key, "present", handlers.present),
-            on_walk_change=_answer(key, "walk", handlers.walk))
-
-
-def _answer(key: str, name: str, act: Callable[[Any], None] | None) -> Callable[[], None]:
-    def answer() -> None:
-        value = st.session_state[key].get(name)
-        if value is not None and act is not None:
-            act(value)
-
-    return answer
-
-
-def _described(each: Map) -> dict[str, Any]:
-    parts = {
-        "id": each.id, "name": each.name, "kind": each.kind, "unit": each.unit, "unitName": each.unit_name,
-        "row": each.row, "title": each.title, "aside": each.aside, "badge": each.badge, "says": each.says,
-        "caption": each.caption, "scale": each.scale, "limit": each.limit, "mark": each.mark, "box": each.box,
-        "notes": each.notes, "pick": each.pick,
-    }
-    lists = {"lines": list(each.lines), "legend": list(each.legend), "facets": list(each.facets)}
-    return {name: value for name, value in parts.items() if value is not None} | lists
+    _viewer(data=data, key=key, **{f"on_{event}_change": handler(key, event, getattr(handlers, event))
+                                   for event in ("region", "pick", "present", "walk")})

@@ -1,5 +1,5 @@
-// All channels as one wall of tiles on one canvas: only the tiles in sight are drawn. The order comes from Python; what
-// is under the pointer is shown by the viewer that follows this wall, and a click chooses a channel.
+// All channels as one wall of tiles on one canvas: only the tiles in sight are drawn. The order comes from Python; the
+// tile under the pointer is shown by the viewer that follows this wall, and a click chooses a channel.
 const GAP = 2, LABEL = 15;
 
 class Wall {
@@ -8,10 +8,10 @@ class Wall {
     this.canvas = make("canvas", { role: "img" });
     this.scroller = make("div", { class: "scroller", tabindex: "0", role: "group", "aria-label": "Channels" }, make("div", { class: "length" }), this.canvas);
     this.status = make("p", { class: "status", "aria-live": "polite" });
-    this.own = make("button", { type: "button" });
+    this.shared = make("button", { type: "button" });
     this.scale = make("span", { class: "legend" });
-    root.append(make("div", { class: "tools" }, this.status, this.scale, this.own), this.scroller);
-    this.own.addEventListener("click", () => change({ u: 1 - page.view.u }));
+    root.append(make("div", { class: "tools" }, this.status, this.scale, this.shared), this.scroller);
+    this.shared.addEventListener("click", () => change({ u: 1 - page.view.u }));
     this.scroller.addEventListener("scroll", () => this.paint());
     this.scroller.addEventListener("pointermove", (event) => this.point(this.under(event)));
     this.scroller.addEventListener("pointerleave", () => this.point(null));
@@ -34,15 +34,16 @@ class Wall {
 
   /** So many maps in a row of the atlas that no browser refuses a canvas of that width. */
   inRow(pack) { return Math.max(1, Math.min(64, Math.floor(16000 / pack.columns))); }
-  /** What a tile's number says: a contribution with its sign, or a plain number of the map. */
-  number(channel) { return this.data.contributes ? signed(this.data.paid[channel]) : plain(this.data.paid[channel]); }
+  /** A tile's number: a contribution with its sign, or a plain number of the map. */
+  number(channel) { return this.data.contributes ? signed(this.data.numbers[channel]) : plain(this.data.numbers[channel]); }
+  caption(channel) { return this.data.caption.replace("%", this.number(channel)); }
   /** Every map, one pixel a position, side by side on one canvas. */
   drawTiles(pack) {
     const across = this.inRow(pack), atlas = Object.assign(document.createElement("canvas"), { width: across * pack.columns, height: Math.ceil(pack.n / across) * pack.rows });
     const kind = this.data.kind, stops = this.data.schemes[kind][0], colours = table(stops), picture = new ImageData(atlas.width, atlas.height);
     this.drawnApart = page.view.u;
     const maps = Array.from({ length: pack.n }, (_, i) => pack.at(i));
-    this.most = maps.reduce((most, map) => map.reduce((so, value) => (Math.abs(value) > so ? Math.abs(value) : so), most), 0) || 1;
+    this.most = maps.reduce((most, map) => map.reduce((soFar, value) => Math.max(soFar, Math.abs(value) || 0), most), 0) || 1;
     maps.forEach((map, i) => {
       const limit = page.view.u ? largest(map, kind) : this.most, left = (i % across) * pack.columns, top = Math.floor(i / across) * pack.rows;
       for (let k = 0; k < map.length; k++) {
@@ -62,7 +63,7 @@ class Wall {
   }
   paint() {
     if (!this.data || !page.packs.has(this.data.pack) || !this.scroller.clientWidth) return;
-    const { pack, room, across, wide, high, step } = this.layout, { order, chosen, beside, paid } = this.data, ratio = window.devicePixelRatio || 1;
+    const { pack, room, across, wide, high, step } = this.layout, { order, chosen, beside, numbers } = this.data, ratio = window.devicePixelRatio || 1;
     if (!this.tiles || this.drawnApart !== page.view.u) this.drawTiles(pack);
     const inRow = this.inRow(pack), tall = this.scroller.clientHeight, { canvas } = this, style = getComputedStyle(this.root);
     this.scroller.firstChild.style.height = `${Math.ceil(order.length / across) * step}px`;
@@ -76,7 +77,7 @@ class Wall {
     for (let n = first * across; n < order.length && Math.floor(n / across) * step < scrolled + tall; n++) {
       const channel = order[n], x = (n % across) * (wide + GAP), y = Math.floor(n / across) * step - scrolled;
       context.drawImage(this.tiles, (channel % inRow) * pack.columns, Math.floor(channel / inRow) * pack.rows, pack.columns, pack.rows, x, y, wide, high);
-      context.fillStyle = style.getPropertyValue(this.data.contributes && paid[channel] < -0.005 ? "--against" : "--ink");
+      context.fillStyle = style.getPropertyValue(this.data.contributes && numbers[channel] < -0.005 ? "--against" : "--ink");
       context.fillText(wide > 50 ? `${channel}  ${this.number(channel)}` : channel, x + 1, y + high + 11, wide);
       if (n === this.at || channel === chosen || channel === beside) {
         context.strokeStyle = style.getPropertyValue(channel === chosen ? "--for" : channel === beside ? "--logit" : "--ink");
@@ -84,11 +85,11 @@ class Wall {
         context.strokeRect(x + 1, y + 1, wide - 2, high - 2);
       }
     }
-    this.own.textContent = "Shared scale";
-    this.own.setAttribute("aria-pressed", String(!page.view.u));
+    this.shared.textContent = "Shared scale";
+    this.shared.setAttribute("aria-pressed", String(!page.view.u));
     this.scale.textContent = page.view.u ? "each map 0 to its own largest" : `0 to ${this.most.toFixed(1)}, one scale`;
-    const held = this.at == null ? null : order[this.at];
-    this.status.textContent = held == null ? this.data.status : `Channel ${held}: ${this.data.says.replace("%", this.number(held))}`;
+    const pointed = this.at == null ? null : order[this.at];
+    this.status.textContent = pointed == null ? this.data.status : `Channel ${pointed}: ${this.caption(pointed)}`;
     canvas.setAttribute("aria-label", this.status.textContent);
   }
   under(event) {
@@ -102,10 +103,10 @@ class Wall {
     this.at = n;
     this.paint();
     const pack = page.packs.get(this.data.pack), channel = n == null ? null : this.data.order[n];
-    say("show", { from: this.data.key, map: channel == null ? null : {
+    emit("show", { from: this.data.key, map: channel == null ? null : {
       id: `channel.${channel}`, values: pack.at(channel), rows: pack.rows, columns: pack.columns, kind: this.data.kind, unit: "activation", unitName: "activation",
       title: `Channel ${channel}`, name: `Where channel ${channel} responds`, aside: `${pack.rows} × ${pack.columns} positions`, limit: this.most,
-      lines: [this.data.says.replace("%", this.number(channel))], facets: [], legend: [] } });
+      lines: [this.caption(channel)], facets: [], legend: [] } });
   }
   choose(n) { if (n != null) this.send("channel", this.data.order[n]); }
   reveal(n) {

@@ -1,4 +1,4 @@
-"""The wall: all channels of the feature maps as tiles on one canvas, in the order of what they contribute."""
+"""The wall: all channels of the feature maps as tiles on one canvas, by default in order of their contribution."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import streamlit as st
 from torch.nn import functional
 
 from explorer import Analysis, render
-from explorer.ui.components.library import part
+from explorer.ui.components.library import handler, part
 from explorer.ui.components.viewer import pack, source
 
 MOST_NUMBERS = 4_000_000  # sent to a page for its tiles, at two bytes each before they are deflated
@@ -47,10 +46,10 @@ def _for_tiles(analysis: Analysis) -> np.ndarray:
 
 
 def wall_status(analysis: Analysis, count: int) -> str:
-    """How many channels there are to see, and what a tile leaves out."""
+    """How many channels the wall shows, and how many positions a tile averages."""
     step = coarsened(analysis)
-    said = f"{count:,} of {len(analysis.feature_maps):,} channels"
-    return said if step == 1 else f"{said}; tiles average {step} × {step} positions"
+    average = "" if step == 1 else f"; tiles average {step} × {step} positions"
+    return f"{count:,} of {len(analysis.feature_maps):,} channels{average}"
 
 
 def wall(
@@ -65,22 +64,16 @@ def wall(
         order: channel indices, first to last.
         contribution: (C,) logits for the class, written under the tiles; None where there are none, and then
             `means` (C,), the maps' own, take their place.
-        status: what is said while no tile is pointed at.
+        status: the line above the tiles while the pointer is on none.
         chosen, beside: channels to outline.
         on_channel: gets the channel that was clicked.
     """
-
-    def clicked() -> None:
-        channel = st.session_state[key].get("channel")
-        if channel is not None:
-            on_channel(int(channel))
-
     signed, numbers = bool((analysis.feature_maps < 0).any()), means if contribution is None else contribution
     data = {
         "key": key, "pack": channels_key, "order": order.tolist(),
-        "paid": np.round(np.nan_to_num(numbers.astype(float), posinf=0, neginf=0), 4).tolist(),
+        "numbers": np.round(np.nan_to_num(numbers.astype(float), posinf=0, neginf=0), 4).tolist(),
         "kind": "signed" if signed else "positive", "status": status, "contributes": contribution is not None,
-        "says": "mean %" if contribution is None else f"pays % logits for {class_name}",
+        "caption": "mean %" if contribution is None else f"% logits for {class_name}",
         "chosen": chosen, "beside": beside, "side": 56, "schemes": render.schemes(),
     }
-    _wall(data=data, key=key, on_channel_change=clicked)
+    _wall(data=data, key=key, on_channel_change=handler(key, "channel", lambda channel: on_channel(int(channel))))

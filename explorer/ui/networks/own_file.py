@@ -1,4 +1,4 @@
-"""A person's own classifier from a file: what is asked of them, and how it comes into memory."""
+"""A person's own checkpoint: the form for it, and loading it into memory for one session."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from explorer.ui.session.cache import keep_own, make_room
 from explorer.ui.session.choices import OWN_FILE
 from explorer.ui.session.session import Session
 
-KINDS = ["safetensors", "pth", "pt", "ckpt", "bin", "pt2"]
+KINDS = ["safetensors", "pth", "pt", "ckpt", "bin", "tar", "pt2"]  # a .pt2 is answered with a sentence on what to save
 MOST_MEGABYTES = 1024  # as server.maxUploadSize in .streamlit/config.toml
 MOST_NAMES = 4  # megabytes of class names
 SILENT = "Nothing leaves this server, nothing in the file is run, and it lies in memory for your session alone."
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a person says of their file besides its bytes; None where they say nothing."""
+class FileOptions:
+    """What a person fills in beside the file; None where they leave it open."""
 
     architecture: str | None = None
     class_names: bytes | list[str] | None = None
@@ -38,38 +38,41 @@ class Told:
     layer: str | None = None
 
 
-def drop_in(current: Session, data: bytes, name: str, told: Told) -> str:
-    """Load a file into memory for this session; what links call it. Raises ExplorerError: then nothing is changed."""
+def drop_in(current: Session, data: bytes, file_name: str, options: FileOptions) -> str:
+    """Load a file into memory for this session; the network's name in links.
+
+    Raises ExplorerError; then nothing is changed.
+    """
     make_room()
     try:
         network = load_file(
-            data, name, architecture=told.architecture, class_names=told.class_names,
-            preprocessing=told.preprocessing, activation="sigmoid" if told.sigmoid else None, layer=told.layer)
+            data, file_name, architecture=options.architecture, class_names=options.class_names,
+            preprocessing=options.preprocessing, activation="sigmoid" if options.sigmoid else None,
+            layer=options.layer)
     except ExplorerError:
         raise
     except Exception as error:
         raise NetworkError(f"The file could not be made into a network: {type(error).__name__}; expected a checkpoint "
                            "of an image classifier.") from None
-    called = OWN_FILE + network.digest[:12]
-    current.edited.pop(called, None)
-    keep_own(current.wanted(called), network)
-    current.own.add(called)
-    return called
+    name = OWN_FILE + network.digest[:12]
+    current.edited.pop(name, None)
+    keep_own(current.wanted(name), network)
+    current.own.add(name)
+    return name
 
 
 def ask_for_file(current: Session, done: Callable[[str], None]) -> None:
-    """The form. `done` is told what links call the network, once there is one."""
-    board(el("p", f"{SILENT} A checkpoint (.safetensors, or a state dict as .pth, .pt, .ckpt or .bin) needs the name "
-                  "of its architecture; a TorchScript or torch.export file (.pt, .pt2) does not.", class_="caption"),
-          key="own_note")
-    file = st.file_uploader("Checkpoint or program", KINDS, key="own_file", max_upload_size=MOST_MEGABYTES)
+    """The form. `done` is called with the network's name in links, once it is loaded."""
+    board(el("p", f"{SILENT} A checkpoint is a .safetensors file, or a state dict as .pth, .pt, .ckpt or .bin.",
+             class_="caption"), key="own_note")
+    file = st.file_uploader("Checkpoint", KINDS, key="own_file", max_upload_size=MOST_MEGABYTES)
     proposed = st.session_state.pop("own_proposed", None)
     if proposed:
         st.session_state["own_architecture"] = proposed
     architecture = st.selectbox("Architecture", _architectures(), index=None, key="own_architecture",
-                                placeholder="Type to search; not needed for a program")
+                                placeholder="Type to search")
     names_file, names_text = _class_names()
-    sigmoid = st.toggle("Each class by itself (sigmoid)", key="own_sigmoid",
+    sigmoid = st.toggle("Each class alone (sigmoid)", key="own_sigmoid",
                         help="For networks whose classes do not exclude each other. A single logit always is so.")
     wrong, preprocessing, layer = "", None, None
     with st.expander("Preprocessing and more"):
@@ -81,22 +84,22 @@ def ask_for_file(current: Session, done: Callable[[str], None]) -> None:
             wrong = str(error)
             _say(wrong, "own_preprocessing_wrong")
         layer = st.text_input("Layer after which to cut", key="own_layer", placeholder="only where no pooling is found")
-    asked = st.button("Take it apart", key="own_take", type="primary", disabled=file is None or bool(wrong))
-    if not (asked or proposed) or file is None or wrong:
+    requested = st.button("Load the network", key="own_take", type="primary", disabled=file is None or bool(wrong))
+    if not (requested or proposed) or file is None or wrong:
         return
     names = names_file.getvalue() if names_file else names_text.splitlines() if names_text.strip() else None
-    told = Told(architecture, names, preprocessing, sigmoid, layer.strip() or None)
+    options = FileOptions(architecture, names, preprocessing, sigmoid, layer.strip() or None)
     try:
         with st.spinner("Reading the file and finding its pooling"):
-            called = drop_in(current, file.getvalue(), file.name, told)
+            name = drop_in(current, file.getvalue(), file.name, options)
     except ExplorerError as error:
         _say(f"{error} The last network stays.", "own_wrong")
-        for near in (identify(each).name for each in getattr(error, "nearest", ())[:3]):
-            st.button(f"Take it for `{near}`", key=f"own_near_{near}",
+        for near in (identify(architecture).name for architecture in getattr(error, "nearest", ())[:3]):
+            st.button(f"Load it as `{near}`", key=f"own_near_{near}",
                       on_click=lambda near=near: st.session_state.update(own_proposed=near))
         return
     forget_file()
-    done(called)
+    done(name)
 
 
 def forget_file() -> None:

@@ -1,17 +1,19 @@
-"""Choosing a network: bundled, of torchvision or timm by name, or a file of one's own; and editing what it is fed."""
+"""Choosing a network: bundled, by name from torchvision or timm, or your own file; and editing its preprocessing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import current_thread
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
 from explorer.errors import ExplorerError
 from explorer.networks import BUNDLED, Network
 from explorer.networks.loading.bundled import TITLES as BUNDLED_TITLES
+from explorer.networks.loading.by_name import cached_names
 from explorer.networks.loading.known_networks import search
-from explorer.networks.loading.pretrained import cached_names
 from explorer.progress import Progress
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
@@ -43,7 +45,7 @@ def network_buttons(current: Session) -> None:
                   icon=":material/compare:", help="Two networks on the same photo, side by side.")
         return
     title = title_in_use(current, current.choices.against)
-    board(el("div", el("div", el("h2", "Beside it"), el("button", "Let go", pick="clear", type="button", class_="link"),
+    board(el("div", el("div", el("h2", "Beside it"), el("button", "Clear", pick="clear", type="button", class_="link"),
                        class_="head"), el("strong", title, title=title), class_="card"),
           key="second_network", on_pick=lambda _: current.choose(against=""))
 
@@ -59,10 +61,22 @@ def fetching(*names: str) -> Iterator[Progress]:
         _bar(drawn[0], " and ".join(name for name in names if name), done, total)
 
     try:
-        yield progress
+        yield _from_any_thread(progress)
     finally:
         if drawn:
             drawn[0].empty()
+
+
+def _from_any_thread(progress: Progress) -> Progress:
+    """The same, drawn on this session's page also when huggingface_hub calls it from a thread of its own."""
+    context = get_script_run_ctx()
+
+    def report(done: int, total: int) -> None:
+        if get_script_run_ctx(suppress_warning=True) is None:
+            add_script_run_ctx(current_thread(), context)
+        progress(done, total)
+
+    return report
 
 
 def _bar(place: st.delta_generator.DeltaGenerator, name: str, done: int, total: int) -> None:
@@ -116,11 +130,11 @@ def _bundled(current: Session, done: Callable[[str], None]) -> None:
 
 def _by_name(current: Session, source: str, done: Callable[[str], None]) -> None:
     text = st.text_input("Search", key=f"search_{source}", placeholder="resnet 50, convnext tiny …")
-    found = search(text or "", source)
-    names = [f"{source}/{name}" for name in found[:MOST_LISTED[source]]]
+    matches = search(text or "", source)
+    names = [f"{source}/{name}" for name in matches[:MOST_LISTED[source]]]
     here = set(cached_names())
-    left = len(found) - len(names)
-    what = "No network has such a name." if not found else f"{len(found):,} networks" + (
+    left = len(matches) - len(names)
+    what = "No network has such a name." if not matches else f"{len(matches):,} networks" + (
         f", the first {len(names)} are listed: search for others." if left else ".")
     board(el("p", f"{what} Weights that are not on this machine are fetched from their publisher and kept in the usual "
                   "cache.", class_="caption"), key="picker_count")
@@ -154,7 +168,7 @@ def _load(current: Session, name: str, done: Callable[[str], None]) -> None:
     try:
         if wanted not in NETWORK_CACHE:
             place.progress(0.0, f"Loading `{name}`")
-        network_named(wanted, lambda got, total: _bar(place, name, got, total))
+        network_named(wanted, _from_any_thread(lambda done, total: _bar(place, name, done, total)))
     except ExplorerError as error:
         place.empty()
         board(el("div", el("p", str(error)), el("p", "The last network stays."), class_="notice", role="alert"),

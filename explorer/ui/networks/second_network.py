@@ -12,12 +12,14 @@ import numpy as np
 import streamlit as st
 
 from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
+from explorer.sections.answers import answer_sentence
 from explorer.sections.nodes import el
 from explorer.ui import frame
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.maps import cam_map, evidence_map, layer_caption
-from explorer.ui.pages.explore import answer_in_parts, answers, follow_answer, set_apart
+from explorer.ui.pages.answers import answers, follow_answer
+from explorer.ui.panels import with_names
 from explorer.ui.session.session import Session
 from explorer.wording import shortened
 
@@ -74,7 +76,7 @@ def answers_of_both(
 def _title(outcome: Outcome, calibrated: bool, which: str) -> None:
     title = outcome.analysis.network.title
     board(el("div", el("h2", title, class_="section", title=title),
-             el("p", *set_apart(answer_in_parts(outcome, calibrated)), class_="lead")), key=f"title_of_{which}")
+             el("p", *with_names(answer_sentence(outcome, calibrated)), class_="lead")), key=f"title_of_{which}")
 
 
 def _answers(

@@ -1,4 +1,4 @@
-"""Panels of the page on activation maps: evidence, CAM methods and votes as small multiples on the photo."""
+"""Activation maps: evidence, CAM methods and votes as small multiples on the photo."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import streamlit as st
 
 from explorer import CAM_METHODS
-from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
+from explorer.analysis import Analysis, Outcome
 from explorer.errors import ExplorerError
-from explorer.questions.localisation import locate
+from explorer.questions.evidence_box import locate
 from explorer.questions.votes import votes_average_to_logit
-from explorer.sections.nodes import el
+from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.controls import in_step
 from explorer.ui.maps import (
     attention_maps,
     cam_map,
+    class_maps,
     evidence_map,
     layer_caption,
     no_map,
@@ -41,39 +42,38 @@ from explorer.ui.without_pooling import (
     shown_kind,
     shown_methods,
 )
-from explorer.wording import carriers_sentence, percent, plain, shortened
+from explorer.wording import Name, evidence_sentence, percent, plain, shortened
 
-CANDIDATES = 8  # classes to choose from, beside any that is asked for by its name
+CANDIDATES = 8  # classes to choose from, beside any that is searched for by name
 TALLEST = 300  # px of a photo in a row of maps
 
 
 def classes_shown(current: Session, analysis: Analysis, class_index: int) -> list[int]:
-    """The classes asked for, else the likeliest three; the page's own class is always one of them."""
-    known = len(analysis.network.class_names)
-    asked = [index for index in current.choices.classes if index < known]
-    if len(asked) < len(current.choices.classes):
-        current.choose(classes=tuple(asked))
+    """The classes chosen, else the likeliest three; the page's own class is always one of them."""
+    count, chosen = len(analysis.network.class_names), current.choices.classes
+    known = [index for index in chosen if index < count]
+    if len(known) < len(chosen):
+        current.choose(classes=tuple(known))
         current.notices.append("The link asks for a class that does not exist; expected numbers from 0 to "
-                               f"{known - 1}.")
-    classes = asked or [answer.class_index for answer in analysis.under().top(3)]
+                               f"{count - 1}.")
+    classes = known or [answer.class_index for answer in analysis.under().top(3)]
     return classes if class_index in classes else [class_index, *classes][:MOST_CLASSES]
 
 
 def activation_headline(outcome: Outcome, class_index: int, others: int, kind: str) -> None:
     """Where the evidence for the page's class lies, or what is shown instead."""
     analysis = outcome.analysis
-    name = el("span", shortened(analysis.network.class_names[class_index]), class_="says")
+    name = Name(shortened(analysis.network.class_names[class_index]))
     beside = f" Beside it: {others} other {'class' if others == 1 else 'classes'}." if others else ""
     if analysis.has_evidence:
-        speaks_for = f"it {outcome.under_in_words}".rstrip()
-        title = el("h1", "Where the evidence for ", name, " lies")
-        lead = carriers_sentence(outcome.evidence(class_index).cells.numpy(), speaks_for) + beside
+        of = f"{name} {outcome.under_in_words}" if outcome.under_in_words else ""
+        sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy(), of)
+        panels.headline(["Where the evidence for ", name, " lies"], sentence + beside)
     elif kind == ATTENTION:
-        title, lead = el("h1", "Where the class token looks"), "The same for every class: all answers are read from it."
+        panels.headline(["Where the class token looks"], "The same for every class: all answers are read from it.")
     else:
-        title = el("h1", "Where the network looks for ", name)
-        lead = f"By gradients, at the {analysis.layer_name}; without a unit.{beside}"
-    board(el("div", title, el("p", lead, class_="lead"), class_="headline"), key="headline")
+        panels.headline(["Where the network looks for ", name],
+                        f"By gradients, at the {analysis.layer_name}; without a unit.{beside}")
 
 
 def map_choice(current: Session, analysis: Analysis) -> None:
@@ -128,7 +128,7 @@ def controls(current: Session, analysis: Analysis, kind: str) -> None:
 
 
 def class_choice(current: Session, analysis: Analysis, shown: Sequence[int], class_index: int) -> None:
-    """The likeliest classes to show or to hide; others are asked for by their name in the sidebar."""
+    """The likeliest classes to show or to hide; any other is searched for in the sidebar."""
     candidates = dict.fromkeys([*shown, *(answer.class_index for answer in analysis.under().top(CANDIDATES))])
     names = analysis.network.class_names
 
@@ -140,45 +140,48 @@ def class_choice(current: Session, analysis: Analysis, shown: Sequence[int], cla
             return
         current.choose(classes=tuple(classes), **({} if class_index in classes else {"class_index": classes[0]}))
 
-    chips = [el("button", names[index], pick=index, type="button", class_="chip", data_key=f"class-{index}",
-                title=names[index],
-                aria_pressed=str(index in shown).lower()) for index in list(candidates)[:CANDIDATES + MOST_CLASSES]]
-    board(el("div", el("span", "Classes", class_="caption"), *chips, class_="chips"), key="classes", on_pick=pick)
+    buttons = [panels.chip(names[index], index, index in shown, key=f"class-{index}")
+               for index in list(candidates)[:CANDIDATES + MOST_CLASSES]]
+    board(panels.chips("Classes", buttons), key="classes", on_pick=pick)
 
 
 def evidence_grid(current: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
     """A row for each class, a column for each pooling, one scale in logits, and the box of each map."""
-    rectangles = outcomes[0].analysis.framing.rectangles
-    maps: list[Map] = []
-    for index in classes:
-        for outcome in outcomes:
-            found = locate(outcome.evidence(index).cells.numpy(), rectangles, current.choices.box / 100)
-            box = (found.left, found.top, found.right, found.bottom) if found else None
-            said = (f"box {box[2] - box[0]:.0f} × {box[3] - box[1]:.0f} px at ({box[0]:.0f}, {box[1]:.0f}) holds "
-                    f"{percent(found.share)} of what speaks for it",) if found else ()
-            row = outcomes[0].analysis.network.class_names[index] if outcome is outcomes[0] else ""
-            maps.append(evidence_map(outcome, index, row=row, title=outcome.name, box=box, more=said))
+    maps = [_evidence_with_box(outcome, index, current.choices.box / 100, first=outcome is outcomes[0])
+            for index in classes for outcome in outcomes]
     _grid(current, outcomes[0].analysis, maps, len(outcomes), "Evidence in logits")
+
+
+def _evidence_with_box(outcome: Outcome, class_index: int, threshold: float, first: bool) -> Map:
+    """The evidence with its box; the `first` of a row bears the class's name."""
+    analysis = outcome.analysis
+    place = locate(outcome.evidence(class_index).cells.numpy(), analysis.framing.rectangles, threshold)
+    box, line = None, ()
+    if place is not None:
+        left, top, right, bottom = box = (place.left, place.top, place.right, place.bottom)
+        line = (f"box {right - left:.0f} × {bottom - top:.0f} px at ({left:.0f}, {top:.0f}) holds "
+                f"{percent(place.share)} of the positive evidence",)
+    row = analysis.network.class_names[class_index] if first else ""
+    return evidence_map(outcome, class_index, row=row, title=outcome.name, box=box, more=line)
 
 
 def cam_grid(current: Session, outcome: Outcome, classes: list[int]) -> None:
     """A row for each class, a column for each method; each map on a scale of its own, from 0 to 1 of its largest."""
     analysis, methods = outcome.analysis, shown_methods(current, outcome.analysis)
-    maps, jobs = [], []
+    jobs = {index: _score_cam_job(outcome, index) for index in classes} if "score_cam" in methods else {}
+    maps = []
     for index in classes:
         for method in methods:
             row = analysis.network.class_names[index] if method == methods[0] else ""
-            job = _long_job(outcome, index) if method == "score_cam" else None
-            if job is not None and not job.ended:
-                jobs.append(job)
-            maps.append(_cam_or_reason(outcome, method, index, row, job))
-    if jobs:
-        _show_progress(jobs)
+            maps.append(_cam_or_reason(outcome, method, index, row, jobs.get(index) if method == "score_cam" else None))
+    running = [job for job in jobs.values() if not job.ended]
+    if running:
+        _show_progress(running)
     _grid(current, analysis, maps, len(methods), "CAM methods, each map from 0 to 1 of its own largest")
     where = f"under {outcome.name}" if analysis.has_evidence else f"by gradients at the {analysis.layer_name}"
-    board(el("p", f"CAM methods have no unit: each map is divided by its own largest magnitude, so colours run from 0 "
-                  f"to 1 and cannot be compared between maps. Red speaks for the class, blue against it, {where}.",
-             class_="note"), key="cam_note")
+    panels.note("CAM methods have no unit: each map is divided by its own largest magnitude, so colours run from 0 to "
+                f"1 and cannot be compared between maps. Red counts for the class, blue against it, {where}.",
+                key="cam_note")
 
 
 def attention_grid(current: Session, analysis: Analysis) -> None:
@@ -197,7 +200,7 @@ def _cam_or_reason(outcome: Outcome, method: str, class_index: int, row: str, jo
         return no_map(outcome.analysis, f"{class_index}.{method}", row, title, str(error))
 
 
-def _long_job(outcome: Outcome, class_index: int) -> Job:
+def _score_cam_job(outcome: Outcome, class_index: int) -> Job:
     """Score-CAM runs the network once for each channel: in a thread, so that the page can be used meanwhile."""
     return outcome.remember(("score_cam job", class_index), lambda: Job(
         lambda progress, stop: outcome.cam("score_cam", class_index, progress=progress, stop=stop)))
@@ -205,26 +208,26 @@ def _long_job(outcome: Outcome, class_index: int) -> Job:
 
 @st.fragment(run_every=0.5)
 def _show_progress(jobs: list[Job]) -> None:
-    """How far they are; once they are done the page is drawn again. A page that is left does not ask any more."""
-    if all(job.ask() for job in jobs):  # one after the other: what is not asked for waits
+    """How far the jobs are; the page is drawn again once all have ended. Jobs stop when a page that is left stops
+    polling them."""
+    if all(job.ask() for job in jobs):  # one after the other: the next one starts when this one has ended
         st.rerun()
     done, total = sum(job.done for job in jobs), sum(job.total for job in jobs)
     st.progress(min(1.0, done / total), f"Score-CAM runs the network once for each channel: {done:,} of {total:,}")
 
 
 def votes_grid(current: Session, outcome: Outcome, class_index: int) -> None:
-    """What each position says by itself: how sure it is of the class, and which class wins where."""
-    analysis = outcome.analysis
+    """The answer of each position alone: the probability of the class there, and the class that wins there."""
     notes = votes_in_words(outcome)
-    _grid(current, analysis, [votes_map(outcome, class_index, notes), winners_map(outcome, notes)], 2, "Votes",
+    _grid(current, outcome.analysis, [votes_map(outcome, class_index, notes), winners_map(outcome, notes)], 2, "Votes",
           tallest=400)
     if votes_average_to_logit(outcome):
-        logit = outcome.evidence(class_index).logit
-        said = (f"Under GAP and a Linear the logit ({plain(logit)}) is the average of what the positions say: of their "
-                "logits, not of these probabilities.")
+        logit = plain(outcome.evidence(class_index).logit)
+        sentence = (f"Under GAP and a Linear the logit ({logit}) is the average of the positions' logits, not of these "
+                    "probabilities.")
     else:
-        said = f"Under {outcome.name} the logit is not the average of what the positions say: some weigh more."
-    board(el("p", said, class_="note"), key="votes_note")
+        sentence = f"Under {outcome.name} the logit is not the average of the positions' logits: some weigh more."
+    panels.note(sentence, key="votes_note")
 
 
 def _grid(
@@ -238,14 +241,12 @@ def _grid(
 
 
 def talk_about_maps(current: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
-    """The evidence of each class and what the positions say by themselves; or CAMs and a class token's attention."""
-    analysis, calibrated = outcomes[0].analysis, current.choices.calibrated
+    """The map of each class one after the other, then the positions' votes, or a class token's attention."""
+    outcome, analysis = outcomes[0], outcomes[0].analysis
     if not analysis.has_evidence:
-        steps = [cam_map(outcomes[0], CAM_INSTEAD, index) for index in classes]
-        talk(current, analysis, [*steps, *attention_maps(analysis)[:1]], "Where does it look?")
+        talk(current, analysis, [*class_maps([outcome], classes), *attention_maps(analysis)[:1]],
+             "Where does it look?")
         return
-    notes = votes_in_words(outcomes[0])
-    steps = [evidence_map(outcome, index, scale="all", calibrated=calibrated)
-             for index in classes for outcome in outcomes[:1]]
-    talk(current, analysis, [*steps, winners_map(outcomes[0], notes, "What each position says by itself.")],
-         "Where does the evidence lie?")
+    steps = [evidence_map(outcome, index, scale="all", calibrated=current.choices.calibrated) for index in classes]
+    votes = winners_map(outcome, votes_in_words(outcome), "The answer of each position alone.")
+    talk(current, analysis, [*steps, votes], "Where does the evidence lie?")

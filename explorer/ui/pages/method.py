@@ -9,7 +9,7 @@ import streamlit as st
 from explorer.cams import CamMethod
 from explorer.networks.loading.bundled import ASSETS
 from explorer.poolings import Pooling
-from explorer.sections.nodes import el
+from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
 
 
@@ -23,19 +23,17 @@ def method_table(title: str, methods: Iterable[Pooling | CamMethod]) -> None:
     board(el("h2", title, class_="section"), key=f"table_{title}")
     for method in methods:
         words, formula = st.columns([5, 4], gap="medium", vertical_alignment="center", border=False)
-        parameter = getattr(method, "parameter", None)
-        note = f"{parameter.name}: {parameter.explanation}; {parameter.low:g} to {parameter.high:g}, " \
-               f"{parameter.default:g} unless chosen." if parameter else None
         with words:
-            board(
-                el(
-                    "div",
-                    el("h3", method.name),
-                    el("p", method.explanation),
-                    el("p", note, class_="caption") if note else None,
-                    el("p", method.source, class_="caption"),
-                    class_="method",
-                ),
-                key=f"method_{method.key}",
-            )
+            board(_description(method), key=f"method_{method.key}")
         formula.latex(method.formula)
+
+
+def _description(method: Pooling | CamMethod) -> Node:
+    """A method's name, one sentence, the range of its parameter, and its source."""
+    parameter = getattr(method, "parameter", None)
+    span = None
+    if parameter:
+        span = el("p", f"{parameter.name}: {parameter.explanation}; {parameter.low:g} to {parameter.high:g}, "
+                       f"{parameter.default:g} unless chosen.", class_="caption")
+    return el("div", el("h3", method.name), el("p", method.explanation), span,
+              el("p", method.source, class_="caption"), class_="method")

@@ -1,8 +1,9 @@
-"""Panels of the page on poolings: several side by side, two of them compared, one followed along its parameter."""
+"""Poolings: several side by side, two of them compared channel by channel, one along its parameter."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 from plotly.graph_objects import Figure
@@ -11,56 +12,56 @@ from explorer import figures
 from explorer.analysis import Analysis, Outcome
 from explorer.poolings import PoolingChoice
 from explorer.questions.comparison import Difference, largest_differences, path
+from explorer.sections.answers import answer_sentence
 from explorer.sections.nodes import Node, el
+from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.slider import slider
 from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.controls import in_step
 from explorer.ui.maps import evidence_map, layer_caption, looks_map
-from explorer.ui.pages.explore import answer_in_parts, answers, badge, set_apart, what_if_note
+from explorer.ui.pages.answers import answers, badge, what_if_note
 from explorer.ui.pooling_choice import pooling_in_words
 from explorer.ui.present import talk
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.choices import FEWEST, MOST
 from explorer.ui.session.session import Session
-from explorer.wording import Name, carriers_sentence, percent, plain, shortened, signed
+from explorer.wording import Name, evidence_sentence, percent, plain, shortened, signed
 
 TALLEST = 210  # px of a photo in a row of them
 
 
 def poolings_headline(outcomes: Sequence[Outcome], calibrated: bool) -> None:
-    """What each of them answers, in one sentence."""
+    """Whether the poolings agree on the answer, and how probable it is under each."""
     native = outcomes[0].analysis.under()
-    firsts = [(outcome, outcome.top(1, calibrated)[0]) for outcome in outcomes]
     if native.analysis.network.activation == "sigmoid":
-        _headline_of_found(native, outcomes, calibrated)
+        _headline_of_several_answers(native, outcomes, calibrated)
         return
-    parting = [(outcome, first) for outcome, first in firsts if first.class_index != native.top(1)[0].class_index]
-    name = shortened(native.top(1)[0].name)
-    if parting:
-        other, first = parting[0]
-        title = [f"Under {native.name} it says ", Name(name), f", under {other.name} ", Name(shortened(first.name)),
-                 "."]
-    else:
-        title = ["They agree on ", Name(name), "."]
+    firsts = [(outcome, outcome.top(1, calibrated)[0]) for outcome in outcomes]
+    answer = native.top(1)[0]
+    title = ["They agree on ", Name(shortened(answer.name)), "."]
+    what = "Its probability"
+    for outcome, first in firsts:
+        if first.class_index != answer.class_index:
+            title = [f"Under {native.name} the prediction is ", Name(shortened(answer.name)),
+                     f", under {outcome.name} ", Name(shortened(first.name)), "."]
+            what = "The most probable class of each"
+            break
     shares = ", ".join(f"{outcome.name} {percent(first.probability)}" for outcome, first in firsts)
-    _headline(title, f"{'The most probable class of each' if parting else 'Its probability'}: {shares}.")
+    panels.headline(title, f"{what}: {shares}.")
 
 
-def _headline_of_found(native: Outcome, outcomes: Sequence[Outcome], calibrated: bool) -> None:
-    """Each class is asked by itself: the native answer, and which poolings find something else."""
-    def found(outcome: Outcome) -> set[int]:
+def _headline_of_several_answers(native: Outcome, outcomes: Sequence[Outcome], calibrated: bool) -> None:
+    """With a sigmoid any number of classes may be present: the native answer, and which poolings differ from it."""
+    def present(outcome: Outcome) -> set[int]:
         return set((outcome.probabilities(calibrated) > 0.5).nonzero()[:, 0].tolist())
 
-    parting = [outcome.name for outcome in outcomes if found(outcome) != found(native)]
-    said = (f"Under {', '.join(parting)} it finds other classes." if parting else
-            "The other poolings find the same." if len(outcomes) > 1 else "")
-    first, *others = answer_in_parts(native, calibrated)
-    _headline([f"Under {native.name} {first[0].lower()}{first[1:]}", *others], said)
-
-
-def _headline(title: Sequence[str], lead: str) -> None:
-    board(el("div", el("h1", *set_apart(title)), el("p", lead, class_="lead"), class_="headline"), key="headline")
+    different = [outcome.name for outcome in outcomes if present(outcome) != present(native)]
+    lead = "The other poolings agree." if len(outcomes) > 1 else ""
+    if different:
+        lead = f"Under {', '.join(different)} other classes are above 50%."
+    first, *rest = answer_sentence(native, calibrated)
+    panels.headline([f"Under {native.name}, {first[0].lower()}{first[1:]}", *rest], lead)
 
 
 def poolings_choice(current: Session, analysis: Analysis) -> None:
@@ -82,7 +83,7 @@ def poolings_choice(current: Session, analysis: Analysis) -> None:
 
 
 def heads(current: Session, outcomes: Sequence[Outcome], calibrated: bool) -> None:
-    """The name of each, whether the head was trained with it, and its parameter as a slider."""
+    """The name of each pooling, whether the head was trained with it, and its parameter as a slider."""
     for place, (column, outcome) in enumerate(zip(st.columns(len(outcomes), gap="small"), outcomes, strict=True)):
         with column:
             board(el("div", el("h3", outcome.name), badge(outcome, calibrated), class_="head"), key=f"head_{place}")
@@ -109,16 +110,15 @@ def _parameter(current: Session, outcome: Outcome, place: int) -> None:
 def rows_of_maps(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
     """Where each pooling looks, and the evidence that it keeps; each row on one scale."""
     analysis, name = outcomes[0].analysis, outcomes[0].analysis.network.class_names[class_index]
-    looking = [looks_map(outcome, class_index, outcome.name) for outcome in outcomes]
-    viewer(analysis, current.photo.digest, stack(looking), key="looks", name="Where each pooling looks",
-           look=Look(across=len(outcomes), toolbar=False, tallest=TALLEST, region=current.choices.region,
-                     heading="Where it looks", aside="pooling weights, averaged over channels by how much they "
-                     f"contribute to {name}", handlers=viewer_handlers(current)))
-    speaking = [evidence_map(outcome, class_index, title=outcome.name) for outcome in outcomes]
-    viewer(analysis, current.photo.digest, stack(speaking), key="evidence", name=f"Evidence for {name}",
-           look=Look(across=len(outcomes), main=True, tallest=TALLEST, region=current.choices.region,
-                     heading=f"Evidence for {name}", handlers=viewer_handlers(current),
-                     aside=layer_caption(analysis)))
+    both = Look(across=len(outcomes), tallest=TALLEST, region=current.choices.region,
+                handlers=viewer_handlers(current))
+    weights = [looks_map(outcome, class_index, outcome.name) for outcome in outcomes]
+    viewer(analysis, current.photo.digest, stack(weights), key="looks", name="Where each pooling looks",
+           look=replace(both, toolbar=False, heading="Where it looks", aside="pooling weights, averaged over channels "
+                        f"by how much they contribute to {name}"))
+    evidence = [evidence_map(outcome, class_index, title=outcome.name) for outcome in outcomes]
+    viewer(analysis, current.photo.digest, stack(evidence), key="evidence", name=f"Evidence for {name}",
+           look=replace(both, main=True, heading=f"Evidence for {name}", aside=layer_caption(analysis)))
 
 
 def answers_panel(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
@@ -136,7 +136,7 @@ def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
         places = (0, 1)
     for n, column in enumerate(st.columns(2, gap="small")):
         def choose(place: object, n: int = n) -> None:
-            if place not in range(len(outcomes)):  # None or a name: the browser has not heard that a pooling is gone
+            if place not in range(len(outcomes)):  # the browser may still offer a pooling that is gone
                 return
             pair = list(places)
             other = 1 - n
@@ -162,7 +162,7 @@ def scatter_panel(current: Session, one: Outcome, other: Outcome, class_index: i
             channel = points[0]["customdata"]
             current.choose(channel=int(channel[0] if isinstance(channel, (list, tuple)) else channel))
 
-    st.plotly_chart(figure, key="scatter", on_select=clicked, selection_mode="points", config={"displayModeBar": False})
+    panels.chart(figure, key="scatter", on_select=clicked)
 
 
 def _scatter(one: Outcome, other: Outcome, class_index: int, chosen: int | None) -> Figure:
@@ -174,14 +174,13 @@ def _scatter(one: Outcome, other: Outcome, class_index: int, chosen: int | None)
 def differences_panel(current: Session, one: Outcome, other: Outcome, class_index: int) -> None:
     """The channels on which the two differ most for the class."""
     name = one.analysis.network.class_names[class_index]
-    found = largest_differences(one, other, class_index, 8)
+    titles = ("", one.name, other.name, "difference")
     board(
         el(
             "div",
             el("h3", f"The channels on which they differ most for {name}"),
-            el("div", el("span", "", class_="caption"), *(el("span", text, class_="caption") for text in
-                                                          (one.name, other.name, "difference")), class_="difference"),
-            *map(_difference, found),
+            el("div", *(el("span", title, class_="caption") for title in titles), class_="difference"),
+            *map(_difference, largest_differences(one, other, class_index, 8)),
             el("p", "Contributions in logits. A click opens the channel's card.", class_="caption"),
             class_="channels differences",
         ),
@@ -190,44 +189,45 @@ def differences_panel(current: Session, one: Outcome, other: Outcome, class_inde
     )
 
 
-def _difference(each: Difference) -> Node:
+def _difference(row: Difference) -> Node:
     return el(
         "button",
-        el("span", f"channel {each.channel}", class_="name"),
-        el("span", signed(each.contribution_a), title=f"pooled {plain(each.pooled_a)}"),
-        el("span", signed(each.contribution_b), title=f"pooled {plain(each.pooled_b)}"),
-        el("strong", signed(each.difference)),
-        pick=each.channel, type="button", class_="difference", data_key=str(each.channel),
+        el("span", f"channel {row.channel}", class_="name"),
+        el("span", signed(row.contribution_a), title=f"pooled {plain(row.pooled_a)}"),
+        el("span", signed(row.contribution_b), title=f"pooled {plain(row.pooled_b)}"),
+        el("strong", signed(row.difference)),
+        pick=row.channel, type="button", class_="difference", data_key=str(row.channel),
     )
 
 
 def path_panel(current: Session, analysis: Analysis, class_index: int) -> None:
     """The likeliest classes as a pooling's parameter goes from one end to the other."""
-    chosen = current.choices
-    poolings = analysis.network.poolings
-    st.segmented_control("The path along a parameter", [key for key, each in poolings.items() if each.parameter],
+    chosen, poolings = current.choices, analysis.network.poolings
+    st.segmented_control("The path along a parameter", [key for key, pooling in poolings.items() if pooling.parameter],
                          format_func=lambda key: f"{poolings[key].name}: {poolings[key].parameter.name}",
                          **in_step(current, "path", chosen.path))
     native = analysis.under()
-    ends = [analysis.under(key) for key in ("gap", "gmp")]
-    classes = list(dict.fromkeys([class_index, *(answer.class_index for outcome in (native, *ends)
-                                                 for answer in outcome.top(3))]))[:6]
-    walked = path(analysis, chosen.path, classes, chosen.calibrated)
+    likeliest = [answer.class_index for outcome in (native, analysis.under("gap"), analysis.under("gmp"))
+                 for answer in outcome.top(3)]
+    classes = list(dict.fromkeys([class_index, *likeliest]))[:6]
+    curves = path(analysis, chosen.path, classes, chosen.calibrated)
     names = [analysis.network.class_names[index] for index in classes]
     shown = [dict(choice.parameters) for choice in chosen.poolings if choice.key == chosen.path]
-    at = shown[0].get(walked.parameter.name, walked.parameter.default) if shown else None
+    at = shown[0].get(curves.parameter.name, curves.parameter.default) if shown else None
     figure = analysis.remember(
-        ("path figure", chosen.path, *classes, walked.calibrated, at),
-        lambda: figures.path(walked.values, walked.probabilities, names, walked.parameter.name,
-                             walked.parameter.logarithmic, at, *walked.ends).update_layout(height=320),
+        ("path figure", chosen.path, *classes, curves.calibrated, at),
+        lambda: figures.path(curves.values, curves.probabilities, names, curves.parameter.name,
+                             curves.parameter.logarithmic, at, *curves.ends).update_layout(height=320),
     )
-    st.plotly_chart(figure, key="path_figure", config={"displayModeBar": False})
-    board(el("p", f"{walked.parameter.name}: {walked.parameter.explanation}. " + (
-        f"Probabilities are calibrated all along; {native.name}'s own answer, which never is, gives "
-        f"{names[0]} {percent(native.answer(classes[0]).probability)}." if walked.calibrated else
-        "Probabilities are the head's own, not calibrated"
-        + (": not every value of this parameter has a fitted number." if chosen.calibrated else ".")),
-        class_="note"), key="path_note")
+    panels.chart(figure, key="path_figure")
+    if curves.calibrated:
+        probabilities = (f"are calibrated all along; {native.name}'s own answer, which never is, gives {names[0]} "
+                         f"{percent(native.answer(classes[0]).probability)}")
+    else:
+        missing = ": not every value of this parameter has a fitted number" if chosen.calibrated else ""
+        probabilities = f"are the head's own, not calibrated{missing}"
+    panels.note(f"{curves.parameter.name}: {curves.parameter.explanation}. Probabilities {probabilities}.",
+                key="path_note")
 
 
 def formulas(outcomes: Sequence[Outcome]) -> None:
@@ -248,9 +248,9 @@ def talk_about_poolings(current: Session, outcomes: Sequence[Outcome], class_ind
     for outcome in outcomes:
         answer = outcome.top(1, calibrated)[0]
         explanation = analysis.network.pooling_of(outcome.pooling).explanation
-        says = f"{outcome.name}: {explanation} It says {answer.name}, {percent(answer.probability)}."
-        cells = outcome.evidence(class_index).cells.numpy()
-        steps.append(looks_map(outcome, class_index, says=says))
-        steps.append(evidence_map(outcome, class_index, scale=str(outcome.choice), says=f"Under {outcome.name}: "
-                                  f"{carriers_sentence(cells, 'it')}"))
+        steps.append(looks_map(outcome, class_index, says=f"{outcome.name}: {explanation} Prediction: {answer.name}, "
+                                                          f"{percent(answer.probability)}."))
+        sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy())
+        steps.append(evidence_map(outcome, class_index, scale=str(outcome.choice),
+                                  says=f"Under {outcome.name}: {sentence}"))
     talk(current, analysis, steps, "What does each pooling keep?")

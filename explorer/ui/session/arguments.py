@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from explorer.errors import ExplorerError, ParameterError
 from explorer.networks import Network
-from explorer.networks.loading.options import Options, add_options, load_as_asked, options_of
+from explorer.networks.loading.options import Options, add_options, load_from_options, options_of
 from explorer.progress import Progress
 
 GIVEN = "given"  # what links call the network that the app was started with
@@ -56,4 +56,4 @@ def tell(sentence: str) -> None:
 
 def load_given(options: Options, progress: Progress | None = None) -> Network:
     """The network that the app was started with. Raises ExplorerError."""
-    return replace(load_as_asked(options, progress), name=GIVEN)
+    return replace(load_from_options(options, progress), name=GIVEN)

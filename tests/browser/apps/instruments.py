@@ -25,9 +25,9 @@ def show_viewer(case: str) -> None:
     maps, look = cases.CASES[case]
     shown, digest = cases.analysis_of(case), f"{case:x<16}"
     names = ("region", "pick", "present", "walk")
-    viewer_handlers = Handlers(**{name: lambda told, name=name: heard.append([name, told]) for name in names})
+    handlers = Handlers(**{name: lambda told, name=name: heard.append([name, told]) for name in names})
     put_photo(shown, digest)
-    viewer(shown, digest, stack(maps), key="evidence", name=f"Case {case}", look=replace(look, heard=viewer_handlers))
+    viewer(shown, digest, stack(maps), key="evidence", name=f"Case {case}", look=replace(look, handlers=handlers))
 
 
 @st.cache_resource

@@ -1,29 +1,25 @@
-"""Which panel teaches which lesson."""
+"""Which panel draws which lesson."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from explorer.ui.pages.lessons import (
-    attention_panel as attention,
+    attention_and_gate,
+    box_and_mask,
+    head_costs,
+    input_sizes,
+    maps_to_one_number,
+    pasted_scenes,
+    pooled_sentences,
+    shuffled_positions,
+    sliding_window,
+    training_heads,
 )
-from explorer.ui.pages.lessons import (
-    located,
-    one_number,
-    overfit,
-    parameters,
-    place,
-    scenes_pasted,
-    sentences_pooled,
-    sizes,
-    windows,
-)
-from explorer.ui.pages.lessons.lesson_controls import Control
-from explorer.ui.pages.lessons.lesson_page import Scene, Teach
+from explorer.ui.pages.lessons.scene import LessonPanel
 
-_PANELS = {1: one_number, 2: windows, 3: parameters, 4: sizes, 5: overfit, 6: place, 7: scenes_pasted,
-           8: attention, 9: located, 10: sentences_pooled}
-TEACH: Mapping[int, Teach] = MappingProxyType({number: panel.teach for number, panel in _PANELS.items()})
-CONTROLS: Mapping[int, Callable[[Scene], tuple[Control, ...]]] = MappingProxyType(
-    {number: panel.controls for number, panel in _PANELS.items()})
+PANELS: Mapping[int, LessonPanel] = MappingProxyType({
+    1: maps_to_one_number, 2: sliding_window, 3: head_costs, 4: input_sizes, 5: training_heads, 6: shuffled_positions,
+    7: pasted_scenes, 8: attention_and_gate, 9: box_and_mask, 10: pooled_sentences,
+})

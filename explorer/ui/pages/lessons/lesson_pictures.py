@@ -1,20 +1,21 @@
-"""What lessons are drawn from: a chain of counts, a grid of numbers, bars to one scale, lines of an account."""
+"""What lessons are drawn with: a chain of counts, a grid of numbers, bars, tables, pictures and their legends."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from PIL import Image
 
-from explorer.render import Scale
-from explorer.sections.nodes import Node, el
-from explorer.wording import plain
+from explorer.render import Scale, jpeg
+from explorer.sections.nodes import Node, el, picture
+from explorer.wording import plain, signed
 
 MOST_CELLS = 400  # that a grid shows with a number in each
 
 
 def chain(counts: Sequence[tuple[str, str]], now: int | None = None) -> Node:
-    """Numbers with arrows between them, the one that is being talked of marked: ("62,720", "feature maps")."""
+    """Numbers such as ("62,720", "feature maps") with arrows between them; `now` is the place of the marked one."""
     links = [el("div", el("strong", number), el("span", name, class_="caption"),
                 class_="link-of-chain now" if n == now else "link-of-chain") for n, (number, name) in enumerate(counts)]
     return el("div", *[part for link in links for part in (el("span", "→", class_="arrow"), link)][1:], class_="chain")
@@ -74,9 +75,33 @@ def bars(rows: Sequence[tuple[str, float, str]], most: float | None = None, mark
         class_="bars")
 
 
-def account(lines: Sequence[tuple[str, str]], shown: int | None = None) -> Node:
-    """What is computed, line by line: words, and the sum behind them; of `shown` only so many."""
-    kept = lines if shown is None else lines[:shown]
-    return el("dl", *(part for words, numbers in kept for part in (el("dt", words), el("dd", numbers))),
+def account(lines: Sequence[tuple[str, str]]) -> Node:
+    """What is computed, line by line: words, and the numbers behind them."""
+    return el("dl", *(part for words, numbers in lines for part in (el("dt", words), el("dd", numbers))),
               class_="account-lines")
+
+
+def side_by_side(*parts: Node | None) -> Node:
+    """Three columns."""
+    return el("div", *parts, class_="sidebyside", style={"--columns": "3"})
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[Node | str]]) -> Node:
+    """Rows of as many cells as there are titles; the first of each is its name. A row of one node is as it is."""
+    cells = [cell if isinstance(cell, Node) else el("span", cell, class_="" if n else "name")
+             for row in rows for n, cell in enumerate(row)]
+    return el("div", *(el("span", title, class_="caption") for title in titles), *cells, class_="lesson-table",
+              style={"--columns": str(len(titles) - 1)})
+
+
+def shot(title: str, photo: Image.Image, alt: str, scale: Scale | None = None) -> Node:
+    """A picture under its title, over the legend of its scale where it has one of its own."""
+    return el("div", el("span", title, class_="caption"), picture(jpeg(photo), alt),
+              legend(scale) if scale else None, class_="shot")
+
+
+def legend(scale: Scale, *low: Node) -> Node:
+    """The colours of a signed scale with its upper end in logits; `low` is the lower end."""
+    return el("div", *low, el("div", class_="bar", style={"background": scale.css_gradient()}),
+              el("span", f"{signed(scale.limit)} logits"), class_="legend")
 

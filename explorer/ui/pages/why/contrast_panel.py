@@ -7,13 +7,13 @@ import streamlit as st
 
 from explorer.analysis import Outcome
 from explorer.poolings import PoolingChoice
-from explorer.questions.contrast import Contrast, Parting, contrast, parting
+from explorer.questions.contrast import Contrast, contrast, pooling_contrast
 from explorer.sections.channels import contrast_channels
 from explorer.sections.contrast import names_of, under_each_pooling
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, Stack, stack, viewer
-from explorer.ui.maps import evidence_map, evidence_maps, name_in_links
+from explorer.ui.maps import class_maps, evidence_map, name_in_links
 from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import viewer_handlers, with_place
 from explorer.ui.session.session import Session
@@ -52,7 +52,7 @@ def talk_about_why(current: Session, outcome: Outcome, class_index: int, rival: 
     if not analysis.has_evidence or rival is None:
         talk_about_evidence(current, analysis, outcome, class_index)
         return
-    both = evidence_maps([outcome], [class_index, rival], calibrated)
+    both = class_maps([outcome], [class_index, rival], calibrated)
     under = {one.pooling: one for one in (outcome, analysis.under(), *map(analysis.under, ("gmp", "attention")))}
     talk(current, analysis, [*both, *(contrast_map(one, class_index, rival) for one in under.values())],
          f"Why {' and not '.join(names_of(outcome, class_index, rival))}?")
@@ -72,7 +72,7 @@ def _map(current: Session, outcome: Outcome, class_index: int, rival: int) -> No
                      handlers=viewer_handlers(current)))
 
 
-def _lines(one: Contrast | Parting) -> tuple[str, ...]:
+def _lines(one: Contrast) -> tuple[str, ...]:
     return (f"{signed(one.difference)} = {signed(one.baseline)} baseline {signed(float(one.cells.sum()))} evidence",)
 
 
@@ -89,7 +89,7 @@ def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
     native = outcome.analysis.under()
     if native is outcome:
         return []
-    parted = parting(outcome, native, class_index, rival)
+    parted = pooling_contrast(outcome, native, class_index, rival)
     return [Map(
         id="parting", values=parted.cells, name=f"What parts {outcome.name} from {native.name}",
         facets=(f"what parts it from {native.name}", outcome.name), lines=_lines(parted),
@@ -108,5 +108,5 @@ def _account(current: Session, outcome: Outcome, class_index: int, rival: int) -
 
     poolings = under_each_pooling(outcome, class_index, rival, current.choices.calibrated,
                                   lambda one: ["pooling", str(one.choice)])
-    board(el("div", poolings, contrast_channels(contrast(outcome, class_index, rival), outcome), class_="stack"),
+    board(el("div", poolings, contrast_channels(outcome, class_index, rival), class_="stack"),
           key="account", on_pick=pick)

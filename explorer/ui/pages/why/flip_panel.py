@@ -28,7 +28,7 @@ def flip_panel(current: Session, outcome: Outcome, class_index: int) -> None:
 
 
 def _search(outcome: Outcome, class_index: int, calibrated: bool, progress: Progress, stop: Stop) -> Node:
-    """The section, which holds small pictures, in place of photos at full size."""
+    """What there is to show of both searches."""
     if len(outcome.analysis.network.class_names) == 1 and outcome.analysis.network.activation != "sigmoid":
         raise MethodError("This network has one class alone, which nothing can flip.")
     what = {"fill": "blur", "progress": progress, "stop": stop, "calibrated": calibrated}

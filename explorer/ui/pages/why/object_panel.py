@@ -8,7 +8,7 @@ import streamlit as st
 
 from explorer.analysis import Outcome
 from explorer.questions.measured_maps import where_objects_were
-from explorer.questions.object_map import SUGGESTED, Inside, ObjectMap, inside, object_map
+from explorer.questions.object_map import SUGGESTED, EvidenceInBox, ObjectMap, evidence_in_box, object_map
 from explorer.sections.contrast import names_of
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import note, short
@@ -30,7 +30,7 @@ def object_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     where: ObjectMap | None = worked(current, job, f"object_{class_index}", "Shifting a larger input")
     if where is None:
         return
-    share, name = inside(outcome, class_index, where), short(analysis.network.class_names[class_index])
+    share, name = evidence_in_box(outcome, class_index, where), short(analysis.network.class_names[class_index])
     box, handlers = share and share.box, viewer_handlers(current)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -42,13 +42,13 @@ def object_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     with right:
         fine = Map(id=f"{class_index}.object", values=where.cells, name=f"{name}, where the object is",
                    title=f"{name}: where the object is", box=box)
-        viewer(where.analysis, current.photo.digest, stack([fine]), key="object_map", name=fine.name,
+        viewer(analysis, current.photo.digest, stack([fine]), key="object_map", name=fine.name,
                look=Look(tallest=400, toolbar=False, caption=f"{where.cells.shape[0]} × {where.cells.shape[1]} places"))
     board(el("div", el("p", *_share(name, outcome, share), class_="lead"), _how(outcome, where), class_="stack"),
           key="object_said")
 
 
-def _share(name: str, outcome: Outcome, share: Inside | None) -> list[Node | str]:
+def _share(name: str, outcome: Outcome, share: EvidenceInBox | None) -> list[Node | str]:
     if share is None:
         return [f"There is no positive evidence for {name} against what is unlike it: no place can be named."]
     if share.evidence is None:
@@ -65,8 +65,8 @@ def _share(name: str, outcome: Outcome, share: Inside | None) -> list[Node | str
 def _how(outcome: Outcome, where: ObjectMap) -> Node:
     rivals = listed(names_of(outcome, *where.rivals))
     against = f"less the mean of {rivals}, " if rivals else ""
-    width, height = where.analysis.framing.input_size
-    return note(f"The map on the right is the evidence {against}under {where.analysis.under().name}, of the photo at "
+    width, height = where.framing.input_size
+    return note(f"The map on the right is the evidence {against}under {outcome.analysis.under().name}, of the photo at "
                 f"{width} × {height} px, stitched from {SUGGESTED.steps} × {SUGGESTED.steps} shifts; {where.passes} "
                 "forward passes. The box is around the largest region above 20% of its maximum: a guess. "
                 f"{where_objects_were(outcome.analysis.network)}")

@@ -6,10 +6,10 @@ import streamlit as st
 
 from explorer.analysis import CAM_INSTEAD, Outcome
 from explorer.errors import MethodError
-from explorer.questions.probe import disagreement, probe
+from explorer.questions.probe import probe
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import note
-from explorer.sections.probe import positions_in_words, probe_section, region_of, strongest_half
+from explorer.sections.probe import positions_in_words, probe_section, probed_positions, region_of
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.maps import cam_map, evidence_map
@@ -56,10 +56,9 @@ def _answers(current: Session, outcome: Outcome, class_index: int) -> None:
 def _section(
     outcome: Outcome, class_index: int, region: tuple[int, int, int, int] | None, calibrated: bool
 ) -> Node:
-    """The section, which holds small pictures, in place of the probe, which holds photos at full size."""
-    chosen = region_of(outcome, region) if region else strongest_half(outcome, class_index)
+    """What there is to show of a probe; it is kept, so that a box that was dragged before costs nothing."""
+    chosen = region_of(outcome, region) if region else probed_positions(outcome, class_index)
     if chosen is None:
         raise MethodError("There is no part of the photo to leave out here.")
     probed = probe(outcome, class_index, chosen, calibrated=calibrated)
-    return probe_section(probed, positions_in_words(outcome, class_index, chosen, region is not None),
-                         disagreement(probed) if probed.held else ())
+    return probe_section(probed, positions_in_words(outcome, class_index, chosen, region is not None))

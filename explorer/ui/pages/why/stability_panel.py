@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from explorer.analysis import Outcome
-from explorer.questions.location import ring, ring_sentence
+from explorer.questions.evidence_place import border_evidence, border_sentence
 from explorer.questions.stability import Stability, stability
 from explorer.sections.nodes import el
 from explorer.sections.stability import stability_section
@@ -23,8 +23,8 @@ def stable_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     result: Stability | None = worked(current, job, f"stable_{hash(key)}", "Changing the photo a little")
     if result is not None:
         shown = outcome.class_map(class_index)
-        around = ring(shown.array) if shown.unit else None
-        warning = el("p", ring_sentence(around), class_="notice") if around and around.more_than_its_share else None
+        border = border_evidence(shown.array) if shown.unit else None
+        warning = el("p", border_sentence(border), class_="notice") if border and border.gathered else None
         board(el("div", warning, stability_section(result), class_="stack"), key="stable")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from explorer.analysis import Outcome
 from explorer.questions.contrast import contrast
-from explorer.questions.stitching import Stitched, stitched
+from explorer.questions.stitching import StitchedEvidence, stitched
 from explorer.sections.contrast import names_of, stitched_cells, stitched_lines
 from explorer.sections.parts import note
 from explorer.ui.components.board import board
@@ -27,7 +27,7 @@ def finer_panel(current: Session, outcome: Outcome, class_index: int, rival: int
     for against in dict.fromkeys([None, rival]):
         job = outcome.remember(("stitching job", class_index, against), lambda against=against: Job(
             lambda progress, stop: stitched(outcome, class_index, against, STEPS, progress, stop)))
-        fine: Stitched | None = worked(current, job, f"finer_{class_index}_{against}_{outcome.name}",
+        fine: StitchedEvidence | None = worked(current, job, f"finer_{class_index}_{against}_{outcome.name}",
                                        "Shifting the photo")
         if fine is None:
             return
@@ -43,7 +43,7 @@ def finer_panel(current: Session, outcome: Outcome, class_index: int, rival: int
                "on the left is divided among its places."), key="finer_note")
 
 
-def _coarse(outcome: Outcome, fine: Stitched) -> Map:
+def _coarse(outcome: Outcome, fine: StitchedEvidence) -> Map:
     """The positions as they are, each divided evenly among its places."""
     if fine.rival is None:
         evidence = outcome.evidence(fine.class_index)
@@ -61,7 +61,7 @@ def _coarse(outcome: Outcome, fine: Stitched) -> Map:
     )
 
 
-def _fine(outcome: Outcome, fine: Stitched) -> Map:
+def _fine(outcome: Outcome, fine: StitchedEvidence) -> Map:
     cells, title = stitched_cells(fine), " against ".join(names_of(outcome, fine.class_index, fine.rival))
     return Map(
         id=f"{fine.class_index}-{fine.rival}.stitched", values=cells, name=f"{title}, stitched",

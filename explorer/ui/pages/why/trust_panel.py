@@ -11,8 +11,8 @@ from explorer import figures
 from explorer.analysis import Outcome
 from explorer.errors import MethodError
 from explorer.progress import Progress, Stop
-from explorer.questions.randomisation import Randomised, randomised
-from explorer.questions.trust import Curves, Drop, drops, judged, maps_to_judge
+from explorer.questions.randomisation import Randomisation, randomisation
+from explorer.questions.trust import Curves, ProbabilityDrop, maps_to_judge, probability_drops, removal_curves
 from explorer.sections import trust
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
@@ -29,8 +29,8 @@ class Trusted(NamedTuple):
     """All that the panel shows; `reasons` why some maps could not be had."""
 
     curves: Curves
-    drops: list[Drop]
-    randomised: list[Randomised]
+    drops: list[ProbabilityDrop]
+    randomised: list[Randomisation]
     reasons: tuple[str, ...]
 
 
@@ -62,16 +62,16 @@ def _poolings(current: Session, outcome: Outcome) -> tuple[str, ...]:
 
 
 def _judge(outcome: Outcome, class_index: int, poolings: Sequence[str], progress: Progress, stop: Stop) -> Trusted:
-    judging = maps_to_judge(outcome, class_index, poolings, METHODS)
-    curves = judged(outcome, class_index, judging.maps, FILL, progress=progress, stop=stop)
-    seen, again, reasons = drops(outcome, class_index, judging.maps, FILL, stop=stop), [], []
+    maps, skipped = maps_to_judge(outcome, class_index, poolings, METHODS)
+    curves = removal_curves(outcome, class_index, maps, FILL, progress=progress, stop=stop)
+    drops, redrawn, reasons = probability_drops(outcome, class_index, maps, FILL, stop=stop), [], []
     for kind in (["evidence"] if outcome.analysis.has_evidence else []) + ["grad_cam"]:
         for part in PARTS:
             try:
-                again.append(randomised(outcome, class_index, part, kind, stop=stop))
+                redrawn.append(randomisation(outcome, class_index, part, kind, stop=stop))
             except MethodError as error:
                 reasons.append(str(error))
-    return Trusted(curves, seen, again, (*judging.skipped.values(), *dict.fromkeys(reasons)))
+    return Trusted(curves, drops, redrawn, (*skipped.values(), *dict.fromkeys(reasons)))
 
 
 def _figure(curves: Curves, insertion: bool) -> figures.go.Figure:

@@ -1,0 +1,46 @@
+"""A file that a person brings: its bytes, within bounds, and its name as it may stand in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from explorer.errors import NetworkError
+
+_LONGEST = 80
+
+
+def one_line(text: object) -> str:
+    """A name from a file on one line of a sentence: ? for control characters, cut after 80 characters."""
+    text = text if isinstance(text, str) else str(text)
+    cut = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return "".join(letter if letter.isprintable() else "?" for letter in cut)
+
+
+def read_bytes(data: bytes | str | Path, name: str, most: int) -> tuple[bytes, str]:
+    """The bytes of a file and its name for sentences.
+
+    Args:
+        data: the bytes, or a path, whose size is checked before it is read.
+        name: of the file; a path's own when empty.
+        most: the most bytes that are accepted.
+
+    Raises NetworkError when the file is too large, empty or not there.
+    """
+    title = one_line(name or ("the file" if isinstance(data, bytes) else Path(data).name))
+    try:
+        size = len(data) if isinstance(data, bytes) else Path(data).stat().st_size
+        if size > most:
+            raise NetworkError(f"{title} has {size:,} bytes; at most {most:,} are accepted.")
+        if isinstance(data, bytes):
+            content = data
+        else:
+            with Path(data).open("rb") as file:
+                content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no file has such a name"
+        raise NetworkError(f"{title} cannot be read: {reason}.") from None
+    if len(content) > most:  # it grew, or is no plain file
+        raise NetworkError(f"{title} has more than {most:,} bytes, which are the most that are accepted.")
+    if not content:
+        raise NetworkError(f"{title} is empty: it has no bytes.")
+    return content, title

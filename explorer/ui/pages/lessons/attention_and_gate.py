@@ -1,0 +1,79 @@
+"""Lesson 8: where attention looks, learned and without anything learned, and how each photo sets the gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from explorer.analysis import Analysis
+from explorer.lessons.attention import TEMPERATURES, Adaptive, attention_and_adaptive, teaches
+from explorer.networks import Network
+from explorer.networks.loading.bundled import BUNDLED
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
+from explorer.ui.components.viewer import Look, stack, viewer
+from explorer.ui.maps import weights_map
+from explorer.ui.pages.lessons.lesson_pictures import bars
+from explorer.ui.pages.lessons.scene import Control, Scene
+from explorer.ui.session.cache import analysis_of, network_named
+from explorer.ui.session.network_cache import NetworkRequest
+from explorer.ui.session.session import EXAMPLES, example_photo
+from explorer.wording import percent, shortened
+
+TEACHER = "flowers"
+
+
+def controls(scene: Scene) -> tuple[Control, ...]:
+    """The temperature, for both attentions. Raises MethodError without evidence."""
+    scene.analysis.require_evidence()
+    return (Control("temperature", "Temperature, times the usual", TEMPERATURES, 1.0, lambda times: f"× {times:g}"),)
+
+
+def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+    """Both attentions on the photo, and the gate of this photo among those of the examples."""
+    teacher = _teacher(scene.analysis.network)
+    result = attention_and_adaptive(scene.analysis, teacher, chosen["temperature"])
+    maps = [weights_map(f"looking.{attention.key}", attention.name, attention.weights, attention.name)
+            for attention in (result.free, result.learned) if attention is not None]
+    viewer(scene.analysis, scene.current.photo.digest, stack(maps), key="attentions", name="Where attention looks",
+           look=Look(across=2, tallest=300, toolbar=False))
+    board(el("div", _predictions(result, teacher), _gates(scene, result, teacher), class_="sidebyside ruled"),
+          key="adaptive")
+
+
+def _teacher(network: Network) -> Network | None:
+    """A network with learned poolings for these feature maps: itself, or the bundled one."""
+    if "learned_attention" in network.trained:
+        return network
+    bundled = network_named(NetworkRequest(TEACHER)) if network.name in BUNDLED else None
+    return bundled if bundled and teaches(bundled, network) else None
+
+
+def _predictions(result: Adaptive, teacher: Network | None) -> Node:
+    if teacher is None or result.learned is None:
+        return el("div", el("h3", "Learned attention"), el(
+            "p", "This network brings no learned query. The bundled network of five flowers does: choose it, or "
+                 "EfficientNet-Lite0, whose feature maps it shares.", class_="note"))
+    answers = {result.learned.name: result.learned.answer, "Gated mix": result.gated}
+    return el("div", el("h3", f"Predictions of the learned poolings ({teacher.title})"), *(
+        el("p", f"{name}: {shortened(answer.name, 40)}, {percent(answer.probability)}")
+        for name, answer in answers.items() if answer),
+        el("p", f"Their query and gate were learned on photos of {len(teacher.class_names)} flowers and know no other "
+                "class: on any photo they look for flowers.", class_="note"))
+
+
+def _gates(scene: Scene, result: Adaptive, teacher: Network | None) -> Node | None:
+    if result.gate is None:
+        return None
+    rows = [("This photo", result.gate, percent(result.gate))]
+    for name, words in EXAMPLES.items():
+        if name != scene.current.choices.example:
+            gate = attention_and_adaptive(_example(scene, name), teacher).gate
+            rows.append((words, gate or 0.0, "none" if gate is None else percent(gate)))
+    return el("div", el("h3", "The gate: share of the average, the rest is the maximum"), bars(rows, 1.0, 0))
+
+
+def _example(scene: Scene, name: str) -> Analysis:
+    """An example framed as the network was trained, from the session's cache."""
+    photo, network = example_photo(name), scene.analysis.network
+    return analysis_of(scene.current.wanted(scene.current.choices.network), photo.image, photo.digest, "crop",
+                       network.preprocessing.size, None)

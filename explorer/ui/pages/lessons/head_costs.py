@@ -1,0 +1,39 @@
+"""Lesson 3: what a head costs after global pooling and after flatten, as the photo grows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from explorer.lessons.fewer_parameters import HeadCosts, fewer_parameters
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
+from explorer.ui.pages.lessons.lesson_pictures import bars, chain, side_by_side
+from explorer.ui.pages.lessons.scene import Control, Scene
+from explorer.ui.session.choices import sizes_of
+
+
+def controls(scene: Scene) -> tuple[Control, ...]:
+    """The side of the input."""
+    preprocessing = scene.analysis.network.preprocessing
+    return (Control("size", "Side of the photo, px", sizes_of(preprocessing), preprocessing.size),)
+
+
+def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+    """Bars on the scale of the largest input: what stays, and what grows."""
+    network = scene.analysis.network
+    costs = fewer_parameters(network, chosen["size"])
+    largest = fewer_parameters(network, max(sizes_of(network.preprocessing)))
+    channels, rows, columns = costs.shape
+    board(el(
+        "div", chain([(f"{costs.size} × {costs.size}", "px"), (f"{channels:,} × {rows} × {columns}", "feature maps"),
+                      (f"{costs.classes:,}", "classes")]),
+        side_by_side(_column("Parameters", costs, largest, "parameters", "{:,}"),
+                     _column("Memory in single precision, MB", costs, largest, "megabytes", "{:,.1f}"),
+                     _column("Multiply-adds for one photo", costs, largest, "multiply_adds", "{:,}")),
+        el("p", f"All bars of a column have one scale, that of flatten at {largest.size} px.", class_="caption"),
+        class_="stack ruled"), key="parameters")
+
+
+def _column(title: str, costs: HeadCosts, largest: HeadCosts, what: str, form: str) -> Node:
+    rows = [(head.name, float(getattr(head, what)), form.format(getattr(head, what))) for head in costs.heads]
+    return el("div", el("h3", title), bars(rows, max(float(getattr(head, what)) for head in largest.heads)))

@@ -1,0 +1,56 @@
+"""Lesson 4: the photo at any size through the same network, and a flatten head that stops working."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from explorer.lessons.any_input_size import SHAPES, SizeResult, any_input_size
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
+from explorer.ui.pages.lessons.lesson_pictures import account, bars, chain, side_by_side
+from explorer.ui.pages.lessons.scene import Control, Scene
+from explorer.ui.session.choices import sizes_of
+from explorer.wording import percent, plain, shortened
+
+NAMES = {"square": "square", "own": "the whole photo", "wide": "a wide strip", "tall": "a tall strip"}
+
+
+def controls(scene: Scene) -> tuple[Control, ...]:
+    """The short side, and the shape."""
+    preprocessing = scene.analysis.network.preprocessing
+    shapes = ("square",) if preprocessing.fixed else tuple(SHAPES)
+    return (Control("size", "Short side of the photo, px", sizes_of(preprocessing), preprocessing.size),
+            Control("shape", "Shape", shapes, "square", NAMES.__getitem__, ordered=False))
+
+
+def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+    """What each stage holds, the answer beside the usual one, and what becomes of a flatten head."""
+    result = any_input_size(scene.analysis, chosen["size"], chosen["shape"])
+    width, height = result.analysis.framing.input_size
+    rows, columns = result.grid
+    top = [(shortened(answer.name, 40), answer.probability, percent(answer.probability)) for answer in result.top]
+    board(el(
+        "div", chain([(f"{width} × {height}", "px"), (f"{rows} × {columns}", "positions"),
+                      (f"{result.pooled:,}", "pooled vector"), (f"{len(scene.outcome.logits):,}", "logits")]),
+        side_by_side(el("div", el("h3", f"Prediction at {width} × {height} px"), bars(top, 1.0)),
+                     el("div", el("h3", "Beside the size of training"), _beside(result)),
+                     el("div", el("h3", "The same head after flatten"), *_flatten(result))),
+        class_="stack ruled"), key="sizes")
+
+
+def _beside(result: SizeResult) -> Node:
+    there, here = result.before, result.usual
+    lines = [(shortened(there.name, 40), f"{percent(there.probability)} there, {percent(here.probability)} here"),
+             ("its logit", f"{plain(there.logit)} there, {plain(here.logit)} here"),
+             ("its rank", f"{there.rank} there, {here.rank} here")]
+    if result.cosine is not None:
+        lines.append(("pooled vectors", f"cosine {result.cosine:.3f}"))
+    return account(lines)
+
+
+def _flatten(result: SizeResult) -> list[Node]:
+    if result.flatten_error:
+        return [el("p", f"It needs another number of inputs than {result.numbers:,}. In torch's words:", class_="note"),
+                el("p", result.flatten_error, class_="code")]
+    return [el("p", f"It takes {result.numbers:,} numbers and gives the same logits, to "
+                    f"{result.flatten_difference:.0e}: at the size of training alone.", class_="note")]

@@ -1,0 +1,112 @@
+"""Lesson 7: an object on a ground, small or large, once or often, under GAP, GMP and GeM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from explorer import figures, render
+from explorer.analysis.memory import Memory
+from explorer.lessons import average_or_maximum as lesson
+from explorer.lessons.average_or_maximum import Growth, Setting
+from explorer.lessons.scenes import COUNTS, SMALLEST_SCALE, largest_scale
+from explorer.sections.nodes import Node, el
+from explorer.ui import panels
+from explorer.ui.components.board import board
+from explorer.ui.pages.answers import badge
+from explorer.ui.pages.lessons.lesson_pictures import shot, table
+from explorer.ui.pages.lessons.scene import Control, Scene
+from explorer.ui.progress import worked
+from explorer.ui.session.jobs import Job
+from explorer.ui.session.session import EXAMPLES, example_photo
+from explorer.wording import number_word, percent, plain, shortened, signed
+
+SCALES = (SMALLEST_SCALE, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.56, 0.8, 1.0)
+POWERS = (1, 2, 3, 5, 10, 20, 50, 100)
+TIMES = {1: "once", 4: "four times", 9: "nine times"}
+SHORT = {"plain": "one colour", "blur": "blurred photo", "clutter": "other photos"}
+SIDE = 400  # px of a picture
+_SCENES, _PATHS = 12, 5  # that are remembered of one photo; no more paths than lesson 7 itself remembers
+
+
+def controls(scene: Scene) -> tuple[Control, ...]:
+    """How large, how often, on what; and GeM's p."""
+    return (Control("scale", "Object's long side, of the scene's", SCALES, 0.28, percent, width=4),
+            Control("count", "Pasted", COUNTS, 1, TIMES.__getitem__, ordered=False, width=4),
+            Control("ground", "On", tuple(SHORT), "plain", SHORT.__getitem__, ordered=False, width=5),
+            Control("p", "p of GeM", POWERS, 3, width=3))
+
+
+def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+    """The scene, the evidence on it under GAP and GMP, the answers of three poolings, and their logits at all scales.
+    """
+    scale, p = min(chosen["scale"], largest_scale(chosen["count"])), float(chosen["p"])
+    others = tuple(example_photo(name).image for name in EXAMPLES if name != scene.current.choices.example)
+    setting = Setting(scene.class_index, chosen["ground"], chosen["count"], others=others)
+    calibrated = scene.current.choices.calibrated
+    kept = scene.analysis.remember("pasted scenes", lambda: Memory(_SCENES))
+    pasted = kept((scene.class_index, setting.ground, setting.count, scale, p, calibrated),
+                  lambda: lesson.average_or_maximum(scene.analysis, setting, scale, p, calibrated))
+    left, right = st.columns([5, 4], gap="medium")
+    with left:
+        board(el("div", _pictures(scene, pasted), *_table(scene, pasted, p),
+                 el("p", _account(chosen["count"], chosen["scale"], scale, pasted), class_="note"),
+                 class_="stack ruled"), key="pasted")
+    with right:
+        _growth(scene, setting, scale, p)
+
+
+def _pictures(scene: Scene, pasted: lesson.Scene) -> Node:
+    shots = [shot("The scene", pasted.photo.resize((SIDE, SIDE)), "The scene")]
+    for outcome in map(pasted.analysis.under, ("gap", "gmp")):
+        cells = outcome.evidence(scene.class_index).cells.numpy()
+        scale = render.Scale.signed(cells)
+        painted = render.overlay(pasted.photo, cells, (0, 0, *pasted.photo.size), scale).resize((SIDE, SIDE))
+        alt = f"Evidence for {shortened(scene.class_name)} under {outcome.name}"
+        shots.append(shot(f"Evidence under {outcome.name}", painted, alt, scale))
+    return el("div", *shots, class_="lesson-shots three")
+
+
+def _table(scene: Scene, pasted: lesson.Scene, p: float) -> tuple[Node, Node]:
+    rows = []
+    for answer in pasted.answers:
+        outcome = pasted.analysis.under(answer.key, **({"p": p} if answer.key == "gem" else {}))
+        name = el("span", answer.name, " ", badge(outcome, scene.current.choices.calibrated), class_="name")
+        margin = signed(answer.margin) if np.isfinite(answer.margin) else ""
+        rows.append([name, plain(answer.logit), margin, percent(answer.probability), f"{answer.rank:,}"])
+    return (el("h3", f"Answers for {shortened(scene.class_name, 40)}"),
+            table(("", "logit", "ahead by", "probability", "rank"), rows))
+
+
+def _account(count: int, requested: float, scale: float, pasted: lesson.Scene) -> str:
+    left, top, right, bottom = (round(edge) for edge in pasted.box)
+    most = f" {number_word(count).capitalize()} fit up to {percent(scale)}." if scale < requested else ""
+    rows, columns = pasted.analysis.framing.grid
+    return (f"{percent(pasted.share)} of the scene is object, cut out where the evidence finds it: pixels {left} to "
+            f"{right} across, {top} to {bottom} down.{most} The scene is {pasted.photo.width} px wide, so there are "
+            f"{rows} × {columns} positions.")
+
+
+def _growth(scene: Scene, setting: Setting, scale: float, p: float) -> None:
+    """Once the maps of all scales are there, another p or another class runs no network."""
+    jobs = scene.analysis.remember("growing jobs", lambda: Memory(_PATHS))
+    key = scene.class_index, setting.ground, setting.count
+    job = jobs(key, lambda: Job(lambda progress, stop: lesson.growing(
+        scene.analysis, setting, progress=progress, stop=stop)))
+    if worked(scene.current, job, "growing_{}_{}_{}".format(*key), "Growing the object") is None:
+        return
+    growth = lesson.growing(scene.analysis, setting, p)
+    curves = dict(zip(growth.names, growth.risen, strict=True))
+    panels.chart(figures.rising(growth.scales, curves, scale, "object's long side, of the scene's",
+                                "logit, from empty to largest"), key="rising")
+    panels.note(_half_ways(growth), key="half_ways")
+
+
+def _half_ways(growth: Growth) -> str:
+    ways = [f"{name} at {percent(float(scale))}" if np.isfinite(scale) else f"{name} never"
+            for name, scale in zip(growth.names, growth.half_way, strict=True)]
+    empty = ", ".join(plain(logit) for logit in growth.empty.tolist())
+    return (f"0 is the logit of the empty ground ({empty}), 100% the pooling's own largest. Half of that way is "
+            f"reached by {', '.join(ways)}.")

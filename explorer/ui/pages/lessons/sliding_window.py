@@ -1,0 +1,69 @@
+"""Lesson 2: a window slides over a map, and grows until it is the whole map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from explorer.lessons.local_and_global import KINDS, LocalPooling, largest_window, local_and_global
+from explorer.questions.channel_table import channel_table
+from explorer.render import Scale
+from explorer.sections.nodes import Node, el
+from explorer.ui.components.board import board
+from explorer.ui.pages.lessons.lesson_pictures import account, grid, side_by_side
+from explorer.ui.pages.lessons.scene import Control, Scene
+from explorer.wording import percent, plain
+
+MOST_WINDOWS = 14  # positions of the slider
+SHORT = {"max": "maximum", "average": "average"}
+
+
+def controls(scene: Scene) -> tuple[Control, ...]:
+    """The window's side, how far it moves, and what it keeps."""
+    largest = largest_window(scene.analysis)
+    step = -(-largest // MOST_WINDOWS)
+    sides = tuple(sorted({1, *range(step, largest + 1, step), largest}))
+    usual = min(sides, key=lambda side: abs(side - 2))
+    return (Control("window", "Window, positions", sides, usual, lambda side: f"{side} × {side}", width=2),
+            Control("stride", "Moves by", ("window", "one"), "window",
+                    {"window": "its own side", "one": "one position"}.__getitem__, ordered=False),
+            Control("keeps", "Keeps the", tuple(KINDS), "max", SHORT.__getitem__, ordered=False))
+
+
+def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+    """The map with the first window on it, what is left, and what was lost."""
+    stride = 1 if chosen["stride"] == "one" else None
+    result = local_and_global(scene.analysis, _channel(scene), chosen["keeps"], chosen["window"], stride)
+    scale = Scale.signed(result.values) if result.values.min() < 0 else Scale.positive(result.values)
+    first = tuple(int(edge) for edge in result.windows[0, 0])
+    peaks = [tuple(map(int, peak)) for peak in result.peaks.reshape(-1, 2)] if result.peaks is not None else []
+    (rows, columns), (height, width) = result.values.shape, result.output.shape
+    board(el("div", side_by_side(
+        el("div", el("h3", f"Channel {result.channel}, {rows} × {columns}"), grid(result.values, peaks, first, scale)),
+        el("div", el("h3", f"After: {height} × {width}"), el("div", grid(result.output, scale=scale), style={
+            "width": f"{100 * width / columns:.1f}%", "min-width": "56px"})),
+        el("div", el("h3", "What is left"), _account(result))), class_="stack ruled"), key="windows")
+
+
+def _channel(scene: Scene) -> int:
+    """The top contributing channel, or without evidence the one with the largest mean."""
+    if scene.analysis.has_evidence:
+        return int(channel_table(scene.outcome, scene.class_index).order()[0])
+    return int(scene.analysis.feature_maps.mean((1, 2)).argmax())
+
+
+def _account(result: LocalPooling) -> Node:
+    lines = [
+        ("all maps", f"{_shape(result.before)} → {_shape(result.after)}"),
+        ("numbers kept", percent(result.numbers_kept)),
+        ("positions never read", percent(result.unread)),
+    ]
+    if result.variance_kept is not None:
+        lines.append(("of the map's variance", f"{percent(result.variance_kept)} can be drawn again"))
+    if result.is_global:
+        name = "GMP" if result.kind == "max" else "GAP"
+        lines.append((f"this is {name}", f"{plain(float(result.output[0, 0]))} = {plain(result.global_value)}"))
+    return account(lines)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " × ".join(f"{length:,}" for length in shape)

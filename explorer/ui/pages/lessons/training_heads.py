@@ -1,0 +1,99 @@
+"""Lesson 5: heads are trained while the reader watches, on few photos of five flowers, and tested on others."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from explorer import figures
+from explorer.heads import KINDS, Run, Summary, sample, summaries, training_runs
+from explorer.heads.overfitting import SIZES
+from explorer.progress import Progress, Stop
+from explorer.sections.nodes import el
+from explorer.ui import panels
+from explorer.ui.components.board import board
+from explorer.ui.pages.lessons.lesson_pictures import table
+from explorer.ui.pages.lessons.scene import Control, Scene
+from explorer.ui.progress import worked
+from explorer.ui.session.jobs import Job
+from explorer.wording import percent
+
+SEEDS = (1, 2, 3, 5)
+DRAWN = ("gap", "gmp", "attention", "pyramid", "flatten")  # in the plot; the table has all kinds
+
+
+class Training(Job):
+    """Training in a thread of its own. `runs` are the heads trained so far."""
+
+    def __init__(self, seeds: int) -> None:
+        super().__init__(self._train)
+        self.seeds = seeds
+        self.runs: list[Run] = []
+
+    def _train(self, progress: Progress, stop: Stop) -> tuple[Summary, ...]:
+        self.runs = []
+        total = len(KINDS) * len(SIZES) * self.seeds
+        for run in training_runs(sample(), seeds=self.seeds, stop=stop):
+            self.runs.append(run)
+            progress(len(self.runs), total)
+        return summaries(self.runs)
+
+
+def controls(scene: Scene) -> tuple[Control, ...]:
+    """Photos a class, and how many draws of them."""
+    return (Control("photos", "Photos of each flower to learn from", SIZES, SIZES[0], width=3),
+            Control("seeds", "Draws of photos", SEEDS, SEEDS[-1]))
+
+
+def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+    """What has been learned so far, by kind: a table for the size chosen, and a plot over all sizes."""
+    seeds = chosen["seeds"]
+    job = _training(seeds)
+    show = partial(_show, job, chosen["photos"])
+    if worked(scene.current, job, f"overfit_{seeds}", "Training heads", show) is not None:
+        show()
+
+
+@st.cache_resource(show_spinner=False, max_entries=len(SEEDS))
+def _training(seeds: int) -> Training:
+    return Training(seeds)
+
+
+def _show(job: Training, photos: int) -> None:
+    every = summaries(list(job.runs))
+    rows = [summary for summary in every if summary.size == photos]
+    left, right = st.columns([5, 4], gap="medium")
+    with left:
+        titles = ("", "learned", "not seen", "gap", "loss: learned, not seen")
+        board(el("div", el("h3", f"{photos} photos of each of five flowers, {len(job.runs)} heads trained"),
+                 table(titles, map(_row, rows)), el("p", _gap_sentence(rows), class_="note"), class_="stack ruled"),
+              key="overfit")
+    with right:
+        curves = {kind: [summary for summary in every if summary.kind == kind] for kind in DRAWN}
+        lines = {KINDS[kind].name: ([point.size for point in points],
+                                    [point.validation_accuracy.mean for point in points],
+                                    [point.validation_accuracy.deviation for point in points])
+                 for kind, points in curves.items() if points}
+        panels.chart(figures.learning(lines, photos, "photos of each flower", "right on photos never seen"),
+                     key="learning")
+
+
+def _row(summary: Summary) -> list[str]:
+    several = summary.seeds > 1  # else there is no spread
+    shares = [percent(spread.mean) + (f" ± {100 * spread.deviation:.0f}" if several else "")
+              for spread in (summary.train_accuracy, summary.validation_accuracy, summary.gap)]
+    learned, unseen = summary.train_loss, summary.validation_loss
+    losses = f"{learned.mean:.2f}, {unseen.mean:.2f}" + (f" ± {unseen.deviation:.2f}" if several else "")
+    return [KINDS[summary.kind].name, *shares, losses]
+
+
+def _gap_sentence(rows: list[Summary]) -> str:
+    gaps = {summary.kind: summary.gap.mean for summary in rows}
+    lost = ""
+    if {"gap", "flatten"} <= gaps.keys():
+        lost = (f"From what it learned to what it never saw flatten loses {percent(gaps['flatten'])}, GAP "
+                f"{percent(gaps['gap'])}. ")
+    return (f"{lost}Heads on the bundled backbone's feature maps of flower photos; no photo is shown, for only the "
+            "maps are shipped. ± is the standard deviation of one draw.")
