@@ -13,7 +13,7 @@ from benchmarks.faithful.curves import FILL, STEPS, CurveResults
 from benchmarks.faithful.maps import AGAINST, CENTRE, EVERYWHERE, SQUARED, VOTES, evidence_name
 from benchmarks.faithful.numbers import MEASURES, MapVariant, ObjectResults, candidates, choose
 from explorer import CAM_METHODS, POOLINGS
-from explorer.export.files import versions
+from explorer.export.strict_json import versions
 from explorer.networks import Network
 from explorer.questions.measured_maps import FILE
 from explorer.questions.object_map import SUGGESTED

@@ -1,6 +1,6 @@
 """The evidence for a class as one SVG document: the photo, a rectangle for each position, and a legend.
 
-Where an answer cannot be taken apart Grad-CAM takes the place of evidence, and the legend says why.
+Without evidence Grad-CAM takes its place, and the legend gives the reason.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from explorer import render
-from explorer.analysis import Outcome
-from explorer.export.files import Shown, shown
+from explorer.analysis import ClassMap, Outcome
 from explorer.sections.nodes import Node, clean, data_uri, el
 
 OPACITY = 0.85  # of the strongest position, as render.overlay has it
@@ -35,17 +34,16 @@ def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600) -> s
     Raises:
         ParameterError: there is no such class.
     """
-    analysis, drawn = outcome.analysis, shown(outcome, class_index)
+    analysis, drawn = outcome.analysis, outcome.class_map(class_index)
     cells = drawn.cells.numpy()
     scale = render.Scale.signed(cells)
     width, height = analysis.framing.photo_size
     line = max(width, height) / 42  # a line of the legend
     wide, high = max(width, 30 * line), height + _LEGEND * line
-    name = f"{analysis.network.class_names[class_index]}, " + (
-        f"under {outcome.name}" if analysis.has_evidence else f"{drawn.kind}, {analysis.layer_name}")
+    name = f"{drawn.name}, {drawn.source}"
     document = el(
         "svg",
-        el("title", f"The photo with {'the evidence for ' if analysis.has_evidence else ''}{name}"),
+        el("title", f"{name}, laid over the photo"),
         _definitions(scale),
         el("rect", width=_number(wide), height=_number(high), fill=_PAPER),
         el("image", href=data_uri(_photo(outcome, photo_side)), width=width, height=height,
@@ -97,7 +95,7 @@ def positions(
 
 
 def _legend(
-    drawn: Shown, label: str, name: str, scale: render.Scale, line: float, at: tuple[float, float]
+    drawn: ClassMap, label: str, name: str, scale: render.Scale, line: float, at: tuple[float, float]
 ) -> list[Node]:
     """What is drawn and in which unit, in a band of nine lines below the photo; `at` is its right and its top."""
     right, top = at

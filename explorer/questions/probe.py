@@ -246,7 +246,7 @@ def kind_of_disagreement(held: float, drop: float) -> str:
     return "more" if abs(drop) > abs(held) else "less"
 
 
-_TAKEN_OUT = MappingProxyType({"blur": "blurred", "mean": "filled with the mean colour", "inpaint": "painted over"})
+TAKEN_OUT = MappingProxyType({"blur": "blurred", "mean": "filled with the mean colour", "inpaint": "painted over"})
 _VERDICTS = MappingProxyType({
     "none": ": about what it holds.", "more": ": more than it holds.", "less": ": less than it holds.",
     "opposite": ": the other way.",
@@ -263,7 +263,7 @@ def disagreement_sentence(held: float, drop: float, inside: float, outside: floa
     """
     side = "against" if held < 0 else "for"
     opening = (f"This part holds {plain(abs(held))} logits of evidence {side} {shortened(name)}. Once it is "
-               f"{_TAKEN_OUT[fill]}, the logit")
+               f"{TAKEN_OUT[fill]}, the logit")
     if not np.isfinite(held) or not np.isfinite(drop):
         return f"{opening} is not to be compared: not all numbers are finite."
     kind = kind_of_disagreement(held, drop)

@@ -7,10 +7,14 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+STYLE = Path(__file__).with_name("sections.css")  # for pages and reports alike
 
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # by XML 1.0, section 2.2
 _VOID = {"img", "meta", "link", "br", "rect", "image", "stop"}
+_OF_BUTTONS = {"type", "data-key", "aria-pressed"}
 
 
 class Raw(str):
@@ -43,15 +47,19 @@ class Node:
         return "".join(child if isinstance(child, str) else child.text for child in self.children)
 
     def markup(self) -> str:
-        """As HTML or XML."""
+        """As HTML or XML. A file has nothing to click: its buttons are spans."""
         style = "; ".join(f"{name}: {value}" for name, value in self.style.items())
         named = {"class": self.class_, **self.attributes, "style": style}
+        tag = self.tag
+        if tag == "button":
+            tag = "span"
+            named = {name: value for name, value in named.items() if name not in _OF_BUTTONS}
         written = "".join(f' {name}="{html.escape(clean(value))}"' for name, value in named.items()
                           if value or name not in ("class", "style"))
         inside = "".join(_written(child) for child in self.children)
-        if not inside and self.tag in _VOID:
-            return f"<{self.tag}{written}/>"
-        return f"<{self.tag}{written}>{inside}</{self.tag}>"
+        if not inside and tag in _VOID:
+            return f"<{tag}{written}/>"
+        return f"<{tag}{written}>{inside}</{tag}>"
 
     def data(self) -> dict[str, Any]:
         """As JSON data for board.js."""

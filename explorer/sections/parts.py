@@ -1,17 +1,61 @@
-"""What a report's sections are made of."""
+"""What sections are made of: figures, legends, tables, lists of facts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from explorer import render
-from explorer.analysis import Analysis, Outcome
-from explorer.export import files as export
+from explorer.analysis import Analysis, ClassMap
 from explorer.sections.nodes import Node, data_uri, el
+from explorer.wording import shortened
 
-PHOTO_SIDE, OVERLAY_SIDE, MAP_SIDE, TILE_SIDE = 1200, 900, 400, 160  # px at most: twice what they have on the page
+PHOTO_SIDE, OVERLAY_SIDE, MAP_SIDE = 1200, 900, 400  # px at most: twice what they have in a report
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table that can be clicked or is set apart.
+
+    Attributes:
+        cells: texts or nodes.
+        shown: whether it is the one that the page shows.
+        pick: what a click on it sends to Python on a page; None for a row without a click.
+    """
+
+    cells: Sequence[Node | str]
+    shown: bool = False
+    pick: Any = None
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Row | Sequence[Node | str]], numbers: Collection[int] = (), class_: str = "",
+    caption: Node | None = None,
+) -> Node:
+    """A table for pages, reports and the terminal.
+
+    Args:
+        head: words over the columns.
+        rows: cells, as many as there are columns.
+        numbers: places of the columns that are aligned at their right end.
+    """
+    def cells(tag: str, contents: Iterable[Node | str], **attributes: str) -> list[Node]:
+        return [el(tag, content, class_="number" if n in numbers else "", **attributes)
+                for n, content in enumerate(contents)]
+
+    def row_of(row: Row | Sequence[Node | str]) -> Node:
+        row = row if isinstance(row, Row) else Row(row)
+        first, *others = row.cells
+        if row.pick is not None:  # the whole row hears the click, the button in it the keyboard
+            first = el("button", first, type="button", data_key=str(row.pick), aria_pressed=str(row.shown).lower())
+        look = " ".join(["shown"] * row.shown + ["clicked"] * (row.pick is not None))
+        return el("tr", *cells("td", [first, *others]), class_=look, pick=row.pick)
+
+    return el("table", caption, el("thead", el("tr", *cells("th", head, scope="col"))),
+              el("tbody", *map(row_of, rows)), class_=class_)
 
 
 def section(title: str, *children: Node | None) -> Node:
@@ -19,14 +63,17 @@ def section(title: str, *children: Node | None) -> Node:
     return el("section", el("h2", title), *children)
 
 
-def badge(outcome: Outcome, calibrated: bool) -> Node:
-    """The label, with the multiplier where one was used: "what-if, calibrated × 0.31"."""
-    by = f" × {outcome.multiplier:.2f}" if export.is_calibrated(outcome, calibrated) else ""
-    return el("span", export.label(outcome, calibrated) + by,
-               class_="badge" if outcome.label == "what-if" else "badge native")
+def head(title: str, caption: str = "") -> Node:
+    """A title, and at the end of its line what is to be known of what follows."""
+    return el("div", el("h3", title), el("span", caption, class_="caption") if caption else None, class_="head")
 
 
-def figure(data: bytes, alt: str, *caption: str) -> Node:
+def note(text: str) -> Node:
+    """What is said in small print."""
+    return el("p", text, class_="note")
+
+
+def figure(data: bytes, alt: str, *caption: Node | str) -> Node:
     """A JPEG picture and its caption."""
     return el("figure", el("img", src=data_uri(data), alt=alt), el("figcaption", *caption))
 
@@ -37,25 +84,20 @@ def legend(scale: render.Scale, low: str, high: str, unit: str, alt: str) -> Nod
     return el("div", el("span", low), bar, el("span", high), el("span", unit), class_="legend")
 
 
-def scale_of(scale: render.Scale, drawn: export.Shown) -> Node:
+def scale_of(scale: render.Scale, drawn: ClassMap) -> Node:
     """The legend of a signed scale for maps such as the one drawn; a CAM has no unit."""
     return legend(scale, drawn.number(scale.low), drawn.number(scale.limit), drawn.unit or "no unit",
-                  "Blue speaks against the class, red for it")
+                  "Blue for negative, red for positive")
 
 
 def maps_shape(analysis: Analysis) -> str:
-    """What is looked at: "final feature maps, 1280 × 7 × 7"."""
+    """Which maps they are: "final feature maps, 1280 × 7 × 7"."""
     return f"{analysis.layer_name}, {' × '.join(str(length) for length in analysis.feature_maps.shape)}"
 
 
 def unseen(analysis: Analysis) -> str:
     """What grey means, where there is any."""
     return "" if analysis.framing.seen == (0, 0, *analysis.framing.photo_size) else "; grey: the network never saw it"
-
-
-def account(outcome: Outcome, class_index: int) -> list[Node]:
-    """How the logit adds up, and how exactly; or that it is not taken apart, and why."""
-    return [el("span", words) for words in export.shown(outcome, class_index).account]
 
 
 def strongest(cells: np.ndarray) -> tuple[tuple[int, int], float]:
@@ -68,3 +110,8 @@ def strongest(cells: np.ndarray) -> tuple[tuple[int, int], float]:
 def facts(pairs: Iterable[tuple[str, str]]) -> Node:
     """Names and what stands for each, as a list."""
     return el("dl", *(part for name, fact in pairs for part in (el("dt", name), el("dd", fact))))
+
+
+def short(name: str) -> str:
+    """A class's name within a sentence or a table."""
+    return shortened(name, 40)

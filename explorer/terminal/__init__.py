@@ -1,1 +1,1 @@
-"""What the commands of `python -m explorer` share, and the one that asks why."""
+"""The commands of `python -m explorer`: one that shows what a network predicts, and one that asks why."""

@@ -1,4 +1,4 @@
-"""What people type: the options that all commands share, and a class by its index or name."""
+"""What people type: the options that both commands share, the outcome that they mean, and a class by its name."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
+from explorer import analyse, read_image
+from explorer.analysis import Outcome
 from explorer.errors import ParameterError
 from explorer.framing import FRAMINGS, LARGEST_SIDE, SMALLEST_SIDE
-from explorer.networks.loading.options import add_options
-from explorer.terminal.table import LONGEST_NAME, printable
+from explorer.networks import Network
+from explorer.networks.loading.options import add_options, load_from_options, options_of
+from explorer.poolings import parse_pooling
+from explorer.sections.text import printable
 
 FRAMING = "crop"
+_LONGEST = 40  # letters of a name that is looked for by its spelling
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what was wrong in one line, without the usage above it."""
+    """Reports what was wrong in one line, without the usage above it."""
 
     def error(self, message: str) -> NoReturn:
         raise ParameterError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
@@ -38,7 +43,22 @@ def add_what_to_analyse(parser: argparse.ArgumentParser) -> None:
                              "network was trained)")
     add_options(parser)
     parser.add_argument("--calibrated", action="store_true",
-                        help="mend the probabilities of what-ifs with one fitted number per pooling")
+                        help="calibrate the probabilities of what-ifs with one fitted number per pooling")
+
+
+def load(options: argparse.Namespace) -> Network:
+    """The network that the options name. Raises ExplorerError."""
+    return load_from_options(options_of(options))
+
+
+def outcome_of(options: argparse.Namespace) -> tuple[Outcome, int]:
+    """The photo under the chosen pooling, and the chosen class or else the prediction. Raises ExplorerError."""
+    pooling, parameters = (None, {}) if options.pooling is None else parse_pooling(options.pooling)
+    photo = read_image(options.photo)
+    network = load(options)
+    class_index = None if options.class_ is None else find_class(options.class_, network.class_names)
+    outcome = analyse(network, photo, options.framing or FRAMING, options.size).under(pooling, **parameters)
+    return outcome, outcome.top(1)[0].class_index if class_index is None else class_index
 
 
 def region(text: str) -> tuple[int, int, int, int]:
@@ -66,12 +86,12 @@ def find_class(text: str, names: Sequence[str]) -> int:
         if not 0 <= int(text) < len(names):
             raise ParameterError(f"There is no class {text}; expected an index from 0 to {len(names) - 1}, or a name.")
         return int(text)
-    for alike in (str, str.casefold):
-        found = [index for index, name in enumerate(names) if alike(name) == alike(text)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise ParameterError(f"More than one class is called {text!r:.60}: {_listed(found, names)}; expected one "
+    for spelling in (str, str.casefold):
+        same = [index for index, name in enumerate(names) if spelling(name) == spelling(text)]
+        if len(same) == 1:
+            return same[0]
+        if same:
+            raise ParameterError(f"More than one class is called {text!r:.60}: {_listed(same, names)}; expected one "
                                  "of these indices.")
     near = _near(text, names)
     hint = f"near it: {_listed(near, names)}" if near else f"expected an index from 0 to {len(names) - 1}, or a name"
@@ -80,11 +100,11 @@ def find_class(text: str, names: Sequence[str]) -> int:
 
 def _near(text: str, names: Sequence[str], count: int = 5) -> list[int]:
     """Up to five classes whose name holds the text (as a word first), or else is spelt like it."""
-    wanted, folded = text.casefold().strip(), [name.casefold() for name in names]
-    holding = [index for index, name in enumerate(folded) if wanted and wanted in name]
-    holding.sort(key=lambda index: (wanted not in folded[index].split(), len(folded[index])))
-    spelt = [folded.index(name) for name in difflib.get_close_matches(wanted[:LONGEST_NAME], folded, count)]
-    return list(dict.fromkeys([*holding, *spelt]))[:count]
+    text, folded = text.casefold().strip(), [name.casefold() for name in names]
+    holding = [index for index, name in enumerate(folded) if text and text in name]
+    holding.sort(key=lambda index: (text not in folded[index].split(), len(folded[index])))
+    close = [folded.index(name) for name in difflib.get_close_matches(text[:_LONGEST], folded, count)]
+    return list(dict.fromkeys([*holding, *close]))[:count]
 
 
 def _listed(indices: Sequence[int], names: Sequence[str]) -> str:

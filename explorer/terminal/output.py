@@ -1,4 +1,4 @@
-"""What a command leaves: lines, files, and how far it is while it works."""
+"""What a command leaves: printed lines, written files, and one line of progress while it works."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from explorer.errors import ExplorerError
-from explorer.terminal.table import printable
+from explorer.sections.text import printable
 
 
 def write(files: dict[str, bytes], sources: dict[str, Path], folder: Path) -> list[Path]:
@@ -37,7 +37,7 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 class Progress:
-    """One line that says how far a computation is, written over as it goes; nothing where no one sits before it."""
+    """One line on how far a computation is, written over as it goes; nothing where the stream is no terminal."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr

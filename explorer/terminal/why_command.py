@@ -6,17 +6,16 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer import analyse, read_image
-from explorer.analysis import Outcome
+from explorer.export.arrays import why_npz
+from explorer.export.pictures import why_pictures
+from explorer.export.record import why_json
 from explorer.export.report import report_html
-from explorer.export.why_record import arrays_npz, pictures, record_json
-from explorer.networks.loading.options import load_from_options, options_of
-from explorer.poolings import parse_pooling
 from explorer.sections.reasons import Reasons, reasons
-from explorer.terminal.options import FRAMING, Parser, add_what_to_analyse, find_class, region
+from explorer.sections.text import lines, printable
+from explorer.sections.why import why_section
+from explorer.terminal.options import Parser, add_what_to_analyse, find_class, outcome_of, region
 from explorer.terminal.output import Progress, write
-from explorer.terminal.table import describe, printable
-from explorer.terminal.why_lines import lines
+from explorer.terminal.overview import describe, name_and_index, under
 
 COMMAND = "why"
 
@@ -28,8 +27,8 @@ examples:
   python -m explorer why photo.jpg --region 4,4,6,6 --quick
   python -m explorer why photo.jpg --against 285 --report --out results
 
-Says what tells the class from the other one and where, channel by channel and under each pooling; what becomes of the
-answer without a part of the photo; the fewest positions that flip it and that are enough for it; how stable it is.
+What tells the class from its rival and where, channel by channel and under each pooling; the prediction without a
+part of the photo; the fewest positions that flip it and that are enough for it; how stable it is.
 With --out it writes <photo>_why_overlay.png (red towards the class, blue towards the other one), the changed photos,
 <photo>_why_arrays.npz and <photo>_why.json, which python -m explorer photo.jpg --recipe takes too.
 """
@@ -38,38 +37,33 @@ With --out it writes <photo>_why_overlay.png (red towards the class, blue toward
 def run(arguments: Sequence[str]) -> list[str]:
     """What to print. Raises ExplorerError: one sentence about what was wrong."""
     options = _parser().parse_args(arguments)
-    found = _asked(options)
-    return [*describe(found.outcome, options.photo), "", *lines(found), *_written(found, options)]
-
-
-def _asked(options: argparse.Namespace) -> Reasons:
-    pooling, parameters = (None, {}) if options.pooling is None else parse_pooling(options.pooling)
-    photo = read_image(options.photo)
-    network = load_from_options(options_of(options))
-    chosen, rival = (None if text is None else find_class(text, network.class_names)
-                     for text in (options.class_, options.against))
-    outcome = analyse(network, photo, options.framing or FRAMING, options.size).under(pooling, **parameters)
+    outcome, class_index = outcome_of(options)
+    rival = None if options.against is None else find_class(options.against, outcome.analysis.network.class_names)
     with Progress() as progress:
-        return reasons(outcome, _class(outcome, chosen), rival, options.calibrated, options.region,
-                       slow=not options.quick, told=progress)
+        answers = reasons(outcome, class_index, rival, options.calibrated, options.region, not options.quick, progress)
+    return [*describe(outcome, options.photo), _classes(answers), "", *lines(why_section(answers)),
+            *_written(answers, options)]
 
 
-def _class(outcome: Outcome, chosen: int | None) -> int:
-    return outcome.top(1)[0].class_index if chosen is None else chosen
+def _classes(reasons: Reasons) -> str:
+    outcome, rival = reasons.outcome, reasons.rival
+    against = "" if rival is None else f" against {name_and_index(outcome, rival)}"
+    return (f"{name_and_index(outcome, reasons.class_index)}{against}, "
+            f"{under(outcome, reasons.class_index, reasons.calibrated)}")
 
 
-def _written(found: Reasons, options: argparse.Namespace) -> list[str]:
-    """Writes the files that were asked for, and names them."""
+def _written(reasons: Reasons, options: argparse.Namespace) -> list[str]:
+    """Write the files that were asked for, and name them."""
     if options.out is None and not options.report:
         return []
     files = {
-        **{f"_why_{name}.png": data for name, data in pictures(found).items()},
-        "_why_arrays.npz": arrays_npz(found),
-        "_why.json": record_json(found).encode(),
+        **{f"_why_{name}.png": data for name, data in why_pictures(reasons).items()},
+        "_why_arrays.npz": why_npz(reasons),
+        "_why.json": why_json(reasons).encode(),
     }
     if options.report:
         files["_why_report.html"] = report_html(
-            found.outcome, found.class_index, found.calibrated, why=found).encode()
+            reasons.outcome, reasons.class_index, reasons.calibrated, why=reasons).encode()
     written = write(files, {"photo": Path(options.photo)}, Path(options.out or "."))
     return ["", *(f"Wrote {printable(file)}" for file in written)]
 

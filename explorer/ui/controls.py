@@ -9,8 +9,9 @@ from typing import Any
 import streamlit as st
 
 from explorer.analysis import Outcome
-from explorer.export.files import arrays_npz, overlay_png
-from explorer.export.recipe import record_json
+from explorer.export.arrays import arrays_npz
+from explorer.export.pictures import overlay_png
+from explorer.export.record import record_json
 from explorer.export.report import report_html
 from explorer.export.svg import overlay_svg
 from explorer.ui.session.session import Session

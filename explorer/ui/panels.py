@@ -8,20 +8,15 @@ from typing import Any
 import streamlit as st
 from plotly.graph_objects import Figure
 
+from explorer.sections.answers import with_names
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
-from explorer.wording import Name
 
 
 def headline(title: Sequence[str | Node], *sentences: str) -> None:
     """The page's title, its names underlined, over a sentence or two."""
     board(el("div", el("h1", *with_names(title)), *(el("p", text, class_="lead") for text in sentences),
              class_="headline"), key="headline")
-
-
-def with_names(parts: Iterable[str | Node]) -> list[str | Node]:
-    """A sentence in parts as nodes, each `Name` underlined."""
-    return [el("span", str(part), class_="says") if isinstance(part, Name) else part for part in parts]
 
 
 def note(sentence: str, key: str) -> None:

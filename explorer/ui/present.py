@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from explorer.analysis import Analysis, Outcome
-from explorer.export.files import CAM_INSTEAD
+from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.maps import cam_map, class_maps, photo_map
 from explorer.ui.pooling_choice import usually_beside

@@ -8,8 +8,7 @@ from typing import Any
 import streamlit as st
 
 from explorer import CAM_METHODS
-from explorer.analysis import Outcome
-from explorer.export.files import CAM_INSTEAD
+from explorer.analysis import CAM_INSTEAD, Outcome
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Handlers

@@ -22,7 +22,7 @@ def test_a_rival_is_chosen_and_the_page_takes_the_difference_apart(visit, networ
     expect(here.find(".headline h1")).to_have_text("Why football helmet and not go-kart?")
     found = contrast(analyse(network, examples["astronaut"]).under(), HELMET, KART)
     expect(here.find(".st-key-against .lines")).to_contain_text(f"{signed(found.difference)} = ")
-    here.find(".difference").get_by_text("GMP").click()
+    here.find("tr").get_by_text("GMP").click()
     here.leads_to(pooling="gmp")
     expect(here.find(".headline h1")).to_have_text("Why football helmet and not go-kart?")
     assert here.notices() == []
@@ -32,23 +32,23 @@ def test_a_number_leads_to_its_question_and_a_box_that_is_dragged_is_asked_about
     here = visit().go("/Why")
     here.find(".headline button").get_by_text("%").last.click()
     here.leads_to(ask="without")
-    expect(here.find(".ruled .caption").first).to_contain_text("that carry half of what speaks for it")
+    expect(here.find(".ruled > .caption").first).to_contain_text("that hold half of the positive evidence")
     view = here.viewer(analyse(network, examples["astronaut"]), "without").wait_for_photo()
     view.click(1, 1)
     here.leads_to(region="1,1,1,1")
-    expect(here.find(".ruled .caption").first).to_contain_text("the 1 of 49 positions in your box")
-    here.find("button").get_by_text("Let go of the box").click()
-    expect(here.find(".ruled .caption").first).to_contain_text("that carry half of what speaks for it")
+    expect(here.find(".ruled > .caption").first).to_contain_text("the 1 of 49 positions from row 1, column 1")
+    here.find("button").get_by_text("Clear the box").click()
+    expect(here.find(".ruled > .caption").first).to_contain_text("that hold half of the positive evidence")
 
 
 def test_the_smallest_flip_that_is_shown_is_the_one_that_the_package_finds(visit, network, examples):
     here = visit().go("/Why", ask="flip", example="rocket")
-    expect(here.find(".halves")).to_be_visible(timeout=120_000)
+    expect(here.find(".pair")).to_be_visible(timeout=120_000)
     outcome = analyse(network, examples["rocket"]).under()
     found = smallest_flip(outcome, outcome.top(1)[0].class_index)
-    expect(here.find(".halves")).to_contain_text(re.compile(re.escape(f"it says {found.after.name}")))
-    assert here.find(".halves img").count() == 4
-    assert here.find(".halves img").evaluate_all("(images) => images.every((image) => image.naturalWidth > 100)")
+    expect(here.find(".pair")).to_contain_text(re.compile(re.escape(f"the prediction is {found.after.name}")))
+    assert here.find(".pair img").count() == 4
+    assert here.find(".pair img").evaluate_all("(images) => images.every((image) => image.naturalWidth > 100)")
 
 
 def test_curves_are_drawn_when_they_are_done_and_plotly_comes_with_them_alone(visit):
@@ -57,7 +57,7 @@ def test_curves_are_drawn_when_they_are_done_and_plotly_comes_with_them_alone(vi
     here.page.get_by_role("radio", name="How far to trust it").click()
     here.leads_to(ask="trust")
     expect(here.find(".js-plotly-plot").nth(1)).to_be_visible(timeout=180_000)
-    expect(here.find(".differences").first).to_contain_text("random, a control")
+    expect(here.find("table").first).to_contain_text("random, a control")
 
 
 def test_the_helmet_case_from_its_button_to_a_report_that_is_kept(visit, network, examples):
@@ -68,12 +68,12 @@ def test_the_helmet_case_from_its_button_to_a_report_that_is_kept(visit, network
     expect(here.find(".headline")).to_contain_text("on the helmet under her arm")
     here.page.get_by_role("radio", name="Without this part").click()
     here.leads_to(ask="without")
-    before = here.find(".way strong").first.text_content()
+    before = here.find(".ways strong").first.text_content()
     view = here.viewer(analyse(network, examples["astronaut"]), "without").wait_for_photo()
     view.drag(view.middle(4, 3), view.middle(6, 5))
     here.leads_to(region="4,3,6,5")
-    expect(here.find(".ruled .caption").first).to_contain_text("the 9 of 49 positions in your box")
-    assert here.find(".way strong").first.text_content() != before
+    expect(here.find(".ruled > .caption").first).to_contain_text("the 9 of 49 positions from row 4, column 3")
+    assert here.find(".ways strong").first.text_content() != before
     here.find(".chip").get_by_text("go-kart", exact=True).click()
     here.leads_to(rival=str(KART))
     with here.page.expect_download(timeout=240_000) as waiting:

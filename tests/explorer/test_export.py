@@ -13,9 +13,12 @@ from PIL import Image
 from torch import nn
 
 from explorer import POOLINGS, analyse
-from explorer.export import files as export
+from explorer.export.arrays import arrays_npz
+from explorer.export.pictures import overlay_png
+from explorer.export.record import numbers
 from explorer.framing import Preprocessing
 from explorer.networks import Network
+from explorer.sections.answers import label
 
 TRIPOD, MISSILE = 872, 657
 DEEP_RED = np.array([0xB2, 0x18, 0x2B])  # the scale's last colour, the last but one of ColorBrewer's RdBu
@@ -32,13 +35,13 @@ def rocket(network, examples):
 
 
 def read_arrays(outcome, class_index: int) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(export.arrays_npz(outcome, class_index)), allow_pickle=False) as file:
+    with np.load(io.BytesIO(arrays_npz(outcome, class_index)), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
 def as_strict_json(outcome, class_index: int) -> dict:
     """The record after a file of strict JSON, which has no NaN and no Infinity."""
-    return json.loads(json.dumps(export.numbers(outcome, class_index), allow_nan=False))
+    return json.loads(json.dumps(numbers(outcome, class_index), allow_nan=False))
 
 
 def gap_evidence(analysis, class_index: int) -> np.ndarray:
@@ -77,7 +80,7 @@ def test_the_overlay_is_reddest_where_the_evidence_is_largest_in_the_middle_of_a
     network, examples, pooling, by_hand
 ):
     pale = analyse(network, examples["photographer"].point(lambda value: 128 + value // 4))  # no black coat
-    picture = Image.open(io.BytesIO(export.overlay_png(pale.under(pooling), TRIPOD)))
+    picture = Image.open(io.BytesIO(overlay_png(pale.under(pooling), TRIPOD)))
     assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (512, 512))
     evidence = by_hand(pale, TRIPOD)
     assert evidence.max() == np.abs(evidence).max(), "the test wants a photo whose strongest evidence is for the class"
@@ -87,7 +90,7 @@ def test_the_overlay_is_reddest_where_the_evidence_is_largest_in_the_middle_of_a
 
 @pytest.mark.parametrize(("pooling", "by_hand"), [("gap", gap_evidence), ("gmp", gmp_evidence)])
 def test_the_overlay_is_reddest_where_the_evidence_is_largest_on_a_whole_wide_photo(rocket, pooling, by_hand):
-    picture = Image.open(io.BytesIO(export.overlay_png(rocket.under(pooling), MISSILE)))
+    picture = Image.open(io.BytesIO(overlay_png(rocket.under(pooling), MISSILE)))
     assert picture.size == (640, 427)
     evidence = by_hand(rocket, MISSILE)
     assert evidence.shape == (5, 7)
@@ -133,13 +136,13 @@ def test_the_rectangles_divide_what_was_seen_in_photo_pixels(rocket):
 
 def test_the_same_computation_gives_the_same_files_and_numbers(photographer, network, examples):
     again = analyse(network, examples["photographer"])
-    for write in (export.overlay_png, export.arrays_npz, export.numbers):
+    for write in (overlay_png, arrays_npz, numbers):
         assert write(photographer.under("gem"), TRIPOD) == write(again.under("gem"), TRIPOD)
 
 
 def test_the_record_says_what_was_computed(photographer, network):
     record = as_strict_json(photographer.under("gem", p=4), TRIPOD)
-    assert record == export.numbers(photographer.under("gem", p=4), TRIPOD)
+    assert record == numbers(photographer.under("gem", p=4), TRIPOD)
     assert record["network"]["name"] == "efficientnet_lite0"
     assert record["network"]["sha256"].startswith("5647cc94b3e82b37")
     assert record["network"]["head"] == "affine"
@@ -158,7 +161,7 @@ def test_the_record_says_what_was_computed(photographer, network):
 
 
 def test_the_records_evidence_adds_up_to_its_logit(photographer):
-    found = export.numbers(photographer.under(), TRIPOD)["class"]
+    found = numbers(photographer.under(), TRIPOD)["class"]
     assert np.array(found["cells"]) == pytest.approx(gap_evidence(photographer, TRIPOD), abs=1e-5)
     assert found["evidence"] == pytest.approx(math.fsum(map(math.fsum, found["cells"])), abs=1e-6)
     assert found["baseline"] + found["evidence"] + found["residual"] == pytest.approx(found["logit"], abs=1e-9)
@@ -166,7 +169,7 @@ def test_the_records_evidence_adds_up_to_its_logit(photographer):
 
 
 def test_the_record_tops_eight_poolings_with_the_chosen_ones_parameter(photographer):
-    top = export.numbers(photographer.under("gem", p=4), TRIPOD)["top"]
+    top = numbers(photographer.under("gem", p=4), TRIPOD)["top"]
     assert [each["key"] for each in top] == ["gap", "gmp", "gem", "lse", "topk", "mixed", "softpool", "attention"]
     assert [each["label"] for each in top] == ["native"] + ["what-if"] * 7
     parameters = {each["key"]: each["parameters"] for each in top}
@@ -184,8 +187,8 @@ def test_the_record_tops_eight_poolings_with_the_chosen_ones_parameter(photograp
 
 
 def test_calibration_changes_the_probabilities_of_what_ifs_and_says_where(photographer):
-    plain = export.numbers(photographer.under("gmp"), TRIPOD)
-    mended = export.numbers(photographer.under("gmp"), TRIPOD, calibrated=True)
+    plain = numbers(photographer.under("gmp"), TRIPOD)
+    mended = numbers(photographer.under("gmp"), TRIPOD, calibrated=True)
     assert [each["calibrated"] for each in plain["top"]] == [False] * 8
     assert [each["calibrated"] for each in mended["top"]] == [False] + [True] * 7
     assert mended["top"][0] == plain["top"][0]
@@ -198,10 +201,10 @@ def test_calibration_changes_the_probabilities_of_what_ifs_and_says_where(photog
 
 
 def test_a_label_says_whether_calibration_was_asked_for_and_fitted(photographer, make_network, examples):
-    labels = [export.label(photographer.under(key), calibrated)
+    labels = [label(photographer.under(key), calibrated)
               for key in ("gap", "gmp") for calibrated in (False, True)]
     assert labels == ["native", "native", "what-if", "what-if, calibrated"]
-    assert export.label(analyse(make_network(), examples["cat"]).under("gmp"), True) == "what-if"  # nothing was fitted
+    assert label(analyse(make_network(), examples["cat"]).under("gmp"), True) == "what-if"  # nothing was fitted
 
 
 class TinyBackbone(nn.Module):

@@ -17,8 +17,9 @@ from torch import nn
 
 from explorer import POOLINGS, ExplorerError, analyse, load_network, read_image
 from explorer.errors import ParameterError
-from explorer.export.recipe import recipe, recipe_json, record_json, repeat
-from explorer.export.recipe_reader import MAX_BYTES, RecipeError, read_recipe
+from explorer.export.recipe import MAX_BYTES, RecipeError, read_recipe, recipe, recipe_json, repeat
+from explorer.export.record import record_json
+from explorer.framing import FRAMINGS
 from explorer.poolings import parse_pooling
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -142,7 +143,7 @@ def test_another_process_repeats_a_recipe_from_its_file(written, tmp_path):
     (tmp_path / "recipe.json").write_text(recipe_json(written))
     script = (
         "import sys; from explorer import load_network, read_image\n"
-         "from explorer.export.recipe import repeat; from explorer.export.recipe_reader import read_recipe\n"
+         "from explorer.export.recipe import read_recipe, repeat\n"
         "recipe = read_recipe(sys.argv[1])\n"
         "print(*repeat(recipe, load_network(recipe['network']['name']), read_image(sys.argv[2])).differences)"
     )
@@ -204,9 +205,9 @@ def test_the_network_of_a_recipe_may_be_unknown_here(written):
     ("[1, 2]", "no 'format'"),
     ("{}", "no 'format'"),
     ('{"recipe": 5}', "no 'format'"),
-    ('{"format": 2}', "format 2; expected 1"),
-    ('{"format": true}', "format True; expected 1"),
-    ('{"format": 1}', "no 'network.name'"),
+    ('{"format": 2}', "'format' is 2; expected 1"),
+    ('{"format": true}', "'format' is True; expected 1"),
+    ('{"format": 1}', "no 'network'"),
     ('{"format": ' + "9" * 5000 + "}", "not JSON"),
     ("[" * 200_000, "not JSON"),
     ('{"format": NaN}', "NaN"),
@@ -228,7 +229,7 @@ def test_a_file_that_is_too_large_or_a_folder_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("name", "value", "words"), [
     ("network.name", 5, "text"),
-    ("network", [], "no 'network.name'"),
+    ("network", [], "a network's name and sha256"),
     ("network.name", "x" * 201, "200 letters"),
     ("network.sha256", "abc", "64 hexadecimal digits"),
     ("image.sha256", "Z" * 64, "64 hexadecimal digits"),
@@ -242,7 +243,8 @@ def test_a_file_that_is_too_large_or_a_folder_is_refused(tmp_path):
     ("preprocessing.size", 0, "from 1 to 2048"),
     ("preprocessing.std", [0, 1, 1], "above 0"),
     ("preprocessing.mean", None, "three numbers"),
-    ("preprocessing", 5, "no 'preprocessing.size'"),
+    ("preprocessing", 5, "the numbers of a preprocessing"),
+    ("preprocessing", {}, "no 'preprocessing.size'"),
     ("activation", "relu", "softmax or sigmoid"),
     ("activation", [], "softmax or sigmoid"),
     ("layer", 5, "text"),
@@ -262,12 +264,13 @@ def test_a_file_that_is_too_large_or_a_folder_is_refused(tmp_path):
     ("numbers.logit", True, "a number or null"),
     ("numbers.baseline", 10**400, "a number or null"),
     ("numbers.cells", [], "rows of numbers"),
-    ("numbers.cells", [[]], "rows of numbers"),
-    ("numbers.cells", [[1.0], [1.0, 2.0]], "all of one length"),
+    ("numbers.cells", [[]], "1 to 1024 numbers"),
+    ("numbers.cells", [[1.0], [1.0, 2.0]], "rows of one length"),
     ("numbers.cells", [[1.0, "x"]], "a number or null"),
-    ("numbers.cells", [[0.0] * 1000] * 101, "100000 positions"),
-    ("numbers.top", {}, "a list of logits"),
-    ("numbers.top", [5], "no 'class_index'"),
+    ("numbers.cells", [[0.0]] * 1025, "1 to 1024 rows"),
+    ("numbers.top", {}, "a list of at most 100 logits"),
+    ("numbers.top", [5], "a class_index and a logit"),
+    ("numbers.top", [{}], "no 'numbers.top.0.class_index'"),
     ("numbers.top", [{"class_index": 1, "logit": []}], "a number or null"),
 ])
 def test_a_field_that_is_not_what_it_should_be_is_named(written, name, value, words):
@@ -288,8 +291,19 @@ def test_a_missing_field_is_named(written, name):
     assert f"no '{name}" in refusal(json.dumps(without(written, name)))
 
 
-def test_fields_that_are_not_known_are_left_out(written):
-    assert read_recipe(json.dumps({**written, "colour": "red"})) == written
+def test_fields_that_are_not_known_do_not_matter(written, network, examples):
+    read = read_recipe(json.dumps({**written, "colour": "red", "preprocessing": {**written["preprocessing"], "x": 1}}))
+    assert repeat(read, network, examples["rocket"]).differences == (0, 0)
+
+
+def test_a_recipe_from_before_preprocessing_and_layers_could_be_chosen_still_repeats(written, network, examples):
+    old = without(without(without(written, "preprocessing"), "activation"), "layer")
+    assert repeat(read_recipe(json.dumps(old)), network, examples["rocket"]).differences == (0, 0)
+
+
+def test_the_framings_that_a_recipe_may_have_are_those_that_there_are(written):
+    for kind in FRAMINGS:
+        assert read_recipe(json.dumps(changed(written, "framing.kind", kind)))["framing"]["kind"] == kind
 
 
 def test_a_network_whose_numbers_are_not_finite_has_a_recipe_that_repeats(make_network, examples):

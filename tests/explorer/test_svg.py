@@ -79,7 +79,7 @@ def test_the_numbers_add_up_to_the_logit_in_the_legend(rocket):
     numbers = [float(number) for number in re.findall(r"-?\d+\.\d+", sentence.replace("− ", "-").replace("−", "-"))]
     assert numbers == pytest.approx([logit, bias, logit - bias], abs=0.0051)
     assert any(text.startswith("what-if · exact, residual ") for text in words(document))
-    assert "missile, under GMP" in words(document)
+    assert "Evidence for missile, under GMP" in words(document)
 
 
 def test_a_position_says_where_it_is_and_the_strongest_is_the_deepest_red(rocket):
@@ -131,8 +131,8 @@ def test_a_hostile_class_name_stays_text(make_network, examples):
     tiny = replace(make_network(classes=2), class_names=(HOSTILE, "猫" * 200))
     outcome = analyse(tiny, examples["cat"]).under()
     document = parsed(overlay_svg(outcome, 0))
-    shown = "</title><script>alert(1)</script> & \"'<b>  猫, under GAP"
-    assert document[0].text == f"The photo with the evidence for {shown}"
+    shown = "Evidence for </title><script>alert(1)</script> & \"'<b>  猫, under GAP"
+    assert document[0].text == f"{shown}, laid over the photo"
     assert not list(document.iter(f"{SVG}script"))
     assert shown.split("  ")[0] in words(document)[0]
     title = words(parsed(overlay_svg(outcome, 1)))[0]

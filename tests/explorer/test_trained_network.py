@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from explorer import POOLINGS, analyse
 from explorer.errors import MethodError, ParameterError
-from explorer.export.files import is_calibrated, label, numbers, trained_in_words
-from explorer.export.recipe import recipe, recipe_json, repeat
-from explorer.export.recipe_reader import read_recipe
+from explorer.export.recipe import read_recipe, recipe, recipe_json, repeat
+from explorer.export.record import numbers
 from explorer.export.report import report_html
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
@@ -31,8 +30,10 @@ from explorer.questions.redrawn_network import drawn_anew, redrawn
 from explorer.questions.soundness import trouble
 from explorer.questions.stability import stability
 from explorer.questions.votes import votes_average_to_logit, winners
+from explorer.sections.answers import is_calibrated, label, top_answers, trained_in_words
 from explorer.sections.summary import as_text, summary
-from explorer.terminal.table import account, table
+from explorer.sections.text import lines
+from explorer.terminal.overview import account
 from tests.explorer.tiny import analysis_of
 
 P = 2.3725  # that GeM "learned"
@@ -379,7 +380,8 @@ def test_sentences_say_under_what_and_with_which_head(network):
     assert " under GMP, with a head trained for it." in said["gmp"]
     assert " under Mixed, a = 0.5, a what-if." in said["mixed"]
     assert "(trained)" in account(analysis.under("gmp"), 0, True)[0]
-    assert sum(line.count("trained") for line in table(analysis.under().under_each_pooling(), True)) == len(KEYS) - 1
+    text = "\n".join(lines(top_answers(analysis.under(), 0, True)))
+    assert text.count("trained") == len(KEYS) - 1
     assert trained_in_words(analysis.network) == "GMP, GeM, learned attention and gated mix"
 
 

@@ -19,9 +19,11 @@ from explorer.analysis import Outcome
 from explorer.errors import MethodError, ParameterError
 from explorer.export.report import POLICY, report_html
 from explorer.questions.edited_photo import FILLS, changed_photo
+from explorer.questions.probe import TAKEN_OUT
 from explorer.questions.stability import stability
 from explorer.questions.variations import VARIATIONS
-from explorer.sections.reasons import LEFT_OUT, likeliest_other, positions_in_words, reasons, region_of
+from explorer.sections.probe import positions_in_words, region_of
+from explorer.sections.reasons import LEFT_OUT, likeliest_other, reasons
 from explorer.sections.summary import as_text, summary
 from explorer.wording import percent
 from tests.explorer import layered
@@ -104,14 +106,12 @@ def plain(value: float) -> str:
 # The section, and only where it is asked for.
 
 
-def test_there_is_such_a_section_only_where_it_is_asked_for_and_it_comes_first(outcome, page, tree):
+def test_there_is_such_a_section_only_where_it_is_asked_for_and_it_comes_first(outcome, tree):
     before = outcome.analysis.network.backbone.calls
     without = Tree(report_html(outcome, ANSWER))
     assert outcome.analysis.network.backbone.calls == before
     assert without.text("section", "reasons") == []
     assert not [title for title in without.text("h2") if title.startswith("Why")]
-    assert ".changes" in page
-    assert ".changes" not in report_html(outcome, ANSWER, why=False)
     titles = tree.text("h2")
     assert titles[1] == f"Why class {ANSWER} and not class {RUNNER_UP}"
     assert [title for title in titles if not title.startswith("Why")] == without.text("h2")
@@ -163,8 +163,8 @@ def test_the_difference_and_its_places_are_those_of_the_two_logits(decided, outc
     for values, one, other in ((apart, ASKED, AGAINST), ([-value for value in apart], AGAINST, ASKED)):
         places = carrying(values)
         held = share(sum(values[place] for place in places), values)
-        assert re.search(rf"{COUNTS[len(places)]} of 16 positions, [a-z ]+, carr(y|ies) {held} of what speaks for "
-                         rf"class {one} rather than class {other}\.", text)
+        assert re.search(rf"{COUNTS[len(places)]} of 16 positions, [a-z ]+, holds? {held} of the evidence for "
+                         rf"class {one} over class {other}\.", text)
     largest = max(map(abs, apart))
     ends = re.findall(r"([+−]\d+\.\d\d)logits", text)
     assert signed(largest) in ends
@@ -177,7 +177,7 @@ def test_the_picture_is_reddest_where_most_speaks_for_the_class_and_bluest_where
     tree = Tree(report_html(outcome, 1, why=reasons(outcome, 1, AGAINST, slow=False)))
     # Of these two what speaks for the class itself lies elsewhere.
     apart = ByHand(decided, maps=maps_of(decided, grey, "squash")).apart(1, AGAINST)
-    painted = tree.picture(f"The photo with what speaks for class 1 against class {AGAINST} laid over it")
+    painted = tree.picture(f"The photo with the evidence for class 1 against class {AGAINST} laid over it")
     redness = (painted[..., 0] - painted[..., 2]).reshape(4, 24, 4, 32).mean((1, 3)).ravel()
     most, least = int(np.argmax(apart)), int(np.argmin(apart))
     assert apart[most] > 0 > apart[least]
@@ -196,11 +196,10 @@ def test_from_shifts_it_is_the_mean_of_photos_that_were_moved_by_hand(decided, o
             apart.append(logits[ANSWER] - logits[RUNNER_UP])
     text = why_of(tree)
     mean, baseline, evidence, outside = map(number, re.search(
-        r"Stitched, 16 × 16 placesmean difference (\S+) = baseline (\S+), evidence (\S+), outside ([^;]+);", text
-    ).groups())
+        r"16 × 16 placesmean difference (\S+) = (\S+) baseline (\S+) evidence (\S+) outside16 shifts", text).groups())
     assert mean == pytest.approx(sum(apart) / 16, abs=6e-3)
     assert baseline + evidence + outside == pytest.approx(mean, abs=0.021)
-    assert f"16 shifts by parts of a position, from {plain(min(apart))} to {plain(max(apart))}; " in text
+    assert f"16 shifts, from {plain(min(apart))} to {plain(max(apart))}exact, residual" in text
     assert tree.picture("The same from shifts of the photo, stitched").shape == (96, 128, 3)
 
 
@@ -208,7 +207,7 @@ def test_from_shifts_each_place_is_painted_as_if_it_were_a_position(decided):
     # In an even photo all positions hold as much, however it is moved: both pictures are the same.
     outcome = analyse(decided, Image.new("RGB", (96, 96), (90, 160, 230)), "squash").under()
     tree = Tree(report_html(outcome, ASKED, why=True, rival=AGAINST))
-    plainly = tree.picture(f"The photo with what speaks for class {ASKED} against class {AGAINST} laid over it")
+    plainly = tree.picture(f"The photo with the evidence for class {ASKED} against class {AGAINST} laid over it")
     assert np.ptp(plainly.reshape(-1, 3), axis=0).max() <= 6
     assert np.abs(tree.picture("The same from shifts of the photo, stitched") - plainly).max() <= 6
     assert np.abs(plainly - (90, 160, 230)).max() > 30
@@ -220,13 +219,12 @@ def test_under_each_pooling_there_is_the_difference_as_the_head_gives_it_and_its
     tree, wanted = Tree(report_html(outcome, ASKED, calibrated, why=found)), []
     for key, pooling in POOLINGS.items():
         hand, factor = ByHand(decided, key), FITTED.get(key) if calibrated else None
-        label = "native" if key == "gap" else "what-if" + (", calibrated" if factor else "")
-        wanted.append([f"{pooling.label()} {label}", signed(hand.logits[ASKED] - hand.logits[AGAINST]),
+        wanted.append([pooling.label(), signed(hand.logits[ASKED] - hand.logits[AGAINST]),
                        f"class {hand.answer}, {percent(max(hand.shares(factor or 1.0)))}"])
-    assert table(tree, "Under each pooling") == wanted
-    shown = [text for attributes, text in tree.all("tr", "shown") if text.startswith(POOLINGS["gap"].label())]
-    assert shown == ["".join(wanted[0])]
-    assert len([text for text in tree.text("tr", "shown") if "−" in text or "+" in text]) == 1
+    assert table(tree, f"class {ASKED} ahead of class {AGAINST}") == wanted
+    assert f"what-ifs: all but GAP; {'calibrated probabilities' if calibrated else 'not calibrated'}" in why_of(tree)
+    (shown,) = (text for text in tree.text("tr", "shown") if text.startswith(POOLINGS["gap"].label()))
+    assert shown == "".join(wanted[0])
 
 
 def test_the_channels_that_decide_stand_by_size_and_subtract(decided, outcome):
@@ -235,11 +233,12 @@ def test_the_channels_that_decide_stand_by_size_and_subtract(decided, outcome):
     each = [(k, hand.pooled[k], hand.rows[ASKED][k] * hand.pooled[k], hand.rows[AGAINST][k] * hand.pooled[k])
             for k in range(5)]
     each.sort(key=lambda row: -abs(row[2] - row[3]))
-    rows = table(tree, "The channels that decide")
-    assert [row[1:] for row in rows] == [[str(k), plain(y), signed(one), signed(other), signed(one - other)]
-                                         for k, y, one, other in each]
+    tiles = [text for text in tree.text("span", "account") if text in why_of(tree)]
+    assert tiles[:5] == [
+        f"channel{k}{plain(one)} − {plain(other)}".replace("− −", "+ ") + signed(one - other)
+        for k, _, one, other in each]
     largest = max(max(chain(*hand.maps[k])) for k, *_ in each)
-    assert f"The maps share one scale, 0 to {plain(largest)}." in why_of(tree)
+    assert f"one scale, 0 to {plain(largest)}" in why_of(tree)
 
 
 # Without a part, and the fewest positions.
@@ -253,16 +252,17 @@ def test_without_a_part_there_is_what_it_held_the_rest_alone_and_each_fill_with_
     rest = [[[value for place, value in enumerate(chain(*one)) if place not in places]] for one in hand.maps]
     ways = {"Ignored by the pooling": ByHand(decided, maps=rest)}
     photos = {fill: changed_photo(outcome.analysis, chosen_of(places), fill) for fill in FILLS}
-    for fill, words in FILLS.items():
-        ways[words[0].upper() + words[1:]] = ByHand(decided, maps=maps_of(decided, photos[fill]))
+    for fill, words in TAKEN_OUT.items():
+        ways[words.capitalize()] = ByHand(decided, maps=maps_of(decided, photos[fill]))
     first, *rows = table(tree, "Without this part")
     assert first[:2] == ["It holds", signed(part)]
-    assert first[2].startswith(f"{share(part, hand.cells(ASKED))} of what speaks for it; exact, residual ")
+    assert first[2].startswith(
+        f"{share(part, hand.cells(ASKED))} of the positive evidence for class {ASKED}; exact, residual ")
     assert rows == [[name, signed(way.logits[ASKED] - before),
-                     f"{plain(before)} to {plain(way.logits[ASKED])}; it says class {way.answer}, "
+                     f"{plain(before)} to {plain(way.logits[ASKED])}; prediction: class {way.answer}, "
                      f"{percent(max(way.shares()))}"] for name, way in ways.items()]
-    assert f"Blurred are the {len(places)} of 16 positions that carry half of what speaks for it" in why_of(tree)
-    shown = tree.picture(f"The photo with that part {FILLS['blur']}")
+    assert f"the {len(places)} of 16 positions that hold half of the positive evidence" in why_of(tree)
+    shown = tree.picture("The photo with that part blurred")
     left, top, right, bottom = map(round, outcome.analysis.framing.rectangles.reshape(-1, 4)[places[0]])
     assert np.abs(shown - np.asarray(photos["blur"], float)).mean() < 3  # as JPEG
     assert np.abs(shown - np.asarray(PHOTO, float))[top:bottom, left:right].mean() > 6
@@ -278,11 +278,11 @@ def test_calibrated_are_all_probabilities_under_a_what_if_and_no_logit(decided, 
         changed = changed_photo(outcome.analysis, chosen_of(places), fill)
         hand = ByHand(decided, "gmp", maps=maps_of(decided, changed))
         for flag, factor in ((False, 1.0), (True, FITTED["gmp"])):
-            assert rows[flag][n][2].endswith(f"says class {hand.answer}, {percent(max(hand.shares(factor)))}")
+            assert rows[flag][n][2].endswith(f"prediction: class {hand.answer}, {percent(max(hand.shares(factor)))}")
         assert rows[False][n][1] == rows[True][n][1]
     for tree, factor in ((plainly, 1.0), (mended, FITTED["gmp"])):
         given = percent(ByHand(decided, "gmp").shares(factor)[ANSWER])
-        assert f"It says class {ANSWER} ({given}), ahead of class {AGAINST} (" in why_of(tree)
+        assert f"Prediction: class {ANSWER} ({given}), ahead of class {AGAINST} (" in why_of(tree)
         assert f"--before: {100 * ByHand(decided, 'gmp').shares(factor)[ANSWER]:.1f}%" in tree.all("div", "changes")[0][
             0]["style"]
 
@@ -291,8 +291,8 @@ def test_what_flips_it_and_what_is_enough_do_so_when_the_photo_is_made_by_hand(d
     text = why_of(tree)
     for title, kept in (("The smallest change that flips it", False), ("The smallest part that is enough", True)):
         count, shown, answer, given = re.search(
-            rf"{title}With {'all but ' if kept else ''}(\d+) of 16 positions \((\d+%)\) blurred it "
-            rf"{'still says' if kept else 'says'} class (\d), (\d+%)\.", text).groups()
+            rf"{title}With {'all but ' if kept else ''}(\d+) of 16 positions \((\d+%)\) blurred the prediction "
+            rf"is {'still ' if kept else ''}class (\d), (\d+%)\.", text).groups()
         assert shown == percent(int(count) / 16)
         assert (int(answer) == ANSWER) == kept
         # Which positions it is can be seen on the photo: in each square it is the blurred one, or as it was.
@@ -319,12 +319,14 @@ def test_each_change_is_a_bar_as_high_as_the_probability_and_marked_where_the_an
             for row in under.of(key):
                 other = row.answer != under.original.answer
                 words = f"{row.variant.label}: {percent(row.probability)}"
-                wanted.append(({"style": f"--share: {100 * row.probability:.1f}%", "class": "other" if other else None},
-                               f"{words}, {names[row.answer]} instead" if other else words))
+                words += f", {names[row.answer]} instead" if other else ""
+                words += "" if math.isnan(row.moved) else f", moved by {row.moved:.1f} positions"
+                wanted.append(({"style": f"--share: {100 * row.probability:.1f}%",
+                                "class": "one other" if other else "one"}, words))
     bars = [({"style": attributes["style"], "class": attributes.get("class")}, attributes["title"])
-            for attributes, _ in tree.all("span") if attributes.get("style", "").startswith("--share")]
+            for attributes, _ in tree.all("span") if attributes.get("class", "").startswith("one")]
     assert bars == wanted
-    assert any(bar["class"] for bar, _ in bars)
+    assert any(bar["class"] == "one other" for bar, _ in bars)
     groups = [attributes for attributes, _ in tree.all("div", "changes")]
     assert [group["style"] for group in groups] == [
         f"--before: {100 * under.original.probability:.1f}%" for _ in VARIATIONS for under in fresh.under]
@@ -350,21 +352,22 @@ def test_the_poolings_beside_are_its_own_the_native_one_and_the_two_extremes(dec
 
 def test_what_is_not_the_answer_cannot_be_flipped_and_is_told_so(outcome):
     text = why_of(Tree(report_html(outcome, ASKED, why=reasons(outcome, ASKED))))
-    assert text.count(f"It says class {ANSWER} here, so there is no answer class {ASKED} to change or to keep.") == 2
+    assert text.count(f"The prediction here is class {ANSWER}, so there is no prediction class {ASKED} to flip") == 2
     assert "The smallest change that flips it" in text
 
 
 def test_what_was_not_asked_for_is_not_spoken_of(outcome):
     found = reasons(outcome, ANSWER, slow=False)
     text = why_of(Tree(report_html(outcome, ANSWER, why=found)))
-    assert not re.search("smallest|fewest|Changed a little|Stitched", text)
+    assert not re.search("smallest|Changed a little|Stitched", text)
     assert LEFT_OUT not in text
 
 
 def test_a_region_is_every_position_from_its_first_to_its_last(outcome):
     found = reasons(outcome, ANSWER, region=(1, 0, 2, 3), slow=False)
     assert found.probe.chosen.tolist() == [[False] * 4, [True] * 4, [True] * 4, [False] * 4]
-    assert positions_in_words(found) == "the 8 of 16 positions from row 1, column 0 to row 2, column 3"
+    words = positions_in_words(outcome, ANSWER, found.probe.chosen, region=True)
+    assert words == "the 8 of 16 positions from row 1, column 0 to row 2, column 3"
     for region in ((0, 0, 4, 0), (-1, 0, 0, 0), (2, 0, 1, 0), (0, 3, 0, 2)):
         with pytest.raises(ParameterError, match="rows from 0 to 3 and columns from 0 to 3"):
             region_of(outcome, region)
@@ -372,7 +375,8 @@ def test_a_region_is_every_position_from_its_first_to_its_last(outcome):
 
 def test_each_search_tells_how_far_it_is(decided):
     told: dict[str, list[tuple[int, int]]] = {}
-    reasons(analyse(decided, PHOTO).under("gmp"), ANSWER, told=lambda what, *far: told.setdefault(what, []).append(far))
+    reasons(analyse(decided, PHOTO).under("gmp"), ANSWER,
+            progress=lambda what, *far: told.setdefault(what, []).append(far))
     assert list(told) == [
         "Looking for the smallest change that flips it", "Looking for the smallest part that is enough",
         "Changing the photo a little", "Shifting the photo"]
@@ -415,15 +419,15 @@ def test_one_logit_has_no_rival_and_its_own_evidence(make_network):
     hand, text = ByHand(network), why_of(tree)
     given = 1 / (1 + math.exp(-hand.logits[0]))
     assert tree.text("h2")[1] == "Why class 0"
-    assert "A against BTiny has one logit alone, so its class has no rival." in text
+    assert "One class against the otherTiny has one logit alone, so its class has no rival." in text
     assert f"class 0 ({percent(given)}). " in text
     assert "The channels that decide" not in text
     _, ignored, *_ = table(tree, "Without this part")
-    assert re.fullmatch(r"\S+ to \S+; it gives class 0, \d+%", ignored[2])
-    assert "it says" not in text
+    assert re.fullmatch(r"\S+ to \S+; probability: \d+%", ignored[2])
+    assert "prediction:" not in text
 
 
-def test_where_each_class_is_asked_by_itself_it_is_told_what_its_own_is_given(decided):
+def test_where_classes_do_not_compete_the_probability_is_the_class_s_own(decided):
     network = dataclasses.replace(decided, activation="sigmoid")
     outcome = analyse(network, PHOTO).under()
     tree = Tree(report_html(outcome, ASKED, why=reasons(outcome, ASKED, AGAINST, slow=False)))
@@ -431,7 +435,7 @@ def test_where_each_class_is_asked_by_itself_it_is_told_what_its_own_is_given(de
     for row, fill in zip(table(tree, "Without this part")[2:], FILLS, strict=True):
         changed = changed_photo(outcome.analysis, chosen_of(places), fill)
         logit = ByHand(network, maps=maps_of(network, changed)).logits[ASKED]
-        assert row[2].endswith(f"to {plain(logit)}; it gives class {ASKED}, {percent(1 / (1 + math.exp(-logit)))}")
+        assert row[2].endswith(f"to {plain(logit)}; probability: {percent(1 / (1 + math.exp(-logit)))}")
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -441,29 +445,28 @@ def test_where_nothing_can_be_taken_apart_the_claims_are_tried_on_the_photo(acti
     best = outcome.top(1)[0]
     tree = Tree(report_html(outcome, best.class_index, why=True))
     text = why_of(tree)
-    assert f"A against B{layered.FLATTENS}" in text
-    assert "Under each pooling" not in text
+    assert f"One class against the other{layered.FLATTENS}" in text
+    assert "under each pooling" not in text
     assert "Stitched" not in text
-    assert f"that carry half of what is positive in Grad-CAM of {best.name}" in text
+    assert "that hold half of the positive Grad-CAM" in text
     rows = table(tree, "Without this part")
-    assert [row[0] for row in rows] == [words[0].upper() + words[1:] for words in FILLS.values()]
+    assert [row[0] for row in rows] == [words.capitalize() for words in TAKEN_OUT.values()]
     chosen = np.array(carrying(outcome.cam("grad_cam", best.class_index).double().flatten().tolist()))
     blurred = analyse(network, changed_photo(outcome.analysis, chosen_of(chosen.tolist()), "blur"))
     after = float(network.layers.logits(blurred.input)[0, best.class_index])
     assert rows[0][1] == signed(after - best.logit)
-    verb = "gives" if activation == "sigmoid" else "says"
-    assert rows[0][2].startswith(f"{plain(best.logit)} to {plain(after)}; it {verb} ")
+    what = "probability" if activation == "sigmoid" else "prediction"
+    assert rows[0][2].startswith(f"{plain(best.logit)} to {plain(after)}; {what}: ")
     assert "no pooling: The answer" in text
 
 
-def test_where_nothing_speaks_for_it_the_part_is_not_said_to_carry_what_does(make_network):
+def test_without_positive_evidence_no_part_holds_half_of_it(make_network):
     network = make_network(linear([[-3.0] * 5, [-4.0] * 5, [-4.0] * 5], [1.0, 0.0, 0.0]), classes=3)
     tree = Tree(report_html(analyse(network, PHOTO).under(), 0, why=True))
     text, cells = why_of(tree), ByHand(network).cells(0)
-    assert "Nothing on the photo speaks for it: all its evidence is negative or zero." in text
-    assert "Nothing on the photo speaks for class 1 rather than class 0." in text
-    assert "all evidence for this class" not in text
-    assert "Blurred are the 1 of 16 positions where its evidence is largest" in text
+    assert "It has no positive evidence on the photo." in text
+    assert "No position favours class 1 over class 0." in text
+    assert "the 1 of 16 positions where the evidence is largest" in text
     assert table(tree, "Without this part")[0][1] in (signed(max(cells)), "+0.00")
 
 
@@ -471,10 +474,10 @@ def test_what_is_not_a_number_is_said_to_be_none(make_network):
     head = nn.Linear(5, 2)
     nn.init.constant_(head.weight, math.nan)
     text = why_of(Tree(report_html(analyse(make_network(head, classes=2), PHOTO).under(), 1, why=True)))
-    assert "What it says of class 1 is not a number." in text
+    assert "The probability of class 1 is not a number." in text
     assert "The difference is not a number at 16 of 16 positions." in text
     assert "There is no part of the photo to leave out" in text
-    assert not re.search(r"\bnan\b|\binf\b|speaks for", text)
+    assert not re.search(r"\bnan\b|\binf\b|favours", text)
 
 
 def test_one_position_alone_cannot_be_left_out_and_is_told_so(make_network):
@@ -485,6 +488,6 @@ def test_one_position_alone_cannot_be_left_out_and_is_told_so(make_network):
     network = with_backbone(make_network(linear([[9.0, -3, 2], [1.0, 2, 3]], [0.0, 0.0]), classes=2), Mean())
     photo = Image.new("RGB", (96, 96), (255, 90, 30))
     text = why_of(Tree(report_html(analyse(network, photo).under(), 0, why=True)))
-    assert "There is one position alone, and it carries all that speaks for it." in text
+    assert "There is one position alone, and it holds all the positive evidence." in text
     assert "There is no part of the photo to leave out" in text
     assert "One of 1" not in text

@@ -19,7 +19,7 @@ from explorer.framing import Preprocessing
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
 from explorer.questions.edited_photo import changed_photo
-from explorer.sections.summary import Part, as_text, carrying, summary
+from explorer.sections.summary import Part, as_text, holding_half, summary
 from explorer.wording import percent
 from tests.explorer import layered
 from tests.explorer import second_derivations as again
@@ -124,7 +124,7 @@ def expected(network: Network, photo: Image.Image, outcome: Outcome, asked: int,
     rows = head.weight.double().tolist()
     cells = again.evidence(maps, weights, pooled, rows[asked])
     rank = 1 + sum(logit > logits[asked] for logit in logits)
-    found = [] if rank == 1 else [(f"rank {rank}", "against")]
+    found = [] if rank == 1 else [(f"Rank {rank}", "against")]
     found += [(percent(shares[index]), "against") for index in (asked, rival) if index is not None]
 
     values = [value for row in cells for value in row]
@@ -172,7 +172,7 @@ def test_every_number_of_every_sentence_is_counted_again_and_says_where_it_is_fr
         assert got == wanted, as_text(said)
         assert not re.search(r"\d|%", without_names([s for s in said if s[0].source != "stable"], outcome))
         kinds |= {sentence[0].text.split()[0] for sentence in said}
-    assert {"It", "With"} <= kinds  # rank 1 and below, and a photo without what carries it
+    assert {"Prediction:", "Rank", "With"} <= kinds  # the prediction and others, and a photo without the evidence
 
 
 def test_the_names_are_those_of_the_classes_and_are_marked_as_such(make_network):
@@ -203,14 +203,14 @@ def test_the_answer_the_place_the_photo_without_it_and_what_decides(make_network
     outcome = analyse(network, photo, "squash").under()
     one, other, _ = shares_of([0.5, 0.1, 0.0])
     first, lies, without, decides = sentences(outcome, 0, 1)
-    assert first == f"It says class 0 ({one:.0%}), ahead of class 1 ({other:.0%})."
-    assert lies == "One of 16 positions, in the middle, carries 100% of what speaks for it."
-    assert re.fullmatch(r"With it blurred out of the photo it still says so \(\d\d%\)\.", without)
-    assert decides == "It is 0.40 logits ahead of class 1; 1 of 3 channels carries half of what speaks for class 0 " \
-                      "rather than class 1."
-    assert sentences(outcome, 1, 0)[0].startswith("It has at rank 2 class 1 (")
-    assert sentences(outcome, 1, 0)[3] == "It is 0.40 logits behind class 0; 1 of 3 channels carries half of what " \
-                                          "speaks for class 0 rather than class 1."
+    assert first == f"Prediction: class 0 ({one:.0%}), ahead of class 1 ({other:.0%})."
+    assert lies == "One of 16 positions, in the middle, holds 100% of the positive evidence."
+    assert re.fullmatch(r"With it blurred the prediction stays \(\d\d%\)\.", without)
+    assert decides == "It is 0.40 logits ahead of class 1; 1 of 3 channels holds half of the evidence for class 0 " \
+                      "over class 1."
+    assert sentences(outcome, 1, 0)[0].startswith("Rank 2: class 1 (")
+    assert sentences(outcome, 1, 0)[3] == "It is 0.40 logits behind class 0; 1 of 3 channels holds half of the " \
+                                          "evidence for class 0 over class 1."
 
 
 @pytest.mark.parametrize(("key", "bias", "calibrated", "factor"), [
@@ -223,8 +223,8 @@ def test_what_it_says_instead_is_named_with_its_own_probability(make_network, ke
     chosen[1, 2] = True
     after = said_of(network, changed_photo(outcome.analysis, chosen, "blur"), key)
     assert sentences(outcome, 0, 1, calibrated)[1:3] == [
-        "One of 16 positions, in the middle, carries 100% of what speaks for it.",
-        f"With it blurred out of the photo it says class 1 ({percent(shares_of(after, factor=factor)[1])})."]
+        "One of 16 positions, in the middle, holds 100% of the positive evidence.",
+        f"With it blurred the prediction is class 1 ({percent(shares_of(after, factor=factor)[1])})."]
     assert after[1] == max(after)
 
 
@@ -232,13 +232,13 @@ def test_where_nothing_is_positive_nothing_is_said_to_speak_for_it(make_network)
     network = made_up(make_network, [[-5.0, 0, 0], [-9.0, -1, 0]], [3, 1])
     outcome = analyse(network, squares({(0, 0): GREY}, rest=(40, 40, 0)), "squash").under()
     said = sentences(outcome, 0, 1)
-    assert said[1] == "Nothing on the photo speaks for it: all its evidence is negative or zero."
+    assert said[1] == "It has no positive evidence on the photo."
     assert len(said) == 3
     assert "without" not in {source for _, source in numbered(summary(outcome, 0, 1))}
     # Channels may all speak for the rival, or for no one, while the baselines decide.
     network = made_up(make_network, [[-5.0, 0, 0], [-4.0, 0, 0]], [3, 1])
     outcome = analyse(network, squares({}, rest=(40, 40, 0)), "squash").under()
-    assert sentences(outcome, 0, 1)[-1] == "No channel speaks for class 0 rather than class 1."
+    assert sentences(outcome, 0, 1)[-1] == "No channel favours class 0 over class 1."
 
 
 def test_of_a_tie_none_is_ahead(make_network):
@@ -247,18 +247,18 @@ def test_of_a_tie_none_is_ahead(make_network):
     for asked, rival in ((0, 1), (1, 0)):
         first, *_, last = sentences(outcome, asked, rival)
         share = math.exp(6 / 16) / (2 * math.exp(6 / 16) + 1)
-        assert first == f"It says class {asked} ({share:.0%}), level with class {rival} ({share:.0%})."
-        assert last == (f"It is level with class {rival}; 1 of 3 channels carries half of what speaks for class "
-                        f"{asked} rather than class {rival}.")
+        assert first == f"Prediction: class {asked} ({share:.0%}), level with class {rival} ({share:.0%})."
+        assert last == (f"It is level with class {rival}; 1 of 3 channels holds half of the evidence for class "
+                        f"{asked} over class {rival}.")
     same = made_up(make_network, [[4.0, 2, 0]] * 2, [0, 0])
     outcome = analyse(same, squares({(1, 1): (255, 255, 0)}), "squash").under()
-    assert sentences(outcome, 0, 1)[-1] == "No channel speaks for class 0 rather than class 1."
+    assert sentences(outcome, 0, 1)[-1] == "No channel favours class 0 over class 1."
     assert "ahead" not in " ".join(sentences(outcome, 0, 1))
 
 
 @pytest.mark.parametrize(("weight", "sentence"), [
-    (3.0, "There is one position alone, and it carries all that speaks for it."),
-    (-3.0, "Nothing on the photo speaks for it: all its evidence is negative or zero."),
+    (3.0, "There is one position alone, and it holds all the positive evidence."),
+    (-3.0, "It has no positive evidence on the photo."),
 ])
 def test_one_position_alone_has_no_place_and_cannot_be_left_out(make_network, weight, sentence):
     network = made_up(make_network, [[weight, 0, 0], [0, 0, 0]], [0, 0], side=96)
@@ -284,7 +284,7 @@ def test_what_is_not_a_number_is_said_to_be_none_and_nothing_is_made_of_it(make_
     outcome = analyse(network, squares({(1, 1): GREY, (0, 3): GREY, (3, 3): (90, 0, 0)}), "squash").under()
     said = sentences(outcome, 0, 1)
     assert said == [
-        "What it says of class 0 is not a number.", f"Its evidence is not a number at {wrong} positions.",
+        "The probability of class 0 is not a number.", f"Its evidence is not a number at {wrong} positions.",
         "How far it is from class 1 is not a number."]
     assert numbered(summary(outcome, 0, 1)) == [(f"{wrong} positions", "against")]
 
@@ -297,18 +297,18 @@ def test_a_photo_without_it_may_leave_no_number(make_network):
 
     network = with_backbone(made_up(make_network, RGB, [0, 0, 0]), Breaks())
     outcome = analyse(network, squares({(1, 1): (255, 0, 0)}), "squash").under()
-    assert sentences(outcome, 0, 1)[2] == "With it blurred out of the photo it is given not a number."
+    assert sentences(outcome, 0, 1)[2] == "With it blurred its probability is not a number."
 
 
 def test_one_class_has_no_rival(make_network):
     network = made_up(make_network, [[3.0, 0, 0]], [0])
     outcome = analyse(network, squares({(1, 1): (255, 0, 0)}), "squash").under()
     assert sentences(outcome, 0, None) == [
-        "It says class 0 (100%).", "One of 16 positions, in the middle, carries 100% of what speaks for it.",
-        "With it blurred out of the photo it still says so (100%)."]
+        "Prediction: class 0 (100%).", "One of 16 positions, in the middle, holds 100% of the positive evidence.",
+        "With it blurred the prediction stays (100%)."]
 
 
-@pytest.mark.parametrize(("bias", "verb"), [(0.3, "It finds"), (-2.0, "It does not find")])
+@pytest.mark.parametrize(("bias", "verb"), [(0.3, "Above 50%:"), (-2.0, "Not above 50%:")])
 def test_where_each_class_is_asked_by_itself_none_is_ahead_and_none_takes_its_place(make_network, bias, verb):
     network = made_up(make_network, RGB, [bias, 1.0, 0], activation="sigmoid")
     photo = squares({(1, 1): (255, 51, 0)})
@@ -316,11 +316,11 @@ def test_where_each_class_is_asked_by_itself_none_is_ahead_and_none_takes_its_pl
     logits = said_of(network, photo, "gap")
     shares = shares_of(logits, "sigmoid")
     first, _, without, decides = sentences(outcome, 0, 1)
-    assert first == f"{verb} class 0 ({percent(shares[0])}); beside it class 1 ({percent(shares[1])})."
+    assert first == f"{verb} class 0 ({percent(shares[0])}), beside class 1 ({percent(shares[1])})."
     chosen = np.zeros((4, 4), bool)
     chosen[1, 1] = True
     after = shares_of(said_of(network, changed_photo(outcome.analysis, chosen, "blur"), "gap"), "sigmoid")[0]
-    assert without == f"With it blurred out of the photo it is given {percent(after)}."
+    assert without == f"With it blurred its probability is {percent(after)}."
     assert decides.startswith(f"It is {abs(logits[0] - logits[1]):.2f} logits behind class 1; ")
     alone = made_up(make_network, RGB[:1], [bias], activation="sigmoid")
     assert sentences(analyse(alone, photo, "squash").under(), 0, None)[0] == f"{verb} class 0 ({percent(shares[0])})."
@@ -333,8 +333,8 @@ def test_a_what_if_is_called_one_and_only_its_probabilities_are_mended(make_netw
     for calibrated, factor in ((False, 1.0), (True, 0.25)):
         shares = shares_of([8, 6.4, 0], factor=factor)
         first, *_, last = sentences(outcome, 0, 1, calibrated)
-        assert first == (f"It says class 0 ({percent(shares[0])}), ahead of class 1 ({percent(shares[1])}) under GMP, "
-                         "a what-if.")
+        assert first == (f"Prediction: class 0 ({percent(shares[0])}), ahead of class 1 ({percent(shares[1])}) "
+                         "under GMP, a what-if.")
         assert last.startswith("It is 1.60 logits ahead of class 1; ")
     assert "what-if" not in as_text(summary(outcome.analysis.under(), 0, 1))
 
@@ -352,7 +352,7 @@ def test_the_warning_about_edges_is_there_where_they_carry_more_than_their_share
 
 
 def test_where_nothing_can_be_taken_apart_nothing_is_said_in_logits():
-    for activation, verb in (("softmax", "It says"), ("sigmoid", "It finds")):
+    for activation, verb in (("softmax", "Prediction:"), ("sigmoid", "Above 50%:")):
         network = layered.network(pooled=False, activation=activation)
         outcome = analyse(network, layered.photo()).under()
         logits = network.layers.logits(outcome.analysis.input)[0].double().tolist()
@@ -360,8 +360,8 @@ def test_where_nothing_can_be_taken_apart_nothing_is_said_in_logits():
         said = summary(outcome, best, (best + 1) % 4)
         assert as_text(said[:1]).startswith(f"{verb} {layered.CLASSES[best]} "
                                             f"({percent(shares_of(logits, activation)[best])})")
-        assert as_text(said[1:]) == (f"{layered.FLATTENS} So nothing here is in logits: places are found by gradients, "
-                                     "and every claim is tried on the photo.")
+        assert as_text(said[1:]) == (f"{layered.FLATTENS} So nothing here is in logits: places are located by "
+                                     "gradients, and every claim is tried on the photo.")
         assert len(said) == 2
         assert "logits ahead" not in as_text(said)
 
@@ -387,9 +387,9 @@ def test_classes_that_do_not_exist_or_are_the_same_are_refused(make_network):
         summary(outcome, 1, 1)
 
 
-def test_the_positions_that_carry_half_are_the_fewest_and_ties_go_by_place():
+def test_the_positions_that_hold_half_are_the_fewest_and_ties_go_by_place():
     cells = np.array([[3.0, NAN, -9.0], [2.0, 2.0, 1.0]])
-    assert carrying(cells).tolist() == [[True, False, False], [True, False, False]]
-    assert carrying(np.array([[1.0, math.inf], [4.0, -math.inf]])).tolist() == [[False, False], [True, False]]
-    assert carrying(np.array([[0.0, -1.0]])) is None
-    assert carrying(np.array([[NAN]])) is None
+    assert holding_half(cells).tolist() == [[True, False, False], [True, False, False]]
+    assert holding_half(np.array([[1.0, math.inf], [4.0, -math.inf]])).tolist() == [[False, False], [True, False]]
+    assert holding_half(np.array([[0.0, -1.0]])) is None
+    assert holding_half(np.array([[NAN]])) is None

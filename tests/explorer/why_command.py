@@ -12,7 +12,6 @@ import pytest
 
 from explorer import __main__
 from explorer.networks import Network
-from explorer.terminal import why_command as why
 
 QUICK_FILES = {"photo_why_overlay.png", "photo_why_without_blur.png", "photo_why_without_mean.png",
                "photo_why_without_inpaint.png", "photo_why_arrays.npz", "photo_why.json"}
@@ -25,8 +24,7 @@ def started(network: Network | None, *arguments: object, out: io.TextIOBase | No
     out, err = out or io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         if network is not None:
-            patch.setattr(why, "load_from_options", lambda _: network)
-            patch.setattr(__main__, "load_network", lambda _: network)
+            patch.setattr("explorer.terminal.options.load_from_options", lambda _: network)
         code = __main__.main([str(argument) for argument in arguments])
     return code, out.getvalue() if isinstance(out, io.StringIO) else "", err.getvalue()
 

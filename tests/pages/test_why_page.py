@@ -44,15 +44,15 @@ def test_the_question_is_of_the_answer_and_its_runner_up_and_the_summary_is_made
     head = boards(page)["headline"]
     assert head.one("h1").text == "Why football helmet and not bobsled?"
     shares, cells = seen.probabilities(), seen.cells(first)
-    assert f"It says football helmet ({percent(shares[first])}), ahead of bobsled ({percent(shares[second])})." in (
+    assert f"Prediction: football helmet ({percent(shares[first])}), ahead of bobsled ({percent(shares[second])})." in (
         head.text)
     running = np.cumsum(np.sort(np.maximum(cells, 0), axis=None)[::-1]) / cells[cells > 0].sum()
     count = int((running < 0.5).sum()) + 1
     assert ("One", "Two", "Three", "Four", "Five", "Six", "Seven")[count - 1] + " of 49 positions" in head.text
-    assert f"carry {percent(running[count - 1])} of what speaks for it" in head.text
+    assert f"hold {percent(running[count - 1])} of the positive evidence" in head.text
     difference = seen.paid(first) - seen.paid(second)
     rising = np.cumsum(np.sort(np.maximum(difference, 0))[::-1])
-    assert f"{int((rising < rising[-1] / 2).sum()) + 1} of 1,280 channels carry half" in head.text
+    assert f"{int((rising < rising[-1] / 2).sum()) + 1} of 1,280 channels hold half" in head.text
     logits = seen.logits()
     assert f"It is {plain(logits[first] - logits[second])} logits ahead of bobsled" in head.text
 
@@ -67,7 +67,7 @@ def test_each_number_of_the_summary_leads_to_where_it_comes_from(open_page):
     assert "probed" in boards(page)
 
 
-def test_without_the_positions_that_carry_it_the_photo_says_what_the_summary_says(open_page, network, examples):
+def test_without_the_strongest_positions_the_prediction_is_the_summary_s(open_page, network, examples):
     seen = analyse(network, examples["astronaut"])
     cells = seen.under().evidence(HELMET).cells.numpy()
     order = np.argsort(-cells, axis=None)
@@ -79,7 +79,7 @@ def test_without_the_positions_that_carry_it_the_photo_says_what_the_summary_say
         box = (32 + column * 64, 32 + row * 64, 96 + column * 64, 96 + row * 64)
         photo.paste(blurred.crop(box), box)
     shares = network(frame(photo, network.preprocessing)[0]).softmax(1)[0]
-    says = f"With them blurred out of the photo it says {network.class_names[int(shares.argmax())]} "
+    says = f"With them blurred the prediction is {network.class_names[int(shares.argmax())]} "
     assert f"{says}({percent(float(shares.max()))})" in boards(open_page(WHY))["headline"].text
 
 
@@ -125,11 +125,14 @@ def test_the_map_is_the_evidence_of_one_less_that_of_the_other_and_sums_to_the_d
 
 def test_the_difference_under_each_pooling_stands_beside_the_photo_and_a_click_follows_it(open_page, measured):
     page, seen = open_page(WHY, rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
-    rows = [each for each in boards(page)["account"].all("button") if each.pick[0] == "pooling"]
+    rows = [row for row in boards(page)["account"].all("tr") if row.pick]
     assert [each.pick[1] for each in rows] == list(POOLINGS)
     for row, key in zip(rows, POOLINGS, strict=True):
         logits = seen.logits(key)
-        assert row.texts("span")[1:] == [signed(logits[HELMET] - logits[BOBSLED]), seen.names[int(logits.argmax())]]
+        _, difference, prediction = row.texts("td")
+        assert difference == signed(logits[HELMET] - logits[BOBSLED])
+        assert prediction.startswith(f"{seen.names[int(logits.argmax())]}, ")
+        assert [button.text for button in row.all("button")] == row.texts("td")[:1], "the keyboard reaches it"
     pick(page, "account", rows[1].pick)
     assert page.query_params["pooling"] == "gmp"
     assert any(shown.id == "parting" for shown in viewers(page)["against"].maps.values())
@@ -149,25 +152,25 @@ def test_the_channels_that_decide_are_those_whose_contributions_differ_most(open
 
 def test_the_three_numbers_of_a_box_are_its_evidence_and_what_is_said_without_it(open_page, measured):
     page, seen = open_page(WHY, ask="without", region="4,3,6,5", **{"class": str(HELMET)}), measured()
-    ways = {each.texts("span")[0]: each for each in boards(page)["probed"].all("way")}
+    ways = {row.texts("td")[0]: row for row in boards(page)["probed"].all("tr") if row.all("td")}
     assert ways["It holds"].one("strong").text == signed(seen.cells(HELMET)[4:7, 3:6].sum())
     rest = np.ones((7, 7), bool)
     rest[4:7, 3:6] = False
     logits = seen.weight @ seen.maps[:, rest].mean(1) + seen.bias
     before, after = seen.logits()[HELMET], logits[HELMET]
     assert ways["Ignored by the pooling"].one("strong").text == signed(after - before)
-    assert f"it says {seen.names[int(logits.argmax())]}" in ways["Ignored by the pooling"].text
-    assert {"Taken out: blur", "Taken out: mean", "Taken out: inpaint"} <= set(ways)
+    assert f"prediction: {seen.names[int(logits.argmax())]}, " in ways["Ignored by the pooling"].text
+    assert {"Blurred", "Filled with the mean colour", "Painted over"} <= set(ways)
     assert len(boards(page)["probed"].all("img")) == 3
 
 
-def test_a_box_that_is_dragged_is_asked_about_and_let_go_of(open_page):
+def test_a_box_that_is_dragged_is_asked_about_and_cleared(open_page):
     page = open_page(WHY, ask="without")
-    assert "6 of 49 positions that carry half" in boards(page)["probed"].text
+    assert "6 of 49 positions that hold half" in boards(page)["probed"].text
     use(page, "without", "region", {"positions": [0, 0, 1, 1], "map": None, "pixels": [0, 0, 1, 1]})
     assert page.query_params["region"] == "0,0,1,1"
-    assert "the 4 of 49 positions in your box" in boards(page)["probed"].text
-    pick(page, "let_go", "clear")
+    assert "the 4 of 49 positions from row 0, column 0 to row 1, column 1" in boards(page)["probed"].text
+    pick(page, "clear_box", "clear")
     assert "region" not in page.query_params
 
 
@@ -177,8 +180,8 @@ def test_a_box_that_is_dragged_is_asked_about_and_let_go_of(open_page):
 def test_what_flips_it_is_found_beside_the_page_and_shown(open_page):
     page = open_page(WHY, ask="flip")
     found = done(page, "flips")
-    assert "it says" in found.text
-    assert "it still says football helmet" in found.text
+    assert "the prediction is" in found.text
+    assert "the prediction is still football helmet" in found.text
     assert len(found.all("img")) == 4
 
 
@@ -256,8 +259,8 @@ def test_where_nothing_can_be_taken_apart_the_questions_that_need_no_evidence_ar
     assert not page.exception
     assert "gradients" in boards(page)["headline"].text
     assert control(page, "ask").value == "without"
-    ways = [each.texts("span")[0] for each in boards(page)["probed"].all("way")]
-    assert ways == ["Taken out: blur", "Taken out: mean", "Taken out: inpaint"]
+    ways = [row.texts("td")[0] for row in boards(page)["probed"].all("tr") if row.all("td")]
+    assert ways == ["Blurred", "Filled with the mean colour", "Painted over"]
 
 
 # Cases.

@@ -1,7 +1,8 @@
 // Draws a tree of nodes that Python describes. Text is always a text node and tags and attributes come from the two
 // lists below, so that no file name or class name can ever become markup.
-const TAGS = new Set(["div", "span", "p", "h1", "h2", "h3", "button", "img", "ul", "ol", "li", "strong", "dl", "dt", "dd"]);
-const ATTRIBUTES = new Set(["alt", "title", "role", "type", "width", "height", "data-key", "disabled"]);
+const TAGS = new Set(["div", "span", "p", "h1", "h2", "h3", "button", "img", "ul", "ol", "li", "strong", "dl", "dt", "dd",
+  "table", "caption", "thead", "tbody", "tr", "th", "td"]);
+const ATTRIBUTES = new Set(["alt", "title", "role", "type", "width", "height", "data-key", "disabled", "scope"]);
 
 function draw(node, pick) {
   if (typeof node === "string") return document.createTextNode(node);

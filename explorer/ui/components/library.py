@@ -13,6 +13,8 @@ from typing import Any
 
 import streamlit as st
 
+from explorer.sections.nodes import STYLE
+
 _HERE = Path(__file__).parent
 _SHARED = ("shared.js", "view.js")
 _PARTS = (("paint.js", "tools.js", "viewer.js"), ("wall.js",), ("board.js",), ("slider.js",), ("source.js",),
@@ -39,7 +41,9 @@ _library = st.components.v2.component("poolscope.library", html="<div></div>", j
 
 def put_library() -> None:
     """Give the page its scripts and styles; they take no room. `frame` does it."""
-    hidden(_library, {"styles": {name: _read(f"{name}.css") for name in _STYLES}}, key="library")
+    styles = {name: _read(f"{name}.css") for name in _STYLES}
+    styles["board"] = STYLE.read_text(encoding="utf-8") + styles["board"]
+    hidden(_library, {"styles": styles}, key="library")
 
 
 def part(name: str, html: str) -> Callable[..., Any]:

@@ -11,15 +11,15 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from explorer.analysis import Analysis, Outcome
+from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
 from explorer.errors import FramingError
-from explorer.export.files import CAM_INSTEAD
+from explorer.sections.answers import answer_sentence
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.maps import cam_map, evidence_map, layer_caption
 from explorer.ui.networks.session_network import clear_second, network_of, second_network
-from explorer.ui.pages.answers import answer_sentence, answers, follow_answer
+from explorer.ui.pages.answers import answers, follow_answer
 from explorer.ui.panels import with_names
 from explorer.ui.session.cache import analysis_of
 from explorer.ui.session.choices import sizes_of

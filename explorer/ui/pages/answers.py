@@ -1,4 +1,4 @@
-"""The likeliest classes under several poolings side by side, and the answer in one sentence."""
+"""The likeliest classes under several poolings side by side."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ from typing import Any
 
 from explorer.analysis import Analysis, Answer, Outcome
 from explorer.analysis.outcome import NO_POOLING
-from explorer.export.files import trained_in_words
 from explorer.poolings import PoolingChoice
+from explorer.sections.answers import trained_in_words
 from explorer.sections.nodes import Node, el
 from explorer.ui.session.session import Session
-from explorer.wording import answer_parts, percent
-
-
-def answer_sentence(outcome: Outcome, calibrated: bool = False) -> list[str]:
-    """The answer in one sentence, in parts: names are a `Name`."""
-    network = outcome.analysis.network
-    positive = int((outcome.probabilities(calibrated) > 0.5).sum()) if network.activation == "sigmoid" else 0
-    likeliest = [(answer.name, answer.probability) for answer in outcome.top(5, calibrated)]
-    return answer_parts(likeliest, network.activation, len(network.class_names), positive)
+from explorer.wording import percent
 
 
 def follow_answer(current: Session, picked: Sequence[Any]) -> None:

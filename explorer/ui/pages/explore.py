@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from explorer import CAM_METHODS, render
+from explorer import CAM_METHODS
 from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
-from explorer.questions.channel_table import plain_channel_table
-from explorer.sections.nodes import Node, el, picture
+from explorer.sections.answers import answer_sentence
+from explorer.sections.channels import top_channels
+from explorer.sections.nodes import el
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Stack, stack
 from explorer.ui.maps import class_maps, name_in_links
-from explorer.ui.pages.answers import answer_sentence, answers, follow_answer, what_if_note
+from explorer.ui.pages.answers import answers, follow_answer, what_if_note
 from explorer.ui.photo_panel import photo_panel
 from explorer.ui.session.session import Session
-from explorer.wording import evidence_sentence, percent, plain, shortened, signed
+from explorer.wording import evidence_sentence, percent, shortened
 
-PHOTO_SIDE = 860  # px: of the photo that tiles are cut from
-TILE_SIDE = 208
 CLASSES_BY_GRADIENT = 3  # whose CAMs are at hand: each costs a pass back through what follows the layer
 
 
@@ -78,54 +77,4 @@ def answers_and_channels(
     """
     note = what_if_note(shown.analysis, calibrated) if shown.analysis.has_evidence else None
     board(el("div", answers(outcomes, shown, class_index, calibrated), note and el("p", note, class_="note"),
-             _channels(shown, class_index), class_="stack"), key="answers", on_pick=on_pick)
-
-
-def _channels(outcome: Outcome, class_index: int, count: int = 6) -> Node:
-    """The channels that pay most for the class, or where none can be said to, those that respond most; on one scale."""
-    analysis = outcome.analysis
-    if analysis.has_evidence:
-        channels = outcome.evidence(class_index).channels
-        shown = channels.topk(min(count, len(channels))).indices.tolist()
-        title, what = "The channels that pay most", "pooled value × weight = contribution in logits"
-    else:
-        shown = plain_channel_table(analysis).order("pooled")[:count].tolist()
-        title, what = "The channels that respond most", f"mean over positions, {analysis.layer_name}"
-    maps = [analysis.feature_maps[channel].numpy() for channel in shown]
-    scale = render.Scale.positive(*maps)
-    photo, seen = analysis.preview(PHOTO_SIDE)
-
-    def draw() -> list[bytes]:
-        return [render.jpeg(render.tile(photo, values, seen, scale, TILE_SIDE), 82) for values in maps]
-
-    pictures = outcome.remember(("tiles", class_index if analysis.has_evidence else None), draw)
-    return el(
-        "div",
-        el("div", el("h3", title), el("span", f"{what} · one scale, 0 to {scale.limit:.1f}", class_="caption"),
-           class_="head"),
-        el("div", *(_channel(channel, tile, _account(outcome, class_index, channel))
-                    for channel, tile in zip(shown, pictures, strict=True)), class_="tiles"),
-        class_="channels",
-    )
-
-
-def _account(outcome: Outcome, class_index: int, channel: int) -> tuple[Node, Node]:
-    """How a channel comes to what it pays; where it pays nothing, its mean and spread."""
-    if not outcome.analysis.has_evidence:
-        table = plain_channel_table(outcome.analysis)
-        return (el("span", f"spread {plain(float(table.spread[channel]))}", class_="caption"),
-                el("strong", plain(float(table.pooled[channel]))))
-    evidence = outcome.evidence(class_index)
-    pooled, weight = float(outcome.pooled[channel]), float(evidence.slopes[channel])
-    return (el("span", f"{plain(pooled)} × {plain(weight)}", class_="caption"),
-            el("strong", signed(float(evidence.channels[channel]))))
-
-
-def _channel(channel: int, tile: bytes, account: tuple[Node, Node]) -> Node:
-    return el(
-        "button",
-        picture(tile, f"Where channel {channel} responds"),
-        el("span", el("span", "channel", class_="caption"), el("strong", str(channel)), *account, class_="account"),
-        pick=["channel", channel], type="button", class_="tile", data_key=f"channel-{channel}",
-        title=f"Open channel {channel} among the feature maps",
-    )
+             top_channels(shown, class_index), class_="stack"), key="answers", on_pick=on_pick)

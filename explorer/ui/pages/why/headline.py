@@ -10,6 +10,7 @@ from explorer.analysis import Analysis, Outcome
 from explorer.errors import ExplorerError
 from explorer.questions.cases import CASES, FRAMING, NETWORK
 from explorer.sections.nodes import Node, el
+from explorer.sections.reasons import likeliest_other
 from explorer.sections.summary import Part, summary
 from explorer.ui.components.board import board
 from explorer.ui.controls import in_step
@@ -26,11 +27,11 @@ def rival_of(current: Session, outcome: Outcome, class_index: int) -> int | None
     """The class to compare with: the one chosen, else the likeliest other one; None where there is but one class."""
     if current.choices.rival not in (None, class_index):
         return current.choices.rival
-    return next((answer.class_index for answer in outcome.top(2) if answer.class_index != class_index), None)
+    return likeliest_other(outcome, class_index)
 
 
 def question_of(current: Session, analysis: Analysis) -> str:
-    """The question that is asked, or the first that can be."""
+    """The chosen question, or the first that can be asked."""
     there = questions(analysis)
     return current.choices.ask if current.choices.ask in there else next(iter(there))
 
@@ -43,19 +44,19 @@ def questions(analysis: Analysis) -> dict[str, str]:
 
 
 def why_headline(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
-    """What is asked, and the answer in plain words; each number leads to where it comes from."""
+    """The question, and the summary in plain words; a click on a number leads to where it comes from."""
     names, calibrated = outcome.analysis.network.class_names, current.choices.calibrated
     try:
-        said = outcome.remember(("summary", class_index, rival, calibrated),
-                                lambda: summary(outcome, class_index, rival, calibrated))
+        sentences = outcome.remember(("summary", class_index, rival, calibrated),
+                                     lambda: summary(outcome, class_index, rival, calibrated))
     except ExplorerError as error:
-        said = [[Part(str(error))]]
+        sentences = [[Part(str(error))]]
     title = ["Why ", el("span", shortened(names[class_index]), class_="says")]
     if rival is not None:
         title += [" and not ", el("span", shortened(names[rival]), class_="says")]
     there = questions(outcome.analysis)
-    sentences = [part for sentence in said for part in (*sentence, Part(" "))]
-    board(el("div", el("h1", *title, "?"), el("p", *(_part(part, there) for part in sentences), class_="lead"),
+    parts = [part for sentence in sentences for part in (*sentence, Part(" "))]
+    board(el("div", el("h1", *title, "?"), el("p", *(_part(part, there) for part in parts), class_="lead"),
              _what_to_look_at(current, class_index, rival), class_="headline"),
           key="headline", on_pick=lambda ask: current.choose(ask=ask))
 
@@ -68,9 +69,9 @@ def _part(part: Part, there: Sequence[str]) -> Node:
 
 
 def choices(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> str:
-    """Ask for the pooling, the class to compare with and the question; which question is asked."""
+    """Let the pooling, the rival and the question be chosen; the question."""
     analysis = outcome.analysis
-    asked, there = question_of(current, analysis), questions(analysis)
+    question, there = question_of(current, analysis), questions(analysis)
     rivals, under, cases = st.columns([64, 22, 14], gap="small", vertical_alignment="bottom")
     with rivals:
         _rivals(current, outcome, class_index, rival)
@@ -80,8 +81,8 @@ def choices(current: Session, outcome: Outcome, class_index: int, rival: int | N
     with cases:
         _cases(current)
     st.segmented_control("Question", list(there), format_func=there.__getitem__, width="stretch",
-                         label_visibility="collapsed", **in_step(current, "ask", asked))
-    return asked
+                         label_visibility="collapsed", **in_step(current, "ask", question))
+    return question
 
 
 def _cases(current: Session) -> None:

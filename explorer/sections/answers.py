@@ -1,0 +1,63 @@
+"""What the network predicts: in one sentence, and as the top 5 under each pooling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from explorer.analysis import Outcome
+from explorer.networks import Network
+from explorer.sections.nodes import Node, el
+from explorer.sections.parts import Row, short, table
+from explorer.wording import Name, answer_parts, listed, percent, within_sentence
+
+
+def answer_sentence(outcome: Outcome, calibrated: bool = False) -> list[str]:
+    """The prediction in one sentence, names as `Name`."""
+    network = outcome.analysis.network
+    above_half = int((outcome.probabilities(calibrated) > 0.5).sum()) if network.activation == "sigmoid" else 0
+    likeliest = [(answer.name, answer.probability) for answer in outcome.top(5, calibrated)]
+    return answer_parts(likeliest, network.activation, len(network.class_names), above_half)
+
+
+def with_names(parts: Iterable[Node | str]) -> list[Node | str]:
+    """A sentence in parts as nodes, each `Name` underlined."""
+    return [el("span", str(part), class_="says") if isinstance(part, Name) else part for part in parts]
+
+
+def is_calibrated(outcome: Outcome, calibrated: bool) -> bool:
+    """Whether calibrating changes anything: never under a pooling that its head was trained with."""
+    return calibrated and outcome.multiplier is not None
+
+
+def label(outcome: Outcome, calibrated: bool) -> str:
+    """"native", "trained", "what-if" or "what-if, calibrated"."""
+    return f"{outcome.label}, calibrated" if is_calibrated(outcome, calibrated) else outcome.label
+
+
+def badge(outcome: Outcome, calibrated: bool) -> Node:
+    """The label, with the multiplier where one was used: "what-if, calibrated × 0.31"."""
+    factor = f" × {outcome.multiplier:.2f}" if is_calibrated(outcome, calibrated) else ""
+    return el("span", label(outcome, calibrated) + factor,
+              class_="badge" if outcome.label == "what-if" else "badge native")
+
+
+def trained_in_words(network: Network) -> str:
+    """The poolings beside its own that it has trained heads for: "GMP, GeM and learned attention"; "" for none."""
+    return listed([within_sentence(head.pooling.name) for head in network.trained.values()])
+
+
+def top_answers(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
+    """The top 5 under each pooling, a table each, side by side."""
+    tables = (_top(one, class_index, calibrated) for one in outcome.under_each_pooling())
+    return el("div", *tables, class_="answers")
+
+
+def _top(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
+    rows = []
+    for answer in outcome.top(5, calibrated):
+        share = 100 * answer.probability if math.isfinite(answer.probability) else 0
+        name = el("span", short(answer.name), class_="bar", style={"--share": f"{share:.2f}%"})
+        rows.append(Row((str(answer.rank), name, percent(answer.probability)), answer.class_index == class_index))
+    return table(("", "class", "probability"), rows, numbers={2},
+                 caption=el("caption", el("strong", outcome.name), " ", badge(outcome, calibrated)))

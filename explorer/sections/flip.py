@@ -1,0 +1,50 @@
+"""The fewest positions that matter: those whose removal flips the prediction, and those that are enough for it."""
+
+from __future__ import annotations
+
+from explorer.analysis import Outcome
+from explorer.questions.flip import SmallestSet, Sufficient, cut_out
+from explorer.sections.nodes import Node, el
+from explorer.sections.parts import head, note, short
+from explorer.sections.probe import shot
+from explorer.wording import percent
+
+TITLES = {"flip": "The smallest change that flips it", "sufficient": "The smallest part that is enough"}
+_SIDE = 640  # px: of the photos shown
+
+
+def smallest_sentence(outcome: Outcome, smallest: SmallestSet) -> str:
+    """For example "With 4 of 49 positions (8%) blurred the prediction is bobsled, 21%."; or that none was found."""
+    if smallest.chosen is None:
+        within = "half" if smallest.most == 0.5 else percent(smallest.most)
+        return f"None was found within {within} of the photo."
+    enough = isinstance(smallest, Sufficient)
+    count = f"{smallest.positions} of {smallest.chosen.size} positions ({percent(smallest.share)})"
+    blurred = "the whole photo" if enough and not smallest.positions else f"all but {count}" if enough else count
+    name, given = short(smallest.after.name), percent(smallest.after.probability)
+    if outcome.analysis.network.activation == "sigmoid":
+        return f"With {blurred} blurred the probability of {name} is {given}."
+    return f"With {blurred} blurred the prediction is {'still ' if enough else ''}{name}, {given}."
+
+
+def smallest_parts(outcome: Outcome, *parts: SmallestSet | tuple[str, str]) -> Node:
+    """The parts side by side, each with the photo that the network was given; a pair is a title and why there is none.
+    """
+    inputs = sum(part.passes for part in parts if isinstance(part, SmallestSet))
+    tried = note(f"Each was tried on the photo's own pixels; {inputs:,} inputs were run. A smaller part may exist.")
+    return el("div", el("div", *(_part(outcome, part) for part in parts), class_="pair"), tried if inputs else None,
+              class_="stack")
+
+
+def _part(outcome: Outcome, part: SmallestSet | tuple[str, str]) -> Node:
+    if not isinstance(part, SmallestSet):
+        title, reason = part
+        return el("div", head(title), note(reason), class_="ruled")
+    enough = isinstance(part, Sufficient)
+    title, what = TITLES["sufficient" if enough else "flip"], "what was left" if enough else "what was blurred"
+    shots: list[Node] = []
+    if part.chosen is not None:
+        shots = [shot(part.photo(_SIDE), title, "the network's input"),
+                 shot(cut_out(outcome.analysis, part.chosen, _SIDE), f"The photo, with {what} as it is", what)]
+    return el("div", head(title), el("p", smallest_sentence(outcome, part)), el("div", *shots, class_="shots"),
+              class_="ruled stack")

@@ -1,0 +1,115 @@
+"""Without some positions: what they hold, the prediction without them, and the photos that the network was given."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from explorer import render
+from explorer.analysis import Outcome
+from explorer.errors import ExplorerError, ParameterError
+from explorer.questions.probe import TAKEN_OUT, Answers, Probe
+from explorer.sections.nodes import Node, el, picture
+from explorer.sections.parts import head, note, short, table
+from explorer.sections.summary import holding_half
+from explorer.wording import exactness, percent, plain, signed, strongest_half
+
+Region = tuple[int, int, int, int]
+SHOT_SIDE = 420  # px: of the changed photos
+
+
+def region_of(outcome: Outcome, region: Region) -> np.ndarray:
+    """(H, W) bool of first row and column, last row and column. Raises ParameterError for another grid's."""
+    (rows, columns), (top, left, bottom, right) = outcome.analysis.framing.grid, region
+    if not (0 <= top <= bottom < rows and 0 <= left <= right < columns):
+        raise ParameterError(f"The region is {','.join(map(str, region))}; expected first row, first column, last row "
+                             f"and last column, rows from 0 to {rows - 1} and columns from 0 to {columns - 1}.")
+    chosen = np.zeros((rows, columns), dtype=bool)
+    chosen[top : bottom + 1, left : right + 1] = True
+    return chosen
+
+
+def probed_positions(outcome: Outcome, class_index: int) -> np.ndarray | None:
+    """(H, W) bool: the positions that hold half of the positive evidence, or the strongest one where none do or all.
+
+    None where there is no map, or no number on it, or one position alone.
+    """
+    try:
+        cells = outcome.class_map(class_index).array
+    except ExplorerError:
+        return None
+    if cells.size == 1 or not np.isfinite(cells).any():
+        return None
+    chosen = holding_half(cells)
+    if chosen is None or chosen.all():
+        chosen = np.zeros(cells.shape, dtype=bool)
+        chosen.flat[int(np.where(np.isfinite(cells), cells, -np.inf).argmax())] = True
+    return chosen
+
+
+def positions_in_words(outcome: Outcome, class_index: int, chosen: np.ndarray, region: bool) -> str:
+    """For example "the 6 of 49 positions that hold half of the positive evidence"."""
+    count = f"the {int(chosen.sum())} of {chosen.size} positions"
+    if region:
+        rows, columns = np.nonzero(chosen)
+        return f"{count} from row {rows.min()}, column {columns.min()} to row {rows.max()}, column {columns.max()}"
+    shown = outcome.class_map(class_index)
+    if strongest_half(shown.array) is None:
+        return f"{count} where the {shown.kind} is largest"
+    return f"{count} that hold{'s' if chosen.sum() == 1 else ''} half of the positive {shown.kind}"
+
+
+def probe_section(probe: Probe, positions: str) -> Node:
+    """What the positions hold, the logit and the prediction without them, and the changed photos."""
+    name = short(probe.outcome.analysis.network.class_names[probe.class_index])
+    rows = []
+    if probe.held is not None:
+        rows.append(("It holds", el("strong", signed(probe.held.logits)), "; ".join(filter(None, (
+            _held(probe, name), exactness(probe.held.exact, probe.held.residual))))))
+    if probe.own.ignoring is not None:
+        rows.append(_change(probe, "Ignored by the pooling", probe.own.ignoring))
+    rows += [_change(probe, TAKEN_OUT[fill].capitalize(), answers) for fill, answers in probe.own.after.items()]
+    apart = [note(one.sentence) for one in probe.disagreements if one.kind != "none"][:1]
+    return el("div", el("div", head("Without this part", f"logit of {name}"),
+                        el("p", f"This part: {positions}.", class_="caption"),
+                        table(("", "logit", ""), rows, numbers={1}, class_="ways"), *apart, class_="ruled stack"),
+              _photos(probe), _poolings(probe), class_="stack")
+
+
+def _held(probe: Probe, name: str) -> str:
+    """"50% of the positive evidence for tabby"; "" where that is not a number."""
+    if not np.isfinite(probe.held.logits):
+        return ""
+    side, share = (("positive", probe.held.speaks_for) if probe.held.logits >= 0 else
+                   ("negative", probe.held.speaks_against))
+    return f"{percent(share)} of the {side} evidence for {name}"
+
+
+def _change(probe: Probe, title: str, answers: Answers) -> tuple[Node | str, ...]:
+    before, after = probe.own.before.classes[0].logit, answers.classes[0].logit
+    alone = probe.outcome.analysis.network.activation == "sigmoid"
+    answer, what = (answers.classes[0], "probability") if alone else (answers.top, "prediction")
+    words = percent(answer.probability) if alone else f"{short(answer.name)}, {percent(answer.probability)}"
+    return title, el("strong", signed(after - before)), f"{plain(before)} to {plain(after)}; {what}: {words}"
+
+
+def _photos(probe: Probe) -> Node:
+    """What the network was given."""
+    shots = (shot(probe.photo(fill, SHOT_SIDE), f"The photo with that part {TAKEN_OUT[fill]}", TAKEN_OUT[fill])
+             for fill in probe.own.after)
+    return el("div", *shots, class_="shots ruled")
+
+
+def shot(photo: Image.Image, alt: str, caption: str) -> Node:
+    """A small photo with its caption."""
+    return el("div", picture(render.jpeg(photo, 82), alt), el("span", caption, class_="caption"), class_="shot")
+
+
+def _poolings(probe: Probe) -> Node | None:
+    """The prediction under every pooling, before and after."""
+    if len(probe.rows) < 2:
+        return None
+    rows = [(row.name, *(el("span", f"{short(one.top.name)}, {percent(one.top.probability)}", title=one.top.name)
+                         for one in (row.before, row.ignoring, row.after["blur"]))) for row in probe.rows]
+    return el("div", head("The prediction under each pooling"),
+              table(("pooling", "as it is", "ignoring the part", "with it blurred"), rows), class_="ruled")

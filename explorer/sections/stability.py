@@ -1,0 +1,53 @@
+"""Small changes of the photo: whether the prediction stays, and a bar for each change under each pooling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from explorer.questions.stability import (
+    PoolingStability,
+    Stability,
+    VariantAnswer,
+    movement_sentence,
+    stability_sentence,
+)
+from explorer.questions.variations import VARIATIONS
+from explorer.sections.nodes import Node, el
+from explorer.sections.parts import short
+from explorer.wording import percent
+
+
+def stability_section(stability: Stability) -> Node:
+    """The sentences, and small multiples: a column for each pooling, a row for each kind of change."""
+    look = {"style": {"--columns": str(len(stability.under))}, "class_": "multiples"}
+    rows = [el("div", el("span", f"Probability of {short(stability.name(stability.class_index))}", class_="caption"),
+               *(el("h3", under.name) for under in stability.under), **look)]
+    for key in dict.fromkeys(variant.variation for variant in stability.variants):
+        about = el("div", el("strong", VARIATIONS[key].name), el("p", VARIATIONS[key].explanation, class_="caption"))
+        rows.append(el("div", about, *(_bars(stability, under, under.of(key)) for under in stability.under), **look))
+    return el(
+        "div",
+        el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")
+                    for under in stability.under), class_="ruled"),
+        el("div", *rows, el("p", "A bar is the probability after a change, full height is certain; hatched where the "
+                                 "prediction is another one. The line is the photo as it is.", class_="note colours"),
+           class_="cards"),
+        class_="stack")
+
+
+def _bars(stability: Stability, under: PoolingStability, rows: Sequence[VariantAnswer]) -> Node:
+    bars = [el("span", class_="one" if row.stays else "one other", style={"--share": _height(row)},
+               title=_in_words(stability, row)) for row in rows]
+    return el("div", *bars, class_="changes", style={"--before": _height(under.original)}, role="img",
+              aria_label="; ".join(_in_words(stability, row) for row in rows))
+
+
+def _height(row: VariantAnswer) -> str:
+    return f"{100 * row.probability if math.isfinite(row.probability) else 0:.1f}%"
+
+
+def _in_words(stability: Stability, row: VariantAnswer) -> str:
+    instead = "" if row.stays else f", {short(stability.name(row.answer))} instead"
+    moved = "" if math.isnan(row.moved) else f", moved by {row.moved:.1f} positions"
+    return f"{row.variant.label}: {percent(row.probability)}{instead}{moved}"

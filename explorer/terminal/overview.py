@@ -1,0 +1,42 @@
+"""The lines at the top of what a command prints: the photo, the network, the class, and its logit decomposed."""
+
+from __future__ import annotations
+
+from explorer.analysis import Outcome
+from explorer.sections.answers import label
+from explorer.sections.text import cut, printable, typed
+
+_LONGEST_NAME = 40  # columns
+
+
+def describe(outcome: Outcome, photo: str) -> list[str]:
+    """Two lines on the photo, how it became an input, and the network with what is looked at in it."""
+    analysis, framing = outcome.analysis, outcome.analysis.framing
+    width, height = framing.input_size
+    shape = " x ".join(str(length) for length in analysis.feature_maps.shape)
+    return [
+        f"{printable(photo)}: {framing.photo_size[0]} x {framing.photo_size[1]} px, framing {framing.kind}, "
+        f"input {width} x {height} px",
+        f"{printable(analysis.network.title)} ({printable(analysis.network.origin)}): "
+        f"{printable(analysis.layer_name)} {shape}, probabilities by {analysis.network.activation}",
+    ]
+
+
+def name_and_index(outcome: Outcome, class_index: int) -> str:
+    """"golden retriever (207)"."""
+    return f"{cut(typed(outcome.analysis.network.class_names[class_index]), _LONGEST_NAME)} ({class_index})"
+
+
+def under(outcome: Outcome, class_index: int, calibrated: bool) -> str:
+    """Where the class's map comes from: "under GMP (what-if)", or "final feature maps (native)"."""
+    return f"{printable(outcome.class_map(class_index).source)} ({label(outcome, calibrated)})"
+
+
+def account(outcome: Outcome, class_index: int, calibrated: bool) -> list[str]:
+    """Two lines: the class's probability and rank, and how its logit adds up, or why it is not decomposed."""
+    answer = outcome.answer(class_index, calibrated)
+    return [
+        f"{name_and_index(outcome, class_index)} {under(outcome, class_index, calibrated)}: "
+        f"probability {answer.probability:.2g}, rank {answer.rank}",
+        typed("; ".join(outcome.class_map(class_index).account)),
+    ]
