@@ -1,1 +1,1 @@
-"""Questions about one analysis, one a file: channels, poolings compared, votes, contrasts, probes, flips, stability."""
+"""Questions about one analysis, one a file: channels, comparison, votes, contrast, probe, flip, stability, trust ..."""
