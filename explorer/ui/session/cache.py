@@ -39,7 +39,7 @@ _INFERENCE = threading.Semaphore(1)  # two forward passes at once on the same co
 _LOG = logging.getLogger(__name__)
 _WEIGHTS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # bytes of all that are in memory, but bundled ones
 _BY_NAME: WeakValueDictionary[str, Network] = WeakValueDictionary()
-_COUNTING = threading.Lock()
+_LOCK = threading.Lock()  # of the two above
 
 
 class FullError(NetworkError):
@@ -80,7 +80,8 @@ def network_named(name: str, progress: Progress | None = None) -> Network:
     with slot.lock:
         if slot.network is None:
             slot.network = _BY_NAME.get(name) or _load(name, progress)
-            _BY_NAME[name] = slot.network
+            with _LOCK:
+                _BY_NAME[name] = slot.network
         return slot.network
 
 
@@ -125,7 +126,9 @@ def clear() -> None:
     """Drop all networks but the bundled ones, all analyses and what was drawn of them."""
     drawn.clear()
     _analysed.clear()
-    for name in [name for name in _BY_NAME if name not in BUNDLED]:
+    with _LOCK:
+        names = set(_BY_NAME) - set(BUNDLED)
+    for name in names:
         _slot.clear(name)
     collect()
 
@@ -137,7 +140,7 @@ def settle(network: Network, counted: bool = True) -> None:
     the end it must be collected after all, or libraries under torch report leaks in the terminal.
     """
     if counted:
-        with _COUNTING:
+        with _LOCK:
             _WEIGHTS[network.layers.model or network.backbone] = bytes_of(network)
     collect()
     gc.freeze()
@@ -147,7 +150,7 @@ def settle(network: Network, counted: bool = True) -> None:
 
 def bytes_in_memory() -> int:
     """Of the weights of all networks that anybody holds; the bundled ones are always there and not counted."""
-    with _COUNTING:
+    with _LOCK:
         return sum(list(_WEIGHTS.values()))
 
 
