@@ -92,7 +92,8 @@ def photo_map(analysis: Analysis, says: str) -> Map:
 
 def looks_map(outcome: Outcome, class_index: int, title: str = "", says: str = "") -> Map:
     """Where a pooling looks: its weights, averaged over channels by how much they contribute to the class."""
-    return weights_map(f"looks.{name_in_links(outcome.choice)}", outcome.name, mean_weights(outcome, class_index), title, says)
+    weights = mean_weights(outcome, class_index)
+    return weights_map(f"looks.{name_in_links(outcome.choice)}", outcome.name, weights, title, says)
 
 
 def weights_map(id_: str, name: str, weights: np.ndarray, title: str = "", says: str = "") -> Map:
