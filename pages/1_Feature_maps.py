@@ -4,8 +4,8 @@ import streamlit as st
 
 from explorer.ui.components.wall import put_channels, wall, wall_status
 from explorer.ui.frame import frame
+from explorer.ui.pages.channel_card import card_panel
 from explorer.ui.pages.feature_maps import (
-    card_panel,
     channel_choice,
     channel_viewer,
     channels_headline,

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.ui.frame import frame
-from explorer.ui.pages.feature_maps import card_panel
+from explorer.ui.pages.channel_card import card_panel
 from explorer.ui.pages.poolings import (
     answers_panel,
     differences_panel,
@@ -11,12 +11,12 @@ from explorer.ui.pages.poolings import (
     heads,
     pair_choice,
     path_panel,
-    poolings_choice,
     poolings_headline,
     rows_of_maps,
     scatter_panel,
     talk_about_poolings,
 )
+from explorer.ui.pages.several_choice import poolings_choice
 from explorer.ui.pooling_choice import outcomes_of
 from explorer.ui.present import talk_about_evidence
 from explorer.ui.region import with_place

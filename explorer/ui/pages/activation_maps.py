@@ -26,11 +26,11 @@ from explorer.ui.maps import (
     votes_map,
     winners_map,
 )
-from explorer.ui.pages.poolings import poolings_choice
+from explorer.ui.pages.several_choice import methods_choice, poolings_choice
 from explorer.ui.photo_panel import photo_panel
 from explorer.ui.pooling_choice import pooling_choice
 from explorer.ui.present import talk
-from explorer.ui.session.choices import LARGEST_BOX, MOST, MOST_CLASSES
+from explorer.ui.session.choices import LARGEST_BOX, MOST_CLASSES
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.session import Session
 from explorer.ui.without_pooling import (
@@ -38,7 +38,6 @@ from explorer.ui.without_pooling import (
     attention_note,
     kinds_of_maps,
     limited_map_choice,
-    methods_offered,
     shown_kind,
     shown_methods,
 )
@@ -86,19 +85,6 @@ def box_choice(current: Session) -> None:
               help="The smallest box around the largest connected part whose positions have at least this share of "
                    "the map's maximum. 20% is what the paper on CAM uses.",
               **in_step(current, "box", current.choices.box))
-
-
-def methods_choice(current: Session, analysis: Analysis) -> None:
-    """One to four CAM methods."""
-    def choose(picked: list[str]) -> None:
-        if picked:
-            current.choose(methods=tuple(picked))
-        else:
-            current.notices.append("One to four CAM methods stand side by side; the last ones stay.")
-
-    st.multiselect("Methods", methods_offered(analysis), format_func=lambda key: CAM_METHODS[key].name,
-                   max_selections=MOST,
-                   **in_step(current, "methods", list(shown_methods(current, analysis)), choose))
 
 
 def controls(current: Session, analysis: Analysis, kind: str) -> None:

@@ -7,13 +7,11 @@ import streamlit as st
 
 from explorer import figures
 from explorer.analysis import Outcome
-from explorer.questions.channel_card import ChannelCard, ClassWeight, channel_card, plain_channel_card
 from explorer.questions.channel_table import RANKINGS, ChannelTable, channel_table, plain_channel_table
-from explorer.sections.nodes import Node, el
 from explorer.ui import panels
-from explorer.ui.components.board import board
 from explorer.ui.controls import in_step
 from explorer.ui.maps import channel_map, layer_caption
+from explorer.ui.pages.channel_card import both
 from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk
 from explorer.ui.session.session import Session
@@ -104,7 +102,7 @@ def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None
 
 def channel_viewer(current: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None) -> None:
     """The channel's map on the photo, and another's beside it; the tile under the pointer takes their place."""
-    maps = [channel_map(outcome, class_index, shown) for shown in _both(channel, beside)]
+    maps = [channel_map(outcome, class_index, shown) for shown in both(channel, beside)]
     alone = len(maps) == 1
     photo_panel(current, outcome.analysis, maps, key="channel_map", name="The channel on the photo", main=True,
                 across=0 if alone else 2, tallest=330, caption=layer_caption(outcome.analysis),
@@ -116,69 +114,6 @@ def compare_choice(current: Session, table: ChannelTable) -> None:
     st.number_input("Compare with channel", 0, len(table.pooled) - 1, None, step=1,
                     placeholder="none: type a number",
                     **in_step(current, "beside", current.choices.beside, lambda typed: current.choose(beside=typed)))
-
-
-def card_panel(
-    current: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None = None
-) -> None:
-    """All that is known of a channel, and of one beside it."""
-    name = outcome.analysis.network.class_names[class_index]
-    cards = [_card(_card_of(outcome, class_index, shown), name) for shown in _both(channel, beside)]
-    board(el("div", *cards, class_=f"cards cards{len(cards)}"), key="card",
-          on_pick=lambda index: current.choose(class_index=index))
-
-
-def _both(channel: int, beside: int | None) -> list[int]:
-    """A channel and the one beside it, where that is another."""
-    return [channel] if beside in (None, channel) else [channel, beside]
-
-
-def _card_of(outcome: Outcome, class_index: int, channel: int) -> ChannelCard:
-    if not outcome.analysis.has_evidence:
-        return plain_channel_card(outcome.analysis, channel)
-    return outcome.remember(("card", class_index, channel), lambda: channel_card(outcome, class_index, channel))
-
-
-def _card(card: ChannelCard, class_name: str) -> Node:
-    if card.contribution is None:
-        account = [el("p", f"Its mean over positions is {plain(card.mean)}.")]
-    else:
-        account = [
-            el("p", f"{signed(card.contribution)} logits for {class_name}: its weight {plain(card.weight)} times its "
-                    "pooled value."),
-            el("h2", "Pooled value under"),
-            el("dl", *(part for name, label, value in card.pooled_under
-                       for part in (el("dt", name, class_="now" if label == "native" else ""), el("dd", plain(value)))),
-               class_="table"),
-            el("div", el("div", el("h2", f"Raises, by its {card.weights_are}"), _classes(card.speaks_for)),
-               el("div", el("h2", "Lowers"), _classes(card.speaks_against)), class_="sides"),
-        ]
-    positions = int(card.histogram[0].sum())
-    return el(
-        "div",
-        el("div", el("h3", f"Channel {card.channel}"),
-           el("span", f"rank {card.rank:,} of {card.count:,}", class_="badge"), class_="head"),
-        *account,
-        el("h2", f"Its {positions} positions, from {plain(card.minimum)} to {plain(card.maximum)}; "
-                 f"{percent(card.zero_share)} are 0"),
-        _histogram(card),
-        class_="channelCard",
-    )
-
-
-def _classes(classes: list[ClassWeight]) -> Node:
-    return el("ul", *(el("li", el("button", name, pick=index, type="button", title=f"Show {name}", class_="link"),
-                         el("span", signed(weight))) for index, name, weight in classes), class_="table")
-
-
-def _histogram(card: ChannelCard) -> Node:
-    counts, edges = card.histogram
-    most = max(int(counts.max()), 1)
-    bars = (el("span", style={"height": f"{100 * count / most:.1f}%"},
-               title=f"{int(count)} positions from {edges[n]:.2f} to {edges[n + 1]:.2f}")
-            for n, count in enumerate(counts))
-    return el("div", *bars, class_="histogram", role="img",
-              aria_label=f"Distribution over positions: {', '.join(str(int(count)) for count in counts)}")
 
 
 def talk_about_channels(current: Session, outcome: Outcome, class_index: int, table: ChannelTable) -> None:

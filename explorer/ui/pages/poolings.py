@@ -20,9 +20,7 @@ from explorer.ui.controls import in_step
 from explorer.ui.maps import evidence_map, layer_caption, looks_map
 from explorer.ui.pages.answers import answers, badge, what_if_note
 from explorer.ui.photo_panel import photo_panel
-from explorer.ui.pooling_choice import pooling_in_words
 from explorer.ui.present import talk
-from explorer.ui.session.choices import FEWEST, MOST
 from explorer.ui.session.session import Session
 from explorer.wording import Name, evidence_sentence, percent, plain, shortened, signed
 
@@ -60,23 +58,6 @@ def _headline_of_several_answers(native: Outcome, outcomes: Sequence[Outcome], c
         lead = f"Under {', '.join(different)} other classes are above 50%."
     first, *rest = answer_sentence(native, calibrated)
     panels.headline([f"Under {native.name}, {first[0].lower()}{first[1:]}", *rest], lead)
-
-
-def poolings_choice(current: Session, analysis: Analysis) -> None:
-    """Two to four of those that the network offers."""
-    chosen = current.choices.poolings
-    taken = {choice.key for choice in chosen}
-    options = [*map(str, chosen), *(key for key in analysis.network.poolings if key not in taken)]
-
-    def choose(picked: list[str]) -> None:
-        if FEWEST <= len(picked) <= MOST:
-            current.choose(poolings=tuple(map(PoolingChoice.parse, picked)), pair=(0, 1))
-        else:
-            current.notices.append("Two to four poolings stand side by side; the last ones stay.")
-
-    st.multiselect("Poolings side by side, two to four", options, max_selections=MOST,
-                   format_func=lambda text: pooling_in_words(analysis, text),
-                   **in_step(current, "poolings", list(map(str, chosen)), choose))
 
 
 def heads(current: Session, outcomes: Sequence[Outcome], calibrated: bool) -> None:
