@@ -1,9 +1,11 @@
 """One image, one forward pass, and all that follows from it. The waist of the package."""
 
-from explorer.analysis.analysis import OUTCOMES, Analysis, analyse
+from explorer.analysis.analysis import CAM_INSTEAD, NO_POOLING, OUTCOMES, Analysis, Outcome, OutcomeWithoutEvidence
+from explorer.analysis.answer import Answer
 from explorer.analysis.class_map import ClassMap
-from explorer.analysis.outcome import CAM_INSTEAD, Answer, Outcome, OutcomeWithoutEvidence
+from explorer.analysis.run import analyse
 
 __all__ = [
-    "CAM_INSTEAD", "OUTCOMES", "Analysis", "Answer", "ClassMap", "Outcome", "OutcomeWithoutEvidence", "analyse",
+    "CAM_INSTEAD", "NO_POOLING", "OUTCOMES", "Analysis", "Answer", "ClassMap", "Outcome", "OutcomeWithoutEvidence",
+    "analyse",
 ]

@@ -1,135 +1,48 @@
-"""One image, one forward pass, and what follows from it."""
+"""An analysis and its outcomes: one image and one forward pass, and what the network answers under each pooling."""
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from explorer import render
+from explorer.analysis.answer import Answer
+from explorer.analysis.cam_context import LayerContext, PoolingContext
+from explorer.analysis.class_map import ClassMap
+from explorer.analysis.forward_pass import ForwardPass
 from explorer.analysis.memory import Memory
-from explorer.analysis.outcome import Outcome, OutcomeWithoutEvidence
-from explorer.errors import ExplorerError, FramingError, MethodError, ParameterError
-from explorer.framing import Framing, frame
-from explorer.images import read_image
+from explorer.cams import CAM_METHODS, CamContext, cam_method_of
+from explorer.errors import MethodError, ParameterError
+from explorer.evidence import Evidence, decompose
+from explorer.framing import Framing
 from explorer.networks.layers import Layer
 from explorer.networks.network import Network
+from explorer.poolings import Pooling, PoolingChoice
+from explorer.wording import exactness, plain, sum_sentence
 
+NO_POOLING = "none"  # stands for the key of a pooling where a network has none, as in network.head_kind
+CAM_INSTEAD = "grad_cam"  # what is shown and recorded where there is no evidence
 OUTCOMES = 24  # kept by an analysis: a slider that is dragged along a parameter asks for many
-_RESULTS, _PREVIEWS = 64, 2  # likewise: small numbers of questions; the photo shrunk
+_RESULTS, _CLASSES = 256, 256  # kept by an outcome: maps and small numbers; classes with their evidence
+_UNDER_WHAT = {"what-if": "a what-if", "trained": "with a head trained for it"}
 
 
-def analyse(
-    network: Network, image: Image.Image, framing: str = "crop", short_side: int | None = None,
-    layer: str | None = None,
-) -> Analysis:
-    """Run one forward pass and keep what it left.
-
-    Args:
-        network: from `load_network`.
-        image: RGB PIL image, as `read_image` gives it (other modes are converted).
-        framing: "crop", "whole" or "squash".
-        short_side: of the network's input, 96 to 640 px; None is the size that the network was trained on.
-        layer: key of one of `network.layers.all`, whose maps are looked at; None is the final feature maps. The pass
-            then ends at that layer, and the logits cost another one.
-
-    Raises:
-        ParameterError, FramingError: see `explorer.framing.frame`; a FramingError too where the network itself refuses
-            an input of that size.
-        MethodError: the network has no such layer.
-    """
-    image = image if image.mode == "RGB" else read_image(image)
-    chosen = None if layer is None else network.layers.of(layer)
-    x, framed = frame(image, network.preprocessing, framing, short_side)
-    begin = time.perf_counter()
-    feature_maps = _run(network, x, chosen)[0]
-    seconds = time.perf_counter() - begin
-    return Analysis(network, image, framed.on_grid(*feature_maps.shape[1:]), x, feature_maps, seconds, chosen)
-
-
-@torch.no_grad()
-def _run(network: Network, x: Tensor, layer: Layer | None) -> Tensor:
-    """(1, C, H, W): the feature maps or a layer's. A network may take some sizes and refuse others in any way."""
-    try:
-        return network.backbone(x) if layer is None else network.layers.maps(x, layer.key)
-    except ExplorerError:
-        raise
-    except Exception as error:
-        (height, width), own = x.shape[-2:], network.preprocessing.size
-        cause = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise FramingError(f"{network.title} cannot take an input of {width} x {height} px ({cause}); expected its own "
-                           f"{own} x {own} px, or another size that it takes.") from None
-
-
-class Analysis:
+class Analysis(ForwardPass):
     """All that one forward pass left, and everything that follows from it, computed when first needed.
 
     It may be shared by threads: results are deterministic, and nothing of the network is ever changed.
-
-    Attributes:
-        network, image: what it is of.
-        framing: how the image became the input, and where each position lies on it.
-        input: Tensor (1, channels, h, w), what the backbone was given.
-        feature_maps: Tensor (C, H, W), what it gave, or what the layer did.
-        seconds: that the backbone took, or the way to the layer.
-        layer: the one that is looked at; None for the final feature maps.
     """
 
     def __init__(
         self, network: Network, image: Image.Image, framing: Framing, x: Tensor, feature_maps: Tensor, seconds: float,
         layer: Layer | None = None,
     ) -> None:
-        self.network = network
-        self.image = image
-        self.framing = framing
-        self.input = x
-        self.feature_maps = feature_maps
-        self.seconds = seconds
-        self.layer = layer
-        self.remember = Memory()  # for callers that draw
+        super().__init__(network, image, framing, x, feature_maps, seconds, layer)
         self.results = Memory(_RESULTS)  # see `remembered`
         self._outcomes = Memory(OUTCOMES)
-        self._previews = Memory(_PREVIEWS)
-
-    @property
-    def has_evidence(self) -> bool:
-        """Whether there are poolings, evidence and votes: at the final feature maps of a network that pools them."""
-        return self.network.pooling is not None and self.layer is None
-
-    @property
-    def no_evidence_reason(self) -> str:
-        """One sentence why there is no evidence here; "" where there is."""
-        if self.has_evidence:
-            return ""
-        if self.network.pooling is None:
-            return self.network.reason or "This network has no global pooling."
-        return ("Evidence is exact only where the network pools: at its final feature maps; "
-                f"{self.layer.key} is looked at by gradients.")
-
-    @property
-    def layer_key(self) -> str:
-        """Of the layer whose maps these are; a network without a pooling ends at the last of its layers.
-
-        Raises MethodError where the final feature maps are of no layer that is known.
-        """
-        if self.layer is not None:
-            return self.layer.key
-        if not self.network.layers.all:
-            raise MethodError(f"The layers of {self.network.title} are not known, so no gradient can be asked for.")
-        return self.network.layers.all[-1].key
-
-    @property
-    def layer_name(self) -> str:
-        """What the maps are, for people: "final feature maps", or "maps of layer2"."""
-        return "final feature maps" if self.layer is None else f"maps of {self.layer.key}"
-
-    def require_evidence(self) -> None:
-        """Raises MethodError with the reason where there is no evidence."""
-        if not self.has_evidence:
-            raise MethodError(self.no_evidence_reason)
 
     def under(self, pooling: str | None = None, **parameters: float) -> Outcome:
         """What the network answers under a pooling: `under("gem", p=4)`; without a name, under its own.
@@ -164,25 +77,272 @@ class Analysis:
         """The answer of each position alone, by the network's own head; see `Outcome.votes`."""
         return self.under().votes(class_index)
 
-    def overlay(
-        self, cells: Tensor, scale: render.Scale | None = None, *, long_side: int | None = None, **options: Any
-    ) -> Image.Image:
-        """The photo with a map (H, W) laid over it in the right place; what the network never saw is greyed out.
 
-        Args:
-            cells: as many positions as the feature maps.
-            scale: None is a signed scale of this map alone.
-            long_side: shrink the photo for the screen; None keeps the photo's own size.
-            options: opacity, smooth, mark; see `explorer.render.overlay`.
+class Outcome:
+    """What the network answers under one pooling, with the evidence for each class.
+
+    Attributes:
+        analysis, pooling (its key), parameters (resolved).
+        label: "native" for the network's own pooling, "trained" where it brings a head that was trained with this
+            one, else "what-if".
+    """
+
+    def __init__(self, analysis: Analysis, pooling: str, parameters: dict[str, float]) -> None:
+        self.analysis = analysis
+        self.pooling = pooling
+        self.parameters = parameters
+        self.label = analysis.network.label(pooling, parameters)
+        self.results = Memory(_RESULTS)  # see `remembered`
+        self._tensors = Memory()
+        self._evidence = Memory(_CLASSES)
+
+    @property
+    def _pooling(self) -> Pooling:
+        return self.analysis.network.pooling_of(self.pooling)
+
+    @property
+    def name(self) -> str:
+        """For people: "GeM, p = 3"."""
+        return self._pooling.label(**self.parameters)
+
+    @property
+    def choice(self) -> PoolingChoice:
+        """The pooling as choices and links have it."""
+        return PoolingChoice.of(self.pooling, self.parameters, self.analysis.network.poolings)
+
+    @property
+    def under_in_words(self) -> str:
+        """Under what, within a sentence: "under GMP, a what-if"; "" under the native pooling, which goes without
+        saying."""
+        return f"under {self.name}, {_UNDER_WHAT[self.label]}" if self.label in _UNDER_WHAT else ""
+
+    @property
+    def head(self) -> nn.Module:
+        """(B, C) to (B, classes): the one that was trained with this pooling, else the network's own."""
+        return self.analysis.network.head_under(self.pooling)
+
+    @property
+    def pooled(self) -> Tensor:
+        """(C,): the pooled vector."""
+        return self._tensors("pooled", lambda: self._pool(self.analysis.feature_maps))
+
+    @property
+    def weights(self) -> Tensor:
+        """(C, H, W): pooling weights; times the feature maps, summed over positions, they give `pooled`."""
+        return self._tensors(
+            "weights", lambda: self._pooling.weights(self.analysis.feature_maps, **self.parameters)
+        )
+
+    @property
+    def logits(self) -> Tensor:
+        """(classes,)"""
+        return self._tensors("logits", self._logits)
+
+    @torch.no_grad()
+    def _logits(self) -> Tensor:
+        return self.head(self.pooled[None])[0]
+
+    @property
+    def multiplier(self) -> float | None:
+        """The fitted number that calibrates this what-if's probabilities; None where there is none or no need."""
+        return self.analysis.network.multiplier(self.pooling, self.parameters)
+
+    def probabilities(self, calibrated: bool = False) -> Tensor:
+        """(classes,): softmax or sigmoid of the logits, which are multiplied by the fitted number if `calibrated`."""
+        factor = (self.multiplier or 1.0) if calibrated else 1.0
+        return self._tensors(("probabilities", factor),
+                             lambda: self.analysis.network.probabilities(self.logits * factor, 0))
+
+    def top(self, count: int = 5, calibrated: bool = False) -> list[Answer]:
+        """The classes with the largest logits, best first; at most as many as there are."""
+        best = self.logits.topk(min(count, len(self.logits)))
+        classes = best.indices.tolist()
+        probabilities = self.probabilities(calibrated)[best.indices].tolist()
+        names = self.analysis.network.class_names
+        return [
+            Answer(index, names[index], probability, logit, rank)
+            for rank, (index, probability, logit) in enumerate(
+                zip(classes, probabilities, best.values.tolist(), strict=True), 1)
+        ]
+
+    def answer(self, class_index: int, calibrated: bool = False) -> Answer:
+        """Probability, logit and rank of one class."""
+        network = self.analysis.network
+        logit = self.logits[network.check_class(class_index)]
+        rank = 1 + int((self.logits > logit).sum())
+        probability = float(self.probabilities(calibrated)[class_index])
+        return Answer(class_index, network.class_names[class_index], probability, float(logit), rank)
+
+    def evidence(self, class_index: int) -> Evidence:
+        """The class's logit, decomposed over positions and channels."""
+        return self.evidences([class_index])[0]
+
+    def evidences(self, classes: Sequence[int]) -> list[Evidence]:
+        """Evidence for several classes, together at the price of little more than one."""
+        missing = [index for index in map(self.analysis.network.check_class, classes) if index not in self._evidence]
+        new = {evidence.class_index: evidence for evidence in self._decompose(missing)} if missing else {}
+        return [self._evidence(index, lambda index=index: new.get(index) or self._decompose([index])[0])
+                for index in classes]
+
+    def _decompose(self, classes: Sequence[int]) -> list[Evidence]:
+        kept = self._tensors("kept", lambda: self.weights * self.analysis.feature_maps)
+        return decompose(kept, self.pooled, self.logits, self.head, classes, self._pooling.exact)
+
+    def class_map(self, class_index: int) -> ClassMap:
+        """The map that stands for a class, with its words: here its evidence.
+
+        Raises ParameterError when there is no such class.
         """
-        values = cells.detach().numpy()
-        if values.shape != self.framing.grid:
-            raise ParameterError(f"The map has shape {values.shape}; expected {self.framing.grid}.")
-        photo, seen = self.preview(long_side)
-        return render.overlay(photo, values, seen, scale or render.Scale.signed(values), **options)
+        evidence = self.evidence(class_index)
+        total = float(evidence.cells.sum())
+        return ClassMap(
+            evidence.cells, "evidence", f"Evidence for {self.analysis.network.class_names[class_index]}",
+            f"under {self.name}", "logits",
+            (sum_sentence(evidence.logit, evidence.baseline, total), exactness(evidence.exact, evidence.residual)))
 
-    def preview(self, long_side: int | None) -> tuple[Image.Image, render.Box]:
-        """The photo at most `long_side` px long, and the part of it that the network saw, in its pixels."""
-        if long_side is None:
-            return self.image, self.framing.seen
-        return self._previews(long_side, lambda: render.shrink(self.image, self.framing.seen, long_side))
+    def votes(self, class_index: int | None = None) -> Tensor:
+        """The answer of each position alone: the probabilities of head(F_ij).
+
+        (H, W) for a class, (classes, H, W) for all. Raises MethodError where the head cannot be asked alone.
+        """
+        network = self.analysis.network
+        if class_index is not None:
+            network.check_class(class_index)
+        rows = self._logits_of_positions()
+        votes = self.analysis.results(
+            ("votes", id(self.head)), lambda: self._on_grid(network.probabilities(rows, 1)))
+        return votes if class_index is None else votes[class_index]
+
+    def vote_logits(self) -> Tensor:
+        """(classes, H, W): the logits behind the votes, head(F_ij). Raises MethodError likewise."""
+        return self._on_grid(self._logits_of_positions())
+
+    def _on_grid(self, rows: Tensor) -> Tensor:
+        """(classes, H, W) of one row a position."""
+        return rows.T.unflatten(1, self.analysis.feature_maps.shape[1:])
+
+    def _logits_of_positions(self) -> Tensor:
+        """(H * W, classes); poolings that share a head, which lives as long as its network, share these."""
+        self.analysis.require_evidence()
+        return self.analysis.results(("logits of positions", id(self.head)), self._ask_positions)
+
+    @torch.no_grad()
+    def _ask_positions(self) -> Tensor:
+        return self.head(self.analysis.feature_maps.flatten(1).T.contiguous())
+
+    def cam(self, method: str, class_index: int, **options: Any) -> Tensor:
+        """(H, W): a published CAM under this pooling, signed and not normalised; see `Analysis.cam`."""
+        self.analysis.network.check_class(class_index)
+        chosen = cam_method_of(method)
+        if options and (unknown := set(options) - set(chosen.options)):
+            raise ParameterError(f"{method} has no option {', '.join(sorted(unknown))}; "
+                                 f"expected {', '.join(chosen.options) or 'none'}.")
+        decisive = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}
+        key = ("cam", method, class_index, repr(sorted(decisive.items())))
+        return self.results(key, lambda: chosen.compute(self.cam_context, class_index, **options))
+
+    def under_each_pooling(self) -> list[Outcome]:
+        """The image under every pooling there is, in the order of `network.poolings`.
+
+        This one's pooling has its parameters, the native one the network's, the others their usual ones. Without
+        evidence, this alone.
+        """
+        analysis = self.analysis
+        known = {analysis.network.pooling.key: analysis.under(), self.pooling: self}
+        return [known.get(key) or analysis.under(key) for key in analysis.network.poolings]
+
+    def on(self, analysis: Analysis) -> Outcome:
+        """Another analysis by the same network, under the same pooling."""
+        return analysis.under(self.pooling, **self.parameters)
+
+    @property
+    def cam_context(self) -> CamContext:
+        """What a CAM method may read."""
+        return self._tensors("cam_context", self._make_cam_context)
+
+    def _make_cam_context(self) -> CamContext:
+        analysis = self.analysis
+        return PoolingContext(
+            analysis.input, analysis.feature_maps, self.logits, self.head, self.pooled, analysis.network.backbone,
+            self._pool,
+        )
+
+    def _pool(self, feature_maps: Tensor) -> Tensor:
+        return self._pooling.value(feature_maps, **self.parameters)
+
+
+class OutcomeWithoutEvidence(Outcome):
+    """What the whole network answers, where there is no evidence: `analysis.no_evidence_reason` says why.
+
+    No pooling can take another's place here. It answers and has CAMs as any outcome; `pooled`, `weights`, `evidence`
+    and `evidences` raise MethodError.
+
+    Attributes:
+        pooling: key of the network's own, with its parameters; "none" without one.
+        label: "native".
+    """
+
+    def __init__(self, analysis: Analysis) -> None:
+        own = analysis.network.pooling
+        parameters = own.resolve(dict(analysis.network.pooling_parameters)) if own else {}
+        super().__init__(analysis, own.key if own else NO_POOLING, parameters)
+        self.label = "native"
+
+    @property
+    def name(self) -> str:
+        """For people: that of the network's own pooling, or "no pooling"."""
+        return self._pooling.label(**self.parameters) if self.analysis.network.pooling else "no pooling"
+
+    @property
+    def choice(self) -> PoolingChoice:
+        """None can be chosen."""
+        return PoolingChoice(NO_POOLING)
+
+    @property
+    def head(self) -> nn.Module:
+        """What follows the maps in the network, of whatever kind."""
+        return self.analysis.network.head
+
+    @property
+    def pooled(self) -> Tensor:
+        """Raises MethodError."""
+        self._refuse()
+
+    @property
+    def weights(self) -> Tensor:
+        """Raises MethodError."""
+        self._refuse()
+
+    def evidences(self, classes: Sequence[int]) -> list[Evidence]:
+        """Raises MethodError."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise MethodError(self.analysis.no_evidence_reason)
+
+    def class_map(self, class_index: int) -> ClassMap:
+        """The map that stands for a class, with its words: here Grad-CAM, and the reason why it is not evidence.
+
+        Raises ParameterError when there is no such class, MethodError where no gradient can be computed.
+        """
+        analysis = self.analysis
+        kind, name = CAM_METHODS[CAM_INSTEAD].name, analysis.network.class_names[
+            analysis.network.check_class(class_index)]
+        return ClassMap(
+            self.cam(CAM_INSTEAD, class_index), kind, f"{kind} of {name}", analysis.layer_name, "",
+            (f"logit {plain(float(self.logits[class_index]))}", analysis.no_evidence_reason))
+
+    def _logits(self) -> Tensor:
+        return self.cam_context.logits
+
+    def under_each_pooling(self) -> list[Outcome]:
+        """This alone."""
+        return [self]
+
+    def on(self, analysis: Analysis) -> Outcome:
+        """Another analysis by the same network at the same layer."""
+        return analysis.under()
+
+    def _make_cam_context(self) -> CamContext:
+        analysis = self.analysis
+        return LayerContext(analysis.input, analysis.feature_maps, analysis.network.layers, analysis.layer_key)

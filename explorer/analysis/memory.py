@@ -6,6 +6,7 @@ import functools
 import threading
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 
 class Memory:
@@ -34,6 +35,23 @@ class Memory:
             while self._most is not None and len(known) > self._most:
                 del known[next(iter(known))]
         return value
+
+
+class MemoryByOwner:
+    """A `Memory` for each analysis or outcome, which goes when its owner goes.
+
+    What is kept must not hold its owner, or neither would ever go.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._memories: WeakKeyDictionary[Any, Memory] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def __call__(self, owner: Any, key: Any, compute: Callable[[], Any]) -> Any:
+        with self._lock:
+            memory = self._memories.setdefault(owner, Memory(self._most))
+        return memory(key, compute)
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -63,9 +63,10 @@ def report_html(
     name = analysis.network.class_names[analysis.network.check_class(class_index)]
     if classes is None:
         classes = list(dict.fromkeys([*(answer.class_index for answer in analysis.under().top(3)), class_index]))
+    given = reasons(outcome, class_index, rival, calibrated) if why is True else why
     sections = [
         maps.photo_and_map(outcome, class_index),
-        _why(outcome, class_index, calibrated, rival, why),
+        why_section(given) if given else None,
         section("Predictions", note(_labels(outcome, calibrated)), top_answers(outcome, class_index, calibrated)),
         maps.class_maps(maps.compared_outcomes(outcome, poolings), classes, calibrated),
         el("div", maps.votes(outcome, class_index) if analysis.has_evidence else None,
@@ -85,18 +86,6 @@ def report_html(
     footer = " · ".join(f"{what} {version}" for what, version in versions().items())
     body = el("body", _header(outcome, class_index, calibrated), el("main", *sections), el("footer", footer))
     return f"<!DOCTYPE html>\n{el('html', head, body, lang='en').markup()}\n"
-
-
-def _why(
-    outcome: Outcome, class_index: int, calibrated: bool, rival: int | None, why: bool | Reasons
-) -> Node | None:
-    """The section, kept for the next report: unlike its reasons it holds no photo at full size."""
-    if not why:
-        return None
-    if why is not True:
-        return why_section(why)
-    return outcome.remember(("why section", class_index, rival, calibrated), lambda: why_section(
-        reasons(outcome, class_index, rival, calibrated)))
 
 
 def _header(outcome: Outcome, class_index: int, calibrated: bool) -> Node:

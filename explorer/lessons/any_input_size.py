@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from explorer.analysis import Analysis, Answer, analyse
-from explorer.analysis.memory import Memory
+from explorer.analysis.memory import MemoryByOwner
 from explorer.lessons.checks import checked_key
 from explorer.lessons.flattened import FlattenHead, flatten_head
 
@@ -21,7 +21,7 @@ SHAPES = MappingProxyType({
     "tall": "a strip through the middle, twice as high as wide",
 })
 SHOWN = 5  # classes
-_KEPT = 12  # sizes of one photo; each holds an input and its feature maps
+_memory = MemoryByOwner(12)  # sizes of one photo; each holds an input and its feature maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +70,7 @@ def any_input_size(analysis: Analysis, size: int, shape: str = "square") -> Size
         MethodError: the network has no global pooling.
     """
     checked_key(shape, SHAPES, "shape")
-    kept = analysis.remember("sizes", lambda: Memory(_KEPT))
-    return kept((size, shape), lambda: _at_size(analysis, size, shape))
+    return _memory(analysis, (size, shape), lambda: _at_size(analysis, size, shape))
 
 
 def at_training_size(analysis: Analysis) -> Analysis:
@@ -80,7 +79,7 @@ def at_training_size(analysis: Analysis) -> Analysis:
     usual = (network.preprocessing.size,) * 2
     if analysis.layer is None and analysis.framing.kind == "crop" and analysis.framing.input_size == usual:
         return analysis
-    return analysis.remember("at training size", lambda: analyse(network, analysis.image))
+    return _memory(analysis, "at training size", lambda: analyse(network, analysis.image))
 
 
 def trained_flatten_head(analysis: Analysis) -> FlattenHead:
@@ -88,7 +87,7 @@ def trained_flatten_head(analysis: Analysis) -> FlattenHead:
     def make() -> FlattenHead:
         outcome = at_training_size(analysis).under()
         return flatten_head(outcome, [answer.class_index for answer in outcome.top(SHOWN)])
-    return analysis.remember("flatten head", make)
+    return _memory(analysis, "flatten head", make)
 
 
 def _at_size(analysis: Analysis, size: int, shape: str) -> SizeResult:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.analysis import Analysis, Outcome, analyse
-from explorer.analysis.memory import Memory
+from explorer.analysis.memory import MemoryByOwner
 from explorer.arrays import to_array
 from explorer.errors import StoppedError
 from explorer.framing import frame
@@ -26,7 +26,7 @@ from explorer.render import Box
 
 STEPS = 10
 MOST_STEPS = 48
-_KEPT = 6  # paths whose feature maps are kept, about 10 MB each: moving a slider of GeM runs no network
+_memory = MemoryByOwner(6)  # paths of feature maps, about 10 MB each: another p of GeM runs no network
 
 
 class PoolingAnswer(NamedTuple):
@@ -168,8 +168,7 @@ def growing(
     # Clipped: rounding must not carry an end out of the valid range.
     ends = SMALLEST_SCALE, largest_scale(setting.count)
     scales = np.clip(np.geomspace(*ends, steps), *ends)
-    kept = analysis.remember("growing objects", lambda: Memory(_KEPT))
-    maps = kept((parts.key, steps), lambda: _maps(parts, scales, progress, stop))
+    maps = _memory(analysis, (parts.key, steps), lambda: _maps(parts, scales, progress, stop))
     logits = np.stack([_logits(analysis.network, maps, key, own, setting.class_index) for key, own in _poolings(p)])
     risen = _risen(logits[:, 1:], logits[:, :1])
     return Growth(

@@ -14,6 +14,7 @@ from explorer.export.pictures import overlay_png
 from explorer.export.record import record_json
 from explorer.export.report import report_html
 from explorer.export.svg import overlay_svg
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 
 
@@ -89,6 +90,7 @@ def downloads(
     class and not the rival.
     """
     name = f"poolscope_{outcome.pooling}_{class_index}"
+    key = class_index, calibrated, tuple(classes or ()), tuple(poolings or ()), rival, why
     files = (
         ("Overlay, PNG", f"{name}.png", "image/png", lambda: overlay_png(outcome, class_index)),
         ("Overlay, SVG", f"{name}.svg", "image/svg+xml", lambda: overlay_svg(outcome, class_index)),
@@ -96,7 +98,8 @@ def downloads(
         ("Numbers, JSON", f"{name}.json", "application/json",
          lambda: record_json(outcome, class_index, calibrated)),
         ("Report, HTML", f"{name}.html", "text/html",
-         lambda: report_html(outcome, class_index, calibrated, classes, poolings, rival=rival, why=why)),
+         lambda: drawn(outcome, ("report", *key), lambda: report_html(
+             outcome, class_index, calibrated, classes, poolings, rival=rival, why=why))),
     )
     columns = st.columns(len(files), gap="small")
     for column, (label, file, kind, make) in zip(columns, files, strict=True):

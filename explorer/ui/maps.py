@@ -14,6 +14,7 @@ from explorer.questions.comparison import entropy, fewest_positions, mean_weight
 from explorer.questions.votes import winners
 from explorer.sections.parts import strongest
 from explorer.ui.components.viewer import Map
+from explorer.ui.session.page_cache import drawn
 from explorer.wording import class_answer, evidence_sentence, exactness, percent, plain, signed
 
 SILENT_SENTENCE = "all evidence for this class is negative"
@@ -126,7 +127,7 @@ def attention_maps(analysis: Analysis) -> list[Map]:
 
     No maps where there is no class token, or where its attention could not be followed.
     """
-    attention = analysis.remember("attention of the class token", lambda: _attention(analysis))
+    attention = drawn(analysis, "attention of the class token", lambda: _attention(analysis))
     if attention is None:
         return []
     heads = attention.numpy()
@@ -186,7 +187,7 @@ def votes_in_words(outcome: Outcome) -> tuple[str, ...]:
 
 
 def _largest_activation(analysis: Analysis) -> float:
-    return analysis.remember("largest activation", lambda: float(
+    return drawn(analysis, "largest activation", lambda: float(
         analysis.feature_maps.nan_to_num(0, 0, 0).abs().max()) or 1.0)
 
 

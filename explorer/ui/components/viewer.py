@@ -19,6 +19,7 @@ import numpy as np
 
 from explorer import Analysis, render
 from explorer.ui.components.library import handler, hidden, part
+from explorer.ui.session.page_cache import drawn
 
 PHOTO_SIDE = 1600  # px
 PHOTO_BYTES = 270_000  # a photo full of detail is compressed more, or a page would be slow to open
@@ -121,7 +122,7 @@ class Look:
 
 def put_photo(analysis: Analysis, digest: str) -> None:
     """Give the page its photo, once: viewers find it there."""
-    encoded = analysis.remember(("photo", PHOTO_SIDE), lambda: _encode(analysis))
+    encoded = drawn(analysis, ("photo", PHOTO_SIDE), lambda: _encode(analysis))
     source({"photo": {"key": digest[:16], "src": encoded}}, key="photo")
 
 

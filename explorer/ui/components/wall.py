@@ -13,6 +13,7 @@ from torch.nn import functional
 from explorer import Analysis, render
 from explorer.ui.components.library import handler, part
 from explorer.ui.components.viewer import pack, source
+from explorer.ui.session.page_cache import drawn
 
 MOST_NUMBERS = 4_000_000  # sent to a page for its tiles, at two bytes each before they are deflated
 
@@ -27,7 +28,7 @@ def put_channels(analysis: Analysis, digest: str) -> str:
         content = hashlib.sha256(json.dumps(packed).encode()).hexdigest()
         return {"key": f"maps-{digest[:16]}-{content[:16]}", **packed}
 
-    packed = analysis.remember(("packed channels", digest), make)
+    packed = drawn(analysis, ("packed channels", digest), make)
     source({"pack": packed}, key="pack")
     return packed["key"]
 

@@ -32,6 +32,7 @@ from explorer.ui.pooling_choice import pooling_choice
 from explorer.ui.present import talk
 from explorer.ui.session.choices import LARGEST_BOX, MOST_CLASSES
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.ui.without_pooling import (
     ATTENTION,
@@ -180,7 +181,7 @@ def _cam_or_reason(outcome: Outcome, method: str, class_index: int, row: str, jo
 
 def _score_cam_job(outcome: Outcome, class_index: int) -> Job:
     """Score-CAM runs the network once for each channel: in a thread, so that the page can be used meanwhile."""
-    return outcome.remember(("score_cam job", class_index), lambda: Job(
+    return drawn(outcome, ("score_cam job", class_index), lambda: Job(
         lambda progress, stop: outcome.cam("score_cam", class_index, progress=progress, stop=stop)))
 
 

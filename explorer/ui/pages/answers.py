@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from explorer.analysis import Analysis, Answer, Outcome
-from explorer.analysis.outcome import NO_POOLING
+from explorer.analysis import NO_POOLING, Analysis, Answer, Outcome
 from explorer.poolings import PoolingChoice
 from explorer.sections.answers import trained_in_words
 from explorer.sections.nodes import Node, el

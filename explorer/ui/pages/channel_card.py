@@ -6,6 +6,7 @@ from explorer.analysis import Outcome
 from explorer.questions.channel_card import ChannelCard, ClassWeight, channel_card, plain_channel_card
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import percent, plain, signed
 
@@ -23,7 +24,7 @@ def card_panel(
 def _card_of(outcome: Outcome, class_index: int, channel: int) -> ChannelCard:
     if not outcome.analysis.has_evidence:
         return plain_channel_card(outcome.analysis, channel)
-    return outcome.remember(("card", class_index, channel), lambda: channel_card(outcome, class_index, channel))
+    return drawn(outcome, ("card", class_index, channel), lambda: channel_card(outcome, class_index, channel))
 
 
 def _card(card: ChannelCard, class_name: str) -> Node:

@@ -16,6 +16,7 @@ from explorer.ui.components.viewer import Stack, stack
 from explorer.ui.maps import class_maps, name_in_links
 from explorer.ui.pages.answers import answers, follow_answer, what_if_note
 from explorer.ui.photo_panel import photo_panel
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import evidence_sentence, percent, shortened
 
@@ -61,7 +62,7 @@ def evidence_panel(
         return stack(class_maps(outcome.under_each_pooling(), classes, calibrated, limit))
 
     photo_panel(
-        current, analysis, outcome.remember(("explore", *classes, calibrated, limit), draw),
+        current, analysis, drawn(outcome, ("explore", *classes, calibrated, limit), draw),
         key="evidence", name="Evidence on the photo" if by_pooling else "Where it looks, by gradients",
         chosen=f"{class_index}.{name_in_links(shown)}", pick=lambda picked: follow_answer(current, picked), main=True,
         facets=(("Class", ""), ("Pooling", ", under ") if by_pooling else ("CAM method", ", by ")),
@@ -75,6 +76,7 @@ def answers_and_channels(
 
     A click on an answer gives `on_pick` its pooling and class, one on a channel "channel" and its number.
     """
+    channels = drawn(shown, ("top channels", class_index), lambda: top_channels(shown, class_index))
     note = what_if_note(shown.analysis, calibrated) if shown.analysis.has_evidence else None
     board(el("div", answers(outcomes, shown, class_index, calibrated), note and el("p", note, class_="note"),
-             top_channels(shown, class_index), class_="stack"), key="answers", on_pick=on_pick)
+             channels, class_="stack"), key="answers", on_pick=on_pick)

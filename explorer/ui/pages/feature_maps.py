@@ -14,6 +14,7 @@ from explorer.ui.maps import channel_map, layer_caption
 from explorer.ui.pages.channel_card import both
 from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import Name, percent, plain, shortened, signed
 
@@ -92,7 +93,7 @@ def _ranking_name(key: str, table: ChannelTable) -> str:
 def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
     """The sum of contributions as channels are added, the largest first."""
     top, running = table.top_contributors(0.8), table.running()
-    figure = outcome.remember(
+    figure = drawn(outcome,
         ("running sum", class_index),
         lambda: figures.running_sum(running, table.order(), float(running[0]), top.count if top else None)
         .update_layout(height=190),

@@ -21,6 +21,7 @@ from explorer.ui.maps import evidence_map, layer_caption, looks_map
 from explorer.ui.pages.answers import answers, badge, what_if_note
 from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import Name, evidence_sentence, percent, plain, shortened, signed
 
@@ -129,7 +130,7 @@ def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
 def scatter_panel(current: Session, one: Outcome, other: Outcome, class_index: int) -> None:
     """Both pooled vectors, a point a channel; a click opens the channel's card."""
     chosen = current.choices.channel
-    figure = one.remember(("scatter", other.choice, class_index, chosen),
+    figure = drawn(one, ("scatter", other.choice, class_index, chosen),
                           lambda: _scatter(one, other, class_index, chosen))
 
     def clicked() -> None:
@@ -190,7 +191,7 @@ def path_panel(current: Session, analysis: Analysis, class_index: int) -> None:
     names = [analysis.network.class_names[index] for index in classes]
     shown = [dict(choice.parameters) for choice in chosen.poolings if choice.key == chosen.path]
     at = shown[0].get(curves.parameter.name, curves.parameter.default) if shown else None
-    figure = analysis.remember(
+    figure = drawn(analysis,
         ("path figure", chosen.path, *classes, curves.calibrated, at),
         lambda: figures.path(curves.values, curves.probabilities, names, curves.parameter.name,
                              curves.parameter.logarithmic, at, *curves.ends).update_layout(height=320),

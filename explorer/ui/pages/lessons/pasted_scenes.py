@@ -8,7 +8,6 @@ import numpy as np
 import streamlit as st
 
 from explorer import figures, render
-from explorer.analysis.memory import Memory
 from explorer.lessons import average_or_maximum as lesson
 from explorer.lessons.average_or_maximum import Growth, Setting
 from explorer.lessons.scenes import COUNTS, SMALLEST_SCALE, largest_scale
@@ -20,6 +19,7 @@ from explorer.ui.pages.lessons.lesson_pictures import shot, table
 from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import EXAMPLES, example_photo
 from explorer.wording import number_word, percent, plain, shortened, signed
 
@@ -28,7 +28,6 @@ POWERS = (1, 2, 3, 5, 10, 20, 50, 100)
 TIMES = {1: "once", 4: "four times", 9: "nine times"}
 SHORT = {"plain": "one colour", "blur": "blurred photo", "clutter": "other photos"}
 SIDE = 400  # px of a picture
-_SCENES, _PATHS = 12, 5  # that are remembered of one photo; no more paths than lesson 7 itself remembers
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:
@@ -46,9 +45,9 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     others = tuple(example_photo(name).image for name in EXAMPLES if name != scene.current.choices.example)
     setting = Setting(scene.class_index, chosen["ground"], chosen["count"], others=others)
     calibrated = scene.current.choices.calibrated
-    kept = scene.analysis.remember("pasted scenes", lambda: Memory(_SCENES))
-    pasted = kept((scene.class_index, setting.ground, setting.count, scale, p, calibrated),
-                  lambda: lesson.average_or_maximum(scene.analysis, setting, scale, p, calibrated))
+    key = "pasted scene", scene.class_index, setting.ground, setting.count, scale, p, calibrated
+    pasted = drawn(scene.analysis, key,
+                   lambda: lesson.average_or_maximum(scene.analysis, setting, scale, p, calibrated))
     left, right = st.columns([5, 4], gap="medium")
     with left:
         board(el("div", _pictures(scene, pasted), *_table(scene, pasted, p),
@@ -91,9 +90,8 @@ def _account(count: int, requested: float, scale: float, pasted: lesson.Scene) -
 
 def _growth(scene: Scene, setting: Setting, scale: float, p: float) -> None:
     """Once the maps of all scales are there, another p or another class runs no network."""
-    jobs = scene.analysis.remember("growing jobs", lambda: Memory(_PATHS))
     key = scene.class_index, setting.ground, setting.count
-    job = jobs(key, lambda: Job(lambda progress, stop: lesson.growing(
+    job = drawn(scene.analysis, ("growing job", *key), lambda: Job(lambda progress, stop: lesson.growing(
         scene.analysis, setting, progress=progress, stop=stop)))
     if worked(scene.current, job, "growing_{}_{}_{}".format(*key), "Growing the object") is None:
         return

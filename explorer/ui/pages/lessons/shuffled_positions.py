@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 from explorer import render
-from explorer.analysis.memory import Memory
 from explorer.heads import Head, read_card, read_heads
 from explorer.lessons.lost_place import LAYOUTS, BeforeAndAfter, LostPlace, lost_place
 from explorer.networks.loading.bundled import BUNDLED
@@ -20,11 +19,11 @@ from explorer.sections.parts import strongest
 from explorer.ui.components.board import board
 from explorer.ui.pages.lessons.lesson_pictures import legend, shot, table
 from explorer.ui.pages.lessons.scene import Control, Scene
+from explorer.ui.session.page_cache import drawn
 from explorer.wording import listed, number_word, percent, plain, shortened, signed, within_sentence
 
 SHUFFLES = 3
 SIDE = 448  # px of the long side of a picture
-_KEPT = 12  # shuffles of one photo that are remembered
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:
@@ -40,9 +39,8 @@ def controls(scene: Scene) -> tuple[Control, ...]:
 def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     """The evidence before and after, and the logits of each pooling, the pyramid and flatten before and after."""
     seed = chosen["shuffle"]
-    kept = scene.outcome.remember("shuffles", lambda: Memory(_KEPT))
-    result = kept((scene.class_index, seed or 1), lambda: lost_place(scene.outcome, scene.class_index, seed or 1,
-                                                                     _heads_for(scene)))
+    result = drawn(scene.outcome, ("shuffle", scene.class_index, seed or 1),
+                   lambda: lost_place(scene.outcome, scene.class_index, seed or 1, _heads_for(scene)))
     board(el("div", el("div", *_pictures(scene, result, seed > 0)), el("div", *_table(scene, result, seed > 0)),
              class_="sidebyside ruled"), key="place")
 

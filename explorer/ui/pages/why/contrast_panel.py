@@ -17,6 +17,7 @@ from explorer.ui.controls import open_channel
 from explorer.ui.maps import class_maps, evidence_map, name_in_links
 from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import viewer_handlers, with_place
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import exactness, plain, signed
 
@@ -66,7 +67,7 @@ def _map(current: Session, outcome: Outcome, class_index: int, rival: int) -> No
         both = [evidence_map(one, index, scale=str(one.choice)) for index in (class_index, rival) for one in outcomes]
         return stack([*maps, *both, *_partings(outcome, class_index, rival)])
 
-    viewer(outcome.analysis, current.photo.digest, outcome.remember(("against", class_index, rival), draw),
+    viewer(outcome.analysis, current.photo.digest, drawn(outcome, ("against", class_index, rival), draw),
            key="against", name="What tips the prediction",
            chosen=f"{class_index}-{rival}.{name_in_links(outcome.choice)}",
            look=Look(main=True, facets=(("What", ""), ("Pooling", ", under ")), region=current.choices.region,
@@ -108,5 +109,7 @@ def _account(current: Session, outcome: Outcome, class_index: int, rival: int) -
 
     poolings = under_each_pooling(outcome, class_index, rival, current.choices.calibrated,
                                   lambda one: ["pooling", str(one.choice)])
-    board(el("div", poolings, contrast_channels(outcome, class_index, rival), class_="stack"),
+    channels = drawn(outcome, ("deciding channels", class_index, rival),
+                     lambda: contrast_channels(outcome, class_index, rival))
+    board(el("div", poolings, channels, class_="stack"),
           key="account", on_pick=pick)

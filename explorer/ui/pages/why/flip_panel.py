@@ -12,6 +12,7 @@ from explorer.sections.parts import note, short
 from explorer.ui.components.board import board
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 
 
@@ -19,7 +20,7 @@ def flip_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     """Both searches side by side: what the network was given, and the part that it depends on."""
     network, calibrated = outcome.analysis.network, current.choices.calibrated
     about = class_index if network.activation == "sigmoid" else outcome.top(1)[0].class_index
-    job = outcome.remember(("flip job", about, calibrated), lambda: Job(
+    job = drawn(outcome, ("flip job", about, calibrated), lambda: Job(
         lambda progress, stop: _search(outcome, about, calibrated, progress, stop)))
     parts: Node | None = worked(current, job, f"flip_{about}_{outcome.name}", "Taking positions out of the photo")
     if parts is not None:

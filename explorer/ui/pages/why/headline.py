@@ -16,6 +16,7 @@ from explorer.ui.components.board import board
 from explorer.ui.controls import in_step
 from explorer.ui.pooling_choice import pooling_choice
 from explorer.ui.session.choices import QUESTIONS
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import shortened
 
@@ -47,7 +48,7 @@ def why_headline(current: Session, outcome: Outcome, class_index: int, rival: in
     """The question, and the summary in plain words; a click on a number leads to where it comes from."""
     names, calibrated = outcome.analysis.network.class_names, current.choices.calibrated
     try:
-        sentences = outcome.remember(("summary", class_index, rival, calibrated),
+        sentences = drawn(outcome, ("summary", class_index, rival, calibrated),
                                      lambda: summary(outcome, class_index, rival, calibrated))
     except ExplorerError as error:
         sentences = [[Part(str(error))]]

@@ -18,6 +18,7 @@ from explorer.ui.maps import evidence_map, layer_caption
 from explorer.ui.progress import worked
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import listed, percent
 
@@ -25,7 +26,7 @@ from explorer.wording import listed, percent
 def object_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     """The evidence beside the map that finds objects best, and how much of the one lies where the other is."""
     analysis = outcome.analysis
-    job = analysis.remember(("object job", class_index), lambda: Job(
+    job = drawn(analysis, ("object job", class_index), lambda: Job(
         lambda progress, stop: object_map(analysis, class_index, progress, stop)))
     where: ObjectMap | None = worked(current, job, f"object_{class_index}", "Shifting a larger input")
     if where is None:

@@ -15,6 +15,7 @@ from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.maps import cam_map, evidence_map
 from explorer.ui.progress import answered
 from explorer.ui.region import viewer_handlers
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.ui.session.url import write_url
 
@@ -51,7 +52,7 @@ def _viewer(current: Session, outcome: Outcome, class_index: int) -> None:
 
 def _answers(current: Session, outcome: Outcome, class_index: int) -> None:
     key = ("probe", class_index, current.choices.region, current.choices.calibrated)
-    board(outcome.remember(key, lambda: _section(outcome, *key[1:])), key="probed")
+    board(drawn(outcome, key, lambda: _section(outcome, *key[1:])), key="probed")
 
 
 def _section(

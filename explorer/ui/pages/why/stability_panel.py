@@ -11,6 +11,7 @@ from explorer.ui.components.board import board
 from explorer.ui.pooling_choice import outcomes_of
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 
 
@@ -18,7 +19,7 @@ def stable_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     """Small multiples: a column for each pooling, a row for each kind of change, a bar for each change."""
     outcomes, calibrated = _compared(current, outcome), current.choices.calibrated
     key = ("stability job", class_index, calibrated, *(one.choice for one in outcomes))
-    job = outcome.remember(key, lambda: Job(lambda progress, stop: stability(
+    job = drawn(outcome, key, lambda: Job(lambda progress, stop: stability(
         outcomes, class_index, calibrated=calibrated, progress=progress, stop=stop)))
     result: Stability | None = worked(current, job, f"stable_{hash(key)}", "Changing the photo a little")
     if result is not None:

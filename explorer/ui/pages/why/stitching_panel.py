@@ -15,6 +15,7 @@ from explorer.ui.maps import layer_caption
 from explorer.ui.progress import worked
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import exactness, plain, signed
 
@@ -25,7 +26,7 @@ def finer_panel(current: Session, outcome: Outcome, class_index: int, rival: int
     """The map of the class, and of the class against its rival, each beside its fine one, on one scale."""
     maps: list[Map] = []
     for against in dict.fromkeys([None, rival]):
-        job = outcome.remember(("stitching job", class_index, against), lambda against=against: Job(
+        job = drawn(outcome, ("stitching job", class_index, against), lambda against=against: Job(
             lambda progress, stop: stitched(outcome, class_index, against, STEPS, progress, stop)))
         fine: StitchedEvidence | None = worked(current, job, f"finer_{class_index}_{against}_{outcome.name}",
                                        "Shifting the photo")

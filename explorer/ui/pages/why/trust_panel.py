@@ -19,6 +19,7 @@ from explorer.ui.components.board import board
 from explorer.ui.pooling_choice import outcomes_of
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 
 FILL, METHODS = "blur", ("grad_cam", "layer_cam")
@@ -38,7 +39,7 @@ def trust_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     """The curves, their areas, and what becomes of the map when the network knows nothing."""
     poolings = _poolings(current, outcome)
     key = ("trust job", class_index, *poolings)
-    job = outcome.remember(key, lambda: Job(lambda progress, stop: _judge(
+    job = drawn(outcome, key, lambda: Job(lambda progress, stop: _judge(
         outcome, class_index, poolings, progress, stop)))
     result: Trusted | None = worked(current, job, f"trust_{hash(key)}", "Taking positions out, and putting them in")
     if result is None:
