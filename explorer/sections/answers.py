@@ -36,10 +36,15 @@ def label(outcome: Outcome, calibrated: bool) -> str:
 
 
 def badge(outcome: Outcome, calibrated: bool) -> Node:
-    """The label, with the multiplier where one was used: "what-if, calibrated × 0.31"."""
-    factor = f" × {outcome.multiplier:.2f}" if is_calibrated(outcome, calibrated) else ""
-    return el("span", label(outcome, calibrated) + factor,
-              class_="badge" if outcome.label == "what-if" else "badge native")
+    """The label as "what-if, calibrated × 0.31", green where the head was trained with the pooling."""
+    text = label(outcome, calibrated)
+    if not outcome.analysis.has_evidence:
+        text = "the network's own answer"
+    elif is_calibrated(outcome, calibrated):
+        text += f" × {outcome.multiplier:.2f}"
+    elif calibrated and outcome.label == "what-if":
+        text += ", no fit"
+    return el("span", text, class_="badge" if outcome.label == "what-if" else "badge native")
 
 
 def trained_in_words(network: Network) -> str:

@@ -46,6 +46,11 @@ def class_maps(
             for outcome in outcomes for index in classes]
 
 
+def class_facets(analysis: Analysis) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Names of the two facets of `class_maps`, each with the words before it."""
+    return ("Class", ""), ("Pooling", ", under ") if analysis.has_evidence else ("CAM method", ", by ")
+
+
 def evidence_map(
     outcome: Outcome, class_index: int, *, scale: str = "", calibrated: bool = False, row: str = "", title: str = "",
     says: str = "", box: tuple[float, float, float, float] | None = None, more: tuple[str, ...] = (),

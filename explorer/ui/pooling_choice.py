@@ -8,8 +8,7 @@ import streamlit as st
 
 from explorer.analysis import Analysis, Outcome
 from explorer.poolings import PoolingChoice
-from explorer.sections.nodes import el
-from explorer.ui.components.board import board
+from explorer.ui import panels
 from explorer.ui.controls import in_step
 from explorer.ui.session.session import Session
 
@@ -47,7 +46,7 @@ def pooling_choice(current: Session, analysis: Analysis) -> None:
     """Choose any pooling that the network offers; where there is none to choose, why."""
     if not analysis.has_evidence:
         st.selectbox("Pooling", [analysis.under().name], disabled=True, key="no_pooling")
-        board(el("p", analysis.no_evidence_reason, class_="note"), key="why_not")
+        panels.note(analysis.no_evidence_reason, key="why_not")
         return
     chosen = outcome_of(analysis, current.choices.pooling).choice
     options = [str(chosen) if chosen.key == key else key for key in analysis.network.poolings]

@@ -8,8 +8,7 @@ from typing import Any
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.sections.nodes import el
-from explorer.ui.components.board import board
+from explorer.ui import panels
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.session import Session
 
@@ -19,7 +18,7 @@ def answered(draw: Callable[[], None]) -> None:
     try:
         draw()
     except ExplorerError as error:
-        board(el("p", str(error), class_="note"), key="unanswered")
+        panels.note(str(error), key="unanswered")
 
 
 def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None) -> Any:
@@ -33,7 +32,7 @@ def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[
     if job.result is not None:
         return job.result
     if job.error:
-        board(el("p", job.error, class_="note"), key=f"{key}_error")
+        panels.note(job.error, key=f"{key}_error")
     elif key in session.stopped:
         _stopped(session, key)
     else:
@@ -46,14 +45,14 @@ def _stopped(session: Session, key: str) -> None:
         session.stopped.discard(key)
 
     st.button("Start again", key=f"{key}_again", on_click=again, icon=":material/play_arrow:", type="tertiary")
-    board(el("p", "Stopped before it was done.", class_="note"), key=f"{key}_stopped")
+    panels.note("Stopped before it was done.", key=f"{key}_stopped")
 
 
 @st.fragment(run_every=0.3)
 def _going_on(
     session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None
 ) -> None:
-    """A page that is left does not ask any more, and the job stops by itself."""
+    """A page that is left does not ask any more, and the job stops."""
     def stop() -> None:
         session.stopped.add(key)
         job.leave()

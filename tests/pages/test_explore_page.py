@@ -71,12 +71,12 @@ def test_the_page_opens_on_the_astronaut_without_an_exception(open_page, network
     assert page.query_params == {**LINK, "class": str(first.class_index)}
 
 
-def test_three_columns_hold_the_top_five_that_the_package_computes(open_page, network, examples):
+def test_three_columns_hold_the_top_five_that_the_package_computes(open_page, network, examples, factor):
     page, analysis = open_page(), analyse(network, examples["astronaut"])
     outcomes = [analysis.under(key) for key in ("gap", "gmp", "attention")]
     assert answers(page) == {outcome.name: expected(outcome) for outcome in outcomes}
     labels = [column.one("badge").text for column in boards(page)["answers"].all("column")]
-    assert labels == ["native", "what-if, calibrated", "what-if, calibrated"]
+    assert labels == ["native", *(f"what-if, calibrated × {factor(key):.2f}" for key in ("gmp", "attention"))]
 
 
 @pytest.mark.parametrize("pooling", ["gap", "lse", "topk:share=0.5"])

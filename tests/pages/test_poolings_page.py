@@ -54,13 +54,14 @@ def test_three_poolings_stand_side_by_side_and_the_headline_says_whether_they_ag
     assert page.query_params["class"] == str(firsts["gap"])
 
 
-def test_a_link_to_four_poolings_shows_them_with_their_parameters_and_labels(open_page):
+def test_a_link_to_four_poolings_shows_them_with_their_parameters_and_labels(open_page, factor):
     page = open_page(POOLS, poolings=",".join(FOUR))
     shown = boards(page)
     assert not page.exception
     assert page.query_params["poolings"] == "gap,gem:p=5,lse,topk"
     assert [shown[f"head_{n}"].one("h3").text for n in range(4)] == [NAMES[spelling] for spelling in FOUR]
-    assert [shown[f"head_{n}"].one("badge").text for n in range(4)] == ["native", *["what-if, calibrated"] * 3]
+    assert [shown[f"head_{n}"].one("badge").text for n in range(4)] == [
+        "native", *(f"what-if, calibrated × {factor(spelling):.2f}" for spelling in FOUR[1:])]
     assert control(page, "poolings").value == list(FOUR)
     assert "head_4" not in shown
     assert list(viewers(page)["looks"].maps) == ["looks.gap", "looks.gem-p5", "looks.lse", "looks.topk"]
@@ -187,7 +188,8 @@ def test_each_column_holds_the_five_answers_that_numpy_computes(calibrated, open
         assert column.texts("number") == [percent(shares[index]) for index in best]
         assert [row.pick for row in column.all("answer")] == [[spelling, index] for index in best]
         assert column.one("badge").text == ("native" if spelling == "gap" else
-                                            "what-if, calibrated" if calibrated else "what-if")
+                                            f"what-if, calibrated × {factor(spelling):.2f}" if calibrated else
+                                            "what-if")
 
 
 def test_a_what_if_without_a_fitted_number_says_so(open_page, put, make_network):

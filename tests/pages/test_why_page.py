@@ -235,7 +235,7 @@ def test_stitched_evidence_stands_beside_the_evidence_as_it_is_on_one_scale(open
 
 def test_how_much_of_the_evidence_lies_where_the_object_is(open_page, measured, network, examples):
     page, seen = open_page(WHY, ask="object", **{"class": str(HELMET)}), measured()
-    said = done(page, "object_said").text
+    said = done(page, "object_share").text
     evidence, where = viewers(page)["object_evidence"].maps, viewers(page)["object_map"].maps
     shown = next(iter(evidence.values()))
     np.testing.assert_allclose(shown.values, seen.cells(HELMET), atol=1e-4 + shown.step)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from torch.nn import functional
@@ -22,7 +23,7 @@ _wall = part("wall", '<div class="wall"></div>')
 
 def put_channels(analysis: Analysis, digest: str) -> str:
     """Give the page all feature maps, once; returns the key under which the wall finds them."""
-    def make() -> dict[str, object]:
+    def make() -> dict[str, Any]:
         packed = pack(_for_tiles(analysis))
         # Of what is in it: other networks, layers, framings and sizes have other maps of the same photo.
         content = hashlib.sha256(json.dumps(packed).encode()).hexdigest()

@@ -13,14 +13,14 @@ import streamlit as st
 
 from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
 from explorer.errors import FramingError
-from explorer.sections.answers import answer_sentence
+from explorer.sections.answers import answer_sentence, with_names
 from explorer.sections.nodes import el
+from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, stack, viewer
-from explorer.ui.maps import cam_map, evidence_map, layer_caption
+from explorer.ui.maps import cam_map, class_maps, evidence_map, layer_caption
 from explorer.ui.networks.session_network import clear_second, network_of, second_network
 from explorer.ui.pages.answers import answers, follow_answer
-from explorer.ui.panels import with_names
 from explorer.ui.session.cache import analysis_of
 from explorer.ui.session.choices import sizes_of
 from explorer.ui.session.session import Session
@@ -74,8 +74,9 @@ def answers_of_both(
     `draw` draws the first network's viewer, with the end of the scale where both networks share one.
     """
     other, beside = outcome_beside(outcome, second), same_class(outcome.analysis, second, class_index)
-    shown = _map_of(other, other.top(1)[0].class_index if beside is None else beside)
-    limit = _shared_limit([_map_of(outcome, class_index), shown])
+    second_class = other.top(1)[0].class_index if beside is None else beside
+    shown = class_maps([other], [second_class])[0]
+    limit = _shared_limit([*class_maps([outcome], [class_index]), shown])
     left, right = st.columns(2, gap="medium")
     with left:
         _title(outcome, session.choices.calibrated, "first")
@@ -84,12 +85,12 @@ def answers_of_both(
     with right:
         _title(other, session.choices.calibrated, "second")
         # Its positions are not the first's: a place that is chosen on it is not one of the page's.
-        viewer(second, session.photo.digest, stack([replace(shown, title=shown.name, says="", pick=None, limit=limit)]),
-               key="map_beside", name=f"{second.network.title}: {shown.name}",
+        viewer(second, session.photo.digest, stack([replace(shown, title=shown.name, says="", pick=None,
+                                                              scale="", limit=limit)]), key="map_beside",
+               name=f"{second.network.title}: {shown.name}",
                look=Look(caption=layer_caption(second), toolbar=False))
-        _answers(session, other, shown.pick[1], "second", lambda picked: _by_name(session, other, outcome, picked[1]))
-    board(el("p", _scales_sentence(beside is None, outcome, second, class_index, limit), class_="note"),
-          key="both_networks")
+        _answers(session, other, second_class, "second", lambda picked: _by_name(session, other, outcome, picked[1]))
+    panels.note(_scales_sentence(beside is None, outcome, second, class_index, limit), key="both_networks")
 
 
 def _title(outcome: Outcome, calibrated: bool, which: str) -> None:
@@ -114,13 +115,6 @@ def _by_name(session: Session, other: Outcome, outcome: Outcome, class_index: in
     names = [shortened(name, 60) for name in (outcome.analysis.network.title,
                                               other.analysis.network.class_names[class_index])]
     session.notices.append(f"{names[0]} has no class named {names[1]}; the last class stays.")
-
-
-def _map_of(outcome: Outcome, class_index: int, title: str = "") -> Map:
-    """Evidence where there is any, else the CAM that stands for it."""
-    if outcome.analysis.has_evidence:
-        return evidence_map(outcome, class_index, title=title)
-    return cam_map(outcome, CAM_INSTEAD, class_index, title=title)
 
 
 def _shared_limit(maps: list[Map]) -> float | None:
@@ -161,14 +155,15 @@ def second_row(
     note = f"{second.network.title} has no class named {', '.join(missing)}. " if missing else ""
     if not shown:
         shown, note = [other.top(1)[0].class_index], note + "Its own answer is shown. "
-    names = second.network.class_names
-    by_cam = kind == "cams"
-    maps = [cam_map(other, method, index, title=names[index]) if by_cam else _map_of(other, index, names[index])
-            for index in shown]
+    titles = {index: second.network.class_names[index] for index in shown}
+    if second.has_evidence and kind != "cams":
+        maps = [evidence_map(other, index, title=title) for index, title in titles.items()]
+    else:
+        method = method if kind == "cams" else CAM_INSTEAD
+        maps = [cam_map(other, method, index, title=title) for index, title in titles.items()]
     what = "Evidence in logits" if maps[0].unit else f"{maps[0].facets[1]}, from 0 to 1 of its own largest"
     viewer(second, session.photo.digest, stack(maps), key="grid_beside",
            name=f"{second.network.title}: {what}",
            look=Look(across=max(len(maps), 2), toolbar=False, tallest=300, heading=f"{second.network.title}: {what}",
                      aside=layer_caption(second)))
-    board(el("p", f"{note}Its scale is its own: logits of two networks are not comparable.", class_="note"),
-          key="note_beside")
+    panels.note(f"{note}Its scale is its own: logits of two networks are not comparable.", key="note_beside")

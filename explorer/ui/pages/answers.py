@@ -7,7 +7,7 @@ from typing import Any
 
 from explorer.analysis import NO_POOLING, Analysis, Answer, Outcome
 from explorer.poolings import PoolingChoice
-from explorer.sections.answers import trained_in_words
+from explorer.sections.answers import badge, trained_in_words
 from explorer.sections.nodes import Node, el
 from explorer.ui.session.session import Session
 from explorer.wording import percent
@@ -56,16 +56,6 @@ def _rank_change(analysis: Analysis, answer: Answer) -> Node | None:
     arrow = "▲" if before > answer.rank else "▼"
     change = "new" if before > 5 else f"{arrow}{abs(before - answer.rank)}"
     return el("span", change, class_="change", title=f"Rank {before} under the native pooling")
-
-
-def badge(outcome: Outcome, calibrated: bool) -> Node:
-    """The label beside a pooling's name: green where the head was trained with that pooling."""
-    label = outcome.label
-    if not outcome.analysis.has_evidence:
-        label = "the network's own answer"
-    elif label == "what-if" and calibrated:
-        label = "what-if, calibrated" if outcome.multiplier else "what-if, no fit"
-    return el("span", label, class_="badge" if outcome.label == "what-if" else "badge native")
 
 
 def what_if_note(analysis: Analysis, calibrated: bool) -> str:

@@ -13,7 +13,7 @@ from explorer.sections.nodes import el
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Stack, stack
-from explorer.ui.maps import class_maps, name_in_links
+from explorer.ui.maps import class_facets, class_maps, name_in_links
 from explorer.ui.pages.answers import answers, follow_answer, what_if_note
 from explorer.ui.photo_panel import photo_panel
 from explorer.ui.session.page_cache import drawn
@@ -65,7 +65,7 @@ def evidence_panel(
         current, analysis, drawn(outcome, ("explore", *classes, calibrated, limit), draw),
         key="evidence", name="Evidence on the photo" if by_pooling else "Where it looks, by gradients",
         chosen=f"{class_index}.{name_in_links(shown)}", pick=lambda picked: follow_answer(current, picked), main=True,
-        facets=(("Class", ""), ("Pooling", ", under ") if by_pooling else ("CAM method", ", by ")),
+        facets=class_facets(analysis),
     )
 
 

@@ -11,14 +11,14 @@ from explorer import figures
 from explorer.analysis import Analysis, Outcome
 from explorer.poolings import PoolingChoice
 from explorer.questions.comparison import Difference, largest_differences, path
-from explorer.sections.answers import answer_sentence
+from explorer.sections.answers import answer_sentence, badge
 from explorer.sections.nodes import Node, el
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.slider import slider
 from explorer.ui.controls import in_step
 from explorer.ui.maps import evidence_map, layer_caption, looks_map
-from explorer.ui.pages.answers import answers, badge, what_if_note
+from explorer.ui.pages.answers import answers, what_if_note
 from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk
 from explorer.ui.session.page_cache import drawn

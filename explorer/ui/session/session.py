@@ -49,6 +49,18 @@ class Photo:
         return self.example or self.digest[:12]
 
 
+@cache
+def example_photo(name: str) -> Photo:
+    """One of the bundled photos; `name` is a key of PHOTOS and nothing else."""
+    image = read_image(example_file(name))
+    return Photo(image, digest(image), name)
+
+
+def example_file(name: str) -> Path:
+    """Where a bundled photo lies."""
+    return PHOTOS[name]
+
+
 @dataclass(frozen=True)
 class Fitted:
     """The network that the choices fit: its name, its own pooling, and its classes."""
@@ -170,15 +182,3 @@ def session_on(page: str) -> Session:
     session: Session = st.session_state["poolscope"]
     session.page = page
     return session
-
-
-@cache
-def example_photo(name: str) -> Photo:
-    """One of the bundled photos; `name` is a key of PHOTOS and nothing else."""
-    image = read_image(example_file(name))
-    return Photo(image, digest(image), name)
-
-
-def example_file(name: str) -> Path:
-    """Where a bundled photo lies."""
-    return PHOTOS[name]

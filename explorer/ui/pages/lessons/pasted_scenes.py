@@ -11,10 +11,10 @@ from explorer import figures, render
 from explorer.lessons import average_or_maximum as lesson
 from explorer.lessons.average_or_maximum import Growth, Setting
 from explorer.lessons.scenes import COUNTS, SMALLEST_SCALE, largest_scale
+from explorer.sections.answers import badge
 from explorer.sections.nodes import Node, el
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.pages.answers import badge
 from explorer.ui.pages.lessons.lesson_pictures import shot, table
 from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.progress import worked
@@ -69,7 +69,7 @@ def _pictures(scene: Scene, pasted: lesson.Scene) -> Node:
 
 
 def _table(scene: Scene, pasted: lesson.Scene, p: float) -> tuple[Node, Node]:
-    rows = []
+    rows: list[list[Node | str]] = []
     for answer in pasted.answers:
         outcome = pasted.analysis.under(answer.key, **({"p": p} if answer.key == "gem" else {}))
         name = el("span", answer.name, " ", badge(outcome, scene.current.choices.calibrated), class_="name")

@@ -12,11 +12,12 @@ from explorer.sections.channels import contrast_channels
 from explorer.sections.contrast import names_of, under_each_pooling
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
-from explorer.ui.components.viewer import Look, Map, Stack, stack, viewer
+from explorer.ui.components.viewer import Map, Stack, stack
 from explorer.ui.controls import open_channel
-from explorer.ui.maps import class_maps, evidence_map, name_in_links
+from explorer.ui.maps import class_maps, name_in_links
+from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk, talk_about_evidence
-from explorer.ui.region import viewer_handlers, with_place
+from explorer.ui.region import with_place
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import exactness, plain, signed
@@ -64,14 +65,12 @@ def _map(current: Session, outcome: Outcome, class_index: int, rival: int) -> No
     def draw() -> Stack:
         outcomes = outcome.under_each_pooling()
         maps = [contrast_map(one, class_index, rival) for one in outcomes]
-        both = [evidence_map(one, index, scale=str(one.choice)) for index in (class_index, rival) for one in outcomes]
+        both = class_maps(outcomes, [class_index, rival])
         return stack([*maps, *both, *_partings(outcome, class_index, rival)])
 
-    viewer(outcome.analysis, current.photo.digest, drawn(outcome, ("against", class_index, rival), draw),
-           key="against", name="What tips the prediction",
-           chosen=f"{class_index}-{rival}.{name_in_links(outcome.choice)}",
-           look=Look(main=True, facets=(("What", ""), ("Pooling", ", under ")), region=current.choices.region,
-                     handlers=viewer_handlers(current)))
+    photo_panel(current, outcome.analysis, drawn(outcome, ("against", class_index, rival), draw), key="against",
+                name="What tips the prediction", chosen=f"{class_index}-{rival}.{name_in_links(outcome.choice)}",
+                main=True, facets=(("What", ""), ("Pooling", ", under ")))
 
 
 def _lines(one: Contrast) -> tuple[str, ...]:

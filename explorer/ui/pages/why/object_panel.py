@@ -13,10 +13,10 @@ from explorer.sections.contrast import names_of
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import note, short
 from explorer.ui.components.board import board
-from explorer.ui.components.viewer import Handlers, Look, Map, stack, viewer
+from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.maps import evidence_map, layer_caption
+from explorer.ui.photo_panel import photo_panel
 from explorer.ui.progress import worked
-from explorer.ui.region import viewer_handlers
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
@@ -32,21 +32,19 @@ def object_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     if where is None:
         return
     share, name = evidence_in_box(outcome, class_index, where), short(analysis.network.class_names[class_index])
-    box, handlers = share and share.box, viewer_handlers(current)
+    box = share and share.box
     left, right = st.columns(2, gap="medium")
     with left:
         evidence = evidence_map(outcome, class_index, title=f"{name}: evidence under {outcome.name}")
-        viewer(analysis, current.photo.digest, stack([replace(evidence, box=box, says="", pick=None)]),
-               key="object_evidence", name=evidence.name,
-               look=Look(main=True, tallest=400, caption=layer_caption(analysis),
-                         handlers=Handlers(handlers.region, None, handlers.present, handlers.walk)))
+        photo_panel(current, analysis, [replace(evidence, box=box, says="", pick=None)], key="object_evidence",
+                    name=evidence.name, main=True, tallest=400, caption=layer_caption(analysis))
     with right:
         fine = Map(id=f"{class_index}.object", values=where.cells, name=f"{name}, where the object is",
                    title=f"{name}: where the object is", box=box)
         viewer(analysis, current.photo.digest, stack([fine]), key="object_map", name=fine.name,
                look=Look(tallest=400, toolbar=False, caption=f"{where.cells.shape[0]} × {where.cells.shape[1]} places"))
     board(el("div", el("p", *_share(name, outcome, share), class_="lead"), _how(outcome, where), class_="stack"),
-          key="object_said")
+          key="object_share")
 
 
 def _share(name: str, outcome: Outcome, share: EvidenceInBox | None) -> list[Node | str]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from explorer.analysis import CAM_INSTEAD, Outcome
+from explorer.analysis import Outcome
 from explorer.errors import MethodError
 from explorer.questions.probe import probe
 from explorer.sections.nodes import Node, el
-from explorer.sections.parts import note
 from explorer.sections.probe import positions_in_words, probe_section, probed_positions, region_of
+from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.components.viewer import Look, stack, viewer
-from explorer.ui.maps import cam_map, evidence_map
+from explorer.ui.maps import class_facets, class_maps
+from explorer.ui.photo_panel import photo_panel
 from explorer.ui.progress import answered
-from explorer.ui.region import viewer_handlers
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.ui.session.url import write_url
@@ -36,15 +35,10 @@ def without_panel(current: Session, outcome: Outcome, class_index: int) -> None:
 
 def _viewer(current: Session, outcome: Outcome, class_index: int) -> None:
     analysis = outcome.analysis
-    if analysis.has_evidence:
-        one, by = evidence_map(outcome, class_index), ("Pooling", ", under ")
-    else:
-        one, by = cam_map(outcome, CAM_INSTEAD, class_index), ("CAM method", ", by ")
-    viewer(analysis, current.photo.digest, stack([one]), key="without", name="The part to take out",
-           look=Look(main=True, region=current.choices.region, handlers=viewer_handlers(current),
-                     facets=(("Class", ""), by)))
+    photo_panel(current, analysis, class_maps([outcome], [class_index]), key="without", name="The part to take out",
+                main=True, facets=class_facets(analysis))
     if current.choices.region is None:
-        board(note("Drag a box in the photo to ask about another part."), key="drag")
+        panels.note("Drag a box in the photo to ask about another part.", key="drag")
     else:
         board(el("button", "Clear the box", pick="clear", type="button", class_="link"), key="clear_box",
               on_pick=lambda _: current.choose(region=None))

@@ -9,8 +9,7 @@ from explorer.evidence import Evidence
 from explorer.questions.contrast import Contrast, contrast
 from explorer.questions.stitching import StitchedEvidence, stitched
 from explorer.sections.contrast import names_of, stitched_cells, stitched_lines
-from explorer.sections.parts import note
-from explorer.ui.components.board import board
+from explorer.ui import panels
 from explorer.ui.components.viewer import Handlers, Look, Map, stack, viewer
 from explorer.ui.maps import layer_caption
 from explorer.ui.progress import worked
@@ -27,10 +26,7 @@ def finer_panel(current: Session, outcome: Outcome, class_index: int, rival: int
     """The map of the class, and of the class against its rival, each beside its fine one, on one scale."""
     maps: list[Map] = []
     for against in dict.fromkeys([None, rival]):
-        job = drawn(outcome, ("stitching job", class_index, against), lambda against=against: Job(
-            lambda progress, stop: stitched(outcome, class_index, against, STEPS, progress, stop)))
-        fine: StitchedEvidence | None = worked(current, job, f"finer_{class_index}_{against}_{outcome.name}",
-                                       "Shifting the photo")
+        fine = _stitched(current, outcome, class_index, against)
         if fine is None:
             return
         maps += [_coarse(outcome, fine), _fine(outcome, fine)]
@@ -38,11 +34,17 @@ def finer_panel(current: Session, outcome: Outcome, class_index: int, rival: int
     viewer(outcome.analysis, current.photo.digest, stack(maps), key="finer", name="Evidence, stitched",
            look=Look(across=2, main=True, tallest=400, heading="Evidence in logits for each place", aside=layer_caption(
                outcome.analysis), handlers=Handlers(present=handlers.present, walk=handlers.walk)))
-    board(note(f"The input is shifted in {STEPS} × {STEPS} steps of a quarter of a position, and what each place on "
-               "the photo gets is averaged over the shifts that saw it. What enters at an edge is that edge again: its "
-               "evidence is counted as outside. The sum is the mean of the shifted logits, which is not the logit of "
-               "the photo as it stands: how far they lie apart is how much a shift matters. For one scale a position "
-               "on the left is divided among its places."), key="finer_note")
+    panels.note(f"The input is shifted in {STEPS} × {STEPS} steps of a quarter of a position, and what each place on "
+                "the photo gets is averaged over the shifts that saw it. What enters at an edge is that edge again: "
+                "its evidence is counted as outside. The sum is the mean of the shifted logits, which is not the logit "
+                "of the photo as it stands: how far they lie apart is how much a shift matters. For one scale a "
+                "position on the left is divided among its places.", key="finer_note")
+
+
+def _stitched(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> StitchedEvidence | None:
+    job = drawn(outcome, ("stitching job", class_index, rival), lambda: Job(
+        lambda progress, stop: stitched(outcome, class_index, rival, STEPS, progress, stop)))
+    return worked(current, job, f"finer_{class_index}_{rival}_{outcome.name}", "Shifting the photo")
 
 
 def _coarse(outcome: Outcome, fine: StitchedEvidence) -> Map:
