@@ -125,7 +125,7 @@ def _labels(outcome: Outcome, calibrated: bool) -> str:
     if not outcome.analysis.has_evidence:
         return outcome.analysis.no_evidence_reason
     others = trained_in_words(native.analysis.network)
-    trained = f"; {others} have heads of their own, trained with them" if others else ""
+    trained = f"; {others} have their own heads, trained with them" if others else ""
     return (f"The head was trained with {native.name}{trained}; under any other pooling the answer is a what-if. " + (
         "A calibrated one has its logits multiplied by one fitted number, which changes no rank." if calibrated else
         "The probabilities of what-ifs are as the head gives them, and mostly too sure."))

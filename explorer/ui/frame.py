@@ -40,9 +40,9 @@ _HERE = Path(__file__).parent
 
 
 def frame(title: str) -> Page:
-    """Set the page up, draw the sidebar, and analyse the photo on the table; each page calls it first.
+    """Set the page up, draw the sidebar, and analyse the photo; every page calls it first.
 
-    A framing that the photo does not allow is answered with a sentence and the crop instead.
+    Where the photo does not allow a framing, a notice says so and the crop is used.
     """
     st.set_page_config(page_title=f"{title} · PoolScope", layout="wide", initial_sidebar_state="auto")
     st.html(_HERE / "page.css")
@@ -73,7 +73,7 @@ def frame(title: str) -> Page:
 
 
 def _analyse(session: Session, requested: frozenset[str]) -> Analysis:
-    """Of the photo on the table by the network chosen, framed as chosen, or as the network allows."""
+    """Analyse the photo by the chosen network, framed as chosen or as the network allows."""
     with fetching(session.choices.network, session.choices.against) as progress:
         network = network_in_use(session, requested, progress)
         second_network(session, progress)
@@ -171,7 +171,7 @@ def _settings(session: Session, network: Network) -> None:
 
 
 def _change_with_size(session: Session, analysis: Analysis) -> None:
-    """What another input size than the network's own does to the answer; global pooling takes any."""
+    """How the answer changes with an input size other than the network's own; global pooling takes any."""
     chosen, usual = session.choices, analysis.network.preprocessing.size
     if chosen.size == usual:
         return

@@ -12,7 +12,7 @@ from explorer.ui.session.session import Session
 
 
 def photo_panel(
-    current: Session, analysis: Analysis, maps: Sequence[Map] | Stack, key: str, name: str, *, chosen: str = "",
+    session: Session, analysis: Analysis, maps: Sequence[Map] | Stack, key: str, name: str, *, chosen: str = "",
     pick: Callable[[Any], None] | None = None, **look: Any,
 ) -> None:
     """Show maps on the photo.
@@ -23,5 +23,5 @@ def photo_panel(
         pick: shows a map's class and pooling on the whole page.
         look: more of `Look`.
     """
-    viewer(analysis, current.photo.digest, maps if isinstance(maps, Stack) else stack(maps), key=key, name=name,
-           chosen=chosen, look=Look(region=current.choices.region, handlers=viewer_handlers(current, pick), **look))
+    viewer(analysis, session.photo.digest, maps if isinstance(maps, Stack) else stack(maps), key=key, name=name,
+           chosen=chosen, look=Look(region=session.choices.region, handlers=viewer_handlers(session, pick), **look))

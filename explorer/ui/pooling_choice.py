@@ -12,7 +12,7 @@ from explorer.ui import panels
 from explorer.ui.controls import in_step
 from explorer.ui.session.session import Session
 
-# The answers that Explore lays beside each other, the native pooling's first.
+# Poolings whose answers stand side by side on Explore, the native one first.
 BESIDE = ("gap", "gmp", "attention")
 LEARNED = {"attention": "learned_attention"}  # what takes the place of one of them where it was trained
 
@@ -42,21 +42,21 @@ def usually_beside(analysis: Analysis) -> tuple[str, ...]:
     return tuple(LEARNED[key] if LEARNED.get(key) in trained else key for key in BESIDE)
 
 
-def pooling_choice(current: Session, analysis: Analysis) -> None:
+def pooling_choice(session: Session, analysis: Analysis) -> None:
     """Choose any pooling that the network offers; where there is none to choose, why."""
     if not analysis.has_evidence:
         st.selectbox("Pooling", [analysis.under().name], disabled=True, key="no_pooling")
         panels.note(analysis.no_evidence_reason, key="why_not")
         return
-    chosen = outcome_of(analysis, current.choices.pooling).choice
+    chosen = outcome_of(analysis, session.choices.pooling).choice
     options = [str(chosen) if chosen.key == key else key for key in analysis.network.poolings]
 
     def choose(text: str | None) -> None:
         if text is not None:
-            current.choose(pooling=PoolingChoice.parse(text))
+            session.choose(pooling=PoolingChoice.parse(text))
 
     st.selectbox("Pooling", options, format_func=lambda text: pooling_in_words(analysis, text),
-                 **in_step(current, "pooling", str(chosen), choose))
+                 **in_step(session, "pooling", str(chosen), choose))
 
 
 def pooling_in_words(analysis: Analysis, text: str) -> str:

@@ -14,7 +14,7 @@ from explorer.ui.session.session import Session
 
 
 def answered(draw: Callable[[], None]) -> None:
-    """Draw a panel, or the sentence that says why it cannot be had."""
+    """Draw a panel, or the sentence that says why there is none."""
     try:
         draw()
     except ExplorerError as error:

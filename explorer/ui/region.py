@@ -1,4 +1,4 @@
-"""A place on the photo that was chosen in a viewer: what a click does, and what is known of the place."""
+"""A place chosen on the photo in a viewer: what a click does, and the panel about the place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from explorer.wording import percent, signed
 def viewer_handlers(session: Session, pick: Callable[[Any], None] | None = None) -> Handlers:
     """What every page does when its viewer is used: a place is chosen, a talk begins, ends or goes on.
 
-    A place concerns the part around the viewer alone, a map to follow the page, a talk the sidebar too.
+    A place reruns only the part around the viewer, a picked map the page's story, a talk the whole page.
     """
 
     def choose_region(event: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ def viewer_handlers(session: Session, pick: Callable[[Any], None] | None = None)
 
 
 def with_place(session: Session, outcome: Outcome, class_index: int, draw: Callable[[], None]) -> None:
-    """What `draw` draws, a viewer, and what is known of the place chosen in it: a click on a place runs this alone."""
+    """Draw a viewer with `draw`, then the panel about the place chosen in it; a click on a place reruns this alone."""
 
     @st.fragment
     def part() -> None:
@@ -60,7 +60,7 @@ def with_place(session: Session, outcome: Outcome, class_index: int, draw: Calla
 
 
 def _place(session: Session, outcome: Outcome, class_index: int) -> None:
-    """What the positions chosen give to the class, and what they say by themselves; nothing when none are."""
+    """What the chosen positions contribute to the class, and how one alone votes; nothing when none are chosen."""
     region = session.choices.region
     if region is None:
         return

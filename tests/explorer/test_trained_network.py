@@ -393,7 +393,7 @@ def test_records_and_reports_carry_the_label(network):
     assert [each["label"] for each in record["top"]].count("trained") == len(KEYS) - 1
     page = report_html(analysis.under("gem"), 1, True)
     assert 'GeM, p = 2.3725</strong> <span class="badge native">trained</span>' in page
-    assert "GMP, GeM, learned attention and gated mix have heads of their own" in page
+    assert "GMP, GeM, learned attention and gated mix have their own heads" in page
     outcomes = [analysis.under("gmp"), analysis.under("gem"), analysis.under("gem", p=4)]
     found = stability(outcomes, 1, {"shift": [(8, 0)]})
     assert [each.label for each in found.under] == ["trained", "trained", "what-if"]

@@ -118,7 +118,7 @@ def test_explore_lays_trained_answers_beside_the_native_one(open_flowers, flower
         moved = [f"{'▲' if before > rank else '▼'}{abs(before - rank)}" if before != rank else ""
                  for rank, before in enumerate(ranks, 1)]
         assert ["".join(mark.text for mark in row.all("change")) for row in column.all("answer")] == moved
-    assert "GMP, GeM, learned attention and gated mix have heads of their own" in boards(page)["answers"].text
+    assert "GMP, GeM, learned attention and gated mix have their own heads" in boards(page)["answers"].text
 
 
 def test_poolings_wears_all_three_labels(open_flowers):

@@ -1,4 +1,4 @@
-// What stands around a viewer's maps: tools, which change the view that every viewer of a page obeys, and legends.
+// What stands around a viewer's maps: tools, which change the view that all viewers of a page share, and legends.
 const KEYS = [["← →", "the map before, the next"], ["+ −", "opacity"], ["l", "one scale for all, or each its own"],
   ["s", "squares, or smoothed"], ["Shift and arrows", "go through the positions"], ["Enter", "choose the position"],
   ["drag", "choose a box"], ["z, x, 0", "zoom in, out, back (or Ctrl and wheel; Shift and drag moves)"],

@@ -96,7 +96,7 @@ class Look:
     Attributes:
         across: 0 shows one map at a time, else so many side by side in a row.
         main: its map is in the link, and it has the keys for a talk; one viewer a page.
-        toolbar: whether it has the tools, which all viewers of a page obey.
+        toolbar: whether it has the tools, which act on all viewers of a page.
         tallest: px that a photo may be high.
         facets: names of the maps' facets, each with the words before it.
         caption: the same where the map has none.

@@ -39,7 +39,7 @@ class FileOptions:
     layer: str | None = None
 
 
-def drop_in(current: Session, data: bytes, file_name: str, options: FileOptions) -> str:
+def drop_in(session: Session, data: bytes, file_name: str, options: FileOptions) -> str:
     """Load a file into memory for this session; the network's name in links.
 
     Raises ExplorerError; then nothing is changed.
@@ -56,12 +56,12 @@ def drop_in(current: Session, data: bytes, file_name: str, options: FileOptions)
         raise NetworkError(f"The file could not be made into a network: {type(error).__name__}; expected a checkpoint "
                            "of an image classifier.") from None
     name = OWN_FILE + network.digest[:12]
-    current.keep(name, network)
+    session.keep(name, network)
     settle(network)
     return name
 
 
-def ask_for_file(current: Session, done: Callable[[str], None]) -> None:
+def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     """The form. `done` is called with the network's name in links, once it is loaded."""
     board(el("p", f"{SILENT} A checkpoint is a .safetensors file, or a state dict as .pth, .pt, .ckpt or .bin.",
              class_="caption"), key="own_note")
@@ -91,7 +91,7 @@ def ask_for_file(current: Session, done: Callable[[str], None]) -> None:
     options = FileOptions(architecture, names, preprocessing, sigmoid, layer.strip() or None)
     try:
         with st.spinner("Reading the file and finding its pooling"):
-            name = drop_in(current, file.getvalue(), file.name, options)
+            name = drop_in(session, file.getvalue(), file.name, options)
     except ExplorerError as error:
         _say(f"{error} The last network stays.", "own_wrong")
         for near in (identify(architecture).name for architecture in getattr(error, "nearest", ())[:3]):

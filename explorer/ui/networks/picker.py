@@ -29,24 +29,24 @@ WAYS = {"bundled": "Bundled", "torchvision": "torchvision", "timm": "timm", "fil
 MOST_LISTED = {"torchvision": 100, "timm": 30}
 
 
-def network_buttons(current: Session) -> None:
+def network_buttons(session: Session) -> None:
     """In the sidebar: what opens the dialog, and the second network, if there is one."""
     def opens(role: str) -> Callable[[], None]:
         def pick() -> None:
-            current.picking = role
+            session.picking = role
 
         return pick
 
     st.button(TITLES["network"], key="change_network", on_click=opens("network"), type="tertiary",
               icon=":material/swap_horiz:")
-    if not current.choices.against:
+    if not session.choices.against:
         st.button("Compare with another", key="compare_network", on_click=opens("against"), type="tertiary",
                   icon=":material/compare:", help="Two networks on the same photo, side by side.")
         return
-    title = title_in_use(current, current.choices.against)
+    title = title_in_use(session, session.choices.against)
     board(el("div", el("div", el("h2", "Beside it"), el("button", "Clear", pick="clear", type="button", class_="link"),
                        class_="head"), el("strong", title, title=title), class_="card"),
-          key="second_network", on_pick=lambda _: current.choose(against=""))
+          key="second_network", on_pick=lambda _: session.choose(against=""))
 
 
 @contextmanager
@@ -83,50 +83,50 @@ def _bar(place: st.delta_generator.DeltaGenerator, name: str, done: int, total: 
     place.progress(min(1.0, done / total) if total else 0.0, f"Fetching `{name}`: {done / 1e6:.0f}{of} MB")
 
 
-def ask_for_network(current: Session, network: Network) -> None:
+def ask_for_network(session: Session, network: Network) -> None:
     """The dialog, as long as somebody chooses."""
-    role = current.picking
+    role = session.picking
     if role not in TITLES:
         return
 
     def dismissed() -> None:
         forget_file()
-        current.picking = ""
+        session.picking = ""
 
     @st.dialog(TITLES[role], width="large", on_dismiss=dismissed)
     def ask() -> None:
-        _ask(current, role, network)
+        _ask(session, role, network)
 
     ask()
 
 
-def _ask(current: Session, role: str, network: Network) -> None:
+def _ask(session: Session, role: str, network: Network) -> None:
     way = st.segmented_control("Where from", list(WAYS), format_func=WAYS.__getitem__, default="bundled",
                                key="picker_way", label_visibility="collapsed")
 
     def done(name: str) -> None:
-        current.choose(**{role: name})
-        current.picking = ""
+        session.choose(**{role: name})
+        session.picking = ""
         st.rerun()
 
     if way == "file":
-        ask_for_file(current, done)
+        ask_for_file(session, done)
     elif way in MOST_LISTED:
-        _by_name(current, way, done)
+        _by_name(session, way, done)
     else:
-        _bundled(current, done)
+        _bundled(session, done)
     if role == "network" and way != "file":
-        edit_preprocessing(current, network)
+        edit_preprocessing(session, network)
 
 
-def _bundled(current: Session, done: Callable[[str], None]) -> None:
+def _bundled(session: Session, done: Callable[[str], None]) -> None:
     names = [*([GIVEN] if given()[0].given else []), *BUNDLED]
-    titles = {name: BUNDLED_TITLES.get(name) or title_in_use(current, name) for name in names}
-    _listed(current, names, {name: "with this app" if name in BUNDLED else "given when the app was started"
+    titles = {name: BUNDLED_TITLES.get(name) or title_in_use(session, name) for name in names}
+    _listed(session, names, {name: "with this app" if name in BUNDLED else "given when the app was started"
                              for name in names}, done, titles)
 
 
-def _by_name(current: Session, source: str, done: Callable[[str], None]) -> None:
+def _by_name(session: Session, source: str, done: Callable[[str], None]) -> None:
     text = st.text_input("Search", key=f"search_{source}", placeholder="resnet 50, convnext tiny …")
     matches = search(text or "", source)
     names = [f"{source}/{name}" for name in matches[:MOST_LISTED[source]]]
@@ -136,15 +136,15 @@ def _by_name(current: Session, source: str, done: Callable[[str], None]) -> None
         f", the first {len(names)} are listed: search for others." if left else ".")
     board(el("p", f"{what} Weights that are not on this machine are fetched from their publisher and kept in the usual "
                   "cache.", class_="caption"), key="picker_count")
-    _listed(current, names, {name: "on this machine" for name in names if name in here}, done)
+    _listed(session, names, {name: "on this machine" for name in names if name in here}, done)
 
 
 def _listed(
-    current: Session, names: list[str], marks: dict[str, str], done: Callable[[str], None],
+    session: Session, names: list[str], marks: dict[str, str], done: Callable[[str], None],
     titles: dict[str, str] | None = None,
 ) -> None:
     """Names to click on; the one that is clicked is loaded, which may take a while or fail with a sentence."""
-    chosen = {current.choices.network, current.choices.against}
+    chosen = {session.choices.network, session.choices.against}
     rows = [
         el("button", el("span", (titles or {}).get(name, name), class_="name"),
            el("span", marks[name], class_="badge native") if name in marks else None,
@@ -157,10 +157,10 @@ def _listed(
               on_pick=lambda name: st.session_state.update(picked_network=name))
     clicked = st.session_state.pop("picked_network", None)
     if clicked in names:
-        _load(current, clicked, done)
+        _load(session, clicked, done)
 
 
-def _load(current: Session, name: str, done: Callable[[str], None]) -> None:
+def _load(session: Session, name: str, done: Callable[[str], None]) -> None:
     place = st.empty()
     try:
         if not is_in_memory(name):

@@ -21,7 +21,7 @@ from explorer.ui.session.choices import FEWEST, OWN_FILE, Choices, sizes_of
 from explorer.ui.session.session import Fitted, Session
 from explorer.wording import shortened, within_sentence
 
-FOUND = {
+HOW_CUT = {
     "known": "known beforehand", "traced": "found by tracing",
     "watched": "found by watching a pass", "named": "cut after the layer that was named",
 }
@@ -34,7 +34,7 @@ class MissingFileError(NetworkError):
 
 
 def network_of(session: Session, name: str, progress: Progress | None = None) -> Network:
-    """The network that this session means by a name: its own file's, and as it edited it. Raises ExplorerError."""
+    """The network of that name in this session, as it was edited there. Raises ExplorerError."""
     network = session.own.get(name)
     if network is None:
         if name.startswith(OWN_FILE):
@@ -51,8 +51,8 @@ def network_of(session: Session, name: str, progress: Progress | None = None) ->
 def network_in_use(session: Session, requested: frozenset[str], progress: Progress | None = None) -> Network:
     """The network that is chosen, with every other choice made to fit it.
 
-    One that cannot be had is answered with a sentence, and the last good one stays. `requested` are the names of the
-    choices that a link asks for.
+    Where it cannot be loaded a notice says why, and the last good one stays. `requested` are the names of the choices
+    that a link makes.
     """
     failures: list[ExplorerError] = []
     for name in dict.fromkeys([session.choices.network, session.good, *BUNDLED]):
@@ -72,7 +72,7 @@ def network_in_use(session: Session, requested: frozenset[str], progress: Progre
 
 
 def second_network(session: Session, progress: Progress | None = None) -> Network | None:
-    """The network beside the one in use; one that cannot be had is answered with a sentence and cleared."""
+    """The network beside the one in use; where it cannot be loaded a notice says why, and it is cleared."""
     name = session.choices.against
     if not name:
         return None
@@ -201,7 +201,7 @@ def check_choices(session: Session, analysis: Analysis) -> None:
 
 
 def card(session: Session, analysis: Analysis) -> Node:
-    """What the network is, what it wants of its input, and how exact its answers are."""
+    """What the network is, what its input must be, and how exact its evidence is."""
     network, (channels, rows, columns) = analysis.network, analysis.feature_maps.shape
     pooling = POOLINGS.get(network.pooling.key, network.pooling) if network.pooling else None
     maps = f"{channels:,} × {rows} × {columns}"
@@ -215,7 +215,7 @@ def card(session: Session, analysis: Analysis) -> Node:
         el("p", " → ".join([*through, f"{len(network.class_names):,} classes"
                             if len(network.class_names) != 1 else "one class"])),
         el("p", _poolings_trained(network)) if network.trained else None,
-        el("p", f"pooling {FOUND[network.cut]}, {network.activation}" if pooling
+        el("p", f"pooling {HOW_CUT[network.cut]}, {network.activation}" if pooling
            else f"{network.reason} Its answer: {network.activation}."),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if session.choices.network in session.edited else "")),
@@ -277,7 +277,7 @@ def layers_in_words(network: Network) -> Mapping[str, str]:
 
 
 def title_in_use(session: Session, name: str) -> str:
-    """What a network is called, where it can be had; a file's name is a person's own text."""
+    """A network's title; its name in links where it cannot be loaded. A file's title is a user's own text."""
     try:
         return network_of(session, name).title
     except ExplorerError:

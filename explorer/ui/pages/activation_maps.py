@@ -48,9 +48,9 @@ CANDIDATES = 8  # classes to choose from, beside any that is searched for by nam
 TALLEST = 300  # px of a photo in a row of maps
 
 
-def classes_shown(current: Session, analysis: Analysis, class_index: int) -> list[int]:
+def classes_shown(session: Session, analysis: Analysis, class_index: int) -> list[int]:
     """The classes chosen, else the likeliest three; the page's own class is always one of them."""
-    classes = [*current.choices.classes] or [answer.class_index for answer in analysis.under().top(3)]
+    classes = [*session.choices.classes] or [answer.class_index for answer in analysis.under().top(3)]
     return classes if class_index in classes else [class_index, *classes][:MOST_CLASSES]
 
 
@@ -70,44 +70,44 @@ def activation_headline(outcome: Outcome, class_index: int, others: int, kind: s
                         f"By gradients, at the {analysis.layer_name}; without a unit.{beside}")
 
 
-def map_choice(current: Session, analysis: Analysis) -> None:
+def map_choice(session: Session, analysis: Analysis) -> None:
     """Evidence, CAM methods or votes; or what there is instead."""
     if not analysis.has_evidence:
-        limited_map_choice(current, analysis)
+        limited_map_choice(session, analysis)
         return
     kinds = kinds_of_maps(analysis)
     st.segmented_control("Maps", list(kinds), format_func=kinds.__getitem__, width="stretch",
-                         **in_step(current, "maps", shown_kind(current, analysis)))
+                         **in_step(session, "maps", shown_kind(session, analysis)))
 
 
-def box_choice(current: Session) -> None:
+def box_choice(session: Session) -> None:
     """From which share of the maximum a position is in the box."""
     st.slider("Box from, % of the maximum", 1, LARGEST_BOX,
               help="The smallest box around the largest connected part whose positions have at least this share of "
                    "the map's maximum. 20% is what the paper on CAM uses.",
-              **in_step(current, "box", current.choices.box))
+              **in_step(session, "box", session.choices.box))
 
 
-def controls(current: Session, analysis: Analysis, kind: str) -> None:
+def controls(session: Session, analysis: Analysis, kind: str) -> None:
     """What there is to choose of a kind of maps."""
     first, what, more = st.columns([30, 46, 24], gap="small") if analysis.has_evidence else st.columns([50, 50, 1])
     with first:
-        map_choice(current, analysis)
+        map_choice(session, analysis)
     with what:
         if kind == "evidence":
-            poolings_choice(current, analysis)
+            poolings_choice(session, analysis)
         elif kind == "cams":
-            methods_choice(current, analysis)
+            methods_choice(session, analysis)
         elif kind == "votes":
-            pooling_choice(current, analysis)
+            pooling_choice(session, analysis)
     with more:
         if kind == "evidence":
-            box_choice(current)
+            box_choice(session)
         elif kind == "cams" and analysis.has_evidence:
-            pooling_choice(current, analysis)
+            pooling_choice(session, analysis)
 
 
-def class_choice(current: Session, analysis: Analysis, shown: Sequence[int], class_index: int) -> None:
+def class_choice(session: Session, analysis: Analysis, shown: Sequence[int], class_index: int) -> None:
     """The likeliest classes to show or to hide; any other is searched for in the sidebar."""
     candidates = dict.fromkeys([*shown, *(answer.class_index for answer in analysis.under().top(CANDIDATES))])
     names = analysis.network.class_names
@@ -115,20 +115,20 @@ def class_choice(current: Session, analysis: Analysis, shown: Sequence[int], cla
     def pick(index: int) -> None:
         classes = [other for other in shown if other != index] if index in shown else [*shown, index]
         if not classes or len(classes) > MOST_CLASSES:
-            current.notices.append(f"One to {MOST_CLASSES} classes are shown at once.")
+            session.notices.append(f"One to {MOST_CLASSES} classes are shown at once.")
             return
-        current.choose(classes=tuple(classes), **({} if class_index in classes else {"class_index": classes[0]}))
+        session.choose(classes=tuple(classes), **({} if class_index in classes else {"class_index": classes[0]}))
 
     buttons = [panels.chip(names[index], index, index in shown, key=f"class-{index}")
                for index in list(candidates)[:CANDIDATES + MOST_CLASSES]]
     board(panels.chips("Classes", buttons), key="classes", on_pick=pick)
 
 
-def evidence_grid(current: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
+def evidence_grid(session: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
     """A row for each class, a column for each pooling, one scale in logits, and the box of each map."""
-    maps = [_evidence_with_box(outcome, index, current.choices.box / 100, first=outcome is outcomes[0])
+    maps = [_evidence_with_box(outcome, index, session.choices.box / 100, first=outcome is outcomes[0])
             for index in classes for outcome in outcomes]
-    _grid(current, outcomes[0].analysis, maps, len(outcomes), "Evidence in logits")
+    _grid(session, outcomes[0].analysis, maps, len(outcomes), "Evidence in logits")
 
 
 def _evidence_with_box(outcome: Outcome, class_index: int, threshold: float, first: bool) -> Map:
@@ -145,9 +145,9 @@ def _evidence_with_box(outcome: Outcome, class_index: int, threshold: float, fir
     return evidence_map(outcome, class_index, row=row, title=outcome.name, box=box, more=line)
 
 
-def cam_grid(current: Session, outcome: Outcome, classes: list[int]) -> None:
-    """A row for each class, a column for each method; each map on a scale of its own, from 0 to 1 of its largest."""
-    analysis, methods = outcome.analysis, shown_methods(current, outcome.analysis)
+def cam_grid(session: Session, outcome: Outcome, classes: list[int]) -> None:
+    """A row for each class, a column for each method; each map on its own scale, from 0 to 1 of its largest."""
+    analysis, methods = outcome.analysis, shown_methods(session, outcome.analysis)
     jobs = {index: _score_cam_job(outcome, index) for index in classes} if "score_cam" in methods else {}
     maps = []
     for index in classes:
@@ -157,16 +157,16 @@ def cam_grid(current: Session, outcome: Outcome, classes: list[int]) -> None:
     running = [job for job in jobs.values() if not job.ended]
     if running:
         _show_progress(running)
-    _grid(current, analysis, maps, len(methods), "CAM methods, each map from 0 to 1 of its own largest")
+    _grid(session, analysis, maps, len(methods), "CAM methods, each map from 0 to 1 of its own largest")
     where = f"under {outcome.name}" if analysis.has_evidence else f"by gradients at the {analysis.layer_name}"
     panels.note("CAM methods have no unit: each map is divided by its own largest magnitude, so colours run from 0 to "
                 f"1 and cannot be compared between maps. Red counts for the class, blue against it, {where}.",
                 key="cam_note")
 
 
-def attention_grid(current: Session, analysis: Analysis) -> None:
+def attention_grid(session: Session, analysis: Analysis) -> None:
     """How much a class token looks at each position, on average and head by head, on one scale of weights."""
-    _grid(current, analysis, attention_maps(analysis), 4, "Class token's attention", tallest=220)
+    _grid(session, analysis, attention_maps(analysis), 4, "Class token's attention", tallest=220)
     attention_note(analysis)
 
 
@@ -196,10 +196,10 @@ def _show_progress(jobs: list[Job]) -> None:
     st.progress(min(1.0, done / total), f"Score-CAM runs the network once for each channel: {done:,} of {total:,}")
 
 
-def votes_grid(current: Session, outcome: Outcome, class_index: int) -> None:
+def votes_grid(session: Session, outcome: Outcome, class_index: int) -> None:
     """The answer of each position alone: the probability of the class there, and the class that wins there."""
     notes = votes_in_words(outcome)
-    _grid(current, outcome.analysis, [votes_map(outcome, class_index, notes), winners_map(outcome, notes)], 2, "Votes",
+    _grid(session, outcome.analysis, [votes_map(outcome, class_index, notes), winners_map(outcome, notes)], 2, "Votes",
           tallest=400)
     if votes_average_to_logit(outcome):
         logit = plain(outcome.evidence(class_index).logit)
@@ -211,21 +211,21 @@ def votes_grid(current: Session, outcome: Outcome, class_index: int) -> None:
 
 
 def _grid(
-    current: Session, analysis: Analysis, maps: list[Map], across: int, name: str, tallest: int = TALLEST
+    session: Session, analysis: Analysis, maps: list[Map], across: int, name: str, tallest: int = TALLEST
 ) -> None:
-    if current.choices.against:  # another network's maps stand below
+    if session.choices.against:  # another network's maps stand below
         name = f"{analysis.network.title}: {name}"
-    photo_panel(current, analysis, maps, key="grid", name=name, across=across, main=True, tallest=tallest,
+    photo_panel(session, analysis, maps, key="grid", name=name, across=across, main=True, tallest=tallest,
                 heading=name, aside=layer_caption(analysis))
 
 
-def talk_about_maps(current: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
+def talk_about_maps(session: Session, outcomes: Sequence[Outcome], classes: list[int]) -> None:
     """The map of each class one after the other, then the positions' votes, or a class token's attention."""
     outcome, analysis = outcomes[0], outcomes[0].analysis
     if not analysis.has_evidence:
-        talk(current, analysis, [*class_maps([outcome], classes), *attention_maps(analysis)[:1]],
+        talk(session, analysis, [*class_maps([outcome], classes), *attention_maps(analysis)[:1]],
              "Where does it look?")
         return
-    steps = [evidence_map(outcome, index, scale="all", calibrated=current.choices.calibrated) for index in classes]
+    steps = [evidence_map(outcome, index, scale="all", calibrated=session.choices.calibrated) for index in classes]
     votes = winners_map(outcome, votes_in_words(outcome), "The answer of each position alone.")
-    talk(current, analysis, [*steps, votes], "Where does the evidence lie?")
+    talk(session, analysis, [*steps, votes], "Where does the evidence lie?")

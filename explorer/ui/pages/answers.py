@@ -13,11 +13,11 @@ from explorer.ui.session.session import Session
 from explorer.wording import percent
 
 
-def follow_answer(current: Session, picked: Sequence[Any]) -> None:
+def follow_answer(session: Session, picked: Sequence[Any]) -> None:
     """Show the pooling and the class of the answer that was clicked; without poolings, the class."""
     pooling, class_index = picked
     changes = {} if pooling == NO_POOLING else {"pooling": PoolingChoice.parse(pooling)}
-    current.choose(class_index=class_index, **changes)
+    session.choose(class_index=class_index, **changes)
 
 
 def answers(outcomes: Sequence[Outcome], shown: Outcome, class_index: int, calibrated: bool) -> Node:
@@ -63,7 +63,7 @@ def what_if_note(analysis: Analysis, calibrated: bool) -> str:
     native, others = analysis.under().name, trained_in_words(analysis.network)
     text = f"The head was trained for {native}. Under another pooling the answer is a what-if"
     if others:
-        text = (f"The head was trained for {native}; {others} have heads of their own, trained with them. Under "
+        text = (f"The head was trained for {native}; {others} have their own heads, trained with them. Under "
                 "another pooling, or with another parameter, the answer is a what-if")
     if not analysis.network.calibration.multipliers:
         return text + " and may be far too sure of itself: no number was fitted for this network."

@@ -12,13 +12,13 @@ from explorer.wording import percent, plain, signed
 
 
 def card_panel(
-    current: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None = None
+    session: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None = None
 ) -> None:
     """All that is known of a channel, and of one beside it."""
     name = outcome.analysis.network.class_names[class_index]
     cards = [_card(_card_of(outcome, class_index, shown), name) for shown in both(channel, beside)]
     board(el("div", *cards, class_=f"cards cards{len(cards)}"), key="card",
-          on_pick=lambda index: current.choose(class_index=index))
+          on_pick=lambda index: session.choose(class_index=index))
 
 
 def _card_of(outcome: Outcome, class_index: int, channel: int) -> ChannelCard:

@@ -47,14 +47,14 @@ def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
 
 
 def evidence_panel(
-    current: Session, analysis: Analysis, outcome: Outcome, class_index: int, limit: float | None = None
+    session: Session, analysis: Analysis, outcome: Outcome, class_index: int, limit: float | None = None
 ) -> None:
     """The photo in the viewer, with the evidence for the likeliest classes under every pooling to choose from.
 
     Without evidence, Grad-CAM of some classes. `limit` is the end of the scale in logits, where it is shared with
     another network.
     """
-    calibrated, by_pooling = current.choices.calibrated, analysis.has_evidence
+    calibrated, by_pooling = session.choices.calibrated, analysis.has_evidence
     count, shown = (5, str(outcome.choice)) if by_pooling else (CLASSES_BY_GRADIENT, CAM_INSTEAD)
     classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(count))]))
 
@@ -62,9 +62,9 @@ def evidence_panel(
         return stack(class_maps(outcome.under_each_pooling(), classes, calibrated, limit))
 
     photo_panel(
-        current, analysis, drawn(outcome, ("explore", *classes, calibrated, limit), draw),
+        session, analysis, drawn(outcome, ("explore", *classes, calibrated, limit), draw),
         key="evidence", name="Evidence on the photo" if by_pooling else "Where it looks, by gradients",
-        chosen=f"{class_index}.{name_in_links(shown)}", pick=lambda picked: follow_answer(current, picked), main=True,
+        chosen=f"{class_index}.{name_in_links(shown)}", pick=lambda picked: follow_answer(session, picked), main=True,
         facets=class_facets(analysis),
     )
 

@@ -22,31 +22,31 @@ STEPS_IN_A_TALK = 8
 KIND_NAMES = {"paying": "Positive", "opposing": "Negative"}  # those that differ from their key in links
 
 
-def channel_choice(current: Session, table: ChannelTable, order: np.ndarray) -> tuple[int, int | None]:
+def channel_choice(session: Session, table: ChannelTable, order: np.ndarray) -> tuple[int, int | None]:
     """The channel on the card (the one chosen, else the first of the wall) and the one beside it."""
-    chosen = current.choices
+    chosen = session.choices
     first = int(order[0]) if len(order) else int(table.order()[0])
     return (first if chosen.channel is None else chosen.channel), chosen.beside
 
 
 def table_of(outcome: Outcome, class_index: int) -> ChannelTable:
-    """What each channel contributes to the class; without evidence, what is known of it without a class."""
+    """What each channel contributes to the class; without evidence, its activations alone."""
     analysis = outcome.analysis
     return channel_table(outcome, class_index) if analysis.has_evidence else plain_channel_table(analysis)
 
 
-def order_of(current: Session, table: ChannelTable) -> np.ndarray:
+def order_of(session: Session, table: ChannelTable) -> np.ndarray:
     """The channels of the kind and in the order chosen, or the usual ones where those need contributions."""
-    rank, show = _ranking(current, table), _kind(current, table)
+    rank, show = _ranking(session, table), _kind(session, table)
     return table.order(rank, show)
 
 
-def _ranking(current: Session, table: ChannelTable) -> str:
-    return current.choices.rank if current.choices.rank in table.rankings else table.rankings[0]
+def _ranking(session: Session, table: ChannelTable) -> str:
+    return session.choices.rank if session.choices.rank in table.rankings else table.rankings[0]
 
 
-def _kind(current: Session, table: ChannelTable) -> str:
-    return current.choices.show if current.choices.show in table.kinds else "all"
+def _kind(session: Session, table: ChannelTable) -> str:
+    return session.choices.show if session.choices.show in table.kinds else "all"
 
 
 def channels_headline(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
@@ -69,18 +69,18 @@ def channels_headline(outcome: Outcome, class_index: int, table: ChannelTable) -
         f"{count('silent'):,} silent on this photo.")
 
 
-def wall_choice(current: Session, table: ChannelTable) -> None:
+def wall_choice(session: Session, table: ChannelTable) -> None:
     """The order and kind of channels on the wall, and one by its number; why some orders are missing."""
-    chosen = current.choices
+    chosen = session.choices
     ranking, kinds, number = st.columns([28, 50, 22], gap="small")
     ranking.selectbox("Ranked by", table.rankings, format_func=lambda key: _ranking_name(key, table),
                       help="\n\n".join(f"{order.name}: {order.explanation}" for order in RANKINGS.values()),
-                      **in_step(current, "rank", _ranking(current, table)))
+                      **in_step(session, "rank", _ranking(session, table)))
     kinds.segmented_control("Channels", table.kinds, width="stretch",
                             format_func=lambda kind: KIND_NAMES.get(kind, kind.capitalize()),
-                            **in_step(current, "show", _kind(current, table)))
+                            **in_step(session, "show", _kind(session, table)))
     number.number_input("Channel", 0, len(table.pooled) - 1, None, step=1, placeholder="number",
-                        **in_step(current, "channel", chosen.channel, lambda typed: current.choose(channel=typed)))
+                        **in_step(session, "channel", chosen.channel, lambda typed: session.choose(channel=typed)))
     if table.contribution is None:
         panels.note(f"There are no contributions, positive or negative: {table.no_evidence_reason}",
                     key="why_not_ranked")
@@ -101,23 +101,23 @@ def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None
     panels.chart(figure, key="running")
 
 
-def channel_viewer(current: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None) -> None:
+def channel_viewer(session: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None) -> None:
     """The channel's map on the photo, and another's beside it; the tile under the pointer takes their place."""
     maps = [channel_map(outcome, class_index, shown) for shown in both(channel, beside)]
     alone = len(maps) == 1
-    photo_panel(current, outcome.analysis, maps, key="channel_map", name="The channel on the photo", main=True,
+    photo_panel(session, outcome.analysis, maps, key="channel_map", name="The channel on the photo", main=True,
                 across=0 if alone else 2, tallest=330, caption=layer_caption(outcome.analysis),
                 follow="wall" if alone else "")
 
 
-def compare_choice(current: Session, table: ChannelTable) -> None:
+def compare_choice(session: Session, table: ChannelTable) -> None:
     """Another channel to lay beside the one on the card."""
     st.number_input("Compare with channel", 0, len(table.pooled) - 1, None, step=1,
                     placeholder="none: type a number",
-                    **in_step(current, "beside", current.choices.beside, lambda typed: current.choose(beside=typed)))
+                    **in_step(session, "beside", session.choices.beside, lambda typed: session.choose(beside=typed)))
 
 
-def talk_about_channels(current: Session, outcome: Outcome, class_index: int, table: ChannelTable) -> None:
+def talk_about_channels(session: Session, outcome: Outcome, class_index: int, table: ChannelTable) -> None:
     """The top contributing channels one after the other; without evidence, those with the largest means."""
     name, count = outcome.analysis.network.class_names[class_index], len(table.pooled)
     maps = []
@@ -128,5 +128,5 @@ def talk_about_channels(current: Session, outcome: Outcome, class_index: int, ta
             does = f"contributes {signed(float(table.contribution[channel]))} logits to {name}"
         sentence = f"Channel {channel} {does}: rank {rank} of {count:,}."
         maps.append(channel_map(outcome, class_index, channel, says=sentence))
-    talk(current, outcome.analysis, maps,
+    talk(session, outcome.analysis, maps,
          "Which channels respond most?" if table.contribution is None else f"Which channels contribute most to {name}?")

@@ -61,15 +61,15 @@ def _headline_of_several_answers(native: Outcome, outcomes: Sequence[Outcome], c
     panels.headline([f"Under {native.name}, {first[0].lower()}{first[1:]}", *rest], lead)
 
 
-def heads(current: Session, outcomes: Sequence[Outcome], calibrated: bool) -> None:
+def heads(session: Session, outcomes: Sequence[Outcome], calibrated: bool) -> None:
     """The name of each pooling, whether the head was trained with it, and its parameter as a slider."""
     for place, (column, outcome) in enumerate(zip(st.columns(len(outcomes), gap="small"), outcomes, strict=True)):
         with column:
             board(el("div", el("h3", outcome.name), badge(outcome, calibrated), class_="head"), key=f"head_{place}")
-            _parameter(current, outcome, place)
+            _parameter(session, outcome, place)
 
 
-def _parameter(current: Session, outcome: Outcome, place: int) -> None:
+def _parameter(session: Session, outcome: Outcome, place: int) -> None:
     poolings = outcome.analysis.network.poolings
     parameter = poolings[outcome.pooling].parameter
     if parameter is None:
@@ -77,38 +77,38 @@ def _parameter(current: Session, outcome: Outcome, place: int) -> None:
         return
 
     def move(value: float) -> None:
-        chosen = list(current.choices.poolings)
+        chosen = list(session.choices.poolings)
         chosen[place] = PoolingChoice.of(outcome.pooling, {parameter.name: value}, poolings)
         if len(set(chosen)) == len(chosen):  # a pooling does not stand beside itself
-            current.choose(poolings=tuple(chosen))
+            session.choose(poolings=tuple(chosen))
 
     slider(parameter, outcome.parameters[parameter.name], f"{outcome.name}: {parameter.name}",
            f"slider_{place}_{outcome.pooling}", move)
 
 
-def rows_of_maps(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
+def rows_of_maps(session: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
     """Where each pooling looks, and the evidence that it keeps; each row on one scale."""
     analysis, name = outcomes[0].analysis, outcomes[0].analysis.network.class_names[class_index]
     maps = [looks_map(outcome, class_index, outcome.name) for outcome in outcomes]
-    photo_panel(current, analysis, maps, key="looks", name="Where each pooling looks", across=len(outcomes),
+    photo_panel(session, analysis, maps, key="looks", name="Where each pooling looks", across=len(outcomes),
                 tallest=TALLEST, toolbar=False, heading="Where it looks",
                 aside=f"pooling weights, averaged over channels by how much they contribute to {name}")
     maps = [evidence_map(outcome, class_index, title=outcome.name) for outcome in outcomes]
-    photo_panel(current, analysis, maps, key="evidence", name=f"Evidence for {name}", across=len(outcomes),
+    photo_panel(session, analysis, maps, key="evidence", name=f"Evidence for {name}", across=len(outcomes),
                 tallest=TALLEST, main=True, heading=f"Evidence for {name}", aside=layer_caption(analysis))
 
 
-def answers_panel(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
+def answers_panel(session: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
     """The top 5 of each with rank changes; a click shows that class under all of them."""
-    calibrated, native = current.choices.calibrated, outcomes[0].analysis.under()
+    calibrated, native = session.choices.calibrated, outcomes[0].analysis.under()
     board(el("div", answers(outcomes, native, class_index, calibrated),
              el("p", what_if_note(native.analysis, calibrated), class_="note"), class_="stack"),
-          key="answers", on_pick=lambda picked: current.choose(class_index=picked[1]))
+          key="answers", on_pick=lambda picked: session.choose(class_index=picked[1]))
 
 
-def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome, Outcome]:
+def pair_choice(session: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome, Outcome]:
     """Which two are compared channel by channel."""
-    places = current.choices.pair
+    places = session.choices.pair
     if max(places) >= len(outcomes) or places[0] == places[1]:
         places = (0, 1)
     for n, column in enumerate(st.columns(2, gap="small")):
@@ -120,16 +120,16 @@ def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
             if place == pair[other]:
                 pair[other] = pair[n]
             pair[n] = place
-            current.choose(pair=tuple(pair))
+            session.choose(pair=tuple(pair))
 
         column.selectbox(("Compare", "with")[n], range(len(outcomes)), format_func=lambda at: outcomes[at].name,
-                         **in_step(current, f"pair{n}", places[n], choose))
+                         **in_step(session, f"pair{n}", places[n], choose))
     return outcomes[places[0]], outcomes[places[1]]
 
 
-def scatter_panel(current: Session, one: Outcome, other: Outcome, class_index: int) -> None:
+def scatter_panel(session: Session, one: Outcome, other: Outcome, class_index: int) -> None:
     """Both pooled vectors, a point a channel; a click opens the channel's card."""
-    chosen = current.choices.channel
+    chosen = session.choices.channel
     figure = drawn(one, ("scatter", other.choice, class_index, chosen),
                           lambda: _scatter(one, other, class_index, chosen))
 
@@ -137,7 +137,7 @@ def scatter_panel(current: Session, one: Outcome, other: Outcome, class_index: i
         points = st.session_state["scatter"]["selection"]["points"]
         if points:
             channel = points[0]["customdata"]
-            current.choose(channel=int(channel[0] if isinstance(channel, (list, tuple)) else channel))
+            session.choose(channel=int(channel[0] if isinstance(channel, (list, tuple)) else channel))
 
     panels.chart(figure, key="scatter", on_select=clicked)
 
@@ -148,7 +148,7 @@ def _scatter(one: Outcome, other: Outcome, class_index: int, chosen: int | None)
     return figure.update_layout(height=360)
 
 
-def differences_panel(current: Session, one: Outcome, other: Outcome, class_index: int) -> None:
+def differences_panel(session: Session, one: Outcome, other: Outcome, class_index: int) -> None:
     """The channels on which the two differ most for the class."""
     name = one.analysis.network.class_names[class_index]
     titles = ("", one.name, other.name, "difference")
@@ -162,7 +162,7 @@ def differences_panel(current: Session, one: Outcome, other: Outcome, class_inde
             class_="channels differences",
         ),
         key="differences",
-        on_pick=lambda channel: current.choose(channel=channel),
+        on_pick=lambda channel: session.choose(channel=channel),
     )
 
 
@@ -177,13 +177,13 @@ def _difference(row: Difference) -> Node:
     )
 
 
-def path_panel(current: Session, analysis: Analysis, class_index: int) -> None:
+def path_panel(session: Session, analysis: Analysis, class_index: int) -> None:
     """The likeliest classes as a pooling's parameter goes from one end to the other."""
-    chosen, poolings = current.choices, analysis.network.poolings
+    chosen, poolings = session.choices, analysis.network.poolings
     parameters = {key: f"{pooling.name}: {pooling.parameter.name}" for key, pooling in poolings.items()
                   if pooling.parameter}
     st.segmented_control("The path along a parameter", list(parameters), format_func=parameters.__getitem__,
-                         **in_step(current, "path", chosen.path))
+                         **in_step(session, "path", chosen.path))
     native = analysis.under()
     likeliest = [answer.class_index for outcome in (native, analysis.under("gap"), analysis.under("gmp"))
                  for answer in outcome.top(3)]
@@ -219,9 +219,9 @@ def formulas(outcomes: Sequence[Outcome]) -> None:
             st.latex(pooling.formula)
 
 
-def talk_about_poolings(current: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
+def talk_about_poolings(session: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
     """Where each pooling looks and what it keeps, one after the other."""
-    analysis, calibrated = outcomes[0].analysis, current.choices.calibrated
+    analysis, calibrated = outcomes[0].analysis, session.choices.calibrated
     steps = []
     for outcome in outcomes:
         answer = outcome.top(1, calibrated)[0]
@@ -231,4 +231,4 @@ def talk_about_poolings(current: Session, outcomes: Sequence[Outcome], class_ind
         sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy())
         steps.append(evidence_map(outcome, class_index, scale=str(outcome.choice),
                                   says=f"Under {outcome.name}: {sentence}"))
-    talk(current, analysis, steps, "What does each pooling keep?")
+    talk(session, analysis, steps, "What does each pooling keep?")

@@ -17,25 +17,25 @@ from explorer.ui.without_pooling import methods_offered, shown_methods
 from explorer.wording import number_word
 
 
-def poolings_choice(current: Session, analysis: Analysis) -> None:
+def poolings_choice(session: Session, analysis: Analysis) -> None:
     """Two to four of the poolings that the network offers."""
-    chosen = current.choices.poolings
+    chosen = session.choices.poolings
     taken = {choice.key for choice in chosen}
     options = [*map(str, chosen), *(key for key in analysis.network.poolings if key not in taken)]
-    _several(current, "poolings", "Poolings side by side, two to four", options, list(map(str, chosen)), FEWEST,
+    _several(session, "poolings", "Poolings side by side, two to four", options, list(map(str, chosen)), FEWEST,
              "poolings", lambda text: pooling_in_words(analysis, text),
-             lambda picked: current.choose(poolings=tuple(map(PoolingChoice.parse, picked)), pair=(0, 1)))
+             lambda picked: session.choose(poolings=tuple(map(PoolingChoice.parse, picked)), pair=(0, 1)))
 
 
-def methods_choice(current: Session, analysis: Analysis) -> None:
+def methods_choice(session: Session, analysis: Analysis) -> None:
     """One to four CAM methods."""
-    _several(current, "methods", "Methods", methods_offered(analysis), list(shown_methods(current, analysis)), 1,
+    _several(session, "methods", "Methods", methods_offered(analysis), list(shown_methods(session, analysis)), 1,
              "CAM methods", lambda key: CAM_METHODS[key].name,
-             lambda picked: current.choose(methods=tuple(picked)))
+             lambda picked: session.choose(methods=tuple(picked)))
 
 
 def _several(
-    current: Session, name: str, label: str, options: Sequence[str], chosen: list[str], fewest: int, what: str,
+    session: Session, name: str, label: str, options: Sequence[str], chosen: list[str], fewest: int, what: str,
     words: Callable[[str], str], choose: Callable[[list[str]], None],
 ) -> None:
     """Choose from `fewest` to MOST of the options; any other number is refused with a notice."""
@@ -43,7 +43,7 @@ def _several(
         if fewest <= len(picked) <= MOST:
             choose(picked)
         else:
-            current.notices.append(f"{number_word(fewest).capitalize()} to {number_word(MOST)} {what} stand side by "
+            session.notices.append(f"{number_word(fewest).capitalize()} to {number_word(MOST)} {what} stand side by "
                                    "side; the last ones stay.")
 
-    st.multiselect(label, options, max_selections=MOST, format_func=words, **in_step(current, name, chosen, change))
+    st.multiselect(label, options, max_selections=MOST, format_func=words, **in_step(session, name, chosen, change))

@@ -109,7 +109,7 @@ def _load(name: str, progress: Progress | None) -> Network:
 def _given(progress: Progress | None) -> Network:
     arguments, _ = given()
     if not arguments.given:
-        raise NetworkError("The app was started without a network of its own; expected one that everybody can load.")
+        raise NetworkError("The app was started without a network; expected one that everybody can load.")
     return load_given(arguments, progress)
 
 
@@ -163,7 +163,7 @@ def bytes_of(network: Network) -> int:
 
 
 def collect() -> None:
-    """Free what nobody needs any more, such as networks that left: their modules refer to each other.
+    """Free what nobody needs any more, such as networks that were dropped: their modules refer to each other.
 
     What was left out of the collections before is looked at once more, and left out of the next ones again.
     """
@@ -182,7 +182,7 @@ def collect() -> None:
 def analysis_of(
     network: Network, image: Image.Image, digest: str, framing: str, short_side: int | None, layer: str | None = None
 ) -> Analysis:
-    """One forward pass for each photo and framing, whoever wants it. `digest` is the photo's, see explorer.images.
+    """One forward pass for each photo and framing, for all sessions. `digest` is the photo's, see explorer.images.
 
     Raises FramingError when the network refuses such an input.
     """

@@ -1,4 +1,4 @@
-"""What a person has chosen to see; links carry it, and it knows nothing of them."""
+"""What a user has chosen to see; links carry it, and it knows nothing of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Choices:
         maps, classes, methods, box: Activation maps: what is shown, of which classes (none: the likeliest three), by
             which CAM methods, and the share of the maximum, in percent, from which a position is in the box.
         rival, ask: Why: the class that is compared with (None: the likeliest other one), and the question.
-        lesson, settings: Lessons: its number, and what its controls were put to, by their names.
+        lesson, settings: Lessons: its number, and what its controls are set to, by their names.
     """
 
     network: str = "efficientnet_lite0"

@@ -1,4 +1,4 @@
-"""Long computations beside the pages: a page asks how far they are, and what nobody asks for any more stops."""
+"""Long computations beside the pages: a page polls how far they are, and a job that nobody polls stops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENDING = threading.Event()
 
 
 class Job:
-    """A computation in a thread of its own; sessions that want the same share it.
+    """A computation in its own thread; sessions that need the same result share it.
 
     Attributes:
         done, total: how far it is.

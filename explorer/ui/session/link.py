@@ -92,7 +92,7 @@ def _network(text: str) -> str:
 
 
 def _settings(text: str) -> tuple[tuple[str, str], ...]:
-    """As in "window:3,stride:2"; whether there are such is for the lesson to say."""
+    """As in "window:3,stride:2"; the lesson checks whether they exist."""
     parts = (part.partition(":") for part in _like(_SETTINGS)(text).split(","))
     return tuple((name, value) for name, _, value in parts)
 

@@ -1,7 +1,7 @@
-"""What pages made of an analysis and may want again: figures, pictures, stacks of maps, jobs and their results.
+"""What pages made of an analysis and may need again: figures, pictures, stacks of maps, jobs and their results.
 
 An analysis keeps what is computed of it and nothing that is drawn. What is drawn lies here, for all sessions together
-and bounded by bytes: what was wanted least recently leaves first.
+and bounded by bytes: what was used least recently leaves first.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PageCache:
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._entries: OrderedDict[tuple[int, Hashable], _Entry] = OrderedDict()  # wanted last comes last
+        self._entries: OrderedDict[tuple[int, Hashable], _Entry] = OrderedDict()  # used last comes last
         self._lock = threading.Lock()
 
     def __call__(self, of: Analysis | Outcome, key: Hashable, make: Callable[[], Made]) -> Made:

@@ -1,4 +1,4 @@
-"""A person's session: the photo on the table, what they have chosen, and the networks that are theirs alone."""
+"""A user's session: the photo, the choices, and the networks from the user's own files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from explorer.questions.cases import CASES, FRAMING, NETWORK
 from explorer.ui.session.arguments import GIVEN, given
 from explorer.ui.session.choices import OF_A_NETWORK, OF_A_PHOTO, PRESENTABLE, Choices
 
-MOST_OWN = 2  # networks of their own that a session keeps: one to look at, one to compare it with
+MOST_OWN = 2  # networks from the user's files that a session keeps: one to look at, one to compare it with
 EXAMPLES = MappingProxyType({
     "astronaut": "An astronaut, taken for a football helmet",
     "cat_and_coffee": "A cat beside a coffee: two objects in one photo",
@@ -37,7 +37,7 @@ PHOTOS = MappingProxyType({name: ASSETS / "examples" / f"{name}.jpg" for name in
 
 @dataclass(frozen=True)
 class Photo:
-    """The photo on the table: its pixels, their digest, and the example's name ("" for a person's own photo)."""
+    """A photo: its pixels, their digest, and the example's name ("" for the user's own)."""
 
     image: Image.Image
     digest: str
@@ -72,22 +72,22 @@ class Fitted:
 
 @dataclass
 class Session:
-    """One person's table. Streamlit keeps it between runs and across pages, and drops it when they have left.
+    """All that is kept for one user. Streamlit keeps it between runs and across pages, and drops it when they leave.
 
     Attributes:
         choices, photo: what is shown.
-        upload: the last photo of their own; a link or the Back button may return to it.
-        awaited: the photo that a link asked for and that is not here; its class is kept for when it is dropped in.
+        upload: the user's last own photo; a link or the Back button may return to it.
+        awaited: the name of a photo that a link shows and that is not here; its class is kept until it is dropped in.
         searched: the class that was last searched for by its name.
         notices: sentences to show once.
         page: the title of the page it is on.
-        own: networks from files of their own, by name; None for one that had to make room.
+        own: networks from the user's files, by name; None for one that had to make room.
         edited: preprocessing that was put in place of a network's own, by the network's name.
         by_network: the choices that only one network has, as they were when another one was chosen, by its name.
         fitted: the network that the choices fit.
         good: the network that was shown last without trouble.
         picking: which network is being chosen in a dialog: "network", "against" or "" for none.
-        stopped: long computations that this person stopped.
+        stopped: keys of the jobs that the user stopped.
     """
 
     choices: Choices = field(default_factory=Choices)
@@ -126,7 +126,7 @@ class Session:
         return self.choices.present and self.page in PRESENTABLE
 
     def keep(self, name: str, network: Network) -> None:
-        """Keep a network from a file of their own; of more than two those in use stay."""
+        """Keep a network from the user's file; of more than two those in use stay."""
         self.edited.pop(name, None)
         self.own.pop(name, None)
         self.own[name] = network
@@ -136,25 +136,25 @@ class Session:
             self.own[old] = None
 
     def show_example(self, name: str) -> None:
-        """Put an example on the table, and forget the class that was chosen."""
+        """Show an example, and clear the chosen class."""
         self.show(example_photo(name))
 
     def show_case(self, key: str) -> None:
-        """Put a case on the table, as the sentences about it were written: by the bundled network, cropped."""
+        """Show a case as the sentences about it were written: by the bundled network, cropped."""
         case = CASES[key]
         self.show_example(case.example or key)
         self.choose(class_index=case.class_index, rival=case.rival, network=NETWORK, framing=FRAMING, size=None,
                     layer="", against="", pooling=Choices.pooling, ask=Choices.ask)
 
     def show_upload(self, data: bytes) -> None:
-        """Put a person's own photo on the table; a bad one leaves the last good one there and says why."""
+        """Show the user's own photo; where it cannot be read, a notice says why and the last one stays."""
         try:
             image = read_image(data)
         except ExplorerError as error:
             self.notices.append(f"{error} The last photo stays.")
             return
         self.upload = Photo(image, digest(image))
-        if self.upload.name == self.awaited:  # a link asked for it: what else the link asked for is kept
+        if self.upload.name == self.awaited:  # a link showed it: the link's other choices stay
             self.photo = self.upload
             self.choose(example="", photo=self.upload.name)
         else:
@@ -174,7 +174,7 @@ class Session:
 
 
 def session_on(page: str) -> Session:
-    """This person's session, which is on the page of that title."""
+    """The user's session, on the page of that title."""
     if "poolscope" not in st.session_state:
         arguments, wrong = given()
         st.session_state["poolscope"] = Session(

@@ -1,4 +1,4 @@
-"""The page's URL. It says what is shown; what it says is obeyed when a person came by it, and at no other time.
+"""The page's URL. It says what is shown, and is followed when a person opened it, and at no other time.
 
 With each click the browser sends the URL that it shows, which may be older than what was chosen meanwhile. So a URL
 counts only in the first run of a session, and when the browser says that it went back or forward in its history.
@@ -17,21 +17,21 @@ from explorer.ui.session.session import PHOTOS, Session
 
 @dataclass
 class _Url:
-    """Of one session: whether its first link was obeyed, what was written last, and the viewer's own part of it."""
+    """Of one session: whether its first link was followed, what was written last, and the viewer's own part of it."""
 
-    obeyed: bool = False
+    followed: bool = False
     written: dict[str, str] = field(default_factory=dict)
     view: str = ""
 
 
 def follow_url(session: Session) -> frozenset[str]:
-    """Make the choices that the URL asks for, where a person came by it; the names of those choices."""
+    """Make the choices in the URL where a person opened it; the names of those choices."""
     url, query = _url(), _query()
     context = get_script_run_ctx()
     names: frozenset[str] = frozenset()
-    if query and (not url.obeyed or (context is not None and context.is_history_navigation)):
-        names = _obey(session, query)
-    url.obeyed = True
+    if query and (not url.followed or (context is not None and context.is_history_navigation)):
+        names = _follow(session, query)
+    url.followed = True
     return names
 
 
@@ -57,16 +57,16 @@ def _query() -> dict[str, str]:
     return {name: st.query_params[name] for name in st.query_params}
 
 
-def _obey(session: Session, query: dict[str, str]) -> frozenset[str]:
+def _follow(session: Session, query: dict[str, str]) -> frozenset[str]:
     changes, sentences = read(query, session.page, session.choices)
     session.notices += sentences
-    _obey_photo(session, query)
+    _follow_photo(session, query)
     session.choose(**changes)
-    _obey_class(session, query.get("class"))
+    _follow_class(session, query.get("class"))
     return frozenset(changes) & frozenset(query) | ({"class_index"} if "class" in query else frozenset())
 
 
-def _obey_photo(session: Session, query: dict[str, str]) -> None:
+def _follow_photo(session: Session, query: dict[str, str]) -> None:
     example, photo = query.get("example"), query.get("photo")
     if example is not None and example in PHOTOS:
         if session.choices.example != example:
@@ -82,7 +82,7 @@ def _obey_photo(session: Session, query: dict[str, str]) -> None:
                                "drop it in again to see the same page.")
 
 
-def _obey_class(session: Session, text: str | None) -> None:
+def _follow_class(session: Session, text: str | None) -> None:
     if text is None:
         return
     if text.isascii() and text.isdigit() and len(text) < 9:

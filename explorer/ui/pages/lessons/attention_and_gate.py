@@ -33,7 +33,7 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     result = attention_and_adaptive(scene.analysis, teacher, chosen["temperature"])
     maps = [weights_map(f"looking.{attention.key}", attention.name, attention.weights, attention.name)
             for attention in (result.free, result.learned) if attention is not None]
-    viewer(scene.analysis, scene.current.photo.digest, stack(maps), key="attentions", name="Where attention looks",
+    viewer(scene.analysis, scene.session.photo.digest, stack(maps), key="attentions", name="Where attention looks",
            look=Look(across=2, tallest=300, toolbar=False))
     board(el("div", _predictions(result, teacher), _gates(scene, result, teacher), class_="sidebyside ruled"),
           key="adaptive")
@@ -65,7 +65,7 @@ def _gates(scene: Scene, result: Adaptive, teacher: Network | None) -> Node | No
         return None
     rows = [("This photo", result.gate, percent(result.gate))]
     for name, words in EXAMPLES.items():
-        if name != scene.current.choices.example:
+        if name != scene.session.choices.example:
             gate = attention_and_adaptive(_example(scene, name), teacher).gate
             rows.append((words, gate or 0.0, "none" if gate is None else percent(gate)))
     return el("div", el("h3", "The gate: share of the average, the rest is the maximum"), bars(rows, 1.0, 0))

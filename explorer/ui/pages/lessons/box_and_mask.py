@@ -1,4 +1,4 @@
-"""Lesson 9: a box and a mask from the evidence, of a network that was never told where anything is."""
+"""Lesson 9: a box and a mask from the evidence, of a network that never learned where anything is."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _box(scene: Scene, result: WhereFromMaps) -> None:
     corners = None if box is None else (box.left, box.top, box.right, box.bottom)
     title = f"{shortened(scene.class_name, 40)}: evidence, and the box from it"
     shown = replace(evidence_map(scene.outcome, scene.class_index, title=title, box=corners), says="", aside="")
-    viewer(scene.analysis, scene.current.photo.digest, stack([shown]), key="box", name=shown.name,
+    viewer(scene.analysis, scene.session.photo.digest, stack([shown]), key="box", name=shown.name,
            look=Look(tallest=TALLEST, toolbar=False))
 
 

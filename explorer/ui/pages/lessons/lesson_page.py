@@ -19,15 +19,15 @@ _keys = part("keys", "<div></div>")
 
 def show_lesson(scene: Scene) -> None:
     """The title and the claim, the lesson itself, what to notice and the source; and the keys."""
-    current = scene.current
-    lesson, panel = LESSONS[current.choices.lesson], PANELS[current.choices.lesson]
+    session = scene.session
+    lesson, panel = LESSONS[session.choices.lesson], PANELS[session.choices.lesson]
     board(el("div", el("div", _steps(lesson), class_="chips"), el("h1", lesson.title),
              el("p", lesson.claim, class_="lead"), class_="headline"),
-          key="lesson_head", on_pick=lambda number: _go_to(current, number))
-    answered(lambda: panel.draw(scene, draw_controls(current, panel.controls(scene))))
+          key="lesson_head", on_pick=lambda number: _go_to(session, number))
+    answered(lambda: panel.draw(scene, draw_controls(session, panel.controls(scene))))
     board(el("div", el("p", el("strong", "Notice: "), lesson.notice, class_="lead"),
              el("p", f"Source: {lesson.source}", class_="caption"), class_="stack"), key="notice")
-    _listen_to_keys(current)
+    _listen_to_keys(session)
 
 
 def _steps(lesson: Lesson) -> Node:
@@ -36,14 +36,14 @@ def _steps(lesson: Lesson) -> Node:
                     title=f"Lesson {other.number}: {other.title}") for other in LESSONS.values()))
 
 
-def _go_to(current: Session, number: int) -> None:
+def _go_to(session: Session, number: int) -> None:
     """Another lesson; after the last comes the first."""
-    current.choose(lesson=(number - 1) % len(LESSONS) + 1, settings=())
+    session.choose(lesson=(number - 1) % len(LESSONS) + 1, settings=())
 
 
-def _listen_to_keys(current: Session) -> None:
-    handlers = viewer_handlers(current)
-    hidden(_keys, {"stage": current.presenting}, key="keys",
-           on_walk_change=handler("keys", "walk", lambda steps: _go_to(current, current.choices.lesson + int(steps))),
+def _listen_to_keys(session: Session) -> None:
+    handlers = viewer_handlers(session)
+    hidden(_keys, {"stage": session.presenting}, key="keys",
+           on_walk_change=handler("keys", "walk", lambda steps: _go_to(session, session.choices.lesson + int(steps))),
            on_photos_change=handler("keys", "photos", handlers.walk),
            on_present_change=handler("keys", "present", handlers.present))

@@ -42,9 +42,9 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     """The scene, the evidence on it under GAP and GMP, the answers of three poolings, and their logits at all scales.
     """
     scale, p = min(chosen["scale"], largest_scale(chosen["count"])), float(chosen["p"])
-    others = tuple(example_photo(name).image for name in EXAMPLES if name != scene.current.choices.example)
+    others = tuple(example_photo(name).image for name in EXAMPLES if name != scene.session.choices.example)
     setting = Setting(scene.class_index, chosen["ground"], chosen["count"], others=others)
-    calibrated = scene.current.choices.calibrated
+    calibrated = scene.session.choices.calibrated
     key = "pasted scene", scene.class_index, setting.ground, setting.count, scale, p, calibrated
     pasted = drawn(scene.analysis, key,
                    lambda: lesson.average_or_maximum(scene.analysis, setting, scale, p, calibrated))
@@ -72,7 +72,7 @@ def _table(scene: Scene, pasted: lesson.Scene, p: float) -> tuple[Node, Node]:
     rows: list[list[Node | str]] = []
     for answer in pasted.answers:
         outcome = pasted.analysis.under(answer.key, **({"p": p} if answer.key == "gem" else {}))
-        name = el("span", answer.name, " ", badge(outcome, scene.current.choices.calibrated), class_="name")
+        name = el("span", answer.name, " ", badge(outcome, scene.session.choices.calibrated), class_="name")
         margin = signed(answer.margin) if np.isfinite(answer.margin) else ""
         rows.append([name, plain(answer.logit), margin, percent(answer.probability), f"{answer.rank:,}"])
     return (el("h3", f"Answers for {shortened(scene.class_name, 40)}"),
@@ -93,7 +93,7 @@ def _growth(scene: Scene, setting: Setting, scale: float, p: float) -> None:
     key = scene.class_index, setting.ground, setting.count
     job = drawn(scene.analysis, ("growing job", *key), lambda: Job(lambda progress, stop: lesson.growing(
         scene.analysis, setting, progress=progress, stop=stop)))
-    if worked(scene.current, job, "growing_{}_{}_{}".format(*key), "Growing the object") is None:
+    if worked(scene.session, job, "growing_{}_{}_{}".format(*key), "Growing the object") is None:
         return
     growth = lesson.growing(scene.analysis, setting, p)
     curves = dict(zip(growth.names, growth.risen, strict=True))

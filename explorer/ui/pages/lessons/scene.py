@@ -15,13 +15,13 @@ class Scene:
     """What a lesson is about.
 
     Attributes:
-        current: this person's session.
+        session: this person's session.
         analysis: of the photo that is chosen.
         outcome: under the pooling that is chosen.
         class_index: the class shown.
     """
 
-    current: Session
+    session: Session
     analysis: Analysis
     outcome: Outcome
     class_index: int

@@ -25,7 +25,7 @@ DRAWN = ("gap", "gmp", "attention", "pyramid", "flatten")  # in the plot; the ta
 
 
 class Training(Job):
-    """Training in a thread of its own. `runs` are the heads trained so far."""
+    """Training in its own thread. `runs` are the heads trained so far."""
 
     def __init__(self, seeds: int) -> None:
         super().__init__(self._train)
@@ -52,7 +52,7 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     seeds = chosen["seeds"]
     job = _training(seeds)
     show = partial(_show, job, chosen["photos"])
-    if worked(scene.current, job, f"overfit_{seeds}", "Training heads", show) is not None:
+    if worked(scene.session, job, f"overfit_{seeds}", "Training heads", show) is not None:
         show()
 
 

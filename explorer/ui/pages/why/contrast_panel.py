@@ -23,13 +23,13 @@ from explorer.ui.session.session import Session
 from explorer.wording import exactness, plain, signed
 
 
-def against_panel(current: Session, outcome: Outcome, class_index: int, rival: int) -> None:
+def against_panel(session: Session, outcome: Outcome, class_index: int, rival: int) -> None:
     """The signed map beside the account of it."""
     left, right = st.columns([46, 54], gap="medium")
     with left:
-        with_place(current, outcome, class_index, lambda: _map(current, outcome, class_index, rival))
+        with_place(session, outcome, class_index, lambda: _map(session, outcome, class_index, rival))
     with right:
-        _account(current, outcome, class_index, rival)
+        _account(session, outcome, class_index, rival)
 
 
 def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
@@ -49,26 +49,26 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
     )
 
 
-def talk_about_why(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
+def talk_about_why(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
     """The evidence for each of the two, then what tips the prediction under some poolings."""
-    analysis, calibrated = outcome.analysis, current.choices.calibrated
+    analysis, calibrated = outcome.analysis, session.choices.calibrated
     if not analysis.has_evidence or rival is None:
-        talk_about_evidence(current, analysis, outcome, class_index)
+        talk_about_evidence(session, analysis, outcome, class_index)
         return
     both = class_maps([outcome], [class_index, rival], calibrated)
     under = {one.pooling: one for one in (outcome, analysis.under(), *map(analysis.under, ("gmp", "attention")))}
-    talk(current, analysis, [*both, *(contrast_map(one, class_index, rival) for one in under.values())],
+    talk(session, analysis, [*both, *(contrast_map(one, class_index, rival) for one in under.values())],
          f"Why {' and not '.join(names_of(outcome, class_index, rival))}?")
 
 
-def _map(current: Session, outcome: Outcome, class_index: int, rival: int) -> None:
+def _map(session: Session, outcome: Outcome, class_index: int, rival: int) -> None:
     def draw() -> Stack:
         outcomes = outcome.under_each_pooling()
         maps = [contrast_map(one, class_index, rival) for one in outcomes]
         both = class_maps(outcomes, [class_index, rival])
         return stack([*maps, *both, *_partings(outcome, class_index, rival)])
 
-    photo_panel(current, outcome.analysis, drawn(outcome, ("against", class_index, rival), draw), key="against",
+    photo_panel(session, outcome.analysis, drawn(outcome, ("against", class_index, rival), draw), key="against",
                 name="What tips the prediction", chosen=f"{class_index}-{rival}.{name_in_links(outcome.choice)}",
                 main=True, facets=(("What", ""), ("Pooling", ", under ")))
 
@@ -99,14 +99,14 @@ def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
     )]
 
 
-def _account(current: Session, outcome: Outcome, class_index: int, rival: int) -> None:
+def _account(session: Session, outcome: Outcome, class_index: int, rival: int) -> None:
     def pick(picked: list) -> None:
         if picked[0] == "channel":
-            open_channel(current, picked[1])
+            open_channel(session, picked[1])
         else:
-            current.choose(pooling=PoolingChoice.parse(picked[1]))
+            session.choose(pooling=PoolingChoice.parse(picked[1]))
 
-    poolings = under_each_pooling(outcome, class_index, rival, current.choices.calibrated,
+    poolings = under_each_pooling(outcome, class_index, rival, session.choices.calibrated,
                                   lambda one: ["pooling", str(one.choice)])
     channels = drawn(outcome, ("deciding channels", class_index, rival),
                      lambda: contrast_channels(outcome, class_index, rival))

@@ -24,29 +24,29 @@ RIVALS = 6  # classes to compare with, beside any in the link
 BY_GRADIENTS = ("without", "flip", "trust", "stable")  # questions that need no evidence
 
 
-def rival_of(current: Session, outcome: Outcome, class_index: int) -> int | None:
+def rival_of(session: Session, outcome: Outcome, class_index: int) -> int | None:
     """The class to compare with: the one chosen, else the likeliest other one; None where there is but one class."""
-    if current.choices.rival not in (None, class_index):
-        return current.choices.rival
+    if session.choices.rival not in (None, class_index):
+        return session.choices.rival
     return likeliest_other(outcome, class_index)
 
 
-def question_of(current: Session, analysis: Analysis) -> str:
-    """The chosen question, or the first that can be asked."""
+def question_of(session: Session, analysis: Analysis) -> str:
+    """The chosen question, or the first that can be answered."""
     there = questions(analysis)
-    return current.choices.ask if current.choices.ask in there else next(iter(there))
+    return session.choices.ask if session.choices.ask in there else next(iter(there))
 
 
 def questions(analysis: Analysis) -> dict[str, str]:
-    """The questions that can be asked of a network, by key, with their names."""
+    """The questions that can be answered for a network, by key, with their names."""
     several = len(analysis.network.class_names) > 1
     return {key: name for key, name in QUESTIONS.items()
             if (analysis.has_evidence or key in BY_GRADIENTS) and (several or key != "against")}
 
 
-def why_headline(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
+def why_headline(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
     """The question, and the summary in plain words; a click on a number leads to where it comes from."""
-    names, calibrated = outcome.analysis.network.class_names, current.choices.calibrated
+    names, calibrated = outcome.analysis.network.class_names, session.choices.calibrated
     try:
         sentences = drawn(outcome, ("summary", class_index, rival, calibrated),
                                      lambda: summary(outcome, class_index, rival, calibrated))
@@ -58,8 +58,8 @@ def why_headline(current: Session, outcome: Outcome, class_index: int, rival: in
     there = questions(outcome.analysis)
     parts = [part for sentence in sentences for part in (*sentence, Part(" "))]
     board(el("div", el("h1", *title, "?"), el("p", *(_part(part, there) for part in parts), class_="lead"),
-             _what_to_look_at(current, class_index, rival), class_="headline"),
-          key="headline", on_pick=lambda ask: current.choose(ask=ask))
+             _what_to_look_at(session, class_index, rival), class_="headline"),
+          key="headline", on_pick=lambda ask: session.choose(ask=ask))
 
 
 def _part(part: Part, there: Collection[str]) -> Node | str:
@@ -69,34 +69,34 @@ def _part(part: Part, there: Collection[str]) -> Node | str:
     return el("strong", part.text) if part.name else part.text
 
 
-def choices(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> str:
+def choices(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> str:
     """Let the pooling, the rival and the question be chosen; the question."""
     analysis = outcome.analysis
-    question, there = question_of(current, analysis), questions(analysis)
+    question, there = question_of(session, analysis), questions(analysis)
     rivals, under, cases = st.columns([64, 22, 14], gap="small", vertical_alignment="bottom")
     with rivals:
-        _rivals(current, outcome, class_index, rival)
+        _rivals(session, outcome, class_index, rival)
     with under:
         if analysis.has_evidence:
-            pooling_choice(current, analysis)
+            pooling_choice(session, analysis)
     with cases:
-        _cases(current)
+        _cases(session)
     st.segmented_control("Question", list(there), format_func=there.__getitem__, width="stretch",
-                         label_visibility="collapsed", **in_step(current, "ask", question))
+                         label_visibility="collapsed", **in_step(session, "ask", question))
     return question
 
 
-def _cases(current: Session) -> None:
+def _cases(session: Session) -> None:
     """Photos to learn the page from, each opened by one click."""
     rows = [el("button", el("span", case.title, class_="name"), pick=key, type="button", class_="network",
                data_key=f"case-{key}") for key, case in CASES.items()]
     with st.popover("Cases", width="stretch"):
-        board(el("div", *rows, class_="networks"), key="cases", on_pick=current.show_case)
+        board(el("div", *rows, class_="networks"), key="cases", on_pick=session.show_case)
 
 
-def _what_to_look_at(current: Session, class_index: int, rival: int | None) -> Node | None:
+def _what_to_look_at(session: Session, class_index: int, rival: int | None) -> Node | None:
     """The two sentences of the case that is shown as it was meant."""
-    chosen = current.choices
+    chosen = session.choices
     for key, case in CASES.items():
         if (chosen.example == (case.example or key) and (class_index, rival) == (case.class_index, case.rival)
                 and (chosen.network, chosen.framing) == (NETWORK, FRAMING)):
@@ -104,7 +104,7 @@ def _what_to_look_at(current: Session, class_index: int, rival: int | None) -> N
     return None
 
 
-def _rivals(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
+def _rivals(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
     """The likeliest classes to compare with; the answer itself is chosen on Explore or searched for."""
     if rival is None:
         return
@@ -118,8 +118,8 @@ def _rivals(current: Session, outcome: Outcome, class_index: int, rival: int | N
 
     def pick(picked: int | str) -> None:
         if picked == "turn":
-            current.choose(class_index=rival, rival=class_index)
+            session.choose(class_index=rival, rival=class_index)
         else:
-            current.choose(rival=picked)
+            session.choose(rival=picked)
 
     board(el("div", el("span", "Against", class_="caption"), *chips, turn, class_="chips"), key="rivals", on_pick=pick)

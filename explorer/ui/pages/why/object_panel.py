@@ -23,12 +23,12 @@ from explorer.ui.session.session import Session
 from explorer.wording import listed, percent
 
 
-def object_panel(current: Session, outcome: Outcome, class_index: int) -> None:
+def object_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     """The evidence beside the map that finds objects best, and how much of the one lies where the other is."""
     analysis = outcome.analysis
     job = drawn(analysis, ("object job", class_index), lambda: Job(
         lambda progress, stop: object_map(analysis, class_index, progress, stop)))
-    where: ObjectMap | None = worked(current, job, f"object_{class_index}", "Shifting a larger input")
+    where: ObjectMap | None = worked(session, job, f"object_{class_index}", "Shifting a larger input")
     if where is None:
         return
     share, name = evidence_in_box(outcome, class_index, where), short(analysis.network.class_names[class_index])
@@ -36,12 +36,12 @@ def object_panel(current: Session, outcome: Outcome, class_index: int) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         evidence = evidence_map(outcome, class_index, title=f"{name}: evidence under {outcome.name}")
-        photo_panel(current, analysis, [replace(evidence, box=box, says="", pick=None)], key="object_evidence",
+        photo_panel(session, analysis, [replace(evidence, box=box, says="", pick=None)], key="object_evidence",
                     name=evidence.name, main=True, tallest=400, caption=layer_caption(analysis))
     with right:
         fine = Map(id=f"{class_index}.object", values=where.cells, name=f"{name}, where the object is",
                    title=f"{name}: where the object is", box=box)
-        viewer(analysis, current.photo.digest, stack([fine]), key="object_map", name=fine.name,
+        viewer(analysis, session.photo.digest, stack([fine]), key="object_map", name=fine.name,
                look=Look(tallest=400, toolbar=False, caption=f"{where.cells.shape[0]} × {where.cells.shape[1]} places"))
     board(el("div", el("p", *_share(name, outcome, share), class_="lead"), _how(outcome, where), class_="stack"),
           key="object_share")

@@ -19,33 +19,33 @@ from explorer.ui.session.session import Session
 from explorer.ui.session.url import write_url
 
 
-def without_panel(current: Session, outcome: Outcome, class_index: int) -> None:
+def without_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     """A viewer to drag a box in, and the prediction without it; the box alone runs this part again."""
     @st.fragment
     def part() -> None:
-        write_url(current, class_index)
+        write_url(session, class_index)
         left, right = st.columns([46, 54], gap="medium")
         with left:
-            _viewer(current, outcome, class_index)
+            _viewer(session, outcome, class_index)
         with right:
-            answered(lambda: _answers(current, outcome, class_index))
+            answered(lambda: _answers(session, outcome, class_index))
 
     part()
 
 
-def _viewer(current: Session, outcome: Outcome, class_index: int) -> None:
+def _viewer(session: Session, outcome: Outcome, class_index: int) -> None:
     analysis = outcome.analysis
-    photo_panel(current, analysis, class_maps([outcome], [class_index]), key="without", name="The part to take out",
+    photo_panel(session, analysis, class_maps([outcome], [class_index]), key="without", name="The part to take out",
                 main=True, facets=class_facets(analysis))
-    if current.choices.region is None:
+    if session.choices.region is None:
         panels.note("Drag a box in the photo to ask about another part.", key="drag")
     else:
         board(el("button", "Clear the box", pick="clear", type="button", class_="link"), key="clear_box",
-              on_pick=lambda _: current.choose(region=None))
+              on_pick=lambda _: session.choose(region=None))
 
 
-def _answers(current: Session, outcome: Outcome, class_index: int) -> None:
-    key = ("probe", class_index, current.choices.region, current.choices.calibrated)
+def _answers(session: Session, outcome: Outcome, class_index: int) -> None:
+    key = ("probe", class_index, session.choices.region, session.choices.calibrated)
     board(drawn(outcome, key, lambda: _section(outcome, *key[1:])), key="probed")
 
 

@@ -15,13 +15,13 @@ from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 
 
-def stable_panel(current: Session, outcome: Outcome, class_index: int) -> None:
+def stable_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     """Small multiples: a column for each pooling, a row for each kind of change, a bar for each change."""
-    outcomes, calibrated = _compared(current, outcome), current.choices.calibrated
+    outcomes, calibrated = _compared(session, outcome), session.choices.calibrated
     key = ("stability job", class_index, calibrated, *(one.choice for one in outcomes))
     job = drawn(outcome, key, lambda: Job(lambda progress, stop: stability(
         outcomes, class_index, calibrated=calibrated, progress=progress, stop=stop)))
-    result: Stability | None = worked(current, job, f"stable_{hash(key)}", "Changing the photo a little")
+    result: Stability | None = worked(session, job, f"stable_{hash(key)}", "Changing the photo a little")
     if result is not None:
         shown = outcome.class_map(class_index)
         border = border_evidence(shown.array) if shown.unit else None
@@ -29,9 +29,9 @@ def stable_panel(current: Session, outcome: Outcome, class_index: int) -> None:
         board(el("div", warning, stability_section(result), class_="stack"), key="stable")
 
 
-def _compared(current: Session, outcome: Outcome) -> list[Outcome]:
+def _compared(session: Session, outcome: Outcome) -> list[Outcome]:
     """The pooling in use, and beside it those that stand side by side on Poolings; at most three."""
     if not outcome.analysis.has_evidence:
         return [outcome]
-    others = outcomes_of(outcome.analysis, current.choices.poolings)
+    others = outcomes_of(outcome.analysis, session.choices.poolings)
     return list({one.choice: one for one in (outcome, *others)}.values())[:3]

@@ -22,16 +22,16 @@ from explorer.wording import exactness, plain, signed
 STEPS = 4
 
 
-def finer_panel(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
+def finer_panel(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
     """The map of the class, and of the class against its rival, each beside its fine one, on one scale."""
     maps: list[Map] = []
     for against in dict.fromkeys([None, rival]):
-        fine = _stitched(current, outcome, class_index, against)
+        fine = _stitched(session, outcome, class_index, against)
         if fine is None:
             return
         maps += [_coarse(outcome, fine), _fine(outcome, fine)]
-    handlers = viewer_handlers(current)
-    viewer(outcome.analysis, current.photo.digest, stack(maps), key="finer", name="Evidence, stitched",
+    handlers = viewer_handlers(session)
+    viewer(outcome.analysis, session.photo.digest, stack(maps), key="finer", name="Evidence, stitched",
            look=Look(across=2, main=True, tallest=400, heading="Evidence in logits for each place", aside=layer_caption(
                outcome.analysis), handlers=Handlers(present=handlers.present, walk=handlers.walk)))
     panels.note(f"The input is shifted in {STEPS} × {STEPS} steps of a quarter of a position, and what each place on "
@@ -41,10 +41,10 @@ def finer_panel(current: Session, outcome: Outcome, class_index: int, rival: int
                 "position on the left is divided among its places.", key="finer_note")
 
 
-def _stitched(current: Session, outcome: Outcome, class_index: int, rival: int | None) -> StitchedEvidence | None:
+def _stitched(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> StitchedEvidence | None:
     job = drawn(outcome, ("stitching job", class_index, rival), lambda: Job(
         lambda progress, stop: stitched(outcome, class_index, rival, STEPS, progress, stop)))
-    return worked(current, job, f"finer_{class_index}_{rival}_{outcome.name}", "Shifting the photo")
+    return worked(session, job, f"finer_{class_index}_{rival}_{outcome.name}", "Shifting the photo")
 
 
 def _coarse(outcome: Outcome, fine: StitchedEvidence) -> Map:

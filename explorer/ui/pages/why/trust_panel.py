@@ -35,13 +35,13 @@ class Trusted(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def trust_panel(current: Session, outcome: Outcome, class_index: int) -> None:
+def trust_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     """The curves, their areas, and what becomes of the map when the network knows nothing."""
-    poolings = _poolings(current, outcome)
+    poolings = _poolings(session, outcome)
     key = ("trust job", class_index, *poolings)
     job = drawn(outcome, key, lambda: Job(lambda progress, stop: _judge(
         outcome, class_index, poolings, progress, stop)))
-    result: Trusted | None = worked(current, job, f"trust_{hash(key)}", "Taking positions out, and putting them in")
+    result: Trusted | None = worked(session, job, f"trust_{hash(key)}", "Taking positions out, and putting them in")
     if result is None:
         return
     left, right = st.columns(2, gap="medium")
@@ -54,11 +54,11 @@ def trust_panel(current: Session, outcome: Outcome, class_index: int) -> None:
              trust.redrawn(result.randomised, result.reasons), class_="stack"), key="trust")
 
 
-def _poolings(current: Session, outcome: Outcome) -> tuple[str, ...]:
+def _poolings(session: Session, outcome: Outcome) -> tuple[str, ...]:
     """Keys of the poolings whose evidence is judged: the one in use and those side by side on Poolings, three."""
     if not outcome.analysis.has_evidence:
         return ()
-    others = outcomes_of(outcome.analysis, current.choices.poolings)
+    others = outcomes_of(outcome.analysis, session.choices.poolings)
     return tuple({one.pooling: None for one in (outcome, *others)})[:3]
 
 
