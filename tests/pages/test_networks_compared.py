@@ -70,7 +70,7 @@ def test_both_networks_show_the_class_of_the_same_name_each_with_its_own_maps(
     np.testing.assert_allclose(shown.chosen.values, cells_of(second, its), atol=1e-5 + shown.chosen.step)
     assert shown["caption"] == "final feature maps, 4 × 8 × 8"
     np.testing.assert_allclose(viewers(page)["evidence"].chosen.values, cells_of(first, mine), atol=1e-4)
-    assert boards(page)["headline"].one("h1").text.startswith("First says ")
+    assert boards(page)["headline"].one("h1").text.startswith("First: ")
     assert boards(page)["title_of_first"].one("h2").text == "First"
     assert boards(page)["title_of_second"].one("h2").text == "Second"
     assert boards(page)["answers_of_second"].texts("name") == [answer.name for answer in second.under().top(5)]
