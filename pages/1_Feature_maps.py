@@ -33,8 +33,8 @@ def show() -> None:
     left, right = st.columns([58, 42], gap="medium")
     with left:
         wall_choice(session, table)
-        wall(analysis, channels_key, order, table.contribution, key="wall", chosen=channel, beside=beside,
-             status=wall_status(analysis, len(order)), means=table.pooled,
+        wall(analysis, channels_key, order, table.contribution, table.pooled, key="wall", chosen=channel,
+             beside=beside, status=wall_status(analysis, len(order)),
              class_name=analysis.network.class_names[class_index],
              on_channel=lambda clicked: session.choose(channel=clicked))
         if analysis.has_evidence:

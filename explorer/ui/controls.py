@@ -91,7 +91,7 @@ def downloads(
     """
     name = f"poolscope_{outcome.pooling}_{class_index}"
     key = class_index, calibrated, tuple(classes or ()), tuple(poolings or ()), rival, why
-    files = (
+    files: tuple[tuple[str, str, str, Callable[[], str | bytes]], ...] = (
         ("Overlay, PNG", f"{name}.png", "image/png", lambda: overlay_png(outcome, class_index)),
         ("Overlay, SVG", f"{name}.svg", "image/svg+xml", lambda: overlay_svg(outcome, class_index)),
         ("Arrays, npz", f"{name}.npz", "application/octet-stream", lambda: arrays_npz(outcome, class_index)),

@@ -78,21 +78,21 @@ def _analyse(session: Session, requested: frozenset[str]) -> Analysis:
         network = network_in_use(session, requested, progress)
         second_network(session, progress)
     chosen = session.choices
-    refusal: FramingError | None = None
+    refusals: list[FramingError] = []
     for framing, size in dict.fromkeys([(chosen.framing, chosen.size), ("crop", chosen.size),
                                         ("crop", network.preprocessing.size)]):
         try:
             analysis = analysis_of(network, session.photo.image, session.photo.digest, framing, size,
                                    chosen.layer or None)
         except FramingError as error:
-            refusal = error
+            refusals.append(error)
             session.notices.append(str(error))
             continue
         session.choose(framing=framing, size=size)
         session.good = chosen.network
         return analysis
     if chosen.network in BUNDLED:
-        raise refusal
+        raise refusals[-1]
     session.choose(network=next(name for name in [session.good, *BUNDLED] if name != chosen.network))
     return _analyse(session, frozenset())
 

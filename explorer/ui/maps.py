@@ -56,18 +56,16 @@ def evidence_map(
     cells = evidence.cells.numpy()
     name = outcome.analysis.network.class_names[class_index]
     position, largest = strongest(cells)
-    if title:
-        lines = (f"logit {plain(evidence.logit)}",)
-    else:
-        total = plain(evidence.logit - evidence.baseline)
-        lines = (f"logit {plain(evidence.logit)} = {plain(evidence.baseline)} baseline + {total} evidence",)
+    total = plain(evidence.logit - evidence.baseline)
+    account = "" if title else f" = {plain(evidence.baseline)} baseline + {total} evidence"
+    lines = [f"logit {plain(evidence.logit)}{account}"]
     if not (cells > 0).any():
-        lines += (SILENT_SENTENCE if (cells < 0).any() else "there is no evidence for this class",)
+        lines.append(SILENT_SENTENCE if (cells < 0).any() else "there is no evidence for this class")
     under_what = f" {outcome.under_in_words}" if outcome.under_in_words else ""
     return Map(
         id=f"{class_index}.{name_in_links(outcome.choice)}", values=cells,
         name=f"Evidence for {name} under {outcome.name}", facets=(name, outcome.name), row=row, title=title,
-        aside=f"evidence, {_positions(cells)}", lines=lines + more,
+        aside=f"evidence, {_positions(cells)}", lines=(*lines, *more),
         badge=exactness(evidence.exact, evidence.residual),
         says=says or (f"{_answer_in_words(outcome, class_index, calibrated)}{under_what}. "
                       f"{evidence_sentence(cells)}"),

@@ -24,10 +24,11 @@ def note(sentence: str, key: str) -> None:
     board(el("p", sentence, class_="note"), key=key)
 
 
-def chip(name: str, pick: Any, pressed: bool, key: str, title: str = "") -> Node:
+def chip(name: str, pick: Any, pressed: bool, key: str, title: str = "", disabled: bool = False) -> Node:
     """A button in a row of `chips`; `title` is its full name."""
-    return el("button", name, pick=pick, type="button", class_="chip", data_key=key, title=title or name,
-              aria_label=title or None, aria_pressed=str(pressed).lower())
+    return el("button", name, pick=None if disabled else pick, type="button", class_="chip", data_key=key,
+              title=title or name, aria_label=title or None, aria_pressed=str(pressed).lower(),
+              disabled="disabled" if disabled else None)
 
 
 def chips(caption: str, buttons: Iterable[Node]) -> Node:
@@ -37,5 +38,8 @@ def chips(caption: str, buttons: Iterable[Node]) -> Node:
 
 def chart(figure: Figure, key: str, on_select: Callable[[], None] | None = None) -> None:
     """A Plotly figure without its toolbar; `on_select` is called when a point is clicked."""
-    clicks = {} if on_select is None else {"on_select": on_select, "selection_mode": "points"}
-    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, **clicks)
+    config = {"displayModeBar": False}
+    if on_select is None:
+        st.plotly_chart(figure, key=key, config=config)
+    else:
+        st.plotly_chart(figure, key=key, config=config, on_select=on_select, selection_mode="points")

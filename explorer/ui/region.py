@@ -30,8 +30,9 @@ def viewer_handlers(session: Session, pick: Callable[[Any], None] | None = None)
         session.choose(region=None if region == session.choices.region else region)
 
     def pick_and_draw_page(picked: Any) -> None:
-        pick(picked)
-        st.rerun(STORY)
+        if pick is not None:
+            pick(picked)
+            st.rerun(STORY)
 
     def present(on: bool) -> None:
         session.choose(present=bool(on))
@@ -43,7 +44,7 @@ def viewer_handlers(session: Session, pick: Callable[[Any], None] | None = None)
         session.show_example(names[(at + steps) % len(names)])
         st.rerun()
 
-    return Handlers(region=choose_region, pick=pick and pick_and_draw_page, present=present, walk=walk)
+    return Handlers(region=choose_region, pick=pick_and_draw_page, present=present, walk=walk)
 
 
 def with_place(session: Session, outcome: Outcome, class_index: int, draw: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 from explorer import CAM_METHODS
 from explorer.analysis import Analysis, Outcome
 from explorer.sections.nodes import el
+from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.maps import attention_maps
 from explorer.ui.session.choices import MAP_KINDS, Choices
@@ -51,12 +52,10 @@ def limited_map_choice(session: Session, analysis: Analysis) -> None:
     """The kinds of maps as buttons; those that there cannot be are greyed out, and a sentence says why."""
     shown, there = shown_kind(session, analysis), kinds_of_maps(analysis)
     buttons = [
-        el("button", name, type="button", class_="chip", data_key=f"maps-{key}", title=name,
-           aria_pressed=str(key == shown).lower(),
-           **({"pick": key} if key in there else {"disabled": "disabled"}))
+        panels.chip(name, key, key == shown, f"maps-{key}", disabled=key not in there)
         for key, name in MAP_KINDS.items() if key in there or key in _NEED_EVIDENCE
     ]
-    board(el("div", el("div", el("span", "Maps", class_="caption"), *buttons, class_="chips"),
+    board(el("div", panels.chips("Maps", buttons),
              el("p", f"No evidence and no votes: {analysis.no_evidence_reason}", class_="note"), class_="stack"),
           key="limited_maps", on_pick=lambda key: session.choose(maps=key))
 
@@ -66,10 +65,10 @@ def attention_note(analysis: Analysis) -> None:
     mean = min(float(attention_maps(analysis)[0].values.sum()), 1 - 1e-9)
     prefix = analysis.network.layers.of(analysis.layer_key).arrangement.prefix
     rest = "the class token itself" if prefix == 1 else "the class token and other tokens without a place"
-    board(el("p", f"A pooling by attention: in the block after {analysis.layer_key} each head averages the positions "
-                  f"with these weights, and the class token takes up what comes out. On average {percent(mean)} of "
-                  f"them lie on the photo, the rest on {rest}. They are the same for every class: they show where the "
-                  "network looks, not what speaks for an answer.", class_="note"), key="attention_note")
+    panels.note(f"A pooling by attention: in the block after {analysis.layer_key} each head averages the positions "
+                f"with these weights, and the class token takes up what comes out. On average {percent(mean)} of "
+                f"them lie on the photo, the rest on {rest}. They are the same for every class: they show where the "
+                "network looks, not the evidence for an answer.", key="attention_note")
 
 
 def no_poolings(analysis: Analysis, outcome: Outcome) -> None:
@@ -79,9 +78,7 @@ def no_poolings(analysis: Analysis, outcome: Outcome) -> None:
     else:
         advice = (f"Choose the final feature maps as the layer to see what {outcome.name} and other poolings keep of "
                   "them.")
-    board(el("div", el("h1", "There are no poolings to compare here."),
-             el("p", analysis.no_evidence_reason, class_="lead"),
-             el("p", advice, class_="lead"), class_="headline"), key="headline")
+    panels.headline(["There are no poolings to compare here."], analysis.no_evidence_reason, advice)
     for page, label, icon in (("pages/1_Feature_maps.py", "Open Feature maps", ":material/grid_view:"),
                               ("pages/3_Activation_maps.py", "Open Activation maps", ":material/layers:")):
         st.page_link(page, label=label, icon=icon)

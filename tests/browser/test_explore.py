@@ -38,7 +38,7 @@ def test_the_page_opens_with_the_answers_of_the_package_in_three_columns(visit, 
     analysis = analyse(network, examples["astronaut"])
     top = analysis.under().top(1)[0]
     here.eventually(here.answers, columns(analysis))
-    expect(here.find(".headline h1")).to_have_text(f"It says {top.name}, with {percent(top.probability)}.")
+    expect(here.find(".headline h1")).to_have_text(f"Prediction: {top.name}, {percent(top.probability)}.")
     expect(here.find(".viewer .lines")).to_have_text(account(analysis.under(), top.class_index))
     expect(here.page).to_have_title("Explore · PoolScope")
     here.leads_to(example="astronaut", pooling="gap", framing="crop", size="224", **{"class": str(top.class_index)})

@@ -94,13 +94,13 @@ def test_what_is_said_comes_from_the_numbers(visit, network, examples):
     first, second = analysis.under().top(2)
     here = visit(1280, 720).go(present="1")
     here.viewer(analysis, "stage").wait_for_photo()
-    step(here, "ArrowRight", re.compile(f"^It says {first.name}, with {percent(first.probability)}. "))
+    step(here, "ArrowRight", re.compile(f"^Prediction: {first.name}, {percent(first.probability)}. "))
     view = here.viewer(analysis, "stage")
     cells = analysis.under().evidence(first.class_index).cells.numpy()
     i, j = divmod(int(cells.argmax()), 7)
     view.hover(i, j)
     view.says(rf"^Position \({i}, {j}\): \+{cells.max():.2f} logits, ")
-    step(here, "ArrowRight", re.compile(f"^Rank 2: {second.name}, with {percent(second.probability)}. "))
+    step(here, "ArrowRight", re.compile(f"^Rank 2: {second.name}, {percent(second.probability)}. "))
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -18,7 +18,7 @@ from tests.browser.uploads import arrow, broken, encode, grey_with_object
 
 def headline(outcome) -> str:
     top = outcome.top(1)[0]
-    return f"It says {top.name}, with {percent(top.probability)}."
+    return f"Prediction: {top.name}, {percent(top.probability)}."
 
 
 def reddest_place(picture: Image.Image, patch: tuple[float, float]) -> tuple[float, float]:

@@ -161,7 +161,8 @@ def test_a_click_shows_the_sum_of_the_position_and_another_clears_it(astronaut):
         expect(panel.locator("h3")).to_have_text(f"Position ({i}, {j})")
         text = panel.text_content()
         assert numbers(text)[0] == pytest.approx(cells[i, j], abs=0.0051)
-        assert f"logits for {top.name} under GAP, with {percent(share(cells, cells[i, j]))} of what" in text
+        words = f"logits for {top.name} under GAP, with {percent(share(cells, cells[i, j]))} of the positive evidence"
+        assert words in text
         rectangle = [round(edge) for edge in view.rectangles[i, j]]
         assert f"pixels {rectangle[0]} to {rectangle[2]} across and {rectangle[1]} to {rectangle[3]} down" in text
         here.settle(panel)

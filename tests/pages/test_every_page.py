@@ -342,7 +342,7 @@ def test_one_position_and_one_channel_are_enough(open_page, put, make_network):
         assert notices(page) == [], path
     page = open_page(EXPLORE)
     share = softmax(np.array([2 * 3, 1 * 3 + 0.5]))[0]
-    assert boards(page)["headline"].one("h1").text == f"It says class 0, with {percent(share)}."
+    assert boards(page)["headline"].one("h1").text == f"Prediction: class 0, {percent(share)}."
     assert viewers(page)["evidence"].chosen.lines == ["logit 6.00 = 0.00 baseline + 6.00 evidence"]
     assert viewers(page)["evidence"].chosen.values.tolist() == [[6.0]]
 

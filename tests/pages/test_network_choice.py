@@ -152,7 +152,7 @@ def test_a_link_to_a_network_shows_it_on_every_page_at_its_own_size(page_file, o
 def test_the_answer_of_a_network_in_a_link_is_its_own(open_page, examples):
     first = analyse(made_up(GAP), examples["cat"]).under().top(1)[0]
     page = open_page(network=GAP, example="cat")
-    assert headline(page) == f"It says {first.name}, with {percent(first.probability)}."
+    assert headline(page) == f"Prediction: {first.name}, {percent(first.probability)}."
 
 
 @pytest.mark.parametrize("name", ["torchvision/resnet19", "timm/nothing", "resnet18", "file-123", "file-0123456789AB",
@@ -420,7 +420,7 @@ def test_edited_preprocessing_is_what_the_network_is_fed_for_this_session_alone(
     page.button(key="use_preprocessing").click().run()
     wanted = replace(made_up(GAP).preprocessing, mean=(0.1, 0.2, 0.9), size=96)
     first = analyse(replace(made_up(GAP), preprocessing=wanted), examples["cat"]).under().top(1)[0]
-    assert headline(page) == f"It says {first.name}, with {percent(first.probability)}."
+    assert headline(page) == f"Prediction: {first.name}, {percent(first.probability)}."
     assert "mean 0.100 0.200 0.900" in card(page)
     assert "edited" in card(page)
     assert page.query_params["size"] == "96"

@@ -39,7 +39,7 @@ def share_carried(cells: np.ndarray) -> str:
     """What a sentence about positions must hold: how many carry at least half, and how much."""
     words = ("One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
     count, share = fewest_carrying(cells, 0.5)
-    return f"{words[count - 1] if count < 13 else count} of {cells.size} positions", f"{percent(share)} of what speaks"
+    return f"{words[count - 1] if count < 13 else count} of {cells.size} positions", f"{percent(share)} of the positive"
 
 
 @pytest.mark.parametrize("path", STAGES)
@@ -76,8 +76,8 @@ def test_the_talk_of_explore_goes_through_the_likeliest_classes_and_two_other_po
         np.testing.assert_allclose(shown.values, cells, atol=2e-5 + shown.step)
         rank, share = seen.rank(index, pooling), seen.probabilities(pooling, factor(pooling))[index]
         under = "" if pooling == "gap" else f" under {POOLINGS[pooling].label()}, a what-if"
-        begin = "It says" if rank == 1 else f"Rank {rank}:"
-        assert shown.says.startswith(f"{begin} {seen.names[index]}, with {percent(share)}{under}. ")
+        begin = "Prediction" if rank == 1 else f"Rank {rank}"
+        assert shown.says.startswith(f"{begin}: {seen.names[index]}, {percent(share)}{under}. ")
         assert all(part in shown.says for part in share_carried(cells))
 
 
@@ -91,22 +91,22 @@ def test_the_talk_of_explore_shows_the_pooling_that_is_chosen(pooling, open_page
 def test_the_talk_of_explore_begins_with_the_class_that_is_asked_for(open_page, measured):
     page = open_page(EXPLORE, present="1", **{"class": str(TENCH)})
     assert list(stage(page).maps)[1] == "0.gap"
-    assert stage(page).maps["0.gap"].says.startswith(f"Rank {measured().rank(TENCH)}: tench, with ")
+    assert stage(page).maps["0.gap"].says.startswith(f"Rank {measured().rank(TENCH)}: tench, ")
 
 
 @pytest.mark.parametrize("pooling", ["gap", "gmp"])
-def test_the_talk_of_feature_maps_goes_through_the_eight_channels_that_pay_most(pooling, open_page, measured):
+def test_the_talk_of_feature_maps_goes_through_the_top_eight_channels(pooling, open_page, measured):
     page, seen = open_page(CHANNELS, example="coffee", present="1", pooling=pooling), measured("coffee")
     answer = seen.best(1)[0]
     paid = seen.paid(answer, pooling)
     order = np.argsort(-paid, kind="stable")[:8]
     maps = list(stage(page).maps.values())[1:]
     assert [shown.id for shown in maps] == [f"channel.{channel}" for channel in order]
-    assert stage(page).maps["photo"].says == f"Which channels pay for {seen.names[answer]}?"
+    assert stage(page).maps["photo"].says == f"Which channels contribute most to {seen.names[answer]}?"
     for place, (channel, shown) in enumerate(zip(order, maps, strict=True), 1):
         np.testing.assert_allclose(shown.values, seen.maps[channel], atol=shown.step + 1e-6)
-        assert shown.says == (f"Channel {channel} pays {signed(paid[channel])} logits for {seen.names[answer]}: place "
-                              f"{place} of 1,280.")
+        assert shown.says == (f"Channel {channel} contributes {signed(paid[channel])} logits to {seen.names[answer]}: "
+                              f"rank {place} of 1,280.")
 
 
 def test_the_talk_of_poolings_shows_where_each_looks_and_what_it_keeps(open_page, measured):
@@ -120,7 +120,7 @@ def test_the_talk_of_poolings_shows_where_each_looks_and_what_it_keeps(open_page
         np.testing.assert_allclose(looks.values, arithmetic.looks(seen.maps, seen.weight[answer], spelling), atol=1e-5)
         np.testing.assert_allclose(speaks.values, seen.cells(answer, spelling), atol=1e-4)
         first, pooling = seen.best(1, spelling)[0], POOLINGS[spelling.partition(":")[0]]
-        assert looks.says.endswith(f": {pooling.explanation} It says {seen.names[first]}, "
+        assert looks.says.endswith(f": {pooling.explanation} Prediction: {seen.names[first]}, "
                                    f"{percent(seen.probabilities(spelling)[first])}.")
         assert all(part in speaks.says for part in share_carried(seen.cells(answer, spelling)))
 

@@ -35,7 +35,7 @@ def test_the_last_own_photo_can_be_shown_again():
     current = Session()
     current.show_upload(encode(arrow()))
     current.show_example("cat")
-    current.show_upload_again()
+    current.show(current.upload)
     assert current.photo is current.upload
     assert current.choices == Choices(example="", photo=digest(arrow())[:12])
 

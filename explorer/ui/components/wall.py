@@ -54,17 +54,16 @@ def wall_status(analysis: Analysis, count: int) -> str:
 
 
 def wall(
-    analysis: Analysis, channels_key: str, order: np.ndarray, contribution: np.ndarray | None, *, key: str, status: str,
-    class_name: str, chosen: int | None, beside: int | None, on_channel: Callable[[int], None],
-    means: np.ndarray | None = None,
+    analysis: Analysis, channels_key: str, order: np.ndarray, contribution: np.ndarray | None, means: np.ndarray, *,
+    key: str, status: str, class_name: str, chosen: int | None, beside: int | None, on_channel: Callable[[int], None],
 ) -> None:
     """Show the channels in an order; the tile under the pointer goes to the viewer that follows `key`.
 
     Args:
         channels_key: from `put_channels`.
         order: channel indices, first to last.
-        contribution: (C,) logits for the class, written under the tiles; None where there are none, and then
-            `means` (C,), the maps' own, take their place.
+        contribution: (C,) logits for the class, written under the tiles; None where there are none.
+        means: (C,) of the feature maps, written where there are no contributions.
         status: the line above the tiles while the pointer is on none.
         chosen, beside: channels to outline.
         on_channel: gets the channel that was clicked.

@@ -8,6 +8,7 @@ from functools import cache
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from explorer.errors import ExplorerError, NetworkError
 from explorer.framing import Preprocessing
@@ -104,12 +105,14 @@ def ask_for_file(current: Session, done: Callable[[str], None]) -> None:
 def forget_file() -> None:
     """Streamlit keeps an uploaded file until its session ends, also when its uploader is gone: it may be large."""
     file, context = st.session_state.get("own_file"), get_script_run_ctx()
-    remove = getattr(context.uploaded_file_mgr, "remove_file", None) if context else None
-    if file is not None and remove is not None:
+    if file is None or context is None:
+        return
+    remove = getattr(context.uploaded_file_mgr, "remove_file", None)  # tests have a manager without it
+    if remove is not None:
         remove(context.session_id, file.file_id)
 
 
-def _class_names() -> tuple[object, str]:
+def _class_names() -> tuple[UploadedFile | None, str]:
     left, right = st.columns(2)
     file = left.file_uploader("Class names", ["txt", "json"], key="own_classes", max_upload_size=MOST_NAMES)
     text = right.text_area("or one a line", key="own_names", height=100, placeholder="daisy\ndandelion\nrose")

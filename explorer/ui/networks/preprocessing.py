@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 from PIL import Image
@@ -17,7 +18,7 @@ from explorer.ui.networks.session_network import network_of
 from explorer.ui.session.cache import check_edited
 from explorer.ui.session.session import Session
 
-INTERPOLATIONS = tuple(each.name.lower() for each in Image.Resampling)
+INTERPOLATIONS = tuple(way.name.lower() for way in Image.Resampling)
 
 
 def preprocessing_fields(usual: Preprocessing, key: str) -> Preprocessing:
@@ -39,11 +40,11 @@ def _written(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.6g}" for value in values)
 
 
-def _numbers(text: str, usual: tuple[float, ...]) -> tuple[float | str, ...]:
-    """The numbers in a text; what is no number stays as it is, for Preprocessing to say so."""
+def _numbers(text: str, usual: tuple[float, ...]) -> tuple[Any, ...]:
+    """The numbers in a text; what is no number stays text, and Preprocessing refuses it with a sentence."""
     if text == _written(usual):  # shown with fewer digits than it has
         return usual
-    numbers: list[float | str] = []
+    numbers: list[Any] = []
     for part in re.split(r"[\s,;]+", text.strip()):
         try:
             numbers.append(float(part))

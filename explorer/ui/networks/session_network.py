@@ -28,6 +28,7 @@ FOUND = {
 _SILENT = (nn.Flatten, nn.Dropout, nn.Identity)  # parts of a head that say nothing about its kind
 _MOST_NAMED = 3  # parts of a head
 
+
 class MissingFileError(NetworkError):
     """A network from a person's own file that this session does not hold."""
 
@@ -53,21 +54,21 @@ def network_in_use(session: Session, requested: frozenset[str], progress: Progre
     One that cannot be had is answered with a sentence, and the last good one stays. `requested` are the names of the
     choices that a link asks for.
     """
-    failure: ExplorerError | None = None
+    failures: list[ExplorerError] = []
     for name in dict.fromkeys([session.choices.network, session.good, *BUNDLED]):
         try:
             network = network_of(session, name, progress)
         except ExplorerError as error:
-            failure = failure or error
+            failures.append(error)
             continue
-        if failure is not None:
+        if failures:
             if session.choices.network == GIVEN:
-                print_wrong(str(failure))
-            session.notices += [str(failure), f"{shortened(network.title, 60)} is shown."]
+                print_wrong(str(failures[0]))
+            session.notices += [str(failures[0]), f"{shortened(network.title, 60)} is shown."]
             session.choose(network=name)
         fit(session, network, requested)
         return network
-    raise failure
+    raise failures[0]
 
 
 def second_network(session: Session, progress: Progress | None = None) -> Network | None:
@@ -132,7 +133,8 @@ def _carried(chosen: Choices, before: Fitted, network: Network, native: PoolingC
     carried: dict[str, Any] = {"size": None, "region": None, "channel": None, "beside": None, "layer": ""}
     if before.name:
         places = {name: index for index, name in enumerate(network.class_names)}
-        same = {index: places[name] for index, name in enumerate(before.class_names) if name in places}
+        same: dict[int | None, int] = {
+            index: places[name] for index, name in enumerate(before.class_names) if name in places}
         carried["class_index"], carried["rival"] = same.get(chosen.class_index), same.get(chosen.rival)
         carried["classes"] = tuple(same[index] for index in chosen.classes if index in same)
     if chosen.pooling == before.native or chosen.pooling.key not in network.poolings:
@@ -167,7 +169,7 @@ def _side_by_side(
 
 def check_choices(session: Session, analysis: Analysis) -> None:
     """Clear choices that these maps and classes do not have; a sentence says so where only a link can ask for them."""
-    chosen, changes = session.choices, {}
+    chosen, changes = session.choices, dict[str, Any]()
     channels, rows, columns = analysis.feature_maps.shape
     classes = len(analysis.network.class_names)
     if chosen.region and (chosen.region[2] >= rows or chosen.region[3] >= columns):
@@ -224,7 +226,8 @@ def card(session: Session, analysis: Analysis) -> Node:
 
 def _poolings_trained(network: Network) -> str:
     """"poolings trained: GAP, GMP, learned attention"."""
-    names = [network.pooling.name, *(trained.pooling.name for trained in network.trained.values())]
+    poolings = (network.pooling, *(head.pooling for head in network.trained.values()))
+    names = [pooling.name for pooling in poolings if pooling]
     return f"poolings trained: {', '.join(map(within_sentence, names))}"
 
 

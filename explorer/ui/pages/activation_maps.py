@@ -135,7 +135,8 @@ def _evidence_with_box(outcome: Outcome, class_index: int, threshold: float, fir
     """The evidence with its box; the `first` of a row bears the class's name."""
     analysis = outcome.analysis
     place = locate(outcome.evidence(class_index).cells.numpy(), analysis.framing.rectangles, threshold)
-    box, line = None, ()
+    box: tuple[float, float, float, float] | None = None
+    line: tuple[str, ...] = ()
     if place is not None:
         left, top, right, bottom = box = (place.left, place.top, place.right, place.bottom)
         line = (f"box {right - left:.0f} × {bottom - top:.0f} px at ({left:.0f}, {top:.0f}) holds "

@@ -28,7 +28,7 @@ def _card_of(outcome: Outcome, class_index: int, channel: int) -> ChannelCard:
 
 
 def _card(card: ChannelCard, class_name: str) -> Node:
-    if card.contribution is None:
+    if card.contribution is None or card.weight is None:
         account = [el("p", f"Its mean over positions is {plain(card.mean)}.")]
     else:
         account = [

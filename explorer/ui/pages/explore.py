@@ -32,18 +32,18 @@ def headline(analysis: Analysis, outcome: Outcome, class_index: int, named: bool
 
 
 def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
-    first, second = [*analysis.under().top(2), None][:2]
+    likeliest = analysis.under().top(2)
     name = shortened(analysis.network.class_names[class_index])
     if not analysis.has_evidence:
         return (f"{CAM_METHODS[CAM_INSTEAD].name} shows where it looks for {name}, by gradients at the "
                 f"{analysis.layer_name}: a scale without a unit, from 1 against it to 1 for it.")
-    of = "" if class_index == first.class_index else name
+    of = "" if class_index == likeliest[0].class_index else name
     if outcome.label != "native":
         of = f"{name} under {outcome.name}"
     sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy(), of)
-    if second is None or analysis.network.activation == "sigmoid":  # sigmoid classes do not compete: none is second
+    if len(likeliest) == 1 or analysis.network.activation == "sigmoid":  # sigmoid classes do not compete
         return sentence
-    return f"{sentence} Runner-up: {shortened(second.name)}, {percent(second.probability)}."
+    return f"{sentence} Runner-up: {shortened(likeliest[1].name)}, {percent(likeliest[1].probability)}."
 
 
 def evidence_panel(

@@ -112,8 +112,8 @@ def pair_choice(current: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
     if max(places) >= len(outcomes) or places[0] == places[1]:
         places = (0, 1)
     for n, column in enumerate(st.columns(2, gap="small")):
-        def choose(place: object, n: int = n) -> None:
-            if place not in range(len(outcomes)):  # the browser may still offer a pooling that is gone
+        def choose(place: int | None, n: int = n) -> None:
+            if place is None or place not in range(len(outcomes)):  # the browser may still offer a pooling that is gone
                 return
             pair = list(places)
             other = 1 - n
@@ -180,8 +180,9 @@ def _difference(row: Difference) -> Node:
 def path_panel(current: Session, analysis: Analysis, class_index: int) -> None:
     """The likeliest classes as a pooling's parameter goes from one end to the other."""
     chosen, poolings = current.choices, analysis.network.poolings
-    st.segmented_control("The path along a parameter", [key for key, pooling in poolings.items() if pooling.parameter],
-                         format_func=lambda key: f"{poolings[key].name}: {poolings[key].parameter.name}",
+    parameters = {key: f"{pooling.name}: {pooling.parameter.name}" for key, pooling in poolings.items()
+                  if pooling.parameter}
+    st.segmented_control("The path along a parameter", list(parameters), format_func=parameters.__getitem__,
                          **in_step(current, "path", chosen.path))
     native = analysis.under()
     likeliest = [answer.class_index for outcome in (native, analysis.under("gap"), analysis.under("gmp"))

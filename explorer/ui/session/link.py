@@ -93,7 +93,8 @@ def _network(text: str) -> str:
 
 def _settings(text: str) -> tuple[tuple[str, str], ...]:
     """As in "window:3,stride:2"; whether there are such is for the lesson to say."""
-    return tuple(tuple(part.split(":")) for part in _like(_SETTINGS)(text).split(","))
+    parts = (part.partition(":") for part in _like(_SETTINGS)(text).split(","))
+    return tuple((name, value) for name, _, value in parts)
 
 
 def _joined(values: tuple) -> str:

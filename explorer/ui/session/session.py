@@ -79,7 +79,7 @@ class Session:
     """
 
     choices: Choices = field(default_factory=Choices)
-    photo: Photo | None = None
+    photo: Photo = field(default_factory=lambda: example_photo(Choices.example))
     upload: Photo | None = None
     awaited: str = ""
     searched: int | None = None
@@ -125,7 +125,7 @@ class Session:
 
     def show_example(self, name: str) -> None:
         """Put an example on the table, and forget the class that was chosen."""
-        self._show(example_photo(name))
+        self.show(example_photo(name))
 
     def show_case(self, key: str) -> None:
         """Put a case on the table, as the sentences about it were written: by the bundled network, cropped."""
@@ -146,13 +146,10 @@ class Session:
             self.photo = self.upload
             self.choose(example="", photo=self.upload.name)
         else:
-            self._show(self.upload)
+            self.show(self.upload)
 
-    def show_upload_again(self) -> None:
-        """Put the last photo of their own back on the table."""
-        self._show(self.upload)
-
-    def _show(self, photo: Photo) -> None:
+    def show(self, photo: Photo) -> None:
+        """Show a photo, and clear the choices that belong to the last one."""
         self.photo = photo
         self.choose(example=photo.example, photo="" if photo.example else photo.name, **OF_A_PHOTO)
         for kept in self.by_network.values():

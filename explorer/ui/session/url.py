@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from explorer.ui.session.choices import Choices
 from explorer.ui.session.link import as_query, read, read_view
 from explorer.ui.session.session import PHOTOS, Session
 
@@ -33,8 +32,6 @@ def follow_url(session: Session) -> frozenset[str]:
     if query and (not url.obeyed or (context is not None and context.is_history_navigation)):
         names = _obey(session, query)
     url.obeyed = True
-    if session.photo is None:
-        session.show_example(session.choices.example or Choices.example)
     return names
 
 
@@ -71,20 +68,18 @@ def _obey(session: Session, query: dict[str, str]) -> frozenset[str]:
 
 def _obey_photo(session: Session, query: dict[str, str]) -> None:
     example, photo = query.get("example"), query.get("photo")
-    if example in PHOTOS:
-        if session.choices.example != example or session.photo is None:
+    if example is not None and example in PHOTOS:
+        if session.choices.example != example:
             session.show_example(example)
     elif example is not None:
         session.notices.append(f"The link asks for the example “{example[:40]}”, which does not exist.")
     elif photo and session.upload and photo == session.upload.name:
         if session.photo is not session.upload:
-            session.show_upload_again()
+            session.show(session.upload)
     elif photo:
         session.awaited = photo
         session.notices.append("The link is of a photo that was uploaded elsewhere and never leaves its session: "
                                "drop it in again to see the same page.")
-    if session.photo is None:
-        session.show_example(Choices.example)
 
 
 def _obey_class(session: Session, text: str | None) -> None:

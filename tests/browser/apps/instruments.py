@@ -43,7 +43,7 @@ def show_wall(which: str) -> None:
     left, right = st.columns([58, 42])
     with left:
         order = cases.ORDERS[which]
-        wall(shown, put_channels(shown, digest), order, cases.contributions(), key="wall",
+        wall(shown, put_channels(shown, digest), order, cases.contributions(), np.zeros(len(order)), key="wall",
              status=f"{len(order)} channels", class_name=cases.HOSTILE, chosen=chosen[-1] if chosen else None,
              beside=2040, on_channel=lambda channel: events.append(["channel", channel]))
     with right:

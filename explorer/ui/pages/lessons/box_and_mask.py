@@ -42,9 +42,10 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
 
 
 def _box(scene: Scene, result: WhereFromMaps) -> None:
-    box = result.box and (result.box.left, result.box.top, result.box.right, result.box.bottom)
+    box = result.box
+    corners = None if box is None else (box.left, box.top, box.right, box.bottom)
     title = f"{shortened(scene.class_name, 40)}: evidence, and the box from it"
-    shown = replace(evidence_map(scene.outcome, scene.class_index, title=title, box=box), says="", aside="")
+    shown = replace(evidence_map(scene.outcome, scene.class_index, title=title, box=corners), says="", aside="")
     viewer(scene.analysis, scene.current.photo.digest, stack([shown]), key="box", name=shown.name,
            look=Look(tallest=TALLEST, toolbar=False))
 
@@ -69,7 +70,8 @@ def _numbers(scene: Scene, result: WhereFromMaps) -> list[Node]:
     box, mask, (rows, columns) = result.box, result.segmented, scene.analysis.framing.grid
     (top, bottom), (left, right) = box.rows, box.columns
     box_area = (bottom - top + 1) * (right - left + 1) / (rows * columns)
-    areas = [[name, percent(area), el("strong", percent(evidence)), f"{evidence / area:.1f}"]
+    areas: list[list[Node | str]] = [
+        [name, percent(area), el("strong", percent(evidence)), f"{evidence / area:.1f}"]
              for name, area, evidence in (("box", box_area, box.share), ("mask", mask.area, mask.evidence))]
     return [
         el("h3", "How much both hold"),

@@ -100,7 +100,7 @@ def _table(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
 
 def _layout_row(scene: Scene, layout: BeforeAndAfter, head: BeforeAndAfter | None, shuffled: bool) -> list[str]:
     """What keeps the place: its vector, and its trained head's logit of the class shown or of its own likeliest."""
-    if head is None:
+    if head is None or head.before is None:
         return _row(layout.name, layout, None, shuffled)
     names = tuple(_card()["classes"])
     index = scene.class_index if scene.analysis.network.class_names == names else int(head.before.argmax())

@@ -34,11 +34,12 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     stride = 1 if chosen["stride"] == "one" else None
     result = local_and_global(scene.analysis, _channel(scene), chosen["keeps"], chosen["window"], stride)
     scale = Scale.signed(result.values) if result.values.min() < 0 else Scale.positive(result.values)
-    first = tuple(int(edge) for edge in result.windows[0, 0])
-    peaks = [tuple(map(int, peak)) for peak in result.peaks.reshape(-1, 2)] if result.peaks is not None else []
+    top, left, bottom, right = result.windows[0, 0].tolist()
+    peaks = [(i, j) for i, j in result.peaks.reshape(-1, 2).tolist()] if result.peaks is not None else []
     (rows, columns), (height, width) = result.values.shape, result.output.shape
     board(el("div", side_by_side(
-        el("div", el("h3", f"Channel {result.channel}, {rows} × {columns}"), grid(result.values, peaks, first, scale)),
+        el("div", el("h3", f"Channel {result.channel}, {rows} × {columns}"), grid(
+            result.values, peaks, (top, left, bottom, right), scale)),
         el("div", el("h3", f"After: {height} × {width}"), el("div", grid(result.output, scale=scale), style={
             "width": f"{100 * width / columns:.1f}%", "min-width": "56px"})),
         el("div", el("h3", "What is left"), _account(result))), class_="stack ruled"), key="windows")

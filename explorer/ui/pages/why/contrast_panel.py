@@ -42,7 +42,7 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
         id=f"{class_index}-{rival}.{name_in_links(outcome.choice)}", values=one.cells,
         name=f"{mine} against {other} under {outcome.name}", facets=(f"{mine} against {other}", outcome.name),
         aside=f"{rows} × {columns} positions", lines=_lines(one), badge=exactness(one.exact, one.residual),
-        mark=strongest, says=f"{mine} is {_apart(one.difference)} {other}{under}.", scale=str(outcome.choice),
+        mark=strongest, says=f"Against {other}, {mine} is {_apart(one.difference)}{under}.", scale=str(outcome.choice),
         caption=f"Red towards {mine}, blue towards {other} · strongest position {strongest}: "
                 f"{signed(float(one.cells[strongest]))} logits",
     )
@@ -80,10 +80,10 @@ def _lines(one: Contrast) -> tuple[str, ...]:
 
 def _apart(difference: float) -> str:
     if not np.isfinite(difference):
-        return "at no number of logits from"
+        return "at no finite number of logits"
     if difference == 0:
-        return "level with"
-    return f"{plain(abs(difference))} logits {'ahead of' if difference > 0 else 'behind'}"
+        return "level"
+    return f"{plain(abs(difference))} logits {'ahead' if difference > 0 else 'behind'}"
 
 
 def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:

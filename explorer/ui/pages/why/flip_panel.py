@@ -32,6 +32,6 @@ def _search(outcome: Outcome, class_index: int, calibrated: bool, progress: Prog
     """What there is to show of both searches."""
     if len(outcome.analysis.network.class_names) == 1 and outcome.analysis.network.activation != "sigmoid":
         raise MethodError("This network has one class alone, which nothing can flip.")
-    what = {"fill": "blur", "progress": progress, "stop": stop, "calibrated": calibrated}
-    flip = smallest_flip(outcome, class_index, **what)
-    return smallest_parts(outcome, flip, smallest_sufficient(outcome, class_index, **what))
+    flip = smallest_flip(outcome, class_index, progress=progress, stop=stop, calibrated=calibrated)
+    sufficient = smallest_sufficient(outcome, class_index, progress=progress, stop=stop, calibrated=calibrated)
+    return smallest_parts(outcome, flip, sufficient)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import streamlit as st
 
@@ -52,7 +52,7 @@ def why_headline(current: Session, outcome: Outcome, class_index: int, rival: in
                                      lambda: summary(outcome, class_index, rival, calibrated))
     except ExplorerError as error:
         sentences = [[Part(str(error))]]
-    title = ["Why ", el("span", shortened(names[class_index]), class_="says")]
+    title: list[Node | str] = ["Why ", el("span", shortened(names[class_index]), class_="says")]
     if rival is not None:
         title += [" and not ", el("span", shortened(names[rival]), class_="says")]
     there = questions(outcome.analysis)
@@ -62,7 +62,7 @@ def why_headline(current: Session, outcome: Outcome, class_index: int, rival: in
           key="headline", on_pick=lambda ask: current.choose(ask=ask))
 
 
-def _part(part: Part, there: Sequence[str]) -> Node:
+def _part(part: Part, there: Collection[str]) -> Node | str:
     if part.source in there:
         return el("button", part.text, pick=part.source, type="button", class_="link",
                   title=f"Where this number comes from: {QUESTIONS[part.source]}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from explorer.analysis import Outcome
-from explorer.questions.contrast import contrast
+from explorer.evidence import Evidence
+from explorer.questions.contrast import Contrast, contrast
 from explorer.questions.stitching import StitchedEvidence, stitched
 from explorer.sections.contrast import names_of, stitched_cells, stitched_lines
 from explorer.sections.parts import note
@@ -46,6 +47,7 @@ def finer_panel(current: Session, outcome: Outcome, class_index: int, rival: int
 
 def _coarse(outcome: Outcome, fine: StitchedEvidence) -> Map:
     """The positions as they are, each divided evenly among its places."""
+    evidence: Evidence | Contrast
     if fine.rival is None:
         evidence = outcome.evidence(fine.class_index)
         cells, total = evidence.cells.double().numpy(), evidence.logit
