@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from explorer import POOLINGS, load_network, read_image
 from explorer.framing import Preprocessing
 from explorer.networks import Network
 
-# Most tests work on small tensors, where waiting for a second thread costs more than it gives.
-torch.set_num_threads(1)
+# Most tests work on small tensors, where waiting for a second thread costs more than it gives. THREADS=2 tries others.
+torch.set_num_threads(int(os.environ.get("THREADS", "1")))
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
 
