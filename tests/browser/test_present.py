@@ -11,7 +11,7 @@ from explorer import analyse
 from explorer.ui.session.session import EXAMPLES
 from explorer.wording import percent
 
-PAGES = {"/": "What does it say, and why?", "/Feature_maps": "Which channels pay for missile?",
+PAGES = {"/": "What does it say, and why?", "/Feature_maps": "Which channels contribute most to missile?",
          "/Poolings": "What does each pooling keep?", "/Activation_maps": "Where does the evidence lie?",
          "/Why": "Why missile and not projectile?"}
 # What can be seen on the page and is neither in the stage nor around it.

@@ -193,7 +193,7 @@ def test_a_dragged_box_gives_the_sum_of_its_positions(begin, end, region, astron
     assert numbers(text)[0] == pytest.approx(inside.sum(), abs=0.0051)
     assert f" {percent(share(cells, inside))} of " in text
     assert f"{inside.size} of 49 positions" in text
-    here.find(".place").get_by_role("button", name="Let go").click()
+    here.find(".place").get_by_role("button", name="Clear").click()
     expect(here.find(".place")).to_have_count(0)
     here.leads_to(region=None)
 
