@@ -158,7 +158,7 @@ def test_channels_are_ranked_and_filtered_and_the_link_says_how(here, known):
     here.settle(wall.canvas)
     wall.point(0)
     assert wall.status.startswith(f"Channel {np.argmax(spread)}: ")
-    here.page.get_by_role("radio", name="Opposing").click()
+    here.page.get_by_role("radio", name="Negative").click()
     here.leads_to(rank="spread", show="opposing")
     expect(wall.root.locator(".status")).to_have_text(f"{opposing.sum()} of 1,280 channels")
     here.choose("Ranked by", "Contribution")
