@@ -59,15 +59,16 @@ class Server:
     """`streamlit run app.py` (or another script) on a free port, and what it writes to its log."""
 
     def __init__(self, log: Path, script: str = "app.py") -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true",
                    "--server.address", "127.0.0.1", "--server.port", str(self.port)]
-        # Streamlit is told where a browser may be by variables that whoever runs the tests may have set.
+        # Variables of whoever runs the tests would change how Streamlit serves the app.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
+        environment["OMP_NUM_THREADS"] = "1"  # beside other work torch's threads wait for each other, for seconds
         with log.open("wb") as file:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
 
