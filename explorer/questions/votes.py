@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from explorer.analysis import Analysis, Outcome
-from explorer.errors import ParameterError
+from explorer.checks import checked_whole
 from explorer.networks.head import has_constant_slopes
 
 OTHERS = -1  # the label of a position whose winner is not among the classes that are named
@@ -48,8 +48,7 @@ def winners(of: Analysis | Outcome, most: int = 7) -> Winners:
 
     Raises ParameterError when `most` is not a whole number of at least 1, MethodError where there are no votes.
     """
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise ParameterError(f"The number of classes to name is {most!r}; expected a whole number of at least 1.")
+    checked_whole(most, 1, None, "number of classes to name")
     outcome = of.under() if isinstance(of, Analysis) else of
     return outcome.analysis.results(("winners", most, id(outcome.head)), lambda: _winners(outcome, most))
 

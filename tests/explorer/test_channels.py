@@ -15,7 +15,7 @@ from torch import nn
 from explorer import POOLINGS, analyse
 from explorer.errors import ParameterError
 from explorer.questions.channel_card import channel_card
-from explorer.questions.channel_table import KINDS, RANKINGS, ChannelTable, channel_table
+from explorer.questions.channel_table import KINDS, RANKINGS, ChannelTable, TopContributors, channel_table
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import analysis_of, heads, linear, random_maps
 
@@ -77,8 +77,8 @@ def test_the_running_sum_by_hand(outcome):
 def test_the_top_contributors_by_hand(outcome):
     # 4 and 2 are positive: 4 alone is two thirds.
     table = channel_table(outcome, 0)
-    assert table.top_contributors(0.8) == (2, 4, 1.0)
-    assert table.top_contributors(0.6) == (1, 4, pytest.approx(2 / 3))
+    assert table.top_contributors(0.8) == TopContributors(2, 4, 1.0)
+    assert table.top_contributors(0.6) == TopContributors(1, 4, pytest.approx(2 / 3))
     assert table.top_contributors() == table.top_contributors(0.8)
 
 
@@ -98,7 +98,7 @@ def test_a_silent_channel_to_which_rounding_leaves_a_contribution_is_silent_alon
     table = table_of([1e-17, -1e-17, 0.0, 2.0], [True, True, False, False])
     kinds = {kind: table.order("index", kind).tolist() for kind in KINDS}
     assert kinds == {"all": [0, 1, 2, 3], "paying": [3], "opposing": [], "silent": [0, 1]}
-    assert table.top_contributors(1.0) == (1, 4, 1.0)
+    assert table.top_contributors(1.0) == TopContributors(1, 4, 1.0)
 
 
 def test_there_are_no_top_contributors_where_nothing_is_positive(make_network):
