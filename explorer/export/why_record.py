@@ -78,9 +78,9 @@ def _smallest(outcome: Outcome, smallest: SmallestSet) -> dict[str, Any]:
 def _stability(stability: Stability) -> dict[str, Any]:
     def part(row: VariantAnswer) -> dict[str, Any]:
         variant = row.variant
-        value = variant and (list(variant.value) if isinstance(variant.value, tuple) else variant.value)
+        value = list(variant.value) if len(variant.value) > 1 else next(iter(variant.value), None)
         return {
-            "variation": variant and variant.variation, "value": value, "label": variant and variant.label,
+            "variation": variant.variation or None, "value": value, "label": variant.label or None,
             "answer": row.answer, "name": stability.name(row.answer), "stays": row.stays,
             "probability": row.probability, "logit": row.logit, "rank": row.rank, "moved": row.moved,
             "place": row.place and row.place._asdict(),

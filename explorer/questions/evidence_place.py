@@ -9,7 +9,7 @@ import numpy as np
 
 from explorer.analysis import Analysis
 from explorer.arrays import positive_part
-from explorer.questions.variations import Box
+from explorer.render import Box
 from explorer.wording import percent
 
 _MORE = 1.25  # times the border's share of the positions
