@@ -56,12 +56,11 @@ def _probe(reasons: Reasons, probe: Probe) -> dict[str, Any]:
         "positions": probe.chosen.astype(int).tolist(), "share": probe.share, "chosen": reasons.region is not None,
         "held": probe.held and probe.held._asdict(),
         "under_each_pooling": [
-            {"key": row.pooling, "name": row.name, "parameters": dict(row.parameters), "label": row.label,
-             "calibrated": row.calibrated, "before": part(row.before), "ignoring": part(row.ignoring),
-             "after": {fill: part(answers) for fill, answers in row.after.items()}}
+            {**pooling_part(row.outcome), "calibrated": row.calibrated, "before": part(row.before),
+             "ignoring": part(row.ignoring), "after": {fill: part(answers) for fill, answers in row.after.items()}}
             for row in probe.rows
         ],
-        "disagreements": [each._asdict() for each in probe.disagreements],
+        "disagreements": [disagreement._asdict() for disagreement in probe.disagreements],
     }
 
 

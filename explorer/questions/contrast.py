@@ -75,16 +75,18 @@ def pooling_contrast(one: Outcome, other: Outcome, class_index: int, rival: int)
         first.baseline - second.baseline, first.difference - second.difference, first.exact and second.exact)
 
 
-def check_pair(outcome: Outcome, class_index: int, rival: int | None) -> None:
-    """Raises ParameterError and MethodError as `contrast` does where there is no such pair; None is no rival."""
+def check_pair(outcome: Outcome, class_index: int, rival: int | None) -> int:
+    """The rival. Raises ParameterError and MethodError as `contrast` does where there is no such pair (None: no rival).
+    """
     network = outcome.analysis.network
     network.check_class(class_index)
     if rival is not None:
         network.check_class(rival)
-    if len(network.class_names) < 2:
+    if rival is None or len(network.class_names) < 2:
         raise MethodError(f"{network.title} has one logit alone, so its class has no rival.")
     if class_index == rival:
         raise ParameterError(f"The class and its rival are both {rival}; expected two different classes.")
+    return rival
 
 
 class DecidingChannel(NamedTuple):

@@ -169,7 +169,7 @@ def test_a_photo_that_is_even_is_moved_without_any_change_and_brightness_multipl
     under = stable(analysis, 0).under[0]
     seen = {}
     for row in under.rows:  # at quality 10 JPEG keeps an even grey to within 5 levels: steps of 80 / 8
-        factor = row.variant.value if row.variant.variation == "brightness" else 1
+        factor = row.variant.value[0] if row.variant.variation == "brightness" else 1
         seen[row.variant.variation] = seen.get(row.variant.variation, 0) + 1
         near = 2 * 5 / 255 if row.variant.variation == "jpeg" else 1e-5
         assert row.logit == pytest.approx(2 * round(100 * factor) / 255 - 0.5, abs=near), row.variant

@@ -398,7 +398,7 @@ def test_records_and_reports_carry_the_label(network):
     found = stability(outcomes, 1, {"shift": [(8, 0)]})
     assert [each.label for each in found.under] == ["trained", "trained", "what-if"]
     rows = probe(analysis.under("gmp"), 1, np.eye(4, dtype=bool), ("mean",)).rows
-    assert [row.label for row in rows].count("trained") == len(KEYS) - 1
+    assert [row.outcome.label for row in rows].count("trained") == len(KEYS) - 1
 
 
 @pytest.mark.parametrize("key", [*KEYS, "gem:p=3", "mixed"])
