@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from explorer.errors import StoppedError
 
 Progress = Callable[[int, int], None]  # (done, total), in whatever the function counts
@@ -12,9 +14,9 @@ Stop = Callable[[], bool]  # True as soon as the result is no longer wanted; the
 
 
 def in_batches(
-    items: Sequence[Any], size: int, unit: str, progress: Progress | None, stop: Stop | None
+    items: Sequence[Any] | Tensor, size: int, unit: str, progress: Progress | None, stop: Stop | None
 ) -> Iterator[Any]:
-    """`items` (anything with a length that can be sliced, such as a Tensor) in slices of `size`.
+    """`items` in slices of `size`.
 
     Before each batch `stop` is asked, which raises StoppedError with the count and the `unit`; after it `progress`
     gets (items done, items in all).

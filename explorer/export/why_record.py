@@ -68,9 +68,9 @@ def _smallest(outcome: Outcome, smallest: SmallestSet) -> dict[str, Any]:
     return {
         "positions": None if smallest.chosen is None else smallest.chosen.astype(int).tolist(),
         "share": smallest.share, "most": smallest.most, "fill": smallest.fill, "passes": smallest.passes,
-        "before": answer_part(smallest.before), "after": answer_part(smallest.after),
-        "class_after": answer_part(smallest.class_after), "verified": smallest.chosen is not None,
-        "sentence": smallest_sentence(outcome, smallest),
+        "before": answer_part(smallest.before), "after": smallest.after and answer_part(smallest.after),
+        "class_after": smallest.class_after and answer_part(smallest.class_after),
+        "verified": smallest.chosen is not None, "sentence": smallest_sentence(outcome, smallest),
     }
 
 

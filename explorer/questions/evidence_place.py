@@ -50,8 +50,8 @@ def place_of(cells: np.ndarray, shows: Box, original: Analysis) -> Place | None:
         middle = float(positive.sum(axis) @ (np.arange(length) + 0.5) / total / length)
         low, high = original.framing.seen[axis], original.framing.seen[axis + 2]
         shares.append((begin + middle * (end - begin) - low) / (high - low))
-    rows, columns = original.framing.grid
-    return Place(*shares, shares[0] * columns, shares[1] * rows)
+    (across, down), (rows, columns) = shares, original.framing.grid
+    return Place(across, down, across * columns, down * rows)
 
 
 def distance(one: Place | None, other: Place | None) -> float:

@@ -152,12 +152,13 @@ def _object_map(analysis: Analysis, class_index: int, progress: Progress | None,
     """Evidence of the class less the mean of its rivals', averaged over shifts as `stitched` does it."""
     large = analyse(analysis.network, analysis.image, analysis.framing.kind, _short_side(analysis))
     outcome, shifts = large.under(), Shifts(large, SUGGESTED.steps)
-    cells = np.zeros(np.multiply(large.framing.grid, SUGGESTED.steps))
+    cells = np.zeros_like(shifts.coverage())
     rivals = unlike(outcome, class_index)
     for shift, run in shifts.runs(outcome, progress, stop):
         own, *others = (to_array(evidence.cells) for evidence in run.evidences([class_index, *rivals]))
         cells += shifts.placed(own - sum(others) / max(len(others), 1), shift) / len(shifts.all)
-    return ObjectMap(rivals, cells, large.framing.on_grid(*cells.shape), 1 + len(shifts.all))
+    rows, columns = cells.shape
+    return ObjectMap(rivals, cells, large.framing.on_grid(rows, columns), 1 + len(shifts.all))
 
 
 def _short_side(analysis: Analysis) -> int:
