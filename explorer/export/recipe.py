@@ -171,11 +171,12 @@ def _sentence(error: jsonschema.ValidationError) -> str:
     """The field, its value, and what the schema's description says is expected."""
     path = ".".join(map(str, error.absolute_path))
     required: Any = error.validator_value
+    instance: Any = error.instance
     schema: Any = error.schema
     if error.validator == "required":
-        missing = next(name for name in required if name not in error.instance)
+        missing = next(name for name in required if name not in instance)
         return f"The recipe has no '{path}{'.' * bool(path)}{missing}'; expected one."
-    return f"The recipe's {path!r} is {error.instance!r:.60}; expected {schema['description']}."
+    return f"The recipe's {path!r} is {instance!r:.60}; expected {schema['description']}."
 
 
 def _preprocessing(document: dict[str, Any]) -> Preprocessing | None:

@@ -16,6 +16,8 @@ from explorer.sections.reasons import Reasons
 from explorer.sections.summary import as_text
 from explorer.wording import strongest_half
 
+_HELD = ("logits", "total", "speaks_for", "speaks_against", "exact", "residual")  # of HeldEvidence, in a record
+
 
 def why_numbers(reasons: Reasons) -> dict[str, Any]:
     """What was asked and answered; None where there is no answer, with the reason under "why_not"."""
@@ -54,7 +56,7 @@ def _probe(reasons: Reasons, probe: Probe) -> dict[str, Any]:
 
     return {
         "positions": probe.chosen.astype(int).tolist(), "share": probe.share, "chosen": reasons.region is not None,
-        "held": probe.held and probe.held._asdict(),
+        "held": probe.held and dict(zip(_HELD, probe.held, strict=True)),
         "under_each_pooling": [
             {**pooling_part(row.outcome), "calibrated": row.calibrated, "before": part(row.before),
              "ignoring": part(row.ignoring), "after": {fill: part(answers) for fill, answers in row.after.items()}}

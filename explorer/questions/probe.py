@@ -35,14 +35,14 @@ class HeldEvidence(NamedTuple):
     Attributes:
         logits: the sum of their evidence, signed.
         total: that of all positions: logit = baseline + total + residual.
-        speaks_for, speaks_against: their shares, 0 to 1, of all positive and of all negative evidence; 0 without any.
+        positive_share, negative_share: of all positive and of all negative evidence, 0 to 1; 0 without any.
         exact, residual: of the evidence.
     """
 
     logits: float
     total: float
-    speaks_for: float
-    speaks_against: float
+    positive_share: float
+    negative_share: float
     exact: bool
     residual: float
 

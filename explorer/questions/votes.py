@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from explorer.analysis import Analysis, Outcome
+from explorer.analysis import Outcome
 from explorer.checks import checked_whole
 from explorer.networks.head import has_constant_slopes
 
@@ -41,15 +41,12 @@ class Winners:
     top: list[list[tuple[str, float]]]
 
 
-def winners(of: Analysis | Outcome, most: int = 7) -> Winners:
+def winners(outcome: Outcome, most: int = 7) -> Winners:
     """The class that wins each position, with the `most` that win most of them by name; remembered.
-
-    Of an analysis by the network's own head, of an outcome by the outcome's.
 
     Raises ParameterError when `most` is not a whole number of at least 1, MethodError where there are no votes.
     """
     checked_whole(most, 1, None, "number of classes to name")
-    outcome = of.under() if isinstance(of, Analysis) else of
     return outcome.analysis.results(("winners", most, id(outcome.head)), lambda: _winners(outcome, most))
 
 

@@ -82,7 +82,7 @@ def _held(held: HeldEvidence, name: str) -> str:
     """"50% of the positive evidence for tabby"; "" where that is not a number."""
     if not np.isfinite(held.logits):
         return ""
-    side, share = ("positive", held.speaks_for) if held.logits >= 0 else ("negative", held.speaks_against)
+    side, share = ("positive", held.positive_share) if held.logits >= 0 else ("negative", held.negative_share)
     return f"{percent(share)} of the {side} evidence for {name}"
 
 

@@ -174,7 +174,7 @@ def test_held_by_hand(make_network):
     assert found == HeldEvidence(0.0, -1.0, pytest.approx(1 / 3), 0.25, True, pytest.approx(0, abs=1e-6))
     found = held(analysis.under(), 0, np.array([[True, False], [True, False]]))
     assert found[:4] == (3.0, -1.0, 1.0, 0.0)
-    assert math.copysign(1, found.speaks_against) == 1
+    assert math.copysign(1, found.negative_share) == 1
     # Under GMP one position of each channel is all there is: 8 and -12.
     assert held(analysis.under("gmp"), 0, np.array([[False, False], [True, False]]))[:4] == (8.0, -4.0, 1.0, 0.0)
 
@@ -189,7 +189,7 @@ def test_a_part_and_the_rest_hold_all_there_is(network, examples, key):
     evidence = outcome.evidence(index)
     assert part.logits + rest.logits == pytest.approx(part.total)
     assert evidence.baseline + part.total + part.residual == pytest.approx(float(outcome.logits[index]), abs=1e-4)
-    assert part.speaks_for + rest.speaks_for == pytest.approx(1)
+    assert part.positive_share + rest.positive_share == pytest.approx(1)
     assert part.exact == (key != "lse")
 
 
