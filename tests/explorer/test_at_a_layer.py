@@ -74,7 +74,7 @@ def test_what_needs_the_pooling_is_refused_with_the_reason(case):
     for ask in (
         lambda: outcome.pooled, lambda: outcome.weights, lambda: outcome.evidence(0), lambda: outcome.evidences([0, 1]),
         lambda: analysis.under("gmp"), lambda: analysis.under("gap"), lambda: analysis.under("nonsense"),
-        lambda: analysis.under(p=3), lambda: analysis.votes(), lambda: analysis.votes(1), lambda: winners(analysis.under()),
+        lambda: analysis.under(p=3), lambda: analysis.votes(), lambda: analysis.votes(1), lambda: winners(outcome),
         lambda: analysis.cam("grad_cam", 0, "gmp"), lambda: path(analysis, "gem", [0]),
         lambda: mean_weights(outcome, 0),
         lambda: largest_differences(outcome, outcome, 0), lambda: channel_table(outcome, 0),

@@ -238,8 +238,8 @@ def test_answers_to_other_inputs_are_its_own_heads(network):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_positions_are_asked_by_the_head_of_the_pooling(network, analysis, maps, key):
-    for asked_before in (analysis, analysis.under("gmp" if key == "gap" else "gap")):
-        winners(asked_before.under())
+    for outcome in (analysis.under(), analysis.under("gmp" if key == "gap" else "gap")):
+        winners(outcome)
     votes, logits = analysis.under(key).votes(), analysis.under(key).vote_logits()
     for i, j in np.ndindex(ROWS, COLUMNS):
         said = logits_by_hand(head_of(network, key), doubles(maps)[:, i, j].tolist())
