@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from explorer.errors import MethodError, ParameterError, StoppedError
+from explorer.checks import checked_key, checked_whole
+from explorer.errors import MethodError, ParameterError
 from explorer.networks.head import has_constant_slopes, head_kind, hold
-from explorer.progress import Progress
+from explorer.progress import Progress, Stop, in_batches
 
 _GRADIENTS = 12  # classes whose gradient is kept: each is as large as the feature maps
 
@@ -95,19 +96,20 @@ def _weighted(channel_weights: Tensor, feature_maps: Tensor) -> Tensor:
     return (channel_weights @ feature_maps.flatten(1)).unflatten(0, feature_maps.shape[1:])
 
 
-def _head(context: CamContext, method: str) -> nn.Module:
-    if context.head is None:
+def _head(context: CamContext, method: str) -> tuple[nn.Module, Tensor]:
+    """The head, and the pooled vector (C,) that it was given."""
+    if context.head is None or context.pooled is None:
         raise MethodError(f"{method} needs a pooling and the head that follows it, which these maps do not have; "
                           "Grad-CAM needs neither.")
-    return context.head
+    return context.head, context.pooled
 
 
 def _slopes(context: CamContext, index: int, method: str) -> Tensor:
-    head = _head(context, method)
+    head, pooled = _head(context, method)
     if head_kind(head) != "affine":
         raise MethodError(f"{method} needs a head that is affine, and this network's is not; Grad-CAM is its "
                           "generalisation.")
-    return hold(head, context.pooled, [index])[0][0]
+    return hold(head, pooled, [index])[0][0]
 
 
 def _cam(context: CamContext, index: int) -> Tensor:
@@ -149,47 +151,38 @@ def _eigen_cam(context: CamContext, index: int) -> Tensor:
 def _ablation_cam(context: CamContext, index: int) -> Tensor:
     """A channel goes by its pooled value becoming 0, which is its map becoming 0 (under attention: weights held)."""
     # Without a channel a LayerNorm has other statistics, so its head has no closed form.
-    head = _head(context, "Ablation-CAM")
+    head, pooled = _head(context, "Ablation-CAM")
     if has_constant_slopes(head):
-        drops = hold(head, context.pooled, [index])[0][0] * context.pooled
+        drops = hold(head, pooled, [index])[0][0] * pooled
     else:
-        drops = context.logits[index] - _ablated_logits(context, index)
+        drops = context.logits[index] - _ablated_logits(head, pooled, index)
     return _weighted(drops, context.feature_maps)
 
 
 @torch.no_grad()
-def _ablated_logits(context: CamContext, index: int, batch: int = 256) -> Tensor:
+def _ablated_logits(head: nn.Module, pooled: Tensor, index: int, batch: int = 256) -> Tensor:
     """(C,): the logit with each channel's pooled value set to 0 in turn."""
-    channels = torch.arange(len(context.pooled))
     answers = []
-    for chosen in channels.split(batch):
-        ablated = context.pooled.repeat(len(chosen), 1)
-        ablated[torch.arange(len(chosen)), chosen] = 0
-        answers.append(context.head(ablated)[:, index])
+    for channels in torch.arange(len(pooled)).split(batch):
+        ablated = pooled.repeat(len(channels), 1)
+        ablated[torch.arange(len(channels)), channels] = 0
+        answers.append(head(ablated)[:, index])
     return torch.cat(answers)
 
 
 @torch.no_grad()
 def _score_cam(
-    context: CamContext, index: int, progress: Progress | None = None, stop: Callable[[], bool] | None = None,
+    context: CamContext, index: int, progress: Progress | None = None, stop: Stop | None = None,
     batch: int = 16,
 ) -> Tensor:
     """The paper's Algorithm 1: a softmax over channels of the logits that the masked photos get."""
-    if not _is_whole(batch, 1):
-        raise ParameterError(f"Score-CAM's batch is {batch!r}; expected a whole number of at least 1.")
-    maps = context.feature_maps[:, None]
+    checked_whole(batch, 1, None, "batch of Score-CAM")
     answers = []
-    for begin in range(0, len(maps), batch):
-        if stop is not None and stop():
-            raise StoppedError(f"Score-CAM was stopped after {begin} of {len(maps)} channels.")
-        upsampled = functional.interpolate(
-            maps[begin : begin + batch], context.x.shape[-2:], mode="bilinear", align_corners=False
-        )
+    for maps in in_batches(context.feature_maps[:, None], batch, "channels", progress, stop):
+        upsampled = functional.interpolate(maps, context.x.shape[-2:], mode="bilinear", align_corners=False)
         low, high = upsampled.amin((2, 3), keepdim=True), upsampled.amax((2, 3), keepdim=True)
         ranged = (upsampled - low) / torch.where(high > low, high - low, torch.ones_like(high))
         answers.append(context.answers(context.x * ranged)[:, index])
-        if progress is not None:
-            progress(min(begin + batch, len(maps)), len(maps))
     return _weighted(torch.softmax(torch.cat(answers), 0), context.feature_maps)
 
 
@@ -202,21 +195,16 @@ def _finer_cam(
         raise MethodError("Finer-CAM compares a class with others, and this network has only one.")
     if isinstance(gamma, bool) or not isinstance(gamma, (int, float)) or not 0 <= gamma < math.inf:
         raise ParameterError(f"Finer-CAM's gamma is {gamma!r}; expected a number of at least 0.")
-    if not _is_whole(references, 1):
-        raise ParameterError(f"Finer-CAM's references is {references!r}; expected a whole number of at least 1.")
+    checked_whole(references, 1, None, "number of references of Finer-CAM")
     if rivals is None:
         distance = (context.logits - context.logits[index]).abs()
         distance[index] = torch.inf
         rivals = distance.topk(min(references, classes - 1), largest=False).indices.tolist()
-    elif not rivals or not all(_is_whole(rival, 0) and rival < classes and rival != index for rival in rivals):
+    elif not rivals or not all(type(rival) is int and 0 <= rival < classes and rival != index for rival in rivals):
         raise ParameterError(f"Finer-CAM's rivals of class {index} are {rivals!r}; expected other classes from 0 to "
                              f"{classes - 1}, at least one.")
     against = torch.stack([context.gradient(rival) for rival in rivals]).mean(0)
     return _weighted((context.gradient(index) - gamma * against).mean((1, 2)), context.feature_maps)
-
-
-def _is_whole(number: object, least: int) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
 @dataclass(frozen=True)
@@ -304,6 +292,4 @@ CAM_METHODS = MappingProxyType({method.key: method for method in (
 
 def cam_method_of(key: str) -> CamMethod:
     """The CAM method of that key. Raises ParameterError naming the keys that exist."""
-    if key not in CAM_METHODS:
-        raise ParameterError(f"There is no CAM method {key!r}; expected one of {', '.join(CAM_METHODS)}.")
-    return CAM_METHODS[key]
+    return CAM_METHODS[checked_key(key, CAM_METHODS, "CAM method")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from explorer.networks.head import head_kind, hold
 
 _GOOD = 3e-3  # logits: a residual that needs no finer quadrature
-_FINER_PANELS = (4, 8)
+_PANELS = (0, 4, 8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +86,13 @@ def integrate(head: nn.Module, pooled: Tensor, classes: Sequence[int], nodes: in
     """
     with torch.no_grad():
         logits, baselines = head(torch.stack([pooled, torch.zeros_like(pooled)]))[:, list(classes)]
-    best, least = None, math.inf
-    for panels in (0, *_FINER_PANELS):
+    tried = []
+    for panels in _PANELS:
         slopes = _mean_slopes(head, pooled, classes, *_along_ray(panels, nodes))
-        residual = float((logits - baselines - slopes @ pooled).abs().max())
-        if best is None or residual < least:
-            best, least = slopes, residual
-        if not residual > _GOOD:  # nor where it is not a number, which no quadrature mends
+        tried.append((float((logits - baselines - slopes @ pooled).abs().max()), slopes))
+        if not tried[-1][0] > _GOOD:  # nor where it is not a number, which no quadrature mends
             break
-    return best, baselines
+    return min(tried, key=lambda one: one[0])[1], baselines
 
 
 def _along_ray(panels: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:

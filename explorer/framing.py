@@ -115,14 +115,14 @@ class Framing:
         photo_size: (width, height) of the photo.
         input_size: (width, height) of the network's input.
         seen: (left, top, right, bottom) of the part of the photo that the network saw.
-        grid: (H, W) positions of the feature maps; None until they are known.
+        grid: (H, W) positions of the feature maps; (0, 0) until they are known.
     """
 
     kind: str
     photo_size: tuple[int, int]
     input_size: tuple[int, int]
     seen: tuple[float, float, float, float]
-    grid: tuple[int, int] | None = None
+    grid: tuple[int, int] = (0, 0)
 
     def on_grid(self, rows: int, columns: int) -> Framing:
         """The same framing for feature maps of `rows` x `columns` positions."""
@@ -134,7 +134,7 @@ class Framing:
 
         The positions divide what the network saw evenly. docs/decisions/0001 gives the measurement behind this.
         """
-        if self.grid is None:
+        if not all(self.grid):
             raise FramingError("The rectangles are known once the feature maps' grid is: call on_grid first.")
         rows, columns = self.grid
         left, top, right, bottom = self.seen

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from explorer.arrays import fewest_holding, positive_part
+
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _MOST_NAMED = 4  # classes in one sentence
 _SPREAD = 0.34  # of the strongest positions, as a share of the map's side; a uniform map has 0.41
@@ -29,15 +31,11 @@ class StrongestHalf(NamedTuple):
 
 def strongest_half(cells: np.ndarray) -> StrongestHalf | None:
     """The positions that hold at least half of the positive evidence (H, W); None when nothing is positive."""
-    values = np.nan_to_num(np.asarray(cells, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    positive = np.maximum(values, 0)
-    total = positive.sum()
-    if total <= 0:
+    positive = positive_part(cells)
+    strongest, share = fewest_holding(positive, 0.5)
+    if not strongest.size:
         return None
-    order = np.argsort(-positive, axis=None, kind="stable")
-    running = np.cumsum(positive.ravel()[order]) / total
-    count = int(np.searchsorted(running, 0.5 - 1e-9)) + 1
-    return StrongestHalf(count, values.size, float(running[count - 1]), _place(positive, order[:count]))
+    return StrongestHalf(strongest.size, positive.size, share, _place(positive, strongest))
 
 
 def _place(positive: np.ndarray, chosen: np.ndarray) -> str:

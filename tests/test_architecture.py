@@ -16,7 +16,8 @@ PACKAGE = ROOT / "explorer"
 # package's front (explorer/__init__.py). A new module belongs on the lowest layer above all that it imports.
 LAYERS = (
     {"errors"},
-    {"images", "framing", "progress", "arrays", "render", "figures", "wording"},
+    {"arrays", "checks", "progress"},
+    {"images", "framing", "render", "figures", "wording"},
     {"poolings"},
     {"networks"},
     {"evidence", "cams"},

@@ -98,7 +98,7 @@ def why_npz(reasons: Reasons) -> bytes:
     return _npz({name: np.asarray(values) for name, values in arrays.items()})
 
 
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+def _npz(arrays: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

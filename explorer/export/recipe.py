@@ -170,10 +170,13 @@ def _parsed(data: bytes) -> Any:
 def _sentence(error: jsonschema.ValidationError) -> str:
     """The field, its value, and what the schema's description says is expected."""
     path = ".".join(map(str, error.absolute_path))
+    required: Any = error.validator_value
+    instance: Any = error.instance
+    schema: Any = error.schema
     if error.validator == "required":
-        missing = next(name for name in error.validator_value if name not in error.instance)
+        missing = next(name for name in required if name not in instance)
         return f"The recipe has no '{path}{'.' * bool(path)}{missing}'; expected one."
-    return f"The recipe's {path!r} is {error.instance!r:.60}; expected {error.schema['description']}."
+    return f"The recipe's {path!r} is {instance!r:.60}; expected {schema['description']}."
 
 
 def _preprocessing(document: dict[str, Any]) -> Preprocessing | None:
@@ -201,10 +204,10 @@ def repeat(recipe: dict[str, Any], network: Network, image: Image.Image) -> Repe
     """
     image = image if image.mode == "RGB" else read_image(image)
     _check_same(recipe, network, image)
-    settings = {"preprocessing": _preprocessing(recipe) or network.preprocessing,
-                "activation": recipe.get("activation") or network.activation}
-    if any(getattr(network, name) != value for name, value in settings.items()):
-        network = replace(network, **settings)
+    preprocessing = _preprocessing(recipe) or network.preprocessing
+    activation = recipe.get("activation") or network.activation
+    if (network.preprocessing, network.activation) != (preprocessing, activation):
+        network = replace(network, preprocessing=preprocessing, activation=activation)
     numbers, framing = recipe["numbers"], recipe["framing"]
     class_index, top = recipe["class_index"], [answer["class_index"] for answer in numbers["top"]]
     for index in (class_index, *top):

@@ -91,13 +91,13 @@ def report_html(
 def _header(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
     """The prediction, what the evidence that is shown amounts to, and which answer is shown if it is not that one."""
     native = outcome.analysis.under()
-    first, second = [*native.top(2), None][:2]
+    first, *others = native.top(2)
     answer = outcome.answer(class_index, calibrated)
     is_prediction = class_index == first.class_index and outcome.label == "native"
     runner_up = ""
-    if second and is_prediction:  # under a sigmoid classes do not compete: none is a runner-up
+    if others and is_prediction:  # under a sigmoid classes do not compete: none is a runner-up
         after = "Runner-up" if outcome.analysis.network.activation == "softmax" else "Next"
-        runner_up = f" {after}: {second.name}, {percent(second.probability)}."
+        runner_up = f" {after}: {others[0].name}, {percent(others[0].probability)}."
     return el(
         "header",
         el("p", f"PoolScope · {outcome.analysis.network.title}", class_="name"),

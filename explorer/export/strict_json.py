@@ -48,9 +48,7 @@ def pooling_part(outcome: Outcome) -> dict[str, Any]:
             "label": outcome.label}
 
 
-def answer_part(answer: Answer | None) -> dict[str, Any] | None:
+def answer_part(answer: Answer) -> dict[str, Any]:
     """A class with its probability, logit and rank."""
-    if answer is None:
-        return None
     return {"index": answer.class_index, "name": answer.name, "probability": answer.probability,
             "logit": answer.logit, "rank": answer.rank}

@@ -16,6 +16,8 @@ from explorer.sections.reasons import Reasons
 from explorer.sections.summary import as_text
 from explorer.wording import strongest_half
 
+_HELD = ("logits", "total", "speaks_for", "speaks_against", "exact", "residual")  # of HeldEvidence, in a record
+
 
 def why_numbers(reasons: Reasons) -> dict[str, Any]:
     """What was asked and answered; None where there is no answer, with the reason under "why_not"."""
@@ -54,14 +56,13 @@ def _probe(reasons: Reasons, probe: Probe) -> dict[str, Any]:
 
     return {
         "positions": probe.chosen.astype(int).tolist(), "share": probe.share, "chosen": reasons.region is not None,
-        "held": probe.held and probe.held._asdict(),
+        "held": probe.held and dict(zip(_HELD, probe.held, strict=True)),
         "under_each_pooling": [
-            {"key": row.pooling, "name": row.name, "parameters": dict(row.parameters), "label": row.label,
-             "calibrated": row.calibrated, "before": part(row.before), "ignoring": part(row.ignoring),
-             "after": {fill: part(answers) for fill, answers in row.after.items()}}
+            {**pooling_part(row.outcome), "calibrated": row.calibrated, "before": part(row.before),
+             "ignoring": part(row.ignoring), "after": {fill: part(answers) for fill, answers in row.after.items()}}
             for row in probe.rows
         ],
-        "disagreements": [each._asdict() for each in probe.disagreements],
+        "disagreements": [disagreement._asdict() for disagreement in probe.disagreements],
     }
 
 
@@ -69,18 +70,18 @@ def _smallest(outcome: Outcome, smallest: SmallestSet) -> dict[str, Any]:
     return {
         "positions": None if smallest.chosen is None else smallest.chosen.astype(int).tolist(),
         "share": smallest.share, "most": smallest.most, "fill": smallest.fill, "passes": smallest.passes,
-        "before": answer_part(smallest.before), "after": answer_part(smallest.after),
-        "class_after": answer_part(smallest.class_after), "verified": smallest.chosen is not None,
-        "sentence": smallest_sentence(outcome, smallest),
+        "before": answer_part(smallest.before), "after": smallest.after and answer_part(smallest.after),
+        "class_after": smallest.class_after and answer_part(smallest.class_after),
+        "verified": smallest.chosen is not None, "sentence": smallest_sentence(outcome, smallest),
     }
 
 
 def _stability(stability: Stability) -> dict[str, Any]:
     def part(row: VariantAnswer) -> dict[str, Any]:
         variant = row.variant
-        value = variant and (list(variant.value) if isinstance(variant.value, tuple) else variant.value)
+        value = list(variant.value) if len(variant.value) > 1 else next(iter(variant.value), None)
         return {
-            "variation": variant and variant.variation, "value": value, "label": variant and variant.label,
+            "variation": variant.variation or None, "value": value, "label": variant.label or None,
             "answer": row.answer, "name": stability.name(row.answer), "stays": row.stays,
             "probability": row.probability, "logit": row.logit, "rank": row.rank, "moved": row.moved,
             "place": row.place and row.place._asdict(),

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from explorer.analysis import Analysis, Answer, analyse
 from explorer.analysis.memory import MemoryByOwner
-from explorer.lessons.checks import checked_key
+from explorer.checks import checked_key
 from explorer.lessons.flattened import FlattenHead, flatten_head
 
 SHAPES = MappingProxyType({

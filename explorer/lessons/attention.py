@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from explorer.analysis import Analysis, Answer
+from explorer.checks import checked_number
 from explorer.errors import MethodError
-from explorer.lessons.checks import checked_number
 from explorer.networks import Network
 from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings import POOLINGS

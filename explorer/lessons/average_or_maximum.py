@@ -13,10 +13,10 @@ from torch import Tensor
 from explorer.analysis import Analysis, Outcome, analyse
 from explorer.analysis.memory import MemoryByOwner
 from explorer.arrays import to_array
+from explorer.checks import checked_whole
 from explorer.errors import StoppedError
 from explorer.framing import frame
 from explorer.images import digest
-from explorer.lessons.checks import checked_whole
 from explorer.lessons.scenes import SMALLEST_SCALE, cut_out, ground_of, largest_scale, object_box, scene_of
 from explorer.networks import Network
 from explorer.poolings import POOLINGS

@@ -10,8 +10,8 @@ from PIL import Image
 
 from explorer.analysis import analyse
 from explorer.analysis.memory import Memory
+from explorer.checks import checked_whole
 from explorer.heads.kinds import KINDS
-from explorer.lessons.checks import checked_whole
 from explorer.networks import Network
 
 BYTES = 4  # of a weight in single precision

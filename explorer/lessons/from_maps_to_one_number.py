@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from explorer.analysis import Outcome
-from explorer.lessons.checks import checked_whole
+from explorer.checks import checked_whole
 from explorer.questions import channel_table as table
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from explorer.analysis import Analysis
-from explorer.lessons.checks import checked_key, checked_whole
+from explorer.checks import checked_key, checked_whole
 from explorer.questions.channel_table import array
 
 KINDS = MappingProxyType({

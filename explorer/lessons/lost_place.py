@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from explorer.analysis import Analysis, Outcome
+from explorer.checks import checked_whole
 from explorer.errors import ExplorerError, MethodError
 from explorer.heads.kinds import KINDS
-from explorer.lessons.checks import checked_whole
 
 LARGEST_SEED = 999_999
 LAYOUTS = ("pyramid", "flatten")  # of KINDS, those that keep the place

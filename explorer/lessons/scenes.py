@@ -9,8 +9,8 @@ from types import MappingProxyType
 from PIL import Image, ImageFilter, ImageStat
 
 from explorer.analysis import Outcome
+from explorer.checks import checked_key, checked_number
 from explorer.errors import MethodError, ParameterError
-from explorer.lessons.checks import checked_key, checked_number
 from explorer.questions.evidence_box import locate
 from explorer.render import Box
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch.nn import functional
 
 from explorer.analysis import Analysis, Outcome
-from explorer.lessons.checks import checked_number
+from explorer.checks import checked_number
 from explorer.questions.edited_photo import pixels_of
 from explorer.questions.evidence_box import EvidenceBox, locate
 

@@ -45,8 +45,8 @@ class ChannelCard:
     Attributes:
         channel, contribution, weight, rank: as in the table; `count` is of how many channels.
         pooled_under: the channel's pooled value under each pooling there is, in the registry's order.
-        speaks_for: up to five classes with the largest weights above 0, largest first.
-        speaks_against: up to five classes with the weights furthest below 0, the furthest first.
+        raises: up to five classes with the largest weights above 0, largest first.
+        lowers: up to five classes with the weights furthest below 0, the furthest first.
         weights_are: what those weights are. "weights": the head's own, the same for every photo. "slopes at this
             photo": a LayerNorm's statistics are held at this pooled vector, or, where the head is not affine, it is
             the logit's derivative there. (`weight` is then the slope along the way to it, and may differ.)
@@ -62,8 +62,8 @@ class ChannelCard:
     rank: int
     count: int
     pooled_under: list[PooledUnder]
-    speaks_for: list[ClassWeight]
-    speaks_against: list[ClassWeight]
+    raises: list[ClassWeight]
+    lowers: list[ClassWeight]
     weights_are: str
     histogram: tuple[np.ndarray, np.ndarray]
     minimum: float
@@ -79,14 +79,14 @@ def channel_card(outcome: Outcome, class_index: int, channel: int) -> ChannelCar
     """
     table = channel_table(outcome, class_index)
     plain = plain_channel_card(outcome.analysis, channel)
-    speaks_for, speaks_against = _top_classes(outcome, channel)
+    raises, lowers = _top_classes(outcome, channel)
     return replace(
         plain, contribution=float(table.contribution[channel]), weight=float(table.weight[channel]),
         rank=table.rank(channel),
         pooled_under=[
             PooledUnder(other.name, other.label, float(other.pooled[channel])) for other in outcome.under_each_pooling()
         ],
-        speaks_for=speaks_for, speaks_against=speaks_against,
+        raises=raises, lowers=lowers,
         weights_are="weights" if has_constant_slopes(outcome.head) else "slopes at this photo",
     )
 
@@ -103,7 +103,7 @@ def plain_channel_card(analysis: Analysis, channel: int) -> ChannelCard:
         mean = float(values.mean())
     return ChannelCard(
         channel=channel, contribution=None, weight=None, rank=rank, count=len(table.pooled), pooled_under=[],
-        speaks_for=[], speaks_against=[], weights_are="", histogram=_histogram(values), minimum=float(values.min()),
+        raises=[], lowers=[], weights_are="", histogram=_histogram(values), minimum=float(values.min()),
         maximum=float(values.max()), mean=mean, zero_share=float((values == 0).mean()),
     )
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from explorer.analysis import Analysis, Outcome
 from explorer.analysis.memory import remembered
-from explorer.arrays import to_array
+from explorer.arrays import fewest_holding, positive_part, to_array
+from explorer.checks import checked_key, checked_share
 from explorer.errors import MethodError, ParameterError
-
-_ROUNDING = 1e-9  # by which a share may be missed: in binary, three tenths of ten are a hair less than three
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ KINDS: MappingProxyType[str, str] = MappingProxyType({
 _PLAIN_KINDS = ("all", "silent")
 
 
-class TopContributors(NamedTuple):
+@dataclass(frozen=True)
+class TopContributors:
     """The fewest channels (`count` of `total`) that hold a `share` of all positive contributions to a class."""
 
     count: int
@@ -96,8 +95,7 @@ class ChannelTable:
         where there are none.
         """
         ranking = self.rankings[0] if ranking is None else ranking
-        if ranking not in RANKINGS:
-            raise ParameterError(f"There is no ranking {ranking!r}; expected one of {', '.join(RANKINGS)}.")
+        checked_key(ranking, RANKINGS, "ranking")
         chosen = self._of_kind(kind)
         if ranking not in self.rankings:
             raise MethodError(self.no_evidence_reason)
@@ -117,58 +115,63 @@ class ChannelTable:
 
         None when there are none. Raises ParameterError for a share outside the range.
         """
-        if not 0 < share <= 1:
-            raise ParameterError(f"The share is {share!r}; expected a number above 0, up to 1.")
-        self._need_contributions()
-        positive = self.contribution[self.order(kind="paying")]
-        running = np.cumsum(positive[np.isfinite(positive)])
-        if not running.size:
-            return None
-        shares = running / running[-1]
-        count = int(np.searchsorted(shares, share - _ROUNDING)) + 1
-        return TopContributors(count, len(self.contribution), float(shares[count - 1]))
+        checked_share(share, "share")
+        positive = np.where(self._of_kind("paying"), positive_part(self._contributions), 0)
+        channels, held = fewest_holding(positive, share)
+        return TopContributors(len(channels), len(positive), held) if len(channels) else None
 
     def running(self) -> np.ndarray:
         """(C + 1,) logits: the baseline, then each channel's contribution added, largest first.
 
         The last one is the logit, up to rounding, or up to the quadrature of a head that is integrated.
         """
-        self._need_contributions()
+        running = np.concatenate([[self.baseline], self._contributions[self.order()]])
         with np.errstate(invalid="ignore"):  # infinities of both signs sum to NaN
-            return self.baseline + np.concatenate([[0.0], np.cumsum(self.contribution[self.order()])])
+            return np.cumsum(running)
 
     def _of_kind(self, kind: str) -> np.ndarray:
         """(C,) bool. A silent channel is of no other kind, even where rounding leaves it a contribution."""
-        if kind not in KINDS:
-            raise ParameterError(f"There is no kind of channel {kind!r}; expected one of {', '.join(KINDS)}.")
+        checked_key(kind, KINDS, "kind of channel")
         if kind == "all":
             return np.ones_like(self.silent)
         if kind == "silent":
             return self.silent
-        self._need_contributions()
-        return ~self.silent & (self.contribution > 0 if kind == "paying" else self.contribution < 0)
+        return ~self.silent & (self._contributions > 0 if kind == "paying" else self._contributions < 0)
 
-    def _need_contributions(self) -> None:
+    @property
+    def _contributions(self) -> np.ndarray:
         if self.contribution is None:
             raise MethodError(self.no_evidence_reason)
+        return self.contribution
+
+
+@dataclass(frozen=True, eq=False)
+class ContributionTable(ChannelTable):
+    """A table with evidence, from `channel_table`."""
+
+    contribution: np.ndarray
+    weight: np.ndarray
+    baseline: float
 
 
 @remembered
-def channel_table(outcome: Outcome, class_index: int) -> ChannelTable:
+def channel_table(outcome: Outcome, class_index: int) -> ContributionTable:
     """What each channel does for a class; remembered.
 
     Raises ParameterError when there is no such class, MethodError without evidence.
     """
     evidence = outcome.evidence(class_index)
-    return ChannelTable(array(evidence.channels), array(outcome.pooled), array(evidence.slopes),
-                        *_spread(outcome.analysis), evidence.baseline)
+    spread, sparsity, silent = _spread(outcome.analysis)
+    return ContributionTable(array(evidence.channels), array(outcome.pooled), array(evidence.slopes), spread,
+                             sparsity, silent, evidence.baseline)
 
 
 @remembered
 def plain_channel_table(analysis: Analysis) -> ChannelTable:
     """What there is of each channel without a class: its mean, spread, sparsity and whether it is silent."""
     reason = analysis.no_evidence_reason or "A channel contributes to a class under a pooling, and none was named."
-    return ChannelTable(None, array(analysis.feature_maps.mean((1, 2))), None, *_spread(analysis), None, reason)
+    spread, sparsity, silent = _spread(analysis)
+    return ChannelTable(None, array(analysis.feature_maps.mean((1, 2))), None, spread, sparsity, silent, None, reason)
 
 
 @remembered

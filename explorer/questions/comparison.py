@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from explorer.analysis import Analysis, Outcome
-from explorer.arrays import to_array
+from explorer.arrays import fewest_holding, to_array
+from explorer.checks import checked_share, checked_whole
 from explorer.errors import ParameterError
-from explorer.poolings import POOLINGS, Parameter, Pooling
-
-_ROUNDING = 1e-9  # by which a share may be missed: in binary, three tenths of ten are a hair less than three
-
+from explorer.poolings import Parameter, Pooling
+from explorer.questions.contrast import largest_magnitudes, minus
 
 # Where a pooling looks.
 
@@ -59,12 +58,7 @@ def fewest_positions(weights: np.ndarray, share: float = 0.8) -> int:
 
     Zero for a map of zeros. Raises ParameterError for a share outside the range.
     """
-    if not 0 < share <= 1:
-        raise ParameterError(f"The share is {share!r}; expected a number above 0, up to 1.")
-    running = np.cumsum(np.sort(np.asarray(weights, dtype=np.float64), axis=None)[::-1])
-    if not running[-1] > 0:
-        return 0
-    return int(np.searchsorted(running / running[-1], share - _ROUNDING)) + 1
+    return len(fewest_holding(np.asarray(weights, dtype=np.float64), checked_share(share, "share"))[0])
 
 
 # Where two poolings differ.
@@ -92,14 +86,10 @@ def largest_differences(a: Outcome, b: Outcome, class_index: int, count: int = 6
     if len(a.pooled) != len(b.pooled):
         raise ParameterError(f"The outcomes have {len(a.pooled)} and {len(b.pooled)} channels; expected as many.")
     of_a, of_b = (to_array(outcome.evidence(class_index).channels) for outcome in (a, b))
-    with np.errstate(invalid="ignore"):
-        difference = of_a - of_b
-    size = np.where(np.isfinite(difference), np.abs(difference), 0)
-    order = np.argsort(-size, kind="stable")[:max(0, count)]
+    difference = minus(of_a, of_b)
     return [
-        Difference(int(k), float(a.pooled[k]), float(b.pooled[k]), float(of_a[k]), float(of_b[k]),
-                   float(difference[k]))
-        for k in order if size[k] > 0
+        Difference(k, float(a.pooled[k]), float(b.pooled[k]), float(of_a[k]), float(of_b[k]), float(difference[k]))
+        for k in largest_magnitudes(difference, count)
     ]
 
 
@@ -156,18 +146,17 @@ def path(
     parameter = chosen.parameter
     if parameter is None:
         raise ParameterError(f"{chosen.name} has no parameter; expected a pooling that has one.")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
-        raise ParameterError(f"The path has {steps!r} steps; expected a whole number of at least 2.")
+    checked_whole(steps, 2, None, "number of steps")
     classes = [analysis.network.check_class(index) for index in classes]
     values = _values(parameter, steps)
-    logits = analysis.results(("path", pooling, steps), lambda: _logits(analysis, chosen, values))
+    logits = analysis.results(("path", pooling, steps), lambda: _logits(analysis, chosen, parameter, values))
     factors = _factors(analysis, pooling, parameter, values) if calibrated else None
     probabilities = analysis.network.probabilities(
         logits if factors is None else logits * torch.tensor(factors)[:, None], 1)
     return Path(
         parameter=parameter, values=values,
         probabilities=to_array(probabilities[:, classes]), logits=to_array(logits[:, classes]),
-        calibrated=factors is not None, ends=_ENDS[pooling](analysis.feature_maps),
+        calibrated=factors is not None, ends=_ENDS[pooling](analysis.feature_maps, parameter.usual),
     )
 
 
@@ -178,40 +167,40 @@ def _values(parameter: Parameter, steps: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def _logits(analysis: Analysis, pooling: Pooling, values: np.ndarray) -> Tensor:
+def _logits(analysis: Analysis, pooling: Pooling, parameter: Parameter, values: np.ndarray) -> Tensor:
     """(steps, classes) float64: the head once, for the pooled vectors of all steps."""
-    name = pooling.parameter.name
-    vectors = [pooling.value(analysis.feature_maps, **{name: float(value)}) for value in values]
+    vectors = [pooling.value(analysis.feature_maps, **{parameter.name: float(value)}) for value in values]
     return analysis.network.head_under(pooling.key)(torch.stack(vectors)).double()
 
 
 def _factors(analysis: Analysis, pooling: str, parameter: Parameter, values: np.ndarray) -> list[float] | None:
     """What each step's logits are to be multiplied with; None when one of them has no such number."""
-    network = analysis.network
-    factors = []
+    network, factors = analysis.network, []
     for value in values:
         setting = {parameter.name: float(value)}
-        native = network.is_native(pooling, setting)
-        factors.append(1.0 if native else network.multiplier(pooling, setting))
-    return None if None in factors else factors
+        factor = 1.0 if network.is_native(pooling, setting) else network.multiplier(pooling, setting)
+        if factor is None:
+            return None
+        factors.append(factor)
+    return factors
 
 
-def _gem_ends(feature_maps: Tensor) -> Ends:
+def _gem_ends(feature_maps: Tensor, _: tuple[float, float]) -> Ends:
     clamped = ", negatives as 0" if bool((feature_maps < 0).any()) else ""
     return Ends(f"GAP{clamped}", f"towards GMP{clamped}")
 
 
-def _topk_ends(feature_maps: Tensor) -> Ends:
+def _topk_ends(feature_maps: Tensor, usual: tuple[float, float]) -> Ends:
     positions = feature_maps.shape[-2] * feature_maps.shape[-1]
-    count = max(1, math.floor(POOLINGS["topk"].parameter.usual[0] * positions + 0.5))
+    count = max(1, math.floor(usual[0] * positions + 0.5))
     return Ends("GMP" if count == 1 else f"the {count} strongest of {positions} positions", "GAP")
 
 
 # A test holds that this names every pooling with a parameter.
-_ENDS: dict[str, Callable[[Tensor], Ends]] = {
+_ENDS: dict[str, Callable[[Tensor, tuple[float, float]], Ends]] = {
     "gem": _gem_ends,
-    "lse": lambda _: Ends("near GAP", "towards GMP"),
+    "lse": lambda *_: Ends("near GAP", "towards GMP"),
     "topk": _topk_ends,
-    "mixed": lambda _: Ends("GAP", "GMP"),
-    "attention": lambda _: Ends("few positions", "near GAP"),
+    "mixed": lambda *_: Ends("GAP", "GMP"),
+    "attention": lambda *_: Ends("few positions", "near GAP"),
 }

@@ -53,8 +53,8 @@ def contrast(outcome: Outcome, class_index: int, rival: int) -> Contrast:
     check_pair(outcome, class_index, rival)
     one, other = outcome.evidences([class_index, rival])
     return _contrast(
-        class_index, rival, _minus(to_array(one.cells), to_array(other.cells)),
-        _minus(to_array(one.channels), to_array(other.channels)), one.baseline - other.baseline,
+        class_index, rival, minus(to_array(one.cells), to_array(other.cells)),
+        minus(to_array(one.channels), to_array(other.channels)), one.baseline - other.baseline,
         one.logit - other.logit, one.exact and other.exact)
 
 
@@ -71,20 +71,22 @@ def pooling_contrast(one: Outcome, other: Outcome, class_index: int, rival: int)
         raise ParameterError("The two outcomes are of different analyses; expected two poolings of one photo.")
     first, second = (contrast(outcome, class_index, rival) for outcome in (one, other))
     return _contrast(
-        class_index, rival, _minus(first.cells, second.cells), _minus(first.channels, second.channels),
+        class_index, rival, minus(first.cells, second.cells), minus(first.channels, second.channels),
         first.baseline - second.baseline, first.difference - second.difference, first.exact and second.exact)
 
 
-def check_pair(outcome: Outcome, class_index: int, rival: int | None) -> None:
-    """Raises ParameterError and MethodError as `contrast` does where there is no such pair; None is no rival."""
+def check_pair(outcome: Outcome, class_index: int, rival: int | None) -> int:
+    """The rival. Raises ParameterError and MethodError as `contrast` does where there is no such pair (None: no rival).
+    """
     network = outcome.analysis.network
     network.check_class(class_index)
     if rival is not None:
         network.check_class(rival)
-    if len(network.class_names) < 2:
+    if rival is None or len(network.class_names) < 2:
         raise MethodError(f"{network.title} has one logit alone, so its class has no rival.")
     if class_index == rival:
         raise ParameterError(f"The class and its rival are both {rival}; expected two different classes.")
+    return rival
 
 
 class DecidingChannel(NamedTuple):
@@ -105,12 +107,16 @@ def deciding_channels(outcome: Outcome, class_index: int, rival: int, count: int
     """
     channels = contrast(outcome, class_index, rival).channels
     to_class, to_rival = (to_array(evidence.channels) for evidence in outcome.evidences([class_index, rival]))
-    size = np.where(np.isfinite(channels), np.abs(channels), 0)
-    order = np.argsort(-size, kind="stable")[:max(0, count)]
     return [
-        DecidingChannel(int(k), float(channels[k]), float(to_class[k]), float(to_rival[k]), float(outcome.pooled[k]))
-        for k in order if size[k] > 0
+        DecidingChannel(k, float(channels[k]), float(to_class[k]), float(to_rival[k]), float(outcome.pooled[k]))
+        for k in largest_magnitudes(channels, count)
     ]
+
+
+def largest_magnitudes(values: np.ndarray, count: int) -> list[int]:
+    """Places in (n,) of the numbers furthest from 0, ties by place; without zeros and what is not finite."""
+    size = np.where(np.isfinite(values), np.abs(values), 0)
+    return [int(k) for k in np.argsort(-size, kind="stable")[:max(0, count)] if size[k] > 0]
 
 
 def _contrast(
@@ -121,6 +127,7 @@ def _contrast(
     return Contrast(class_index, rival, cells, channels, baseline, difference, residual, exact)
 
 
-def _minus(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def minus(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The difference, without a warning where infinities meet."""
     with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, and soundness.py says so
         return one - other

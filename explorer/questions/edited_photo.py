@@ -17,9 +17,11 @@ from torch.nn import functional
 
 from explorer.analysis import Analysis, Outcome, analyse
 from explorer.analysis.memory import remembered
-from explorer.errors import FramingError, ParameterError, StoppedError
+from explorer.checks import checked_key
+from explorer.errors import FramingError, ParameterError
 from explorer.framing import frame
-from explorer.progress import Progress, Stop
+from explorer.progress import Progress, Stop, in_batches
+from explorer.render import Box
 
 FILLS = MappingProxyType({
     "blur": "blurred until a position holds hardly more than its colour",
@@ -48,12 +50,12 @@ def changed_photo(
     over: nothing is left to paint from.
     """
     chosen = checked(analysis, chosen)
-    _check_fill(fill, FILLS)
+    checked_key(fill, FILLS, "fill")
     photo, seen = analysis.preview(long_side)
     if not chosen.any():
         return photo.copy()
     mask = pixels_of(chosen, photo.size, seen)
-    other = _painted(photo, mask) if fill == "inpaint" else _without_anything(photo, seen, chosen.shape, fill)
+    other = _painted(photo, mask) if fill == "inpaint" else _without_anything(photo, seen, analysis.framing.grid, fill)
     return Image.composite(other, photo, mask)
 
 
@@ -79,7 +81,7 @@ def changed_inputs(analysis: Analysis, shares: Tensor, fill: str = "blur") -> Te
 
     Raises ParameterError for another fill or shares of another shape.
     """
-    _check_fill(fill, BATCHED)
+    checked_key(fill, BATCHED, "fill")
     if shares.ndim != 3 or tuple(shares.shape[1:]) != analysis.framing.grid:
         raise ParameterError(f"The shares have shape {tuple(shares.shape)}; expected (n, "
                              f"{', '.join(map(str, analysis.framing.grid))}).")
@@ -102,20 +104,11 @@ def answers_to(
     Raises ParameterError likewise, StoppedError where `stop` says so.
     """
     logits = []
-    for start in range(0, len(shares), BATCH):
-        if stop is not None and stop():
-            raise StoppedError(f"Stopped after {start} of {len(shares)} inputs.")
-        inputs = changed_inputs(outcome.analysis, shares[start : start + BATCH], fill)
+    for batch in in_batches(shares, BATCH, "inputs", progress, stop):
+        inputs = changed_inputs(outcome.analysis, batch, fill)
         with torch.no_grad():
             logits.append(outcome.cam_context.answers(inputs))
-        if progress is not None:
-            progress(min(start + BATCH, len(shares)), len(shares))
     return torch.cat(logits) if logits else outcome.logits.new_empty(0, len(outcome.logits))
-
-
-def _check_fill(fill: str, allowed: object) -> None:
-    if fill not in allowed:
-        raise ParameterError(f"There is no fill {fill!r}; expected one of {', '.join(allowed)}.")
 
 
 def checked(analysis: Analysis, chosen: np.ndarray) -> np.ndarray:
@@ -127,7 +120,7 @@ def checked(analysis: Analysis, chosen: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def pixels_of(chosen: np.ndarray, size: tuple[int, int], seen: tuple[float, float, float, float]) -> Image.Image:
+def pixels_of(chosen: np.ndarray, size: tuple[int, int], seen: Box) -> Image.Image:
     """"L", 255 where a pixel's centre lies in a chosen position.
 
     Args:
@@ -143,9 +136,7 @@ def pixels_of(chosen: np.ndarray, size: tuple[int, int], seen: tuple[float, floa
     return Image.fromarray(taken.astype(np.uint8) * 255)
 
 
-def _without_anything(
-    photo: Image.Image, seen: tuple[float, float, float, float], grid: tuple[int, int], fill: str
-) -> Image.Image:
+def _without_anything(photo: Image.Image, seen: Box, grid: tuple[int, int], fill: str) -> Image.Image:
     """The whole photo, blurred or of one colour."""
     left, top, right, bottom = seen
     if fill == "mean":
@@ -167,7 +158,7 @@ def _input_without_anything(analysis: Analysis, fill: str) -> Tensor:
 def _painted(image: Image.Image, mask: Image.Image) -> Image.Image:
     """The photo with what the mask covers painted over from around it."""
     factor = min(1.0, _PAINTED_SIDE / max(image.size))
-    size = tuple(max(1, round(side * factor)) for side in image.size)
+    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
     small = np.asarray(image.resize(size, Image.Resampling.BOX))
     # A small pixel that holds anything of what is to go is painted too: its colour must not be painted from.
     hole = (np.asarray(mask.resize(size, Image.Resampling.BOX)) > 0).astype(np.uint8)

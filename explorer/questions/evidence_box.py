@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from explorer.arrays import positive_part
+from explorer.checks import checked_share
 from explorer.errors import ParameterError
 
 
@@ -51,13 +53,11 @@ def locate(cells: np.ndarray, rectangles: np.ndarray, threshold: float = 0.2) ->
     Raises:
         ParameterError: a threshold outside its range, or arrays that do not fit each other.
     """
-    values = np.asarray(cells, dtype=np.float64)
-    if isinstance(threshold, bool) or not 0 < threshold <= 1:
-        raise ParameterError(f"The threshold is {threshold!r}; expected a number above 0, up to 1.")
-    if values.ndim != 2 or np.shape(rectangles) != (*values.shape, 4):
-        raise ParameterError(f"The map has shape {values.shape} and the rectangles {np.shape(rectangles)}; expected "
+    checked_share(threshold, "threshold")
+    positive = positive_part(cells)
+    if positive.ndim != 2 or np.shape(rectangles) != (*positive.shape, 4):
+        raise ParameterError(f"The map has shape {positive.shape} and the rectangles {np.shape(rectangles)}; expected "
                              "(H, W) and (H, W, 4).")
-    positive = np.where(np.isfinite(values), np.maximum(values, 0), 0)
     if not positive.any():
         return None
     component = _largest_region((positive > 0) & (positive >= threshold * positive.max()), positive)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from explorer.analysis import Analysis
-from explorer.questions.variations import Box
+from explorer.arrays import positive_part
+from explorer.render import Box
 from explorer.wording import percent
 
 _MORE = 1.25  # times the border's share of the positions
@@ -39,7 +40,7 @@ def place_of(cells: np.ndarray, shows: Box, original: Analysis) -> Place | None:
 
     None when nothing is positive.
     """
-    positive = _positive(cells)
+    positive = positive_part(cells)
     total = positive.sum()
     if total == 0:
         return None
@@ -49,8 +50,8 @@ def place_of(cells: np.ndarray, shows: Box, original: Analysis) -> Place | None:
         middle = float(positive.sum(axis) @ (np.arange(length) + 0.5) / total / length)
         low, high = original.framing.seen[axis], original.framing.seen[axis + 2]
         shares.append((begin + middle * (end - begin) - low) / (high - low))
-    rows, columns = original.framing.grid
-    return Place(*shares, shares[0] * columns, shares[1] * rows)
+    (across, down), (rows, columns) = shares, original.framing.grid
+    return Place(across, down, across * columns, down * rows)
 
 
 def distance(one: Place | None, other: Place | None) -> float:
@@ -86,7 +87,7 @@ def border_evidence(cells: np.ndarray) -> BorderEvidence:
     (a habit of photos, which have their subject in the middle). Maps with a side of 1 or 2 are all border, and never
     have more.
     """
-    positive = _positive(cells)
+    positive = positive_part(cells)
     outside = np.ones(positive.shape, dtype=bool)
     outside[1:-1, 1:-1] = False
     of_positions = float(outside.mean())
@@ -101,8 +102,3 @@ def border_sentence(border: BorderEvidence) -> str:
     return (f"The outermost positions are {percent(border.share_of_positions)} of all and hold "
             f"{percent(border.share_of_evidence)} of the positive evidence: it may come from the input's edges, where "
             "convolutions see padding, rather than from the photo.")
-
-
-def _positive(cells: np.ndarray) -> np.ndarray:
-    """(H, W) float64: what is positive and finite, else 0."""
-    return np.where(np.isfinite(cells), np.maximum(cells, 0), 0).astype(np.float64)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,24 +19,25 @@ from explorer.analysis import Analysis, Answer, Outcome
 from explorer.errors import MethodError, ParameterError
 from explorer.progress import Progress, Stop
 from explorer.questions.edited_photo import changed_photo, checked, pixels_of
-from explorer.questions.position_search import Search, VerifiedSet
+from explorer.questions.position_search import Search
 
 _FADED, _WHITE = 0.85, 250  # of what is cut away: how far it goes to which grey
 
 
 @dataclass(frozen=True, eq=False)
 class SmallestSet:
-    """A small set of positions, verified on the photo's own pixels; or none was found.
+    """The fewest positions whose removal changes the answer, or that are enough for it; or none that were found.
 
     It keeps numbers alone; the changed photo is made again by `photo`.
 
     Attributes:
         outcome: which the answers are of.
         class_index: A, the class that it is about.
+        enough: False where taking out `chosen` changes the answer; True where taking out all but `chosen` does not,
+            and then none are chosen when the photo without anything gets the same answer.
         fill: what fills positions that are taken out: "blur" or "mean".
         most: the share of the positions, 0 to 1, that the search went up to.
-        chosen: (H, W) bool; None when no set was found.
-        positions, share: how many, and of what the network sees of the photo 0 to 1; None likewise.
+        chosen: (H, W) bool, verified on the photo's own pixels; None when no set was found.
         before: the answer for A on the photo as it is.
         after: the answer on the changed photo; for a network of independent classes, that for A.
         class_after: the answer for A there.
@@ -46,42 +46,40 @@ class SmallestSet:
 
     outcome: Outcome
     class_index: int
+    enough: bool
     fill: str
     most: float
     chosen: np.ndarray | None
-    positions: int | None
-    share: float | None
     before: Answer
     after: Answer | None
     class_after: Answer | None
     passes: int
 
-    def _taken_out(self) -> np.ndarray:
-        return self.chosen
+    @property
+    def positions(self) -> int | None:
+        """How many are chosen; None when no set was found."""
+        return None if self.chosen is None else int(self.chosen.sum())
+
+    @property
+    def share(self) -> float | None:
+        """The same as a share of what the network sees of the photo, 0 to 1."""
+        return None if self.chosen is None else float(self.chosen.mean())
 
     def photo(self, long_side: int | None = None) -> Image.Image:
-        """The changed photo, at its own size as it was verified, or shrunk to look at; only where a set was found."""
-        return changed_photo(self.outcome.analysis, self._taken_out(), self.fill, long_side)
+        """The changed photo, at its own size as it was verified, or shrunk to look at.
 
-
-class Flip(SmallestSet):
-    """The fewest positions found whose removal changes the answer: `chosen` is taken out."""
-
-
-class Sufficient(SmallestSet):
-    """The fewest positions found that are enough for the answer: all but `chosen` is taken out.
-
-    None are chosen when the photo without anything gets the same answer.
-    """
-
-    def _taken_out(self) -> np.ndarray:
-        return ~self.chosen
+        Raises MethodError where no set was found.
+        """
+        if self.chosen is None:
+            raise MethodError("No such positions were found, so there is no changed photo.")
+        taken_out = ~self.chosen if self.enough else self.chosen
+        return changed_photo(self.outcome.analysis, taken_out, self.fill, long_side)
 
 
 def smallest_flip(
     outcome: Outcome, class_index: int, fill: str = "blur", most: float = 0.5, progress: Progress | None = None,
     stop: Stop | None = None, *, calibrated: bool = False,
-) -> Flip:
+) -> SmallestSet:
     """The fewest positions whose removal from the photo changes the answer.
 
     The answer is the most probable class. Where classes are independent (activation "sigmoid") a class is present when
@@ -108,13 +106,13 @@ def smallest_flip(
     """
     holds = _holding(outcome, class_index)
     search = Search(outcome, fill, most, lambda logits: -holds(logits), lambda chosen: chosen, progress, stop)
-    return Flip(**_attributes(outcome, class_index, search, calibrated))
+    return _smallest(outcome, class_index, False, search, calibrated)
 
 
 def smallest_sufficient(
     outcome: Outcome, class_index: int, fill: str = "blur", most: float = 1.0, progress: Progress | None = None,
     stop: Stop | None = None, *, calibrated: bool = False,
-) -> Sufficient:
+) -> SmallestSet:
     """The fewest positions that are enough for the answer, with everything else of what is seen taken out.
 
     The search is that of `smallest_flip`, the other way round: from the photo without anything, positions are brought
@@ -125,7 +123,7 @@ def smallest_sufficient(
         most: share of the positions that may be brought in, above 0, up to 1.
     """
     search = Search(outcome, fill, most, _holding(outcome, class_index), np.logical_not, progress, stop)
-    return Sufficient(**_attributes(outcome, class_index, search, calibrated))
+    return _smallest(outcome, class_index, True, search, calibrated)
 
 
 def cut_out(analysis: Analysis, chosen: np.ndarray, long_side: int | None = None) -> Image.Image:
@@ -169,17 +167,14 @@ def _maps(outcome: Outcome, index: int) -> list[np.ndarray]:
     return [cells - outcome.class_map(rival).array, cells]
 
 
-def _attributes(outcome: Outcome, index: int, search: Search, calibrated: bool) -> dict[str, Any]:
-    """Run the search; the attributes of a SmallestSet."""
-    verified: VerifiedSet | None = search.smallest(_maps(outcome, index))
-    attributes = {"outcome": outcome, "class_index": index, "fill": search.fill, "most": search.most,
-                  "before": outcome.answer(index, calibrated), "passes": search.passes}
-    if verified is None:
-        return attributes | dict.fromkeys(("chosen", "positions", "share", "after", "class_after"))
-    chosen, after = search.on_grid(verified.chosen), verified.outcome
-    own = after.answer(index, calibrated)
-    independent = outcome.analysis.network.activation == "sigmoid"
-    return attributes | {
-        "chosen": chosen, "positions": len(verified.chosen), "share": len(verified.chosen) / chosen.size,
-        "after": own if independent else after.top(1, calibrated)[0], "class_after": own,
-    }
+def _smallest(outcome: Outcome, index: int, enough: bool, search: Search, calibrated: bool) -> SmallestSet:
+    """Run the search."""
+    verified = search.smallest(_maps(outcome, index))
+    chosen = after = class_after = None
+    if verified is not None:
+        chosen = search.on_grid(verified.chosen)
+        after = class_after = verified.outcome.answer(index, calibrated)
+        if outcome.analysis.network.activation != "sigmoid":
+            after = verified.outcome.top(1, calibrated)[0]
+    return SmallestSet(outcome, index, enough, search.fill, search.most, chosen, outcome.answer(index, calibrated),
+                       after, class_after, search.passes)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from explorer.analysis import Analysis, Outcome, analyse
-from explorer.arrays import to_array
-from explorer.errors import ParameterError
+from explorer.arrays import positive_part, to_array
+from explorer.checks import checked_whole
 from explorer.framing import Framing
 from explorer.progress import Progress, Stop
 from explorer.questions.evidence_box import locate
@@ -110,7 +110,7 @@ def evidence_in_box(outcome: Outcome, class_index: int, object_map: ObjectMap) -
     shared = [np.minimum(rectangles[..., n + 2], box[n + 2]) - np.maximum(rectangles[..., n], box[n]) for n in (0, 1)]
     sides = [rectangles[..., n + 2] - rectangles[..., n] for n in (0, 1)]
     covered = np.prod(np.clip(shared, 0, None), 0) / np.prod(sides, 0)
-    positive = np.where(np.isfinite(cells), np.maximum(cells, 0), 0)
+    positive = positive_part(cells)
     share = float((positive * covered).sum() / positive.sum()) if positive.any() else None
     return EvidenceInBox(box, share, float(covered.mean()))
 
@@ -134,12 +134,11 @@ def unlike(outcome: Outcome, class_index: int, count: int = SUGGESTED.rivals) ->
     analysis = outcome.analysis
     analysis.require_evidence()
     analysis.network.check_class(class_index)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ParameterError(f"The number of rivals is {count!r:.40}; expected a whole number of at least 1.")
+    checked_whole(count, 1, None, "number of rivals")
     if analysis.network.activation == "sigmoid":
         return ()
-    others = [answer.class_index for answer in outcome.top(_LIKELIEST + 1) if answer.class_index != class_index]
-    others = others[:_LIKELIEST]
+    likeliest = [answer.class_index for answer in outcome.top(_LIKELIEST + 1)]
+    others = [index for index in likeliest if index != class_index][:_LIKELIEST]
     if not others:
         return ()
     own, *slopes = (evidence.slopes.double() for evidence in outcome.evidences([class_index, *others]))
@@ -152,12 +151,14 @@ def unlike(outcome: Outcome, class_index: int, count: int = SUGGESTED.rivals) ->
 def _object_map(analysis: Analysis, class_index: int, progress: Progress | None, stop: Stop | None) -> ObjectMap:
     """Evidence of the class less the mean of its rivals', averaged over shifts as `stitched` does it."""
     large = analyse(analysis.network, analysis.image, analysis.framing.kind, _short_side(analysis))
-    outcome, shifts, cells = large.under(), Shifts(large, SUGGESTED.steps), 0.0
+    outcome, shifts = large.under(), Shifts(large, SUGGESTED.steps)
+    cells = np.zeros_like(shifts.coverage())
     rivals = unlike(outcome, class_index)
     for shift, run in shifts.runs(outcome, progress, stop):
         own, *others = (to_array(evidence.cells) for evidence in run.evidences([class_index, *rivals]))
         cells += shifts.placed(own - sum(others) / max(len(others), 1), shift) / len(shifts.all)
-    return ObjectMap(rivals, cells, large.framing.on_grid(*cells.shape), 1 + len(shifts.all))
+    rows, columns = cells.shape
+    return ObjectMap(rivals, cells, large.framing.on_grid(rows, columns), 1 + len(shifts.all))
 
 
 def _short_side(analysis: Analysis) -> int:

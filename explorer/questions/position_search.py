@@ -11,7 +11,8 @@ from torch import Tensor
 
 from explorer.analysis import Outcome
 from explorer.arrays import to_array
-from explorer.errors import ParameterError, StoppedError
+from explorer.checks import checked_share
+from explorer.errors import StoppedError
 from explorer.progress import Progress, Stop
 from explorer.questions.edited_photo import analysed_again, answers_to, changed_photo
 
@@ -50,10 +51,8 @@ class Search:
         self, outcome: Outcome, fill: str, most: float, margin: Callable[[Tensor], Tensor],
         taken: Callable[[np.ndarray], np.ndarray], progress: Progress | None, stop: Stop | None,
     ) -> None:
-        if isinstance(most, bool) or not isinstance(most, (int, float)) or not 0 < most <= 1:
-            raise ParameterError(f"The share of positions to try is {most!r}; expected a number above 0, up to 1.")
         self.passes = 0
-        self.fill, self.most = fill, most
+        self.fill, self.most = fill, checked_share(most, "share of positions to try")
         self._outcome = outcome
         self._margin, self._taken = margin, taken
         self._progress, self._stop = progress, stop

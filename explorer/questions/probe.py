@@ -35,14 +35,14 @@ class HeldEvidence(NamedTuple):
     Attributes:
         logits: the sum of their evidence, signed.
         total: that of all positions: logit = baseline + total + residual.
-        speaks_for, speaks_against: their shares, 0 to 1, of all positive and of all negative evidence; 0 without any.
+        positive_share, negative_share: of all positive and of all negative evidence, 0 to 1; 0 without any.
         exact, residual: of the evidence.
     """
 
     logits: float
     total: float
-    speaks_for: float
-    speaks_against: float
+    positive_share: float
+    negative_share: float
     exact: bool
     residual: float
 
@@ -59,17 +59,14 @@ class PoolingAnswers:
     """The answers under one pooling.
 
     Attributes:
-        pooling, parameters, name, label: as of an Outcome.
+        outcome: under that pooling, of the photo as it is.
         calibrated: whether its probabilities are of logits times the fitted number; the logits never are.
         before: of the photo as it is.
         ignoring: when the pooling ignores the positions; None without evidence.
         after: once they are taken out of the photo, by fill.
     """
 
-    pooling: str
-    parameters: Mapping[str, float]
-    name: str
-    label: str
+    outcome: Outcome
     calibrated: bool
     before: Answers
     ignoring: Answers | None
@@ -124,7 +121,7 @@ class Probe:
     @property
     def own(self) -> PoolingAnswers:
         """The row of the outcome's own pooling."""
-        return next(row for row in self.rows if row.pooling == self.outcome.pooling)
+        return next(row for row in self.rows if row.outcome is self.outcome)
 
     @property
     def share(self) -> float:
@@ -157,7 +154,10 @@ def probe(
     """
     analysis = outcome.analysis
     analysis.network.check_class(class_index)
-    chosen = _some(analysis, chosen).copy()
+    chosen = checked(analysis, chosen).copy()
+    if not chosen.any() or chosen.all():
+        raise ParameterError(f"{'All' if chosen.all() else 'None'} of the {chosen.size} positions are chosen; expected "
+                             "at least one that is and one that is not.")
     again = {fill: analysed_again(analysis, changed_photo(analysis, chosen, fill)) for fill in fills}
     rest = _rest(analysis, chosen) if analysis.has_evidence else None
     states = [outcome, *(outcome.on(changed) for changed in (rest, *again.values()) if changed)]
@@ -170,14 +170,6 @@ def probe(
               for fill, changed in again.items() if rest))
 
 
-def _some(analysis: Analysis, chosen: np.ndarray) -> np.ndarray:
-    chosen = checked(analysis, chosen)
-    if not chosen.any() or chosen.all():
-        raise ParameterError(f"{'All' if chosen.all() else 'None'} of the {chosen.size} positions are chosen; expected "
-                             "at least one that is and one that is not.")
-    return chosen
-
-
 def _rest(analysis: Analysis, chosen: np.ndarray) -> Analysis:
     """The positions that are not chosen, in a row: the same analysis as far as poolings and the head go.
 
@@ -185,7 +177,7 @@ def _rest(analysis: Analysis, chosen: np.ndarray) -> Analysis:
     """
     left = analysis.feature_maps[:, torch.from_numpy(~chosen)]
     own = analysis.network.pooling
-    if own.key == _HOLDS_WEIGHTS:
+    if own is not None and own.key == _HOLDS_WEIGHTS:
         # A softmax over fewer positions is the same weights over the sum of what is left of them. The maps that hold
         # them are those to which the pooling gives no weight.
         weights = ~own.weights(analysis.feature_maps, **analysis.network.pooling_parameters).flatten(1).any(1)
@@ -201,8 +193,7 @@ def _row(
         return Answers(state.top(1, calibrated)[0], tuple(state.answer(index, calibrated) for index in classes))
 
     return PoolingAnswers(
-        outcome.pooling, outcome.parameters, outcome.name, outcome.label,
-        calibrated=calibrated and outcome.multiplier is not None, before=answers(outcome),
+        outcome, calibrated and outcome.multiplier is not None, before=answers(outcome),
         ignoring=answers(outcome.on(rest)) if rest else None,
         after=MappingProxyType({fill: answers(outcome.on(changed)) for fill, changed in again.items()}),
     )

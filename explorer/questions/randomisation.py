@@ -15,8 +15,9 @@ import numpy as np
 from explorer import CAM_METHODS
 from explorer.analysis import Analysis, Outcome
 from explorer.arrays import to_array
-from explorer.errors import MethodError, ParameterError, StoppedError
-from explorer.progress import Progress, Stop
+from explorer.checks import checked_key, checked_whole
+from explorer.errors import MethodError
+from explorer.progress import Progress, Stop, in_batches
 from explorer.questions.redrawn_network import PARTS, redrawn
 
 FALLEN_APART = 0.5  # mean size of the rank correlation below which a map counts as fallen apart
@@ -70,35 +71,24 @@ def randomisation(
             weights to draw.
         StoppedError: `stop` said so.
     """
-    _check(outcome, class_index, part, map, seed, seeds)
+    outcome.analysis.network.check_class(class_index)
+    checked_key(part, PARTS, "part")
+    checked_key(map, [EVIDENCE, *CAM_METHODS], "map")
+    checked_whole(seed, 0, None, "first drawing")
+    checked_whole(seeds, 1, None, "number of drawings")
     before = _map(outcome, class_index, map, stop)
     if not np.isfinite(before).all() or before.min() == before.max():
         raise MethodError("The map is not finite, or the same at all positions: nothing of it could fall apart.")
     agreements, energies = [], []
-    for n in range(seeds):
-        if stop is not None and stop():
-            raise StoppedError(f"Stopped after {n} of {seeds} drawings.")
+    for (n,) in in_batches(range(seeds), 1, "drawings", progress, stop):
         other = redrawn(outcome, part, seed + n)
         after = _map(other, class_index, map, stop)
         agreements.append(abs(rank_correlation(before, after)))
         energies.append(abs(rank_correlation(after, _energy(other.analysis))))
-        if progress is not None:
-            progress(n + 1, seeds)
     agreement = _mean(agreements)
     return Randomisation(
         part, f"evidence under {outcome.name}" if map == EVIDENCE else CAM_METHODS[map].name, agreement,
         _mean(energies), agreement < FALLEN_APART)
-
-
-def _check(outcome: Outcome, class_index: int, part: str, map: str, seed: int, seeds: int) -> None:
-    outcome.analysis.network.check_class(class_index)
-    if part not in PARTS:
-        raise ParameterError(f"There is no part {part!r:.40}; expected one of {', '.join(PARTS)}.")
-    if map != EVIDENCE and map not in CAM_METHODS:
-        raise ParameterError(f"There is no map {map!r:.40}; expected one of {', '.join([EVIDENCE, *CAM_METHODS])}.")
-    for name, number, least in (("first drawing", seed, 0), ("number of drawings", seeds, 1)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ParameterError(f"The {name} is {number!r:.40}; expected a whole number of at least {least}.")
 
 
 def _map(outcome: Outcome, class_index: int, map: str, stop: Stop | None) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -16,6 +16,7 @@ from explorer.analysis import Analysis, Outcome
 from explorer.analysis.memory import remembered
 from explorer.errors import MethodError
 from explorer.networks.cutting.taps import Taps, own_copy
+from explorer.networks.layers import Layers
 from explorer.networks.network import Network
 
 PARTS = MappingProxyType({
@@ -42,8 +43,9 @@ def redrawn(outcome: Outcome, part: str, seed: int) -> Outcome:
     analysis, network = outcome.analysis, outcome.analysis.network
     maps = analysis.feature_maps
     if not analysis.has_evidence:
-        names, layers = _part_by_layer(analysis, part), copy.deepcopy(network.layers)
-        _draw(layers.model, names, part, seed)
+        names: Collection[str] = _part_by_layer(analysis, part)
+        layers = copy.deepcopy(network.layers)
+        _draw(_whole_model(network, layers), names, part, seed)
         network = replace(network, layers=layers)
         if part == "backbone":
             maps = layers.maps(analysis.input, analysis.layer_key)[0]
@@ -87,7 +89,7 @@ def _draw(module: nn.Module, names: Collection[str], part: str, seed: int) -> No
             weights.data = drawn_anew(weights.detach(), seed, number)
     for inner in list(module.modules()):
         if isinstance(inner, _BatchNorm) and any(id(weights) in own for weights in inner.parameters(recurse=False)):
-            inner.forward = _by_this_photo(inner, inner.forward)
+            _go_by_this_photo(inner)
         if isinstance(inner, fx.GraphModule):  # where a tracer went into a normalisation, it is a function call
             for node in inner.graph.nodes:
                 node.target = _batch_norm if node.target is functional.batch_norm else node.target
@@ -98,14 +100,17 @@ def _has_statistics(maps: Tensor) -> bool:
     return maps.ndim == 4 and maps.numel() > maps.shape[1]
 
 
-def _by_this_photo(norm: _BatchNorm, forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The forward of a batch normalisation by the statistics of what it is given."""
+def _go_by_this_photo(norm: _BatchNorm) -> None:
+    """Let a batch normalisation go by the statistics of what it is given."""
+    module: nn.Module = norm
+    forward = module.forward
+
     def run(maps: Tensor) -> Tensor:
         norm.training = _has_statistics(maps)
         return forward(maps)
 
     norm.momentum = 0.0  # the statistics that it has kept stay
-    return run
+    module.forward = run
 
 
 def _batch_norm(
@@ -126,22 +131,25 @@ def _with_head(network: Network, pooling: str, head: nn.Module) -> Network:
 
 def _part_by_layer(analysis: Analysis, part: str) -> frozenset[str]:
     """Names of the whole model's weights that the layer's maps depend on, or of all others."""
-    model = analysis.network.layers.model
-    if model is None:
-        raise MethodError(f"Of {analysis.network.title} nothing but its parts is known, so what leads to a layer "
-                          "cannot be told from what follows it.")
-    below = _read_below(analysis)
+    model, below = _whole_model(analysis.network, analysis.network.layers), _read_below(analysis)
     return frozenset(name for name, _ in model.named_parameters() if (name in below) == (part == "backbone"))
+
+
+def _whole_model(network: Network, layers: Layers) -> nn.Module:
+    if layers.model is None:
+        raise MethodError(f"Of {network.title} nothing but its parts is known, so what leads to a layer cannot be told "
+                          "from what follows it.")
+    return layers.model
 
 
 @remembered
 def _read_below(analysis: Analysis) -> frozenset[str]:
     """Names of the weights that the maps depend on: those that a gradient of the maps reaches."""
     layers, x = analysis.network.layers, analysis.input
-    taps = Taps(own_copy(layers.model))
+    taps = Taps(own_copy(_whole_model(analysis.network, layers)))
     weights = dict(taps.model.requires_grad_().named_parameters())
     with torch.enable_grad():
         output = taps.until(x, analysis.layer_key).output
-        maps = layers.of(analysis.layer_key).arrangement.maps(output, x.shape[-2:])
+        maps = layers.of(analysis.layer_key).arrangement.maps(output, (x.shape[-2], x.shape[-1]))
     gradients = torch.autograd.grad(maps.sum(), list(weights.values()), allow_unused=True)
     return frozenset(name for name, gradient in zip(weights, gradients, strict=True) if gradient is not None)

@@ -59,11 +59,10 @@ def _maps(analysis: Analysis) -> str:
 
 def _first_layer(analysis: Analysis) -> str:
     """The first of the network's layers, up to the one looked at, whose maps are not finite."""
-    layers = analysis.network.layers
-    for layer in layers.all:
-        if layer.key == analysis.layer.key or _unsound(layers.maps(analysis.input, layer.key)):
-            return f"the layer {layer.key}"
-    return f"the layer {analysis.layer.key}"
+    layers, key = analysis.network.layers, analysis.layer_key
+    first = next((layer.key for layer in layers.all
+                  if layer.key == key or _unsound(layers.maps(analysis.input, layer.key))), key)
+    return f"the layer {first}"
 
 
 def _so_many(bad: int, tensor: Tensor) -> str:

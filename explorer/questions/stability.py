@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from explorer.analysis import Analysis, Outcome
 from explorer.arrays import to_array
-from explorer.errors import ParameterError, StoppedError
-from explorer.progress import Progress, Stop
+from explorer.errors import ParameterError
+from explorer.progress import Progress, Stop, in_batches
 from explorer.questions.evidence_place import Place, distance, place_of
-from explorer.questions.variations import Box, Value, Variant, variants_of, varied
+from explorer.questions.variations import AS_IT_IS, Value, Variant, variants_of, varied
+from explorer.render import Box
 from explorer.wording import number_word, percent, shortened
 
 
@@ -21,7 +22,7 @@ class VariantAnswer:
     """The answer to one variant under one pooling.
 
     Attributes:
-        variant: which; None is the photo as it is.
+        variant: which; AS_IT_IS is the photo as it is.
         answer: the class with the largest logit.
         stays: whether the answer is that of the photo as it is, see `stability`.
         probability, logit, rank: of the class that is followed; rank 1 is the most probable.
@@ -29,7 +30,7 @@ class VariantAnswer:
         moved: how far the place lies from that of the photo as it is, in positions; NaN where there is none.
     """
 
-    variant: Variant | None
+    variant: Variant
     answer: int
     stays: bool
     probability: float
@@ -114,7 +115,7 @@ class Stability:
 def stability(
     outcomes: Sequence[Outcome],
     class_index: int,
-    variations: Iterable[str] | Mapping[str, Sequence[Value]] | None = None,
+    values: Mapping[str, Sequence[Value]] | None = None,
     calibrated: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
@@ -130,13 +131,13 @@ def stability(
         outcomes: at least one, all of one analysis: their poolings and parameters are compared. Without evidence the
             place is that of Grad-CAM's positive part.
         class_index: the class whose probability and place are followed.
-        variations: keys of VARIATIONS, or values by key; None is each at its usual values.
+        values: what is tried, by keys of VARIATIONS; None is each at its usual values.
         calibrated: whether fitted multipliers are applied, where there are any.
         progress: called with (variants done, variants in all) after each.
         stop: called before each.
 
     Raises:
-        ParameterError: no such class or variation, a value outside its range, or outcomes of several photos.
+        ParameterError: no such class, or outcomes of several photos.
         MethodError: no gradient can be computed.
         StoppedError: `stop` said so.
     """
@@ -145,22 +146,19 @@ def stability(
     analysis = outcomes[0].analysis
     network = analysis.network
     network.check_class(class_index)
-    variants = variants_of(analysis, variations)
+    variants = variants_of(analysis, values)
     # Per pooling: of the photo as it is, then of each variant.
-    states = [[_state(outcome, class_index, analysis.framing.seen, analysis, calibrated)] for outcome in outcomes]
-    for done, variant in enumerate(variants, 1):
-        if stop is not None and stop():
-            raise StoppedError(f"Stopped after {done - 1} of {len(variants)} variants.")
+    states = [[_answer_to(AS_IT_IS, outcome, class_index, analysis.framing.seen, analysis, calibrated)]
+              for outcome in outcomes]
+    for (variant,) in in_batches(variants, 1, "variants", progress, stop):
         changed, shows = varied(analysis, variant)
         for outcome, own in zip(outcomes, states, strict=True):
-            own.append(_state(outcome.on(changed), class_index, shows, analysis, calibrated))
-        if progress is not None:
-            progress(done, len(variants))
+            own.append(_answer_to(variant, outcome.on(changed), class_index, shows, analysis, calibrated))
     independent = network.activation == "sigmoid" or len(network.class_names) == 1
     return Stability(
         class_index=class_index, class_names=network.class_names, independent=independent,
         place_by="evidence" if analysis.has_evidence else "grad_cam", variants=variants,
-        under=tuple(_under(outcome, own, variants, independent, calibrated)
+        under=tuple(_under(outcome, own, independent, calibrated)
                     for outcome, own in zip(outcomes, states, strict=True)),
     )
 
@@ -211,37 +209,27 @@ def _share_of_largest(variant: Variant, variants: Sequence[Variant]) -> float:
     return variant.size / largest if largest else 0.0
 
 
-# One state of the photo.
-
-
-class _State(NamedTuple):
-    """One outcome, reduced to what is kept of it: of the class, and the most probable class."""
-
-    answer: int
-    probability: float
-    logit: float
-    rank: int
-    place: Place | None
-
-
-def _state(outcome: Outcome, class_index: int, shows: Box, original: Analysis, calibrated: bool) -> _State:
+def _answer_to(
+    variant: Variant, outcome: Outcome, class_index: int, shows: Box, original: Analysis, calibrated: bool
+) -> VariantAnswer:
+    """What is kept of one outcome, not yet compared with the photo as it is."""
     _, _, probability, logit, rank = outcome.answer(class_index, calibrated)
     place = place_of(outcome.class_map(class_index).array, shows, original)
-    return _State(int(to_array(outcome.logits).argmax()), probability, logit, rank, place)
+    return VariantAnswer(variant, int(to_array(outcome.logits).argmax()), True, probability, logit, rank, place,
+                         math.nan)
 
 
 def _under(
-    outcome: Outcome, states: Sequence[_State], variants: Sequence[Variant], independent: bool, calibrated: bool
+    outcome: Outcome, states: Sequence[VariantAnswer], independent: bool, calibrated: bool
 ) -> PoolingStability:
     original = states[0]
 
-    def row(variant: Variant | None, state: _State) -> VariantAnswer:
-        stays = (state.probability > 0.5) == (original.probability > 0.5) if independent else (
-            state.answer == original.answer)
-        return VariantAnswer(variant, stays=stays, moved=distance(state.place, original.place), **state._asdict())
+    def compared(row: VariantAnswer) -> VariantAnswer:
+        stays = (row.probability > 0.5) == (original.probability > 0.5) if independent else (
+            row.answer == original.answer)
+        return replace(row, stays=stays, moved=distance(row.place, original.place))
 
+    first, *rows = map(compared, states)
     return PoolingStability(
         pooling=outcome.pooling, name=outcome.name, label=outcome.label,
-        multiplier=(outcome.multiplier or 1.0) if calibrated else 1.0, original=row(None, original),
-        rows=tuple(row(variant, state) for variant, state in zip(variants, states[1:], strict=True)),
-    )
+        multiplier=(outcome.multiplier or 1.0) if calibrated else 1.0, original=first, rows=tuple(rows))

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from explorer.analysis import Analysis, Outcome
 from explorer.arrays import to_array
-from explorer.errors import ParameterError, StoppedError
-from explorer.progress import Progress, Stop
+from explorer.checks import checked_whole
+from explorer.progress import Progress, Stop, in_batches
 from explorer.questions.contrast import check_pair, contrast
 
 MOST_STEPS = 8  # 64 forward passes
@@ -89,8 +89,7 @@ def stitched(
         outcome.analysis.network.check_class(class_index)
     else:
         check_pair(outcome, class_index, rival)
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
-        raise ParameterError(f"The number of steps is {steps!r:.40}; expected a whole number from 1 to {MOST_STEPS}.")
+    checked_whole(steps, 1, MOST_STEPS, "number of steps")
     return outcome.results(("stitched", class_index, rival, steps),
                            lambda: _stitched(outcome, class_index, rival, steps, progress, stop))
 
@@ -99,7 +98,8 @@ def _stitched(
     outcome: Outcome, class_index: int, rival: int | None, steps: int, progress: Progress | None, stop: Stop | None
 ) -> StitchedEvidence:
     shifts, parts = Shifts(outcome.analysis, steps), []
-    cells, outside = 0.0, 0.0
+    coverage, outside = shifts.coverage(), 0.0
+    cells = np.zeros_like(coverage)
     for shift, run in shifts.runs(outcome, progress, stop):
         part = _decomposed(run, class_index, rival)
         placed = shifts.placed(part.cells, shift)
@@ -109,7 +109,7 @@ def _stitched(
     logits = np.array([part.logit for part in parts])
     logit, baseline = float(logits.mean()), float(np.mean([part.baseline for part in parts]))
     return StitchedEvidence(
-        class_index=class_index, rival=rival, steps=steps, cells=cells, coverage=shifts.coverage(),
+        class_index=class_index, rival=rival, steps=steps, cells=cells, coverage=coverage,
         outside=outside, baseline=baseline, logit=logit, logits=logits, shifts=np.array(shifts.all),
         residual=logit - baseline - float(cells.sum()) - outside, exact=all(part.exact for part in parts),
     )
@@ -126,12 +126,11 @@ class Shifts:
 
     def __init__(self, analysis: Analysis, steps: int) -> None:
         self._steps = steps
-        self.down, self.right = (
-            {shift: _shares(length, count, steps, shift) for shift in _shifts(length / count, steps)}
-            for length, count in zip(analysis.input.shape[-2:], analysis.framing.grid, strict=True))
-        # Rounded shifts may be level: each is counted as often as it comes.
-        self.all = list(product(*(_shifts(length / count, steps) for length, count in zip(
-            analysis.input.shape[-2:], analysis.framing.grid, strict=True))))
+        (height, width), (rows, columns) = analysis.input.shape[-2:], analysis.framing.grid
+        down, right = _shifts(height / rows, steps), _shifts(width / columns, steps)
+        self.down = {shift: _shares(height, rows, steps, shift) for shift in down}
+        self.right = {shift: _shares(width, columns, steps, shift) for shift in right}
+        self.all = list(product(down, right))  # rounded shifts may be level: each is counted as often as it comes
 
     def placed(self, cells: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
         """(H * steps, W * steps): the cells (H, W) of the moved input, moved back."""
@@ -148,18 +147,13 @@ class Shifts:
     ) -> Iterator[tuple[tuple[int, int], Outcome]]:
         """Each shift with the outcome of the input moved by it, run in batches. Raises StoppedError by `stop`."""
         analysis = outcome.analysis
-        for start in range(0, len(self.all), _BATCH):
-            if stop is not None and stop():
-                raise StoppedError(f"Stopped after {start} of {len(self.all)} inputs.")
-            batch = self.all[start : start + _BATCH]
+        for batch in in_batches(self.all, _BATCH, "inputs", progress, stop):
             inputs = torch.cat([moved(analysis.input, *shift) for shift in batch])
             with torch.no_grad():
                 batch_maps = analysis.network.backbone(inputs)
             for shift, x, feature_maps in zip(batch, inputs, batch_maps, strict=True):
                 run = Analysis(analysis.network, analysis.image, analysis.framing, x[None], feature_maps, 0.0)
                 yield shift, run.under(outcome.pooling, **outcome.parameters)
-            if progress is not None:
-                progress(start + len(batch), len(self.all))
 
 
 def _shifts(side: float, steps: int) -> list[int]:

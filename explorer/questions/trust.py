@@ -20,7 +20,8 @@ from torch import Tensor
 from explorer import CAM_METHODS
 from explorer.analysis import Outcome
 from explorer.analysis.memory import remembered
-from explorer.arrays import to_array
+from explorer.arrays import positive_part, to_array
+from explorer.checks import checked_key, checked_whole
 from explorer.errors import MethodError, ParameterError
 from explorer.progress import Progress, Stop
 from explorer.questions.edited_photo import BATCHED, answers_to
@@ -132,11 +133,8 @@ class Curves:
 
     def of(self, name: str) -> Curve:
         """The curve of that name. Raises ParameterError naming those that there are."""
-        for curve in self.curves:
-            if curve.name == name:
-                return curve
-        raise ParameterError(f"There is no curve {name!r:.60}; expected one of "
-                             f"{', '.join(curve.name for curve in self.curves)}.")
+        curves = {curve.name: curve for curve in self.curves}
+        return curves[checked_key(name, curves, "curve")]
 
     def gain(self, name: str, control: str = "random") -> Gain:
         """By how much a map's areas are better than a control's; negative where they are worse."""
@@ -173,7 +171,10 @@ def removal_curves(
     Raises ParameterError for a bad argument, StoppedError where `stop` says so.
     """
     begin = time.perf_counter()
-    _check(outcome, class_index, fill, steps, orders)
+    outcome.analysis.network.check_class(class_index)
+    checked_key(fill, BATCHED, "fill")
+    checked_whole(steps, 1, MOST_STEPS, "number of steps")
+    checked_whole(orders, 1, None, "number of random orders")
     grid = outcome.analysis.framing.grid
     cells = {name: _checked(name, values, grid) for name, values in maps.items()}
     plans = _plans(cells, grid, steps, orders, seed)
@@ -188,20 +189,6 @@ def removal_curves(
         curves=tuple(curves), pooling=outcome.name, fill=fill, before=float(probabilities[0]),
         nothing=float(probabilities[steps]), passes=passes, seconds=time.perf_counter() - begin,
     )
-
-
-def _check(outcome: Outcome, class_index: int, fill: str, steps: int = 1, orders: int = 1) -> None:
-    outcome.analysis.network.check_class(class_index)
-    if fill not in BATCHED:
-        raise ParameterError(f"There is no fill {fill!r:.40} here; expected one of {', '.join(BATCHED)}.")
-    if not _is_whole(steps) or not 1 <= steps <= MOST_STEPS:
-        raise ParameterError(f"There are {steps!r:.40} steps; expected a whole number from 1 to {MOST_STEPS}.")
-    if not _is_whole(orders) or orders < 1:
-        raise ParameterError(f"There are {orders!r:.40} random orders; expected a whole number of at least 1.")
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool)
 
 
 def _checked(name: str, cells: object, grid: tuple[int, int]) -> np.ndarray:
@@ -321,7 +308,8 @@ def probability_drops(
 
     Args and raises: see `removal_curves`.
     """
-    _check(outcome, class_index, fill)
+    outcome.analysis.network.check_class(class_index)
+    checked_key(fill, BATCHED, "fill")
     grid = outcome.analysis.framing.grid
     through = {name: _ranged(_checked(name, values, grid)) for name, values in maps.items()}
     taken = np.stack([np.zeros(grid), *(1 - values for values in through.values())]).astype(np.float32)
@@ -335,5 +323,5 @@ def probability_drops(
 
 def _ranged(cells: np.ndarray) -> np.ndarray:
     """The positive part over its maximum; zeros where nothing is positive."""
-    positive = np.where(np.isfinite(cells), np.maximum(cells, 0), 0)
+    positive = positive_part(cells)
     return positive / positive.max() if positive.any() else positive

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
@@ -18,12 +18,11 @@ import numpy as np
 from PIL import Image
 
 from explorer.analysis import Analysis, analyse
-from explorer.errors import ParameterError
 from explorer.networks import Network
 from explorer.questions.edited_photo import analysed_again
+from explorer.render import Box
 
-Value = float | tuple[float, float]
-Box = tuple[float, float, float, float]
+Value = tuple[float, ...]  # one number, or how far to the right and how far down; negative is left and up
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ class Variation:
     Attributes:
         key, name: "jpeg", "JPEG".
         explanation: one sentence.
-        usual: the values that are tried unless others are given: numbers, or pairs (right, down).
-        low, high: their range, both ends included; of a pair, that of each of its numbers.
+        usual: the values that are tried.
         nothing: the value that would change nothing.
     """
 
@@ -42,38 +40,31 @@ class Variation:
     name: str
     explanation: str
     usual: tuple[Value, ...]
-    low: float
-    high: float
     nothing: float
-
-    @property
-    def in_pairs(self) -> bool:
-        """Whether each value is a pair: how far to the right and how far down; negative is left and up."""
-        return isinstance(self.usual[0], tuple)
 
 
 VARIATIONS = MappingProxyType({variation.key: variation for variation in (
     Variation(
         "shift", "Shift", "The framing is moved over the photo, usually by less than a position; beyond the photo's "
         "edges they are repeated.",
-        ((-12, 0), (-4, 0), (4, 0), (12, 0), (0, -12), (0, -4), (0, 4), (0, 12)), -64, 64, 0,
+        ((-12, 0), (-4, 0), (4, 0), (12, 0), (0, -12), (0, -4), (0, 4), (0, 12)), 0,
     ),
-    Variation("flip", "Mirrored", "Left and right of the photo change places.", (1,), 1, 1, 0),
+    Variation("flip", "Mirrored", "Left and right of the photo change places.", ((1,),), 0),
     Variation(
         "scale", "Zoom", "The framing is made smaller (above 1) or larger (below 1) about its middle; beyond the "
-        "photo's edges they are repeated.", (0.8, 0.9, 1.1, 1.25), 0.5, 2, 1,
+        "photo's edges they are repeated.", ((0.8,), (0.9,), (1.1,), (1.25,)), 1,
     ),
     Variation(
         "brightness", "Brightness", "All values of the photo are multiplied, and cut off at white.",
-        (0.6, 0.8, 1.2, 1.4), 0, 4, 1,
+        ((0.6,), (0.8,), (1.2,), (1.4,)), 1,
     ),
     Variation(
         "jpeg", "JPEG", "The photo is compressed at its own size, with colours at half the resolution, and read again.",
-        (90, 70, 50, 30, 10), 1, 95, 100,
+        ((90,), (70,), (50,), (30,), (10,)), 100,
     ),
     Variation(
         "crop", "Crop", "The framing is moved as far as there is photo; where it saw all of it, nine tenths are taken "
-        "instead.", tuple(product((-0.1, 0, 0.1), repeat=2)), -0.5, 0.5, 0,
+        "instead.", tuple(product((-0.1, 0, 0.1), repeat=2)), 0,
     ),
 )})
 _STRIDE = 32  # px: for smaller ones the usual shifts shrink, so that they stay below a position
@@ -89,7 +80,7 @@ class Variant:
 
     Attributes:
         variation: its key.
-        value: a number, or a pair (right, down); of a crop, as far as there was photo.
+        value: of a crop, as far as there was photo.
         label: in words, to go before "makes it": "a shift of 12 px to the right".
     """
 
@@ -100,7 +91,10 @@ class Variant:
     @property
     def size(self) -> float:
         """How far the value lies from the one that would change nothing, in the variation's own unit."""
-        return math.hypot(*(np.atleast_1d(self.value) - VARIATIONS[self.variation].nothing))
+        return math.hypot(*(number - VARIATIONS[self.variation].nothing for number in self.value))
+
+
+AS_IT_IS = Variant("", (), "")
 
 
 class Varied(NamedTuple):
@@ -117,57 +111,45 @@ class Varied(NamedTuple):
 
 
 def usual_values(variation: str, network: Network) -> tuple[Value, ...]:
-    """What is tried of a variation for a network: shifts shrink with a stride below 32 px, to whole px.
-
-    Raises ParameterError for an unknown variation.
-    """
-    usual, stride = _variation_of(variation).usual, network.preprocessing.stride
+    """What is tried of a variation for a network: shifts shrink with a stride below 32 px, to whole px."""
+    usual, stride = VARIATIONS[variation].usual, network.preprocessing.stride
     if variation != "shift" or stride >= _STRIDE:
         return usual
     return tuple(dict.fromkeys(
-        tuple(int(math.copysign(max(1, round(abs(each) * stride / _STRIDE)), each)) if each else 0 for each in pair)
+        tuple(int(math.copysign(max(1, round(abs(by) * stride / _STRIDE)), by)) if by else 0 for by in pair)
         for pair in usual))
 
 
-def variants_of(
-    analysis: Analysis, variations: Iterable[str] | Mapping[str, Sequence[Value]] | None = None
-) -> tuple[Variant, ...]:
+def variants_of(analysis: Analysis, values: Mapping[str, Sequence[Value]] | None = None) -> tuple[Variant, ...]:
     """The variants of a photo, in the order of the variations.
 
     A crop that could not be moved, or not differently from another, is left out; so is JPEG of a photo with a side
     above 65,500 px, of which there is none.
 
     Args:
-        variations: keys of VARIATIONS, or values by key; None is each at its usual values.
-
-    Raises ParameterError for an unknown variation or a value outside its range.
+        values: by keys of VARIATIONS; None is each at its usual ones.
     """
-    chosen = variations
-    if not isinstance(chosen, Mapping):
-        keys = VARIATIONS if chosen is None else [chosen] if isinstance(chosen, str) else chosen
-        chosen = {key: usual_values(key, analysis.network) for key in keys}
     variants = []
-    for key, values in chosen.items():
-        checked = [_checked(_variation_of(key), value) for value in values]
+    for key, tried in (values or {key: usual_values(key, analysis.network) for key in VARIATIONS}).items():
         if key == "crop":
-            checked = _within_photo(analysis, checked)
+            tried = _within_photo(analysis, tried)
         elif key == "jpeg" and max(analysis.image.size) > _LONGEST_JPEG:
-            checked = []
-        variants += [Variant(key, value, _label(analysis, key, value)) for value in checked]
+            tried = ()
+        variants += [Variant(key, value, _label(analysis, key, value)) for value in tried]
     return tuple(variants)
 
 
 def varied(analysis: Analysis, variant: Variant) -> Varied:
     """The photo changed and analysed as the first was: one forward pass. The photo itself stays as it is."""
-    image, seen, key, value = analysis.image, analysis.framing.seen, variant.variation, variant.value
+    image, seen, key, number = analysis.image, analysis.framing.seen, variant.variation, variant.value[0]
     if key == "flip":
         left, top, right, bottom = seen
         mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return Varied(analysed_again(analysis, mirrored), (image.width - left, top, image.width - right, bottom))
     if key == "brightness":
-        return Varied(analysed_again(analysis, _brighter(image, value)), seen)
+        return Varied(analysed_again(analysis, _brighter(image, number)), seen)
     if key == "jpeg":
-        return Varied(analysed_again(analysis, _compressed(image, value)), seen)
+        return Varied(analysed_again(analysis, _compressed(image, int(number))), seen)
     shows = _window(analysis, variant)
     return Varied(_framed(analysis, shows), shows)
 
@@ -175,35 +157,12 @@ def varied(analysis: Analysis, variant: Variant) -> Varied:
 # Values.
 
 
-def _variation_of(key: str) -> Variation:
-    if key not in VARIATIONS:
-        raise ParameterError(f"There is no variation {key!r}; expected one of {', '.join(VARIATIONS)}.")
-    return VARIATIONS[key]
-
-
-def _checked(variation: Variation, value: Value) -> Value:
-    numbers = value if variation.in_pairs else (value,)
-    whole = variation.key == "jpeg"
-    if (not isinstance(numbers, (tuple, list)) or len(numbers) != 1 + variation.in_pairs
-            or not all(_is_number(each, whole) and variation.low <= each <= variation.high for each in numbers)):
-        kind = "a whole number" if whole else "a pair of numbers (right, down)" if variation.in_pairs else "a number"
-        raise ParameterError(f"The value of the variation {variation.key} is {value!r:.60}; expected {kind} from "
-                             f"{variation.low:g} to {variation.high:g}.")
-    return tuple(numbers) if variation.in_pairs else value
-
-
-def _is_number(value: object, whole: bool) -> bool:
-    return isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-
-
-def _within_photo(analysis: Analysis, values: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _within_photo(analysis: Analysis, values: Sequence[Value]) -> list[Value]:
     """Each pair cut to what there is of the photo, without those that move nothing and without repetitions."""
-    part, rooms = _part_of_crop(analysis), _rooms(analysis)
-    cut = []
-    for pair in values:
-        limits = [[room + (1 - part) / 2 for room in along] for along in rooms]
-        cut.append(tuple(min(max(by, -before), after) + 0.0  # never -0.0
-                         for by, (before, after) in zip(pair, limits, strict=True)))
+    part = _part_of_crop(analysis)
+    limits = [[room + (1 - part) / 2 for room in along] for along in _rooms(analysis)]
+    cut = [tuple(min(max(by, -before), after) + 0.0  # never -0.0
+                 for by, (before, after) in zip(pair, limits, strict=True)) for pair in values]
     return [pair for pair in dict.fromkeys(cut) if part < 1 or max(map(abs, pair)) > _NOTHING]
 
 
@@ -222,14 +181,14 @@ def _label(analysis: Analysis, key: str, value: Value) -> str:
     if key == "shift":
         return "a shift of " + (_directions(value, "{:g} px") or "0 px")
     if key == "crop":
-        moved = _directions(tuple(100 * each for each in value), "{:.0f}%")
+        moved = _directions([100 * by for by in value], "{:.0f}%")
         smaller = f" of {_PART:.0%}" if _part_of_crop(analysis) < 1 else ""
         return f"a crop{smaller}" + (f" moved {moved}" if moved else "")
-    return {"flip": "mirroring", "scale": f"a zoom of {value:g}", "brightness": f"a brightness of {value:g}",
-            "jpeg": f"JPEG at quality {value:g}"}[key]
+    return {"flip": "mirroring", "scale": "a zoom of {:g}", "brightness": "a brightness of {:g}",
+            "jpeg": "JPEG at quality {:g}"}[key].format(*value)
 
 
-def _directions(pair: tuple[float, float], form: str) -> str:
+def _directions(pair: Sequence[float], form: str) -> str:
     """"12 px to the right and 4 px up"; "" for a pair of zeros."""
     words = (("to the left", "to the right"), ("up", "down"))
     return " and ".join(f"{form.format(abs(by))} {names[by > 0]}"
@@ -255,7 +214,7 @@ def _window(analysis: Analysis, variant: Variant) -> Box:
     width, height = right - left, bottom - top
     part, across, down = 1.0, 0.0, 0.0  # of the framing's sides; how far its middle moves, in the same
     if variant.variation == "scale":
-        part = 1 / variant.value
+        part = 1 / variant.value[0]
     elif variant.variation == "crop":
         part, (across, down) = _part_of_crop(analysis), variant.value
     else:

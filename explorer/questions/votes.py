@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from explorer.analysis import Analysis, Outcome
-from explorer.errors import ParameterError
+from explorer.analysis import Outcome
+from explorer.checks import checked_whole
 from explorer.networks.head import has_constant_slopes
 
 OTHERS = -1  # the label of a position whose winner is not among the classes that are named
@@ -41,16 +41,12 @@ class Winners:
     top: list[list[tuple[str, float]]]
 
 
-def winners(of: Analysis | Outcome, most: int = 7) -> Winners:
+def winners(outcome: Outcome, most: int = 7) -> Winners:
     """The class that wins each position, with the `most` that win most of them by name; remembered.
-
-    Of an analysis by the network's own head, of an outcome by the outcome's.
 
     Raises ParameterError when `most` is not a whole number of at least 1, MethodError where there are no votes.
     """
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise ParameterError(f"The number of classes to name is {most!r}; expected a whole number of at least 1.")
-    outcome = of.under() if isinstance(of, Analysis) else of
+    checked_whole(most, 1, None, "number of classes to name")
     return outcome.analysis.results(("winners", most, id(outcome.head)), lambda: _winners(outcome, most))
 
 

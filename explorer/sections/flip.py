@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from explorer.analysis import Outcome
-from explorer.questions.flip import SmallestSet, Sufficient, cut_out
+from explorer.questions.flip import SmallestSet, cut_out
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import head, note, short
 from explorer.sections.probe import shot
@@ -15,16 +15,16 @@ _SIDE = 640  # px: of the photos shown
 
 def smallest_sentence(outcome: Outcome, smallest: SmallestSet) -> str:
     """For example "With 4 of 49 positions (8%) blurred the prediction is bobsled, 21%."; or that none was found."""
-    if smallest.chosen is None:
+    if smallest.chosen is None or smallest.after is None:
         within = "half" if smallest.most == 0.5 else percent(smallest.most)
         return f"None was found within {within} of the photo."
-    enough = isinstance(smallest, Sufficient)
-    count = f"{smallest.positions} of {smallest.chosen.size} positions ({percent(smallest.share)})"
+    enough = smallest.enough
+    count = f"{smallest.positions} of {smallest.chosen.size} positions ({percent(smallest.chosen.mean())})"
     blurred = "the whole photo" if enough and not smallest.positions else f"all but {count}" if enough else count
-    name, given = short(smallest.after.name), percent(smallest.after.probability)
+    name, probability = short(smallest.after.name), percent(smallest.after.probability)
     if outcome.analysis.network.activation == "sigmoid":
-        return f"With {blurred} blurred the probability of {name} is {given}."
-    return f"With {blurred} blurred the prediction is {'still ' if enough else ''}{name}, {given}."
+        return f"With {blurred} blurred the probability of {name} is {probability}."
+    return f"With {blurred} blurred the prediction is {'still ' if enough else ''}{name}, {probability}."
 
 
 def smallest_parts(outcome: Outcome, *parts: SmallestSet | tuple[str, str]) -> Node:
@@ -40,8 +40,7 @@ def _part(outcome: Outcome, part: SmallestSet | tuple[str, str]) -> Node:
     if not isinstance(part, SmallestSet):
         title, reason = part
         return el("div", head(title), note(reason), class_="ruled")
-    enough = isinstance(part, Sufficient)
-    title, what = TITLES["sufficient" if enough else "flip"], "what was left" if enough else "what was blurred"
+    title, what = (TITLES["sufficient"], "what was left") if part.enough else (TITLES["flip"], "what was blurred")
     shots: list[Node] = []
     if part.chosen is not None:
         shots = [shot(part.photo(_SIDE), title, "the network's input"),

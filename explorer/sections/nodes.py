@@ -42,6 +42,11 @@ class Node:
     pick: Any = None
 
     @property
+    def elements(self) -> list[Node]:
+        """Its children without the text between them."""
+        return [child for child in self.children if isinstance(child, Node)]
+
+    @property
     def text(self) -> str:
         """All its text, in reading order."""
         return "".join(child if isinstance(child, str) else child.text for child in self.children)

@@ -42,8 +42,8 @@ def table(
         rows: cells, as many as there are columns.
         numbers: places of the columns that are aligned at their right end.
     """
-    def cells(tag: str, contents: Iterable[Node | str], **attributes: str) -> list[Node]:
-        return [el(tag, content, class_="number" if n in numbers else "", **attributes)
+    def cells(tag: str, contents: Iterable[Node | str], scope: str | None = None) -> list[Node]:
+        return [el(tag, content, class_="number" if n in numbers else "", scope=scope)
                 for n, content in enumerate(contents)]
 
     def row_of(row: Row | Sequence[Node | str]) -> Node:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image
 
 from explorer import render
 from explorer.analysis import Outcome
 from explorer.errors import ExplorerError, ParameterError
-from explorer.questions.probe import TAKEN_OUT, Answers, Probe
+from explorer.questions.probe import TAKEN_OUT, Answers, HeldEvidence, PoolingAnswers, Probe
 from explorer.sections.nodes import Node, el, picture
 from explorer.sections.parts import head, note, short, table
 from explorer.sections.summary import holding_half
@@ -62,10 +64,10 @@ def positions_in_words(outcome: Outcome, class_index: int, chosen: np.ndarray, r
 def probe_section(probe: Probe, positions: str) -> Node:
     """What the positions hold, the logit and the prediction without them, and the changed photos."""
     name = short(probe.outcome.analysis.network.class_names[probe.class_index])
-    rows = []
-    if probe.held is not None:
-        rows.append(("It holds", el("strong", signed(probe.held.logits)), "; ".join(filter(None, (
-            _held(probe, name), exactness(probe.held.exact, probe.held.residual))))))
+    rows: list[tuple[Node | str, ...]] = []
+    if (held := probe.held) is not None:
+        rows.append(("It holds", el("strong", signed(held.logits)), "; ".join(filter(None, (
+            _held(held, name), exactness(held.exact, held.residual))))))
     if probe.own.ignoring is not None:
         rows.append(_change(probe, "Ignored by the pooling", probe.own.ignoring))
     rows += [_change(probe, TAKEN_OUT[fill].capitalize(), answers) for fill, answers in probe.own.after.items()]
@@ -76,12 +78,11 @@ def probe_section(probe: Probe, positions: str) -> Node:
               _photos(probe), _poolings(probe), class_="stack")
 
 
-def _held(probe: Probe, name: str) -> str:
+def _held(held: HeldEvidence, name: str) -> str:
     """"50% of the positive evidence for tabby"; "" where that is not a number."""
-    if not np.isfinite(probe.held.logits):
+    if not np.isfinite(held.logits):
         return ""
-    side, share = (("positive", probe.held.speaks_for) if probe.held.logits >= 0 else
-                   ("negative", probe.held.speaks_against))
+    side, share = ("positive", held.positive_share) if held.logits >= 0 else ("negative", held.negative_share)
     return f"{percent(share)} of the {side} evidence for {name}"
 
 
@@ -109,7 +110,13 @@ def _poolings(probe: Probe) -> Node | None:
     """The prediction under every pooling, before and after."""
     if len(probe.rows) < 2:
         return None
-    rows = [(row.name, *(el("span", f"{short(one.top.name)}, {percent(one.top.probability)}", title=one.top.name)
-                         for one in (row.before, row.ignoring, row.after["blur"]))) for row in probe.rows]
+
+    def cells(row: PoolingAnswers) -> Iterator[Node | str]:
+        yield row.outcome.name
+        for answers in filter(None, (row.before, row.ignoring, row.after["blur"])):
+            answer = answers.top
+            yield el("span", f"{short(answer.name)}, {percent(answer.probability)}", title=answer.name)
+
+    rows = [list(cells(row)) for row in probe.rows]
     return el("div", head("The prediction under each pooling"),
               table(("pooling", "as it is", "ignoring the part", "with it blurred"), rows), class_="ruled")

@@ -13,7 +13,7 @@ from explorer.analysis import Outcome
 from explorer.errors import MethodError
 from explorer.progress import Progress
 from explorer.questions.contrast import Contrast, DecidingChannel, check_pair, contrast, deciding_channels
-from explorer.questions.flip import Flip, Sufficient, smallest_flip, smallest_sufficient
+from explorer.questions.flip import SmallestSet, smallest_flip, smallest_sufficient
 from explorer.questions.probe import Probe, probe
 from explorer.questions.stability import Stability, stability
 from explorer.questions.stitching import StitchedEvidence, stitched
@@ -52,8 +52,8 @@ class Reasons:
     deciding: tuple[DecidingChannel, ...]
     probe: Probe | None
     region: Region | None
-    flip: Flip | None
-    sufficient: Sufficient | None
+    flip: SmallestSet | None
+    sufficient: SmallestSet | None
     stability: Stability | None
     stitched: StitchedEvidence | None
     missing: Mapping[str, str]
@@ -61,8 +61,8 @@ class Reasons:
     @property
     def contrast(self) -> Contrast | None:
         """Under the outcome's own pooling."""
-        return next((each for one, each in zip(self.outcome.under_each_pooling(), self.contrasts, strict=False)
-                     if one is self.outcome), None)
+        outcomes = self.outcome.under_each_pooling()
+        return self.contrasts[outcomes.index(self.outcome)] if self.contrasts else None
 
 
 def reasons(
@@ -93,12 +93,12 @@ def reasons(
     chosen = region_of(outcome, region) if region else probed_positions(outcome, class_index)
     missing: dict[str, str] = {}
 
-    def ask(name: str, question: Callable[[], Any], nothing: Any = None) -> Any:
+    def ask(name: str, question: Callable[[], Any]) -> Any:
         try:
             return question()
         except MethodError as error:
             missing[name] = str(error)
-            return nothing
+            return None
 
     def ask_slowly(name: str, what: str, question: Callable[[Progress | None], Any]) -> Any:
         if not slow:
@@ -106,13 +106,13 @@ def reasons(
             return None
         return ask(name, lambda: question(progress and (lambda done, total: progress(what, done, total))))
 
-    contrasts = ask("contrasts", lambda: _contrasts(outcome, class_index, rival), ())
+    contrasts: tuple[Contrast, ...] = ask("contrasts", lambda: _contrasts(outcome, class_index, rival)) or ()
     probed = ask("probe", lambda: _probe(outcome, class_index, chosen, calibrated))
     if probed and not probed.disagreements:
         missing["disagreements"] = outcome.analysis.no_evidence_reason
     return Reasons(
         outcome, class_index, rival, calibrated, summary(outcome, class_index, rival, calibrated), contrasts,
-        tuple(deciding_channels(outcome, class_index, rival)) if contrasts else (),
+        tuple(deciding_channels(outcome, class_index, rival)) if contrasts and rival is not None else (),
         probed, region,
         ask_slowly("flip", "Looking for the smallest change that flips it", lambda progress: smallest_flip(
             outcome, _predicted(outcome, class_index), calibrated=calibrated, progress=progress)),
@@ -133,7 +133,7 @@ def likeliest_other(outcome: Outcome, class_index: int) -> int | None:
 
 def _contrasts(outcome: Outcome, class_index: int, rival: int | None) -> tuple[Contrast, ...]:
     outcome.analysis.require_evidence()
-    check_pair(outcome, class_index, rival)
+    rival = check_pair(outcome, class_index, rival)
     return tuple(contrast(one, class_index, rival) for one in outcome.under_each_pooling())
 
 

@@ -20,12 +20,14 @@ from explorer.wording import percent
 
 def stability_section(stability: Stability) -> Node:
     """The sentences, and small multiples: a column for each pooling, a row for each kind of change."""
-    look = {"style": {"--columns": str(len(stability.under))}, "class_": "multiples"}
-    rows = [el("div", el("span", f"Probability of {short(stability.name(stability.class_index))}", class_="caption"),
-               *(el("h3", under.name) for under in stability.under), **look)]
+    def row(*cells: Node) -> Node:
+        return el("div", *cells, class_="multiples", style={"--columns": str(len(stability.under))})
+
+    rows = [row(el("span", f"Probability of {short(stability.name(stability.class_index))}", class_="caption"),
+                *(el("h3", under.name) for under in stability.under))]
     for key in dict.fromkeys(variant.variation for variant in stability.variants):
         about = el("div", el("strong", VARIATIONS[key].name), el("p", VARIATIONS[key].explanation, class_="caption"))
-        rows.append(el("div", about, *(_bars(stability, under, under.of(key)) for under in stability.under), **look))
+        rows.append(row(about, *(_bars(stability, under, under.of(key)) for under in stability.under)))
     return el(
         "div",
         el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from explorer.analysis import Answer, Outcome
 from explorer.analysis.memory import remembered
+from explorer.arrays import fewest_holding, positive_part
 from explorer.questions.contrast import Contrast, contrast
 from explorer.questions.edited_photo import analysed_again, changed_photo
 from explorer.questions.evidence_place import border_evidence, border_sentence
@@ -65,13 +66,10 @@ def summary(outcome: Outcome, class_index: int, rival: int | None, calibrated: b
 
 def holding_half(cells: np.ndarray) -> np.ndarray | None:
     """(H, W) bool: the fewest positions that hold half of what is positive on a map; None when nothing is."""
-    half = strongest_half(cells)
-    if half is None:
-        return None
-    positive = np.maximum(np.nan_to_num(np.asarray(cells, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0), 0)
-    chosen = np.zeros(positive.size, dtype=bool)
-    chosen[np.argsort(-positive, axis=None, kind="stable")[:half.count]] = True
-    return chosen.reshape(positive.shape)
+    strongest, _ = fewest_holding(positive_part(cells), 0.5)
+    chosen = np.zeros(cells.shape, dtype=bool)
+    chosen.flat[strongest] = True
+    return chosen if strongest.size else None
 
 
 def as_text(sentences: Sequence[Sequence[Part]]) -> str:
@@ -146,12 +144,12 @@ def _deciding(outcome: Outcome, contrast: Contrast) -> list[Part]:
         return [Part("How far it is from "), other, Part(" is not a number.")]
     pair = (contrast.class_index, contrast.rival) if difference >= 0 else (contrast.rival, contrast.class_index)
     over = " over ".join(shortened(names[index]) for index in pair)
-    side = np.maximum(contrast.channels if difference >= 0 else -contrast.channels, 0)
-    running = np.cumsum(np.sort(side)[::-1])
-    if not running[-1] > 0:
+    deciding, _ = fewest_holding(positive_part(contrast.channels if difference >= 0 else -contrast.channels), 0.5)
+    count = len(deciding)
+    if not count:
         return [Part(f"No channel favours {over}.")]
-    count = int(np.searchsorted(running / running[-1], 0.5 - 1e-9)) + 1
     by = [Part("level with ")] if not difference else [
         Part(f"{plain(abs(difference))} logits", "against"), Part(f" {'ahead of' if difference > 0 else 'behind'} ")]
-    return [Part("It is "), *by, other, Part("; "), Part(f"{count:,} of {len(side):,} channels", "against"),
+    channels = f"{count:,} of {len(contrast.channels):,} channels"
+    return [Part("It is "), *by, other, Part("; "), Part(channels, "against"),
             Part(f" hold{'s' if count == 1 else ''} half of the evidence for {over}.")]

@@ -77,9 +77,9 @@ def _blocks(node: Node) -> Iterator[tuple[bool, list[str]]]:
         texts = [_text(child) for child in node.children]
         yield False, _aligned(list(zip(texts[::2], texts[1::2], strict=True)))
     elif "tiles" in classes:
-        yield False, _aligned([[_text(part) for part in tile.children[-1].children] for tile in node.children])
+        yield False, _aligned([[_text(part) for part in tile.elements[-1].children] for tile in node.elements])
     elif "answers" in classes:
-        yield False, _beside([lines(child) for child in node.children])
+        yield False, _beside([lines(child) for child in node.elements])
     elif node.tag == "p" or (node.tag != "figcaption" and all(map(_is_inline, node.children))):
         yield False, wrapped(_words(node), 2)
     else:
@@ -107,16 +107,16 @@ def _text(node: Node | str) -> str:
 
 
 def _captions(table: Node) -> list[str]:
-    return [_words(part) for child in table.children if child.tag == "caption" for part in child.children
+    return [_words(part) for child in table.elements if child.tag == "caption" for part in child.children
             if _words(part).strip()]
 
 
 def _table(table: Node) -> tuple[list[list[str]], set[int]]:
     """The texts of its cells row by row, and which columns end below each other; columns of pictures are left out."""
-    rows = [row for part in table.children if part.tag in ("thead", "tbody") for row in part.children]
+    rows = [row for part in table.elements if part.tag in ("thead", "tbody") for row in part.elements]
     texts = [[_text(cell) for cell in row.children] for row in rows]
     kept = [n for n in range(len(texts[0])) if any(row[n] for row in texts)]
-    numbers = {place for place, n in enumerate(kept) if rows[0].children[n].class_ == "number"}
+    numbers = {place for place, n in enumerate(kept) if rows[0].elements[n].class_ == "number"}
     texts = [[row[n] for n in kept] for row in texts]
     return [row for row in texts if any(row)], numbers
 

@@ -23,7 +23,7 @@ def why_section(reasons: Reasons) -> Node:
 
 def _contrast(reasons: Reasons) -> list[Node]:
     contrast, outcome = reasons.contrast, reasons.outcome
-    fine = reasons.stitched and stitched_figure(reasons.stitched, contrast, outcome)
+    fine = stitched_figure(reasons.stitched, contrast, outcome) if reasons.stitched else None
     if contrast is None:
         nodes = _missing(reasons, "contrasts", "One class against the other") + ([fine] if fine else [])
     else:

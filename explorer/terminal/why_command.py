@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="the class to compare with, an index or a name (default: the likeliest other one)")
     parser.add_argument("--region", type=region, metavar="TOP,LEFT,BOTTOM,RIGHT",
                         help="positions to leave out: first row and column, last row and column, counted from 0, as a "
-                             "link has them (default: those that carry half of what speaks for the class)")
+                             "link has them (default: those that hold half of the class's positive evidence)")
     parser.add_argument("--quick", action="store_true",
                         help="leave out what takes more than a few forward passes: flip, stability, stitching")
     parser.add_argument("--report", action="store_true",

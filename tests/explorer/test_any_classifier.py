@@ -67,7 +67,7 @@ def test_a_sigmoids_votes_and_winners_are_those_of_the_positions_logits(make_net
     analysis = analysis_of(net, maps)
     assert analysis.votes(0).tolist() == [[1 - 2 ** -24, pytest.approx(sigmoid(-1), rel=1e-5)]]
     torch.testing.assert_close(analysis.under().vote_logits(), maps)
-    won = winners(analysis)
+    won = winners(analysis.under())
     assert [[won.classes[label].class_index for label in row] for row in won.labels] == [[1, 2]]
     assert [name for name, _ in won.top[0]] == ["class 1", "class 0", "class 2"]
 

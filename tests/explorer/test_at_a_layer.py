@@ -74,7 +74,7 @@ def test_what_needs_the_pooling_is_refused_with_the_reason(case):
     for ask in (
         lambda: outcome.pooled, lambda: outcome.weights, lambda: outcome.evidence(0), lambda: outcome.evidences([0, 1]),
         lambda: analysis.under("gmp"), lambda: analysis.under("gap"), lambda: analysis.under("nonsense"),
-        lambda: analysis.under(p=3), lambda: analysis.votes(), lambda: analysis.votes(1), lambda: winners(analysis),
+        lambda: analysis.under(p=3), lambda: analysis.votes(), lambda: analysis.votes(1), lambda: winners(outcome),
         lambda: analysis.cam("grad_cam", 0, "gmp"), lambda: path(analysis, "gem", [0]),
         lambda: mean_weights(outcome, 0),
         lambda: largest_differences(outcome, outcome, 0), lambda: channel_table(outcome, 0),
@@ -275,7 +275,7 @@ def test_a_card_without_a_class_counts_the_maps_numbers():
     assert (card.minimum, card.maximum, card.mean) == pytest.approx((values.min(), values.max(), values.mean()))
     assert card.histogram[0].sum() == 16
     assert card.rank == 1 + sum(one.mean() > values.mean() for one in analysis.feature_maps.double().numpy())
-    assert (card.contribution, card.pooled_under, card.speaks_for) == (None, [], [])
+    assert (card.contribution, card.pooled_under, card.raises) == (None, [], [])
     with pytest.raises(ParameterError, match="no channel 9"):
         plain_channel_card(analysis, 9)
 

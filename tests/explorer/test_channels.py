@@ -15,7 +15,7 @@ from torch import nn
 from explorer import POOLINGS, analyse
 from explorer.errors import ParameterError
 from explorer.questions.channel_card import channel_card
-from explorer.questions.channel_table import KINDS, RANKINGS, ChannelTable, channel_table
+from explorer.questions.channel_table import KINDS, RANKINGS, ChannelTable, TopContributors, channel_table
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import analysis_of, heads, linear, random_maps
 
@@ -77,8 +77,8 @@ def test_the_running_sum_by_hand(outcome):
 def test_the_top_contributors_by_hand(outcome):
     # 4 and 2 are positive: 4 alone is two thirds.
     table = channel_table(outcome, 0)
-    assert table.top_contributors(0.8) == (2, 4, 1.0)
-    assert table.top_contributors(0.6) == (1, 4, pytest.approx(2 / 3))
+    assert table.top_contributors(0.8) == TopContributors(2, 4, 1.0)
+    assert table.top_contributors(0.6) == TopContributors(1, 4, pytest.approx(2 / 3))
     assert table.top_contributors() == table.top_contributors(0.8)
 
 
@@ -98,7 +98,7 @@ def test_a_silent_channel_to_which_rounding_leaves_a_contribution_is_silent_alon
     table = table_of([1e-17, -1e-17, 0.0, 2.0], [True, True, False, False])
     kinds = {kind: table.order("index", kind).tolist() for kind in KINDS}
     assert kinds == {"all": [0, 1, 2, 3], "paying": [3], "opposing": [], "silent": [0, 1]}
-    assert table.top_contributors(1.0) == (1, 4, 1.0)
+    assert table.top_contributors(1.0) == TopContributors(1, 4, 1.0)
 
 
 def test_there_are_no_top_contributors_where_nothing_is_positive(make_network):
@@ -249,8 +249,8 @@ def test_maps_that_are_not_finite_do_not_stop_a_table_or_a_card(make_network, ba
 def test_the_card_of_a_tiny_network_by_hand(outcome):
     card = channel_card(outcome, 0, 0)
     assert (card.channel, card.contribution, card.weight, card.rank, card.count) == (0, 2, 1, 2, 4)
-    assert card.speaks_for == [(0, "class 0", 1.0)]
-    assert card.speaks_against == [(1, "class 1", -1.0)]
+    assert card.raises == [(0, "class 0", 1.0)]
+    assert card.lowers == [(1, "class 1", -1.0)]
     assert card.weights_are == "weights"
     assert (card.minimum, card.maximum, card.mean, card.zero_share) == (0, 8, 2, 0.75)
     counts, edges = card.histogram
@@ -314,7 +314,7 @@ def ranked(weights: list[float]) -> tuple[list[int], list[int]]:
 
 
 def as_classes(card) -> tuple[list[int], list[int]]:
-    return [each.class_index for each in card.speaks_for], [each.class_index for each in card.speaks_against]
+    return [each.class_index for each in card.raises], [each.class_index for each in card.lowers]
 
 
 def test_the_bundled_networks_card_reads_a_column_of_its_head(network, examples):
@@ -323,8 +323,8 @@ def test_the_bundled_networks_card_reads_a_column_of_its_head(network, examples)
         card = channel_card(outcome, 657, channel)
         column = network.head.weight[:, channel].tolist()
         assert as_classes(card) == ranked(column)
-        assert [each.weight for each in card.speaks_for] == [column[c] for c in as_classes(card)[0]]
-        assert [each.name for each in card.speaks_for] == [network.class_names[c] for c in as_classes(card)[0]]
+        assert [each.weight for each in card.raises] == [column[c] for c in as_classes(card)[0]]
+        assert [each.name for each in card.raises] == [network.class_names[c] for c in as_classes(card)[0]]
         assert card.weights_are == "weights"
         assert card.weight == pytest.approx(column[657])
 
@@ -338,7 +338,7 @@ def test_the_weights_of_an_affine_head_are_differences_of_its_answers(make_netwo
     for channel in range(5):
         card = channel_card(outcome, 0, channel)
         assert as_classes(card) == ranked(differences[channel])
-        for each in card.speaks_for + card.speaks_against:
+        for each in card.raises + card.lowers:
             assert each.weight == pytest.approx(differences[channel][each.class_index], abs=1e-5)
         assert card.weights_are == "weights"
 
@@ -355,7 +355,7 @@ def test_behind_a_layer_norm_the_weights_are_slopes_with_its_statistics_held(mak
         card = channel_card(outcome, 3, channel)
         slopes = [float(last.weight[c, channel] * norm.weight[channel]) / deviation for c in range(12)]
         assert as_classes(card) == ranked(slopes)
-        for each in card.speaks_for + card.speaks_against:
+        for each in card.raises + card.lowers:
             assert each.weight == pytest.approx(slopes[each.class_index], rel=1e-4)
         assert card.weight == pytest.approx(slopes[3], rel=1e-4)
         assert card.weights_are == "slopes at this photo"
@@ -368,7 +368,7 @@ def test_the_weights_of_a_nonlinear_head_are_its_derivatives_at_the_pooled_vecto
         card = channel_card(outcome, 0, channel)
         slopes = [(c + 1) * 2 * channel * float(outcome.pooled[channel]) for c in range(4)]
         assert as_classes(card) == ranked(slopes)
-        assert [each.weight for each in card.speaks_for] == pytest.approx([slopes[c] for c in as_classes(card)[0]])
+        assert [each.weight for each in card.raises] == pytest.approx([slopes[c] for c in as_classes(card)[0]])
         assert card.weights_are == "slopes at this photo"
         # The way to the pooled vector is half as steep as its end.
         assert card.weight == pytest.approx(slopes[0] / 2, abs=1e-5)
@@ -385,15 +385,15 @@ def test_the_derivatives_of_a_head_with_bends_agree_with_small_steps(make_networ
             slopes = ((fine((pooled + step)[None]) - fine((pooled - step)[None]))[0] / 2e-6).tolist()
         card = channel_card(outcome, 0, channel)
         assert as_classes(card) == ranked(slopes)
-        for each in card.speaks_for + card.speaks_against:
+        for each in card.raises + card.lowers:
             assert each.weight == pytest.approx(slopes[each.class_index], abs=1e-4)
 
 
-def test_a_head_without_weights_speaks_for_its_own_class_alone(make_network):
+def test_a_head_without_weights_raises_its_own_class_alone(make_network):
     outcome = analysis_of(make_network(nn.Identity(), classes=5), random_maps()).under("gap")
     card = channel_card(outcome, 0, 3)
-    assert card.speaks_for == [(3, "class 3", 1.0)]
-    assert card.speaks_against == []
+    assert card.raises == [(3, "class 3", 1.0)]
+    assert card.lowers == []
 
 
 @pytest.mark.parametrize("weight", [2.0, -2.0, 0.0])
@@ -402,8 +402,8 @@ def test_one_class_one_channel_and_one_position_are_enough(make_network, weight)
     outcome = analysis_of(network, torch.full((1, 1, 1), 3.0)).under("gap")
     card, table = channel_card(outcome, 0, 0), channel_table(outcome, 0)
     assert (card.rank, card.count, card.contribution) == (1, 1, 3 * weight)
-    assert len(card.speaks_for) == (weight > 0)
-    assert len(card.speaks_against) == (weight < 0)
+    assert len(card.raises) == (weight > 0)
+    assert len(card.lowers) == (weight < 0)
     assert table.running().tolist() == [1.0, 1.0 + 3 * weight]
     assert table.spread.tolist() == [0.0]
 
@@ -416,8 +416,8 @@ def test_threads_that_share_an_outcome_get_the_same_cards(make_network):
         alone = analysis_of(make_network(heads()[name]), random_maps()).under("gem")
         for n, card in enumerate(cards):
             expected = channel_card(alone, n % 4, n % 5)
-            assert (card.rank, card.speaks_for, card.pooled_under) == (
-                expected.rank, expected.speaks_for, expected.pooled_under)
+            assert (card.rank, card.raises, card.pooled_under) == (
+                expected.rank, expected.raises, expected.pooled_under)
 
 
 def test_nothing_of_the_head_is_left_changed(make_network):

@@ -192,7 +192,7 @@ def test_rectangles_need_the_grid():
     with pytest.raises(FramingError, match="on_grid"):
         _ = framing.rectangles
     assert isinstance(framing.on_grid(2, 3), Framing)
-    assert framing.grid is None
+    assert framing.grid == (0, 0)
 
 
 def test_an_unknown_framing_is_refused_with_the_known_ones():

@@ -174,7 +174,7 @@ def test_held_by_hand(make_network):
     assert found == HeldEvidence(0.0, -1.0, pytest.approx(1 / 3), 0.25, True, pytest.approx(0, abs=1e-6))
     found = held(analysis.under(), 0, np.array([[True, False], [True, False]]))
     assert found[:4] == (3.0, -1.0, 1.0, 0.0)
-    assert math.copysign(1, found.speaks_against) == 1
+    assert math.copysign(1, found.negative_share) == 1
     # Under GMP one position of each channel is all there is: 8 and -12.
     assert held(analysis.under("gmp"), 0, np.array([[False, False], [True, False]]))[:4] == (8.0, -4.0, 1.0, 0.0)
 
@@ -189,7 +189,7 @@ def test_a_part_and_the_rest_hold_all_there_is(network, examples, key):
     evidence = outcome.evidence(index)
     assert part.logits + rest.logits == pytest.approx(part.total)
     assert evidence.baseline + part.total + part.residual == pytest.approx(float(outcome.logits[index]), abs=1e-4)
-    assert part.speaks_for + rest.speaks_for == pytest.approx(1)
+    assert part.positive_share + rest.positive_share == pytest.approx(1)
     assert part.exact == (key != "lse")
 
 
@@ -213,17 +213,17 @@ def test_the_table_holds_what_is_said_under_each_pooling_before_ignoring_and_aft
     outcome = analyse(network, photo()).under("gem", p=5)
     chosen = chosen_of(4, 4, (1, 1), (1, 2), (3, 0))
     found = probe(outcome, 6, chosen)
-    assert [row.pooling for row in found.rows] == list(POOLINGS)
-    assert found.own.parameters == {"p": 5.0}
+    assert [row.outcome.pooling for row in found.rows] == list(POOLINGS)
+    assert found.own.outcome.parameters == {"p": 5.0}
     assert found.share == 3 / 16
     assert found.classes[0] == 6
     assert len(set(found.classes)) == len(found.classes) >= 5
     photos = {fill: changed_photo(outcome.analysis, chosen, fill) for fill in FILLS}
     for row in found.rows:
-        named = dict(row.parameters)
-        under = outcome.analysis.under(row.pooling, **named)
-        expected = {fill: by_hand(network, row.pooling, named, image) for fill, image in photos.items()}
-        ways = [(row.before, by_hand(network, row.pooling, named, photo())),
+        named = dict(row.outcome.parameters)
+        under = outcome.analysis.under(row.outcome.pooling, **named)
+        expected = {fill: by_hand(network, row.outcome.pooling, named, image) for fill, image in photos.items()}
+        ways = [(row.before, by_hand(network, row.outcome.pooling, named, photo())),
                 (row.ignoring, ignoring(under, chosen).double().numpy()),
                 *((row.after[fill], expected[fill]) for fill in FILLS)]
         for said, logits in ways:
@@ -257,14 +257,14 @@ def test_calibrated_are_probabilities_of_what_if_poolings_and_nothing_else(make_
     outcome = analyse(network, photo()).under()
     chosen = chosen_of(4, 4, (0, 0))
     plain, mended = (probe(outcome, 1, chosen, ("blur",), calibrated=flag) for flag in (False, True))
-    assert [row.pooling for row in mended.rows if row.calibrated] == ["gmp"]
+    assert [row.outcome.pooling for row in mended.rows if row.calibrated] == ["gmp"]
     for one, other in zip(plain.rows, mended.rows, strict=True):
         for a, b in ((one.before, other.before), (one.ignoring, other.ignoring),
                      (one.after["blur"], other.after["blur"])):
             assert [each.logit for each in a.classes] == [each.logit for each in b.classes]
             # All four classes are watched.
             logits = np.array([each.logit for each in sorted(b.classes)])
-            expected = softmax(logits * (0.25 if other.pooling == "gmp" else 1))
+            expected = softmax(logits * (0.25 if other.outcome.pooling == "gmp" else 1))
             assert [each.probability for each in sorted(b.classes)] == pytest.approx(expected.tolist(), abs=1e-5)
             assert b.top.probability == pytest.approx(expected.max(), abs=1e-5)
 

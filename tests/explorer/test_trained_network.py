@@ -238,8 +238,8 @@ def test_answers_to_other_inputs_are_its_own_heads(network):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_positions_are_asked_by_the_head_of_the_pooling(network, analysis, maps, key):
-    for asked_before in (analysis, analysis.under("gmp" if key == "gap" else "gap")):
-        winners(asked_before)
+    for outcome in (analysis.under(), analysis.under("gmp" if key == "gap" else "gap")):
+        winners(outcome)
     votes, logits = analysis.under(key).votes(), analysis.under(key).vote_logits()
     for i, j in np.ndindex(ROWS, COLUMNS):
         said = logits_by_hand(head_of(network, key), doubles(maps)[:, i, j].tolist())
@@ -262,7 +262,7 @@ def test_under_gem_of_one_the_logit_is_the_mean_of_the_votes_of_gems_head(analys
 def test_a_channels_card_has_the_weights_of_the_head_that_answers(network, analysis):
     card = channel_card(analysis.under("gated"), 1, 3)
     column = network.trained["gated"].head.weight[:, 3].tolist()
-    shown = {each.class_index: each.weight for each in [*card.speaks_for, *card.speaks_against]}
+    shown = {each.class_index: each.weight for each in [*card.raises, *card.lowers]}
     assert shown == pytest.approx(dict(enumerate(column)))
     assert {name: said for name, said, _ in card.pooled_under}["Gated mix"] == "trained"
 
@@ -398,7 +398,7 @@ def test_records_and_reports_carry_the_label(network):
     found = stability(outcomes, 1, {"shift": [(8, 0)]})
     assert [each.label for each in found.under] == ["trained", "trained", "what-if"]
     rows = probe(analysis.under("gmp"), 1, np.eye(4, dtype=bool), ("mean",)).rows
-    assert [row.label for row in rows].count("trained") == len(KEYS) - 1
+    assert [row.outcome.label for row in rows].count("trained") == len(KEYS) - 1
 
 
 @pytest.mark.parametrize("key", [*KEYS, "gem:p=3", "mixed"])

@@ -26,7 +26,7 @@ def says(logits: list[list[list[float]]]) -> torch.Tensor:
 
 def asked(make_network, maps, **options):
     network = make_network(nn.Identity(), classes=len(maps), channels=len(maps))
-    return winners(analysis_of(network, maps), **options)
+    return winners(analysis_of(network, maps).under(), **options)
 
 
 def test_the_winners_of_a_tiny_photo_by_hand(make_network):
@@ -101,8 +101,8 @@ def test_the_number_of_classes_to_name_is_checked(make_network, most):
 
 def test_on_a_photo_every_position_is_won_once_and_the_winners_are_remembered(network, examples):
     analysis = analyse(network, examples["cat_and_coffee"])
-    found = winners(analysis)
-    assert winners(analysis) is found
+    found = winners(analysis.under())
+    assert winners(analysis.under()) is found
     assert len(found.classes) <= 7
     assert sum(each.positions for each in found.classes) + found.others == 49
     votes = analysis.votes()

@@ -158,7 +158,8 @@ def test_the_record_is_strict_and_holds_what_a_fresh_computation_gives(decided, 
         assert each["answer"]["index"] == ByHand(decided, key).answer
     chosen = chosen_of(carrying(ByHand(decided).cells(first)))
     part = probe(outcome, first, chosen)
-    assert found["probe"]["held"] == part.held._asdict()
+    assert list(found["probe"]["held"].values()) == list(part.held)
+    assert found["probe"]["held"]["speaks_for"] == part.held.positive_share
     assert found["probe"]["disagreements"] == [each._asdict() for each in part.disagreements]
     for row, each in zip(found["probe"]["under_each_pooling"], part.rows, strict=True):
         for fill in FILLS:
