@@ -20,7 +20,7 @@ from explorer.errors import NetworkError
 from explorer.heads.kinds import KINDS, Head
 from explorer.heads.quantised import Quantised
 from explorer.networks.loading.bundled import ASSETS
-from explorer.networks.trained_heads import checked_bytes
+from explorer.networks.loading.files import checked_bytes
 
 HEADS = ASSETS / "heads"
 

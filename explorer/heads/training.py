@@ -124,7 +124,7 @@ def fit(
             history.append(_look(epoch, logits.detach(), train.labels, module, validation))
             if budget.patience and (best is None or history[-1].validation_loss < best.validation_loss):
                 best, state = history[-1], deepcopy(module.state_dict())
-        if epoch == budget.epochs or (best and epoch - best.epoch >= budget.patience):
+        if epoch == budget.epochs or (best and budget.patience and epoch - best.epoch >= budget.patience):
             break
         optimiser.zero_grad()
         loss.backward()

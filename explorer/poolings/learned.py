@@ -63,13 +63,13 @@ def gated(weight: Tensor, bias: Tensor) -> Pooling:
     if bias.numel() != 1 or weight.ndim not in (1, 2) or weight.numel() != weight.shape[-1]:
         raise ParameterError(f"The gate has shapes {tuple(weight.shape)} and {tuple(bias.shape)}; "
                              "expected (C,) and one number.")
-    weight, bias = weight.detach().flatten().clone(), float(bias)
+    weight, offset = weight.detach().flatten().clone(), float(bias)
     gap, gmp = POOLINGS["gap"], POOLINGS["gmp"]
 
     def gap_share(feature_maps: Tensor, average: Tensor) -> Tensor:
         """(..., 1): the share of GAP."""
         _check_channels(feature_maps, len(weight))
-        return torch.sigmoid((average @ weight.to(average.dtype) + bias).unsqueeze(-1))
+        return torch.sigmoid((average @ weight.to(average.dtype) + offset).unsqueeze(-1))
 
     def value(feature_maps: Tensor) -> Tensor:
         average = gap.value(feature_maps)
