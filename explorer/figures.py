@@ -15,7 +15,6 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.errors import ParameterError
-from explorer.wording import plain
 
 # Okabe and Ito's colours (Color Universal Design, 2008) without black and yellow, which one of the themes swallows.
 _CLASSES = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
@@ -58,10 +57,10 @@ def running_sum(
         hovertemplate=f"channel %{{customdata[0]:.0f}}: %{{customdata[1]:+.3f}} {_text(unit)}<br>"
                       "sum of the first %{x}: %{y:.2f}<extra></extra>",
     )
-    marks = [(0, baseline, f"baseline {plain(baseline)}", "top right")]
+    marks = [(0, baseline, f"baseline {_plain(baseline)}", "top right")]
     if carrying_count is not None and 0 < carrying_count <= len(order):
         marks.append((carrying_count, running[carrying_count], f"first {carrying_count:,}", "bottom right"))
-    marks.append((len(order), running[-1], f"logit {plain(running[-1])}", "top left"))
+    marks.append((len(order), running[-1], f"logit {_plain(running[-1])}", "top left"))
     x, y, texts, positions = zip(*marks, strict=True)
     figure.add_scatter(
         x=x, y=y, text=texts, textposition=positions, mode="markers+text", name="marks", cliponaxis=False,
@@ -315,3 +314,7 @@ def _text(name: str, longest: int = _LONGEST_NAME) -> str:
 def _literal(text: str) -> str:
     """Text inside a hover template, where %{...} would be filled in: without a percent sign before the brace."""
     return text.replace("%{", "% {")
+
+
+def _plain(value: float) -> str:
+    return f"{value:z.2f}".replace("-", "−") if np.isfinite(value) else "not a number"

@@ -93,8 +93,7 @@ def describe(known: Known, module: nn.Module, classes: int | None = None) -> Blu
         preprocessing, trained = _timm_preprocessing(known, config), config.num_classes
     return Blueprint(
         known=known, module=module.eval(), preprocessing=preprocessing,
-        outputs=int(classes or trained or getattr(module, "head_hidden_size", None)
-                    or getattr(module, "num_features", 0)),
+        outputs=classes or trained or int(getattr(module, "head_hidden_size", getattr(module, "num_features", 0))),
         class_names=_class_names(known) if classes is None else None,
         classifies=classes is not None or trained in _LABEL_SETS,
     )

@@ -95,10 +95,10 @@ def _lite0() -> tuple[Any, str]:
         card = json.loads(file.read_text(encoding="utf-8"))
         model, sha256 = timm.create_model(card["architecture"]), card["sha256"]
     with _reading("efficientnet_lite0.safetensors") as file:
-        state, there = _checked_state(file, sha256), _IN_MEMORY.get(sha256)
-        here = {} if there is None else {
-            name: tensor for name, tensor in there.state_dict().items() if not name.startswith("classifier.")}
-        model.load_state_dict(state | here, assign=True)
+        state, loaded = _checked_state(file, sha256), _IN_MEMORY.get(sha256)
+        shared = {} if loaded is None else {
+            name: tensor for name, tensor in loaded.state_dict().items() if not name.startswith("classifier.")}
+        model.load_state_dict(state | shared, assign=True)
     _IN_MEMORY[sha256] = model
     return model, sha256
 

@@ -81,15 +81,16 @@ def cached_names() -> list[str]:
     folders = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     for name, (repository, files, address) in _timm_places().items():
         if repository:
-            there = f"models--{repository.replace('/', '--')}" in folders and hub_file(repository, files) is not None
+            is_cached = (f"models--{repository.replace('/', '--')}" in folders
+                         and hub_file(repository, files) is not None)
         else:
-            there = address_file(address).is_file()
-        if there:
+            is_cached = address_file(address).is_file()
+        if is_cached:
             names.append(f"timm/{name}")
     return names
 
 
-def _what_is_here() -> str:
+def _cached() -> str:
     names = cached_names()
     some = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     here = f"already here are {some}, and" if names else "no other network is here yet, but"
@@ -121,7 +122,7 @@ def _fetch(known: Known, progress: Progress | None) -> Path:
         problem = ("are not where they are said to be" if error.missing else
                    "are not on this computer and could not be fetched")
         publisher = f"huggingface.co/{repository}" if repository else address
-        raise NetworkError(f"The weights of {known.name} {problem} ({publisher}: {error}); {_what_is_here()}") from None
+        raise NetworkError(f"The weights of {known.name} {problem} ({publisher}: {error}); {_cached()}") from None
 
 
 def _trained_module(known: Known, file: Path) -> nn.Module:
