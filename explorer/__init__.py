@@ -1,4 +1,4 @@
-"""PoolScope's package: take an image classifier's answer apart over the positions of a photo."""
+"""PoolScope's package: an image classifier's answer, decomposed over the positions of a photo."""
 
 from explorer.analysis import Analysis, analyse
 from explorer.cams import CAM_METHODS

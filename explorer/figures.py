@@ -151,12 +151,8 @@ def path(
     figure = _quiet(360)
     _mark(figure, at, 100, f"{parameter} now")
     for n, name in enumerate(names):
-        figure.add_scatter(
-            x=values, y=probabilities[:, n] * 100, mode="lines", name=_text(name), showlegend=True,
-            line=_line(n, n // len(_CLASSES)),
-            hovertemplate=f"{_literal(_text(name))}<br>%{{y:.1f}}% at {_literal(parameter)} = %{{x:.3g}}"
-                          "<extra></extra>",
-        )
+        _curve(figure, values, probabilities[:, n] * 100, name, _line(n, n // len(_CLASSES)),
+               f"%{{y:.1f}}% at {_literal(parameter)} = %{{x:.3g}}")
     for place, text in ((0, low_end), (1, high_end)):
         if text:
             figure.add_annotation(x=place, y=1, xref="paper", yref="paper", xanchor=("left", "right")[place],
@@ -189,8 +185,7 @@ def curves(
         is_control = name in controls
         style = {"color": _GREY, "dash": next(dashes), "width": 1.5} if is_control else {
             "color": next(coloured, _ACCENT), "width": 2.5}
-        figure.add_scatter(x=shares, y=values, mode="lines", line=style, name=_text(name),
-                           hovertemplate=f"{_literal(_text(name))}<br>%{{x:.0%}}: %{{y:.1%}}<extra></extra>")
+        _curve(figure, shares, values, name, style, "%{x:.0%}: %{y:.1%}")
     figure.update_xaxes(title=_text(x_name), tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title=_text(y_name), tickformat=".0%", rangemode="tozero")
     return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.28, "x": 0})
@@ -214,12 +209,8 @@ def rising(
     figure = _quiet(300)
     _mark(figure, at, 1, "now")
     for n, (name, values) in enumerate(lines.items()):
-        values = _checked(values, scales, "scales")
-        figure.add_scatter(
-            x=scales, y=values, mode="lines+markers", name=_text(name), showlegend=True, marker={"size": 6},
-            line=_line(n, n),
-            hovertemplate=f"{_literal(_text(name))}<br>%{{y:.0%}} at %{{x:.0%}}<extra></extra>",
-        )
+        _curve(figure, scales, _checked(values, scales, "scales"), name, _line(n, n), "%{y:.0%} at %{x:.0%}",
+               mode="lines+markers", marker={"size": 6})
     figure.update_xaxes(title={"text": _text(x_name, 48), "standoff": 4}, type="log", tickformat=".0%",
                         tickvals=_round_numbers(scales))
     figure.update_yaxes(title=_text(y_name, 48), tickformat=".0%")
@@ -247,17 +238,22 @@ def learning(
         if not len(sizes) == len(means) == len(deviations):
             raise ParameterError(f"The line has {len(sizes)} sizes, {len(means)} means and {len(deviations)} "
                                  "deviations; expected as many of each.")
-        figure.add_scatter(
-            x=list(sizes), y=list(means), mode="lines+markers", name=_text(name), showlegend=True, marker={"size": 6},
-            error_y={"type": "data", "array": list(deviations), "thickness": 1, "width": 3},
-            line=_line(n, n),
-            hovertemplate=f"{_literal(_text(name))}<br>%{{y:.1%}} at %{{x}}<extra></extra>",
-        )
+        _curve(figure, list(sizes), list(means), name, _line(n, n), "%{y:.1%} at %{x}", mode="lines+markers",
+               marker={"size": 6}, error_y={"type": "data", "array": list(deviations), "thickness": 1, "width": 3})
     lowest = min((mean - spread for _, means, deviations in lines.values()
                   for mean, spread in zip(means, deviations, strict=True)), default=0.0)
     figure.update_xaxes(title={"text": _text(x_name, 48), "standoff": 4}, type="log", tickvals=ticks, tickformat="~g")
     figure.update_yaxes(title=_text(y_name, 48), tickformat=".0%", range=[max(0.0, lowest - 0.03), 1.0])
     return figure.update_layout(showlegend=True, legend=_LEGEND_BELOW)
+
+
+def _curve(
+    figure: go.Figure, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, name: str,
+    line: dict[str, Any], hover: str, mode: str = "lines", **style: Any,
+) -> None:
+    """A named curve; `hover` is a template of what stands below its name."""
+    figure.add_scatter(x=x, y=y, mode=mode, name=_text(name), showlegend=True, line=line,
+                       hovertemplate=f"{_literal(_text(name))}<br>{hover}<extra></extra>", **style)
 
 
 def _line(colour: int, dash: int) -> dict[str, Any]:

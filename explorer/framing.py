@@ -217,21 +217,20 @@ def _central_square(
     margin = 3 * math.ceil(max(1, x, y))
     near = (max(0, int(seen[0]) - margin), max(0, int(seen[1]) - margin),
             min(width, int(seen[2]) + margin), min(height, int(seen[3]) + margin))
-    box = tuple(edge - near[n % 2] for n, edge in enumerate(seen))
+    box = seen[0] - near[0], seen[1] - near[1], seen[2] - near[0], seen[3] - near[1]
     return image.crop(near).resize((side, side), interpolation, box=box), seen
 
 
 def _own_aspect(photo: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
     """(width, height): the long side is a multiple of the stride, because only then all positions are whole and the
     backbone pads as it did in training; else its maps shift by up to a position."""
-    width, height = photo
-    scale = side / min(width, height)
-    size = tuple(side if length == min(photo) else max(side, stride * round(length * scale / stride))
-                 for length in photo)
-    if size[0] * size[1] > LARGEST_INPUT:
-        raise FramingError(f"The whole photo of {width} x {height} px at a short side of {side} px would be "
-                           f"{size[0]} x {size[1]} px; expected at most 2.5 megapixels: choose crop or squash.")
-    return size
+    short = min(photo)
+    width, height = (side if length == short else max(side, stride * round(length * (side / short) / stride))
+                     for length in photo)
+    if width * height > LARGEST_INPUT:
+        raise FramingError(f"The whole photo of {photo[0]} x {photo[1]} px at a short side of {side} px would be "
+                           f"{width} x {height} px; expected at most 2.5 megapixels: choose crop or squash.")
+    return width, height
 
 
 def _normalise(image: Image.Image, preprocessing: Preprocessing) -> Tensor:

@@ -131,7 +131,7 @@ def _check_pixels(width: int, height: int) -> None:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF data leaves a good photo: show it as it is stored
         turn = None
     return image if turn is None else image.transpose(turn)

@@ -16,12 +16,12 @@ Box = tuple[float, float, float, float]
 
 # ColorBrewer's RdBu (reversed: blue is negative) and Blues, both colour-blind safe and even in lightness. Their darkest
 # ends are left out: laid over a photo they would be black.
-_STOPS = {
+_STOPS: dict[str, tuple[str, ...]] = {
     "signed": ("2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b"),
     "positive": ("f7fbff", "deebf7", "c6dbef", "9ecae1", "6baed6", "4292c6", "2171b5", "08519c"),
 }
 # The viewer's other choices, by a name for people: PuOr is ColorBrewer's, viridis matplotlib's.
-_OTHER_STOPS = {
+_OTHER_STOPS: dict[str, dict[str, tuple[str, ...]]] = {
     "Orange and purple": {
         "signed": ("542788", "8073ac", "b2abd2", "d8daeb", "f7f7f7", "fee0b6", "fdb863", "e08214", "b35806"),
         "positive": ("440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"),
@@ -115,10 +115,10 @@ def shrink(photo: Image.Image, box: Box, long_side: int) -> tuple[Image.Image, B
     factor = min(1.0, long_side / max(photo.size))
     if factor == 1.0:
         return photo, box
-    size = tuple(max(1, round(length * factor)) for length in photo.size)
-    small = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    ratio = (size[0] / photo.width, size[1] / photo.height)
-    return small, tuple(edge * ratio[n % 2] for n, edge in enumerate(box))
+    width, height = (max(1, round(length * factor)) for length in photo.size)
+    small = photo.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    x, y = width / photo.width, height / photo.height
+    return small, (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
 
 
 def grey_out(photo: Image.Image, seen: Box) -> Image.Image:

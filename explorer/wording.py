@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +14,8 @@ _MOST_NAMED = 4  # classes in one sentence
 _SPREAD = 0.34  # of the strongest positions, as a share of the map's side; a uniform map has 0.41
 
 
-class StrongestHalf(NamedTuple):
+@dataclass(frozen=True)
+class StrongestHalf:
     """The fewest positions that hold half of the positive evidence for a class.
 
     Attributes:

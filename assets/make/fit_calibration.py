@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from explorer import analyse, load_network, read_image
-from explorer.networks.calibration import fit_multiplier
 from explorer.poolings import POOLINGS
 
 CALIBRATION = Path(__file__).resolve().parents[1] / "calibration.json"
@@ -77,6 +76,30 @@ def describe(parameter: float, logits: Tensor, labels: Tensor, folds: int = 5) -
         "top1": round(float((logits.argmax(1) == labels).float().mean()), 4),
         "mean_top_probability_before": round(float(logits.softmax(1).amax(1).mean()), 3),
     }
+
+
+def fit_multiplier(logits: Tensor, labels: Tensor) -> float:
+    """The multiplier s > 0 that minimises the mean negative log-likelihood of softmax(s * logits).
+
+    This is temperature scaling (Guo et al., On Calibration of Modern Neural Networks, 2017, arXiv:1706.04599), with
+    s = 1 / temperature.
+
+    Args:
+        logits: (N, classes).
+        labels: (N,) class indices.
+    """
+    logits, labels = logits.double(), labels.long()
+    log_multiplier = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([log_multiplier], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = cross_entropy(log_multiplier.exp() * logits, labels)
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    return float(log_multiplier.detach().exp())
 
 
 if __name__ == "__main__":

@@ -9,21 +9,29 @@ of the photos (numbers, no photos), and flowers.json with the measurements.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from explorer import analyse, load_network, read_image
-from explorer.heads import BUDGET, KINDS, Head, Sample, TrainedHead, quantise, save_head, save_sample, train_heads
+from explorer.errors import ParameterError
+from explorer.heads import BUDGET, KINDS, Budget, Head, Quantised, Sample, TrainedHead
 from explorer.heads.head_files import HEADS
-from explorer.heads.training import loss_and_accuracy
+from explorer.heads.kinds import kinds_of
+from explorer.heads.training import Photos, fit, loss_and_accuracy
+from explorer.progress import Progress
 
 NETWORK = "efficientnet_lite0"
 FRAMING = "crop"
@@ -162,6 +170,83 @@ def quantisation_cost(
         for kind, head in train_heads(features, sample.labels, tuple(KINDS), validation=sample.validation).items():
             accuracies.setdefault(kind, {})[name] = numbers(head.module, judge, labels["val"])["accuracy"]
     return accuracies
+
+
+def train_heads(
+    features: Tensor, labels: Tensor, kinds: Sequence[str] = tuple(KINDS), *, validation: Tensor,
+    budget: Budget = BUDGET, progress: Progress | None = None,
+) -> dict[str, TrainedHead]:
+    """Train one head of each kind on frozen feature maps, with the same photos and the same budget for all.
+
+    Args:
+        features: (N, C, H, W).
+        labels: (N,) class indices from 0.
+        kinds: keys of KINDS.
+        validation: (N,) bool, the photos that only validate; each class has some of them and some others.
+        budget: of each kind; early stopping looks at the validation loss.
+        progress: called with epochs done and epochs in all.
+
+    Returns: by kind, in the order of `kinds`.
+
+    Raises ParameterError for shapes, labels or kinds that do not fit, or a class with too few photos.
+    """
+    chosen, count = kinds_of(kinds), len(features)
+    if features.ndim != 4 or (*labels.shape, *validation.shape) != (count, count):
+        raise ParameterError(f"The feature maps have shape {tuple(features.shape)}, the labels {tuple(labels.shape)} "
+                             f"and validation {tuple(validation.shape)}; expected (N, C, H, W), (N,) and (N,).")
+    labels, classes = labels.long(), int(labels.max()) + 1
+    for index in range(classes):
+        held_out = validation[labels == index]
+        if held_out.all() or not held_out.any():
+            raise ParameterError(f"Class {index} has {int((~held_out).sum())} photos to train on and "
+                                 f"{int(held_out.sum())} to validate on; expected at least one of each.")
+    train, others, heads = features[~validation].float(), features[validation].float(), {}
+    for n, kind in enumerate(chosen):
+        begin = time.perf_counter()
+        report = progress and (lambda done, n=n: progress(n * budget.epochs + done, len(chosen) * budget.epochs))
+        heads[kind.kind] = fit(
+            kind(train.shape[1:], classes), Photos(kind.prepare(train), labels[~validation]),
+            Photos(kind.prepare(others), labels[validation]), budget, report, begin=begin,
+        )
+    return heads
+
+
+def quantise(feature_maps: Tensor, steps: int = 255, highest: float | None = None) -> Quantised:
+    """Feature maps (N, C, H, W), none negative, rounded to whole multiples of `highest / steps`.
+
+    Args:
+        steps: 1 to 255.
+        highest: what the last step stands for; larger activations become it. None is the largest there is.
+
+    Raises ParameterError for a number of steps out of range, and for activations that are negative or not finite.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 255:
+        raise ParameterError(f"The number of steps is {steps!r}; expected a whole number from 1 to 255.")
+    if feature_maps.numel() and not (torch.isfinite(feature_maps).all() and feature_maps.amin() >= 0):
+        raise ParameterError("Some activations are negative or not finite; expected feature maps from 0 up.")
+    largest = float(feature_maps.amax()) if feature_maps.numel() else 0.0
+    scale = (largest if highest is None else highest) / steps
+    if not scale > 0:
+        scale = 1.0
+    return Quantised((feature_maps / scale).round_().clamp_(0, steps).to(torch.uint8), scale)
+
+
+def save_head(head: Head, path: Path) -> str:
+    """Write a head as safetensors, rounded to fp16; the sha256 of the file, hex."""
+    data = save({key: tensor.half().contiguous() for key, tensor in head.state_dict().items()})
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def save_sample(sample: Sample, path: Path) -> str:
+    """Write a sample, compressed; the sha256 of the file, hex. The class names are the card's to keep."""
+    stream = io.BytesIO()
+    np.savez_compressed(
+        stream, codes=sample.features.codes.numpy(), scale=np.float64(sample.features.scale),
+        labels=sample.labels.numpy().astype(np.uint8), validation=sample.validation.numpy(),
+        photos=np.array(sample.photos))
+    path.write_bytes(stream.getvalue())
+    return hashlib.sha256(stream.getvalue()).hexdigest()
 
 
 if __name__ == "__main__":

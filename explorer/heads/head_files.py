@@ -1,8 +1,7 @@
-"""Trained heads and a sample of feature maps as files: what the project ships under assets/heads, read and written."""
+"""Trained heads and a sample of feature maps as files: what the project ships under assets/heads."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -14,14 +13,14 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
 from explorer.errors import NetworkError
 from explorer.heads.kinds import KINDS, Head
 from explorer.heads.quantised import Quantised
 from explorer.networks.loading.bundled import ASSETS
-from explorer.networks.trained_heads import checked_bytes
+from explorer.networks.loading.files import checked_bytes
 
 HEADS = ASSETS / "heads"
 
@@ -80,13 +79,6 @@ def _head(kind: str, folder: Path, about: Mapping[str, Any], card: Mapping[str, 
     return head.eval().requires_grad_(False)
 
 
-def save_head(head: Head, path: Path) -> str:
-    """Write a head as safetensors, rounded to fp16; the sha256 of the file, hex."""
-    data = save({key: tensor.half().contiguous() for key, tensor in head.state_dict().items()})
-    path.write_bytes(data)
-    return hashlib.sha256(data).hexdigest()
-
-
 def sample(folder: Path = HEADS, name: str = "flowers") -> Sample:
     """The sample that a folder holds. Raises NetworkError for a file that is missing, damaged or was exchanged."""
     card = read_card(folder, name)
@@ -99,14 +91,3 @@ def sample(folder: Path = HEADS, name: str = "flowers") -> Sample:
                           tuple(arrays["photos"].tolist()))
     except (BadZipFile, ValueError, LookupError, TypeError):
         raise NetworkError(f"The heads' file {path.name} does not hold a sample of feature maps.") from None
-
-
-def save_sample(sample: Sample, path: Path) -> str:
-    """Write a sample, compressed; the sha256 of the file, hex. The class names are the card's to keep."""
-    stream = io.BytesIO()
-    np.savez_compressed(
-        stream, codes=sample.features.codes.numpy(), scale=np.float64(sample.features.scale),
-        labels=sample.labels.numpy().astype(np.uint8), validation=sample.validation.numpy(),
-        photos=np.array(sample.photos))
-    path.write_bytes(stream.getvalue())
-    return hashlib.sha256(stream.getvalue()).hexdigest()

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from explorer.errors import ParameterError
-from explorer.poolings.registry import POOLINGS
+from explorer.poolings.registry import GEM_POWER, POOLINGS
 
 Prepared = tuple[Tensor, ...]
-_GEM = POOLINGS["gem"].parameter
 
 
 class Head(nn.Module):
@@ -99,7 +98,7 @@ class Gem(Head):
 
     def __init__(self, shape: Sequence[int], classes: int) -> None:
         super().__init__(shape, classes)
-        self.p = nn.Parameter(torch.tensor(_GEM.low))
+        self.p = nn.Parameter(torch.tensor(GEM_POWER.low))
 
     @staticmethod
     def prepare(feature_maps: Tensor) -> Prepared:
@@ -121,7 +120,7 @@ class Gem(Head):
 
     @torch.no_grad()
     def settle(self) -> None:
-        self.p.clamp_(_GEM.low, _GEM.high)
+        self.p.clamp_(GEM_POWER.low, GEM_POWER.high)
 
 
 class Attention(Head):

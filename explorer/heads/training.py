@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from explorer.errors import ParameterError, StoppedError
-from explorer.heads.kinds import KINDS, Head, Prepared, kinds_of
-from explorer.progress import Progress, Stop
+from explorer.heads.kinds import Head, Prepared
+from explorer.progress import Stop
 
 _POWERS_RATE = 0.02  # of GeM's p, a step
 
@@ -103,45 +103,6 @@ class Photos(NamedTuple):
     labels: Tensor
 
 
-def train_heads(
-    features: Tensor, labels: Tensor, kinds: Sequence[str] = tuple(KINDS), *, validation: Tensor,
-    budget: Budget = BUDGET, progress: Progress | None = None,
-) -> dict[str, TrainedHead]:
-    """Train one head of each kind on frozen feature maps, with the same photos and the same budget for all.
-
-    Args:
-        features: (N, C, H, W).
-        labels: (N,) class indices from 0.
-        kinds: keys of KINDS.
-        validation: (N,) bool, the photos that only validate; each class has some of them and some others.
-        budget: of each kind; early stopping looks at the validation loss.
-        progress: called with epochs done and epochs in all.
-
-    Returns: by kind, in the order of `kinds`.
-
-    Raises ParameterError for shapes, labels or kinds that do not fit, or a class with too few photos.
-    """
-    chosen, count = kinds_of(kinds), len(features)
-    if features.ndim != 4 or (*labels.shape, *validation.shape) != (count, count):
-        raise ParameterError(f"The feature maps have shape {tuple(features.shape)}, the labels {tuple(labels.shape)} "
-                             f"and validation {tuple(validation.shape)}; expected (N, C, H, W), (N,) and (N,).")
-    labels, classes = labels.long(), int(labels.max()) + 1
-    for index in range(classes):
-        held_out = validation[labels == index]
-        if held_out.all() or not held_out.any():
-            raise ParameterError(f"Class {index} has {int((~held_out).sum())} photos to train on and "
-                                 f"{int(held_out.sum())} to validate on; expected at least one of each.")
-    train, others, heads = features[~validation].float(), features[validation].float(), {}
-    for n, kind in enumerate(chosen):
-        begin = time.perf_counter()
-        report = progress and (lambda done, n=n: progress(n * budget.epochs + done, len(chosen) * budget.epochs))
-        heads[kind.kind] = fit(
-            kind(train.shape[1:], classes), Photos(kind.prepare(train), labels[~validation]),
-            Photos(kind.prepare(others), labels[validation]), budget, report, begin=begin,
-        )
-    return heads
-
-
 @torch.enable_grad()
 def fit(
     module: Head, train: Photos, validation: Photos, budget: Budget = BUDGET,
@@ -163,7 +124,7 @@ def fit(
             history.append(_look(epoch, logits.detach(), train.labels, module, validation))
             if budget.patience and (best is None or history[-1].validation_loss < best.validation_loss):
                 best, state = history[-1], deepcopy(module.state_dict())
-        if epoch == budget.epochs or (best and epoch - best.epoch >= budget.patience):
+        if epoch == budget.epochs or (best and budget.patience and epoch - best.epoch >= budget.patience):
             break
         optimiser.zero_grad()
         loss.backward()

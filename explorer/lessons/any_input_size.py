@@ -99,13 +99,14 @@ def _at_size(analysis: Analysis, size: int, shape: str) -> SizeResult:
     best = before.top(1)[0]
     head = trained_flatten_head(analysis)
     difference, error = None, ""
+    rows, columns = here.feature_maps.shape[1:]
     try:
         flat, own = head.logits(here.feature_maps), outcome.logits[list(head.classes)]
         difference = float((flat.double() - own.double()).abs().max())
     except RuntimeError as refusal:
         error = str(refusal)
     return SizeResult(
-        analysis=here, grid=here.framing.grid, numbers=here.feature_maps.numel(),
+        analysis=here, grid=(rows, columns), numbers=here.feature_maps.numel(),
         pooled=len(outcome.pooled), top=tuple(outcome.top(SHOWN)), cosine=_cosine(outcome.pooled, before.pooled),
         usual=outcome.answer(best.class_index), before=best, flatten_error=error, flatten_difference=difference,
     )

@@ -14,11 +14,9 @@ from explorer.errors import MethodError
 from explorer.networks import Network
 from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings import POOLINGS
-from explorer.questions.comparison import entropy, fewest_positions
 
 # The temperature, as a multiple of the usual one; a learned query's usual one is 1, for it was learned with it.
 TEMPERATURES = (0.2, 0.5, 1.0, 2.0, 5.0)
-CARRIED = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +26,12 @@ class AttentionMap:
     Attributes:
         key, name: of the pooling.
         weights: (H, W) float64, the share of each position; they add up to 1.
-        bits, most_bits: entropy of the weights, and of equal weights, in bits.
-        carrying: how many positions have 80% of the weight together, the strongest first.
         answer: of the head that was trained with it, under these weights; None without one.
     """
 
     key: str
     name: str
     weights: np.ndarray
-    bits: float
-    most_bits: float
-    carrying: int
     answer: Answer | None
 
 
@@ -78,9 +71,9 @@ def attention_and_adaptive(analysis: Analysis, teacher: Network | None = None, t
     if teacher is not analysis.network and not teaches(teacher, analysis.network):
         raise MethodError(f"The poolings of {teacher.title} were learned on other feature maps.")
     trained = teacher.trained
-    own = POOLINGS["attention"].parameter.default * temperature
-    outcome = analysis.under("attention", t=own)
-    free = _attention_map("attention", outcome.name, outcome.weights[0].double().numpy(), None)
+    usual = POOLINGS["attention"].resolve({})["t"]
+    outcome = analysis.under("attention", t=usual * temperature)
+    free = AttentionMap("attention", outcome.name, outcome.weights[0].double().numpy(), None)
     learned = _learned(analysis, teacher, trained, temperature) if "learned_attention" in trained else None
     gate, gated = _gate(analysis, teacher, trained) if "gated" in trained else (None, None)
     return Adaptive(free, learned, gate, gated)
@@ -101,7 +94,7 @@ def _learned(
     # softmax(a / t) is softmax(a) to the power of 1 / t, made to add up to 1 again; of logarithms, for small numbers.
     weights = ((usual.clamp_min(1e-300).log() / temperature).flatten().softmax(0)).view_as(usual)
     pooled = (weights * analysis.feature_maps.double()).sum((1, 2)).float()
-    return _attention_map(pooling.key, pooling.name, weights.numpy(), _answer(teacher, head(pooled[None])[0]))
+    return AttentionMap(pooling.key, pooling.name, weights.numpy(), _answer(teacher, head(pooled[None])[0]))
 
 
 def _gate(
@@ -121,10 +114,3 @@ def _answer(network: Network, logits: Tensor) -> Answer:
     probabilities = network.probabilities(logits, 0)
     best = int(logits.argmax())
     return Answer(best, network.class_names[best], float(probabilities[best]), float(logits[best]), 1)
-
-
-def _attention_map(key: str, name: str, weights: np.ndarray, answer: Answer | None) -> AttentionMap:
-    return AttentionMap(
-        key=key, name=name, weights=weights, bits=entropy(weights), most_bits=float(np.log2(weights.size)),
-        carrying=fewest_positions(weights, CARRIED), answer=answer,
-    )

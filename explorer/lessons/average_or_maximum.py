@@ -61,7 +61,7 @@ class Scene:
     analysis: Analysis
     box: Box
     share: float
-    answers: tuple[PoolingAnswer, PoolingAnswer, PoolingAnswer]
+    answers: tuple[PoolingAnswer, ...]
 
 
 @dataclass(frozen=True, eq=False)

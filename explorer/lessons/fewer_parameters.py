@@ -15,8 +15,6 @@ from explorer.heads.kinds import KINDS
 from explorer.networks import Network
 
 BYTES = 4  # of a weight in single precision
-
-
 KEYS = ("gap", "pyramid", "flatten")
 
 
@@ -54,22 +52,17 @@ class HeadCosts:
     heads: tuple[HeadCost, ...]
 
 
-def sizes_of(network: Network) -> tuple[int, int]:
-    """The smallest and the largest side of the input, in px: 96 to 640, or the only one that the network takes."""
-    return network.preprocessing.sides
-
-
 def fewer_parameters(network: Network, size: int) -> HeadCosts:
     """The costs of heads at an input of `size` x `size` px.
 
     The maps' shape is read from one forward pass, which is remembered for the network.
 
     Raises:
-        ParameterError: a size outside `sizes_of`, its own size excepted.
+        ParameterError: a size outside the network's `preprocessing.sides`, its own size excepted.
         FramingError: the network does not take an input of that size.
     """
     if not (type(size) is int and size == network.preprocessing.size):
-        checked_whole(size, *sizes_of(network), "size of the input")
+        checked_whole(size, *network.preprocessing.sides, "size of the input")
     shape, classes = _shape_at(network, size), len(network.class_names)
     return HeadCosts(size, shape, classes, tuple(_cost(key, shape, classes) for key in KEYS))
 
@@ -92,4 +85,5 @@ def _shape_at(network: Network, size: int) -> tuple[int, int, int]:
 
 def _run(network: Network, size: int) -> tuple[int, int, int]:
     """(C, H, W) of the feature maps of a black photo."""
-    return tuple(analyse(network, Image.new("RGB", (size, size)), "squash", size).feature_maps.shape)
+    channels, rows, columns = analyse(network, Image.new("RGB", (size, size)), "squash", size).feature_maps.shape
+    return channels, rows, columns

@@ -9,11 +9,14 @@ import numpy as np
 import torch
 
 from explorer.analysis import Outcome
+from explorer.arrays import to_array
 from explorer.checks import checked_whole
-from explorer.questions import channel_table as table
+from explorer.evidence import Evidence
+from explorer.questions.channel_table import channel_table
 
 
-class Stage(NamedTuple):
+@dataclass(frozen=True)
+class Stage:
     """One step of the way: its key, its name, and how many numbers there are, in which shape."""
 
     key: str
@@ -109,15 +112,16 @@ def from_maps_to_one_number(outcome: Outcome, class_index: int, channel: int | N
         MethodError: the answer cannot be decomposed.
     """
     outcome.analysis.require_evidence()
-    rows = table.channel_table(outcome, class_index)
+    rows, evidence = channel_table(outcome, class_index), outcome.evidence(class_index)
     if channel is None:
         channel = int(rows.order()[0])
     checked_whole(channel, 0, len(rows.pooled) - 1, "channel")
-    answer, total = outcome.answer(class_index), float(rows.contribution.sum())
+    answer, contributions = outcome.answer(class_index), to_array(evidence.channels)
+    total = float(contributions.sum())
     return OneNumber(
-        stages=_stages(outcome), channel=_one_channel(outcome, rows, channel),
-        class_name=answer.name, contributions=rows.contribution, total=total, baseline=rows.baseline,
-        logit=answer.logit, left_over=answer.logit - rows.baseline - total,
+        stages=_stages(outcome), channel=_one_channel(outcome, evidence, channel, rows.rank(channel)),
+        class_name=answer.name, contributions=contributions, total=total, baseline=evidence.baseline,
+        logit=answer.logit, left_over=answer.logit - evidence.baseline - total,
         normalised=_normalised(outcome, class_index), probability=answer.probability, rank=answer.rank,
     )
 
@@ -137,16 +141,16 @@ def _stages(outcome: Outcome) -> tuple[Stage, ...]:
     return (*stages, Stage("answer", "answer", (answers,), answers))
 
 
-def _one_channel(outcome: Outcome, rows: table.ChannelTable, channel: int) -> OneChannel:
-    values = table.array(outcome.analysis.feature_maps[channel])
+def _one_channel(outcome: Outcome, evidence: Evidence, channel: int, rank: int) -> OneChannel:
+    values = to_array(outcome.analysis.feature_maps[channel])
     with np.errstate(invalid="ignore"):  # infinities of both signs sum to NaN
         total = float(values.sum())
     maximum = float(values.max())
     return OneChannel(
         channel=channel, values=values, count=values.size, total=total, mean=total / values.size, maximum=maximum,
         places=tuple((int(i), int(j)) for i, j in np.argwhere(values == maximum)),
-        pooled=float(rows.pooled[channel]), weight=float(rows.weight[channel]),
-        contribution=float(rows.contribution[channel]), rank=rows.rank(channel),
+        pooled=float(outcome.pooled[channel]), weight=float(evidence.slopes[channel]),
+        contribution=float(evidence.channels[channel]), rank=rank,
     )
 
 

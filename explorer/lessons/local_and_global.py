@@ -89,11 +89,10 @@ def _pooled(maps: Tensor, channel: int, kind: str, window: int, stride: int) -> 
     rows, columns = values.shape
     sides = min(window, rows), min(window, columns)
     output, peaks = _slide(values, kind, sides, stride)
-    windows = _windows(tuple(output.shape), sides, stride)
     reads = _painted(torch.ones_like(output), sides, stride, values.shape)
     return LocalPooling(
         channel=channel, kind=kind, values=array(values), output=array(output),
-        windows=windows, peaks=peaks, before=tuple(maps.shape),
+        windows=_windows(output.shape, sides, stride), peaks=peaks, before=(len(maps), rows, columns),
         after=(len(maps), *output.shape), numbers_kept=output.numel() / values.numel(),
         unread=float((reads == 0).double().mean()),
         variance_kept=_variance_kept(values, _painted(output, sides, stride, values.shape), reads),
@@ -109,7 +108,7 @@ def _slide(values: Tensor, kind: str, sides: tuple[int, int], stride: int) -> tu
     return output[0, 0], np.stack(np.divmod(places[0, 0].numpy(), values.shape[1]), -1)
 
 
-def _windows(shape: tuple[int, int], sides: tuple[int, int], stride: int) -> np.ndarray:
+def _windows(shape: torch.Size, sides: tuple[int, int], stride: int) -> np.ndarray:
     first = np.stack(np.meshgrid(*(np.arange(count) * stride for count in shape), indexing="ij"), -1)
     return np.concatenate([first, first + np.array(sides)], -1)
 

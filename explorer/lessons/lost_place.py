@@ -109,22 +109,22 @@ def _of_pooling(outcome: Outcome, shuffled: Analysis) -> BeforeAndAfter:
 
 
 def _of_layout(key: str, maps: tuple[Tensor, Tensor]) -> BeforeAndAfter:
-    return _compared(key, KINDS[key].name, tuple(KINDS[key].prepare(part[None])[0][0] for part in maps))
+    before, after = (KINDS[key].prepare(part[None])[0][0] for part in maps)
+    return _compared(key, KINDS[key].name, (before, after))
 
 
 def _compared(
     key: str, name: str, vectors: tuple[Tensor, Tensor] | None, logits: tuple[Tensor, Tensor] | None = None
 ) -> BeforeAndAfter:
-    return BeforeAndAfter(
-        key, name, None if vectors is None else _relative_distance(*vectors),
-        *(logits or (None, None)), None if logits is None else _largest_change(*logits),
-    )
+    before, after = logits or (None, None)
+    return BeforeAndAfter(key, name, None if vectors is None else _relative_distance(*vectors), before, after,
+                          None if logits is None else _largest_change(*logits))
 
 
 def _logits(name: str, head: Head, maps: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     try:
         with torch.no_grad():
-            return tuple(head(part[None])[0] for part in maps)
+            return head(maps[0][None])[0], head(maps[1][None])[0]
     except (ExplorerError, RuntimeError) as error:
         raise MethodError(f"The head {name} does not take feature maps of shape {tuple(maps[0].shape)} "
                           f"({str(error).splitlines()[0]:.160}); expected a head that was made for them.") from None

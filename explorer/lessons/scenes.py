@@ -106,12 +106,12 @@ def scene_of(ground: Image.Image, piece: Image.Image, scale: float, count: int =
     """
     checked_number(scale, SMALLEST_SCALE, largest_scale(count), "scale")
     factor = scale * ground.width / max(piece.size)
-    small = piece.resize(tuple(max(1, round(factor * length)) for length in piece.size), Image.Resampling.BICUBIC)
+    width, height = (max(1, round(factor * length)) for length in piece.size)
+    small = piece.resize((width, height), Image.Resampling.BICUBIC)
     scene, across = ground.copy(), math.isqrt(count)
     for n in range(count):
-        centre = [(place + 0.5) / across * ground.width for place in (n % across, n // across)]
-        scene.paste(small, tuple(round(middle - length / 2)
-                                 for middle, length in zip(centre, small.size, strict=True)))
+        x, y = ((place + 0.5) / across * ground.width for place in (n % across, n // across))
+        scene.paste(small, (round(x - width / 2), round(y - height / 2)))
     return scene
 
 

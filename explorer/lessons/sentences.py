@@ -5,7 +5,6 @@ What a pair says is true of the shipped vectors; a test derives each of its sent
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from safetensors.numpy import load
 from explorer.errors import NetworkError
 from explorer.lessons.tokens import Sentence
 from explorer.networks.loading.bundled import ASSETS
+from explorer.networks.loading.files import checked_bytes
 
 CARD, VECTORS = "sentences.json", "sentences.safetensors"
 
@@ -76,9 +76,8 @@ def bundled_sentences(folder: Path = ASSETS) -> Mapping[str, Sentence]:
     """
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        content = (folder / VECTORS).read_bytes()
-        _check(content, card["sha256"])
-        vectors, origin = load(content), f"bundled, computed beforehand with {card['model']} and rounded to float16"
+        vectors = load(checked_bytes(folder / VECTORS, card["sha256"], "example sentences'"))
+        origin = f"bundled, computed beforehand with {card['model']} and rounded to float16"
         return MappingProxyType({
             row["key"]: Sentence(row["text"], tuple(row["tokens"]), vectors[row["key"]], origin)
             for row in card["sentences"]
@@ -87,10 +86,3 @@ def bundled_sentences(folder: Path = ASSETS) -> Mapping[str, Sentence]:
         raise NetworkError(f"The example sentences cannot be read: {error.strerror or error}.") from None
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError):
         raise NetworkError("The example sentences are damaged: their content is not what was expected.") from None
-
-
-def _check(content: bytes, sha256: str) -> None:
-    got = hashlib.sha256(content).hexdigest()
-    if got != sha256:
-        raise NetworkError(f"The file {VECTORS} has sha256 {got[:12]}..., expected {sha256[:12]}...: it is damaged or "
-                           "was exchanged.")

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -33,27 +30,3 @@ class Calibration:
         at, fitted = zip(*pairs, strict=True)
         where = next(iter(parameters.values()), 0.0)
         return float(np.interp(where, at, fitted)) if at[0] <= where <= at[-1] else None
-
-
-def fit_multiplier(logits: Tensor, labels: Tensor) -> float:
-    """The multiplier s > 0 that minimises the mean negative log-likelihood of softmax(s * logits).
-
-    This is temperature scaling (Guo et al., On Calibration of Modern Neural Networks, 2017, arXiv:1706.04599), with
-    s = 1 / temperature.
-
-    Args:
-        logits: (N, classes).
-        labels: (N,) class indices.
-    """
-    logits, labels = logits.double(), labels.long()
-    log_multiplier = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS([log_multiplier], max_iter=100, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimiser.zero_grad()
-        value = functional.cross_entropy(log_multiplier.exp() * logits, labels)
-        value.backward()
-        return value
-
-    optimiser.step(loss)
-    return float(log_multiplier.detach().exp())

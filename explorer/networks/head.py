@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 # In evaluation these pass a vector on unchanged.
 _TRANSPARENT = (nn.Identity, nn.Flatten, nn.Dropout)
+_AFFINE = (nn.Linear, nn.LayerNorm, nn.BatchNorm1d)
 
 
 def head_kind(head: nn.Module) -> str:
@@ -16,8 +17,7 @@ def head_kind(head: nn.Module) -> str:
 
     A LayerNorm is affine with its statistics held at its input; BatchNorm's are constants in evaluation.
     """
-    affine = (*_TRANSPARENT, nn.Linear, nn.LayerNorm, nn.BatchNorm1d)
-    return "affine" if all(isinstance(module, affine) for module in _chain(head)) else "nonlinear"
+    return "affine" if all(isinstance(module, _TRANSPARENT + _AFFINE) for module in _chain(head)) else "nonlinear"
 
 
 def has_constant_slopes(head: nn.Module) -> bool:
@@ -36,23 +36,24 @@ def hold(head: nn.Module, pooled: Tensor, classes: Sequence[int]) -> tuple[Tenso
     Returns:
         slopes (n, C) and baselines (n,): the held head's logits of the zero vector.
     """
-    modules = [module for module in _chain(head) if not isinstance(module, _TRANSPARENT)]
+    modules = [module for module in _chain(head) if isinstance(module, _AFFINE)]
     statistics = max((n for n, module in enumerate(modules) if isinstance(module, nn.LayerNorm)), default=-1)
-    steps, vector = [], pooled
+    steps: list[tuple[Tensor, Tensor]] = []
+    vector = pooled
     for n, module in enumerate(modules):
-        steps.append((module.weight, module.bias) if isinstance(module, nn.Linear) else
-                     _held_normalisation(module, vector))
+        weight, shift = _held(module, vector)
+        steps.append((weight, shift))
         if n < statistics:  # modules after the last LayerNorm need not be run
-            vector = module(vector) if isinstance(module, nn.Linear) else vector * steps[-1][0] + steps[-1][1]
-    width = len(steps[-1][0]) if steps else len(pooled)
-    slopes = None if _ends_linear(steps) else torch.eye(width, dtype=pooled.dtype)[list(classes)]
-    baselines = torch.zeros(len(classes), dtype=pooled.dtype)
+            vector = module(vector) if isinstance(module, nn.Linear) else vector * weight + shift
+    if steps and steps[-1][0].ndim == 2:
+        weight, shift = steps.pop()
+        slopes, baselines = weight[list(classes)], shift[list(classes)]
+    else:
+        width = len(steps[-1][0]) if steps else len(pooled)
+        slopes = torch.eye(width, dtype=pooled.dtype)[list(classes)]
+        baselines = torch.zeros(len(classes), dtype=pooled.dtype)
     for weight, shift in reversed(steps):
-        if slopes is None:
-            slopes = weight[list(classes)]
-            baselines = baselines if shift is None else baselines + shift[list(classes)]
-            continue
-        baselines = baselines if shift is None else baselines + slopes @ shift
+        baselines = baselines + slopes @ shift
         slopes = slopes @ weight if weight.ndim == 2 else slopes * weight
     return slopes, baselines
 
@@ -64,17 +65,15 @@ def _chain(head: nn.Module) -> list[nn.Module]:
     return [head]
 
 
-def _ends_linear(steps: list[tuple[Tensor, Tensor | None]]) -> bool:
-    return bool(steps) and steps[-1][0].ndim == 2
-
-
-def _held_normalisation(module: nn.Module, vector: Tensor) -> tuple[Tensor, Tensor]:
-    """(scale, shift), each (C,), of a normalisation at this vector."""
+def _held(module: nn.Linear | nn.LayerNorm | nn.BatchNorm1d, vector: Tensor) -> tuple[Tensor, Tensor]:
+    """(weight, shift) of a module at this vector: a matrix for a Linear, (C,) of a normalisation's statistics."""
+    if isinstance(module, nn.Linear):
+        return module.weight, module.weight.new_zeros(module.out_features) if module.bias is None else module.bias
     if isinstance(module, nn.BatchNorm1d):
-        like, mean, variance = module.running_mean, module.running_mean, module.running_var
+        mean, variance = module.get_buffer("running_mean"), module.get_buffer("running_var")
     else:
-        like, mean, variance = vector, vector.mean(), vector.var(unbiased=False)
-    weight = torch.ones_like(like) if module.weight is None else module.weight
-    bias = torch.zeros_like(like) if module.bias is None else module.bias
+        mean, variance = vector.mean().expand_as(vector), vector.var(unbiased=False)
+    weight = torch.ones_like(mean) if module.weight is None else module.weight
+    bias = torch.zeros_like(mean) if module.bias is None else module.bias
     scale = weight / torch.sqrt(variance + module.eps)
     return scale, bias - mean * scale

@@ -45,16 +45,19 @@ class Layers:
     """
 
     def __init__(self, model: nn.Module | None = None, example: Tensor | None = None) -> None:
-        self.all: tuple[Layer, ...] = ()
-        self._taps = None
-        if model is not None:
-            self._taps = Taps(model)
-            self.all = _stages(self._taps, example)
+        self._known = None if model is None else Taps(model)
+        self.all = _stages(self._taps, example) if model is not None and example is not None else ()
 
     @property
     def model(self) -> nn.Module | None:
         """The whole model; None where there is none."""
-        return self._taps and self._taps.model
+        return self._known.model if self._known else None
+
+    @property
+    def _taps(self) -> Taps:
+        if self._known is None:
+            raise MethodError("Of this network only the parts are known, so it cannot be run from or up to a layer.")
+        return self._known
 
     def backbone(self) -> nn.Module:
         """The model up to its last layer: (B, channels, h, w) to (B, C, H, W)."""
@@ -125,14 +128,14 @@ def _stages(taps: Taps, example: Tensor) -> tuple[Layer, ...]:
         arrangement = arrangement_of(call.output, example.shape[-2:]) if is_stage else None
         if arrangement is None:
             continue
-        shape = tuple(arrangement.maps(call.output, example.shape[-2:]).shape[1:])
-        if shape[1] * shape[2] == 1:
+        channels, rows, columns = shape = arrangement.maps(call.output, example.shape[-2:]).shape[1:]
+        if rows * columns == 1:
             continue
         leaf = next(call.module.children(), None) is None
         if leaf and leaf_before and stages[leaf_before].shape == shape:
             del stages[leaf_before]  # convolution, normalisation, activation: one stage
         stages.pop(call.key, None)
-        stages[call.key] = Layer(call.key, shape, arrangement)
+        stages[call.key] = Layer(call.key, (channels, rows, columns), arrangement)
         leaf_before = call.key if leaf else ""
     return _that_matter(taps, example, _outermost(tuple(stages.values())))
 

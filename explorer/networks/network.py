@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 
@@ -83,13 +83,14 @@ class Network:
             part.requires_grad_(False)
 
     def _check_trained(self) -> None:
-        if self.trained and self.pooling is None:
+        own = self.pooling
+        if self.trained and own is None:
             raise ParameterError("Heads were trained with poolings, and the network has no pooling; expected one.")
         for key, trained in self.trained.items():
             if key != trained.pooling.key:
                 raise ParameterError(f"The pooling {trained.pooling.key!r} is among the trained as {key!r}; expected "
                                      "its own key.")
-            if key == self.pooling.key:
+            if own is not None and key == own.key:
                 raise ParameterError(f"The pooling {key!r} is the network's own; expected others among the trained.")
             trained.pooling.resolve(trained.parameters)
 
@@ -144,7 +145,7 @@ class Network:
         fitting = fitted(preprocessing, backbone, rows, split or layers.logits, layers.logits)
         return cls(
             name=name, title=title or type(module).__name__, origin=origin, digest=digest or digest_of(own),
-            backbone=backbone, pooling=split and split.pooling, head=head,
+            backbone=backbone, pooling=split.pooling if split else None, head=head,
             pooling_parameters=split.parameters if split else {}, cut=split.way if split else "",
             class_names=names_for(logits.shape[1], class_names, word), preprocessing=fitting,
             activation=activation or applied or ("sigmoid" if logits.shape[1] == 1 else "softmax"),
@@ -246,7 +247,5 @@ class Network:
 
 def _as_trained(trained: TrainedPooling) -> Pooling:
     """The pooling, with the learned parameter as its usual one."""
-    pooling, known = trained.pooling, trained.pooling.parameter
-    if known is None:
-        return pooling
-    return replace(pooling, parameter=replace(known, default=pooling.resolve(trained.parameters)[known.name]))
+    learned = trained.pooling.resolve(trained.parameters)
+    return trained.pooling.with_default(*learned.values()) if learned else trained.pooling

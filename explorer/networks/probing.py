@@ -57,7 +57,7 @@ def digest_of(model: nn.Module) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         if isinstance(tensor, Tensor):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy()
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data
                           if tensor.ndim else str(tensor.item()).encode())
     return digest.hexdigest()
 
@@ -84,9 +84,10 @@ def names_for(classes: int, names: Sequence[str] | None, word: str = "class") ->
 
 def without_activation(head: nn.Module) -> tuple[nn.Module, str]:
     """A head without its final softmax or sigmoid, and the name of that; the head itself and "" where it has none."""
-    ends = {nn.Softmax: "softmax", nn.LogSoftmax: "softmax", nn.Sigmoid: "sigmoid"}
-    last = head[-1] if isinstance(head, nn.Sequential) and len(head) else None
-    return (head[:-1], ends[type(last)]) if type(last) in ends else (head, "")
+    ends: dict[type[nn.Module], str] = {nn.Softmax: "softmax", nn.LogSoftmax: "softmax", nn.Sigmoid: "sigmoid"}
+    if not isinstance(head, nn.Sequential) or not len(head) or type(head[-1]) not in ends:
+        return head, ""
+    return head[:-1], ends[type(head[-1])]
 
 
 def are_probabilities(answers: Tensor) -> bool:

@@ -6,7 +6,6 @@ learned, see `explorer.poolings.learned.pooling_with`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from explorer.errors import NetworkError
+from explorer.networks.loading.files import checked_bytes
 from explorer.poolings import Pooling
 from explorer.poolings.learned import KEYS, pooling_with
 
@@ -49,19 +49,6 @@ def read_trained(folder: Path, name: str = "flowers") -> dict[str, TrainedPoolin
     except (ValueError, LookupError, TypeError):
         raise NetworkError(f"The heads' file {card.name} is damaged: its content is not what was expected.") from None
     return {KEYS[kind]: _read(path, kind, checked_bytes(path, sha256)) for kind, (path, sha256) in files.items()}
-
-
-def checked_bytes(path: Path, sha256: str | None = None) -> bytes:
-    """The bytes of a file. Raises NetworkError where it cannot be read, or has another sha256 than the one given."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise NetworkError(f"The heads' file {path.name} cannot be read: {error.strerror or error}.") from None
-    got = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and got != sha256:
-        raise NetworkError(f"The heads' file {path.name} has sha256 {got[:12]}..., expected {sha256[:12]}...: it is "
-                           "damaged or was exchanged.")
-    return data
 
 
 def _read(path: Path, kind: str, data: bytes) -> TrainedPooling:

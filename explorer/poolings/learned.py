@@ -17,22 +17,19 @@ KEYS = MappingProxyType({
 })
 
 
-def learned_attention(query: Tensor, temperature: float = 1.0) -> Pooling:
-    """Attention of one learned query (C,): every position counts by softmax(q . F_ij / t), the same for all channels.
+def learned_attention(query: Tensor) -> Pooling:
+    """Attention of one learned query (C,): every position counts by softmax(q . F_ij), the same for all channels.
 
-    Raises ParameterError for a query that is no vector or a temperature that is not above 0.
+    Raises ParameterError for a query that is no vector.
     """
     query = query.detach().clone()
     if query.ndim != 1:
         raise ParameterError(f"The query has shape {tuple(query.shape)}; expected (C,).")
-    if not temperature > 0:
-        raise ParameterError(f"The temperature is {temperature!r}; expected a number above 0.")
 
     def shares_of(feature_maps: Tensor) -> Tensor:
         """(..., H * W): the share of each position."""
         _check_channels(feature_maps, len(query))
-        agreement = query.to(feature_maps.dtype) @ feature_maps.flatten(-2)
-        return torch.softmax(agreement / temperature, -1)
+        return torch.softmax(query.to(feature_maps.dtype) @ feature_maps.flatten(-2), -1)
 
     def value(feature_maps: Tensor) -> Tensor:
         return (feature_maps.flatten(-2) @ shares_of(feature_maps).unsqueeze(-1)).squeeze(-1)
@@ -63,13 +60,13 @@ def gated(weight: Tensor, bias: Tensor) -> Pooling:
     if bias.numel() != 1 or weight.ndim not in (1, 2) or weight.numel() != weight.shape[-1]:
         raise ParameterError(f"The gate has shapes {tuple(weight.shape)} and {tuple(bias.shape)}; "
                              "expected (C,) and one number.")
-    weight, bias = weight.detach().flatten().clone(), float(bias)
+    weight, offset = weight.detach().flatten().clone(), float(bias)
     gap, gmp = POOLINGS["gap"], POOLINGS["gmp"]
 
     def gap_share(feature_maps: Tensor, average: Tensor) -> Tensor:
         """(..., 1): the share of GAP."""
         _check_channels(feature_maps, len(weight))
-        return torch.sigmoid((average @ weight.to(average.dtype) + bias).unsqueeze(-1))
+        return torch.sigmoid((average @ weight.to(average.dtype) + offset).unsqueeze(-1))
 
     def value(feature_maps: Tensor) -> Tensor:
         average = gap.value(feature_maps)

@@ -14,17 +14,13 @@ from explorer.poolings.registry import PLACES, POOLINGS, Pooling
 _GAP, _GMP = POOLINGS["gap"], POOLINGS["gmp"]
 
 
-def _halves(feature_maps: Tensor) -> tuple[Tensor, Tensor]:
-    return feature_maps.chunk(2, dim=-3)
-
-
 def _side_by_side(first: Pooling, second: Pooling, name: str, explanation: str) -> Pooling:
     def value(feature_maps: Tensor) -> Tensor:
-        one, two = _halves(feature_maps)
+        one, two = feature_maps.chunk(2, -3)
         return torch.cat([first.value(one), second.value(two)], -1)
 
     def weights(feature_maps: Tensor) -> Tensor:
-        one, two = _halves(feature_maps)
+        one, two = feature_maps.chunk(2, -3)
         return torch.cat([first.weights(one), second.weights(two)], -3)
 
     return Pooling(

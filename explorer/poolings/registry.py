@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from types import MappingProxyType
@@ -90,6 +90,10 @@ class Pooling:
             raise ParameterError(f"{self.name}'s {known.name} is {value!r}; expected a number from {known.low:g} "
                                  f"to {known.high:g}.")
         return {known.name: float(value) + 0.0}  # never -0.0
+
+    def with_default(self, value: float) -> Pooling:
+        """The same pooling with another default of its parameter; itself where it has none."""
+        return self if self.parameter is None else replace(self, parameter=replace(self.parameter, default=value))
 
     def label(self, **parameters: float) -> str:
         """For people: "GMP", "GeM, p = 3"."""
@@ -244,6 +248,8 @@ def _attention_weights(feature_maps: Tensor, t: float) -> Tensor:
     return attention.unsqueeze(-3).expand_as(feature_maps)
 
 
+GEM_POWER = Parameter("p", 3.0, 1.0, 100.0, "power: 1 is the average, large values approach the maximum",
+                      usual=(1.0, 10.0), logarithmic=True)
 POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
     Pooling(
         "gap", "GAP", "Every position counts the same: the average.",
@@ -262,8 +268,7 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
         r"\left(\frac{1}{HW}\sum_{ij} F_{ij}^{\,p}\right)^{1/p}",
         "Radenović, Tolias and Chum, Fine-tuning CNN Image Retrieval with No Human Annotation, arXiv:1711.02512",
         _gem, _gem_weights,
-        Parameter("p", 3.0, 1.0, 100.0, "power: 1 is the average, large values approach the maximum",
-                  usual=(1.0, 10.0), logarithmic=True),
+        GEM_POWER,
     ),
     Pooling(
         "lse", "LSE", "A smooth maximum: from the average (r near 0) towards the maximum (large r).",

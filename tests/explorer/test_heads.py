@@ -13,19 +13,16 @@ from hypothesis import strategies as st
 from tiny import random_maps
 from torch.nn import functional
 
+from assets.make.train_heads import quantise, save_head, save_sample, train_heads
 from explorer.errors import NetworkError, ParameterError, StoppedError
 from explorer.heads import (
     KINDS,
     Budget,
     Sample,
-    quantise,
     read_card,
     read_heads,
     sample,
-    save_head,
-    save_sample,
     summaries,
-    train_heads,
     training_runs,
 )
 from explorer.heads.head_files import HEADS

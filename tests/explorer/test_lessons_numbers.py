@@ -17,7 +17,7 @@ from explorer import POOLINGS, analyse
 from explorer.errors import MethodError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.heads.kinds import KINDS as HEADS
-from explorer.lessons.fewer_parameters import fewer_parameters, sizes_of
+from explorer.lessons.fewer_parameters import fewer_parameters
 from explorer.lessons.from_maps_to_one_number import from_maps_to_one_number
 from explorer.lessons.local_and_global import KINDS, largest_window, local_and_global
 from explorer.networks import Network
@@ -333,7 +333,7 @@ def test_the_network_is_run_once_for_each_size(make_network):
 
 def test_sizes_outside_the_networks_range_are_refused(make_network):
     network = make_network()
-    assert sizes_of(network) == (96, 640)
+    assert network.preprocessing.sides == (96, 640)
     for size in (95, 641, 96.0, True, None):
         with pytest.raises(ParameterError, match=r"size of the input is .*expected a whole number from 96 to 640"):
             fewer_parameters(network, size)

@@ -12,10 +12,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from assets.make.fit_calibration import fit_multiplier
 from explorer import CAM_METHODS, POOLINGS, analyse, load_network
 from explorer.errors import NetworkError, ParameterError
 from explorer.framing import FRAMINGS
-from explorer.networks.calibration import Calibration, fit_multiplier
+from explorer.networks.calibration import Calibration
 from explorer.networks.loading import bundled
 
 

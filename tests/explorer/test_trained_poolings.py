@@ -64,11 +64,6 @@ def test_attention_without_a_query_is_gap_and_with_a_strong_one_a_single_positio
     assert learned_attention(torch.tensor([0.0, 100.0])).value(maps).tolist() == [1.0, 3.0]
 
 
-def test_a_temperature_divides_the_query():
-    maps = random_maps()
-    assert torch.allclose(learned_attention(QUERY, 4.0).value(maps), learned_attention(QUERY / 4).value(maps))
-
-
 def test_a_gate_that_is_wide_open_is_gap_and_a_closed_one_gmp():
     maps = random_maps()
     for bias, expected in ((50.0, gap_of(maps)), (-50.0, gmp_of(maps))):
@@ -98,8 +93,7 @@ def test_what_was_learned_is_held_even_if_its_tensor_changes():
 
 
 @pytest.mark.parametrize("make", [
-    lambda: learned_attention(torch.zeros(2, 3)), lambda: learned_attention(QUERY, 0.0),
-    lambda: learned_attention(QUERY, math.nan), lambda: gated(torch.zeros(2, 3), torch.zeros(1)),
+    lambda: learned_attention(torch.zeros(2, 3)), lambda: gated(torch.zeros(2, 3), torch.zeros(1)),
     lambda: gated(GATE, torch.zeros(2)), lambda: LEARNED["gated"].value(random_maps(4)),
     lambda: LEARNED["learned_attention"].weights(random_maps(6)), lambda: LEARNED["gated"].value(torch.zeros(5, 5)),
     lambda: LEARNED["gated"].value(random_maps(), t=1.0), lambda: pooling_with("pyramid", {}),

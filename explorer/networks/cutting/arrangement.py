@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ class Arrangement:
     kind: str = "first"
     prefix: int = 0
 
-    def maps(self, tensor: Tensor, input_size: tuple[int, int]) -> Tensor:
+    def maps(self, tensor: Tensor, input_size: Sequence[int]) -> Tensor:
         """(B, C, H, W) of a tensor so arranged.
 
         `input_size` is (h, w) of the network's input, whose aspect a row of tokens is given.
@@ -42,12 +43,12 @@ class Arrangement:
             return maps.permute(0, 2, 3, 1)
         return torch.cat([tensor[:, : self.prefix], maps.flatten(2).transpose(1, 2)], 1)
 
-    def on_grid(self, values: Tensor, input_size: tuple[int, int]) -> Tensor:
+    def on_grid(self, values: Tensor, input_size: Sequence[int]) -> Tensor:
         """(..., H, W) of one number a position (..., H * W)."""
         return values.unflatten(-1, grid_of(values.shape[-1], input_size))
 
 
-def grid_of(positions: int, input_size: tuple[int, int]) -> tuple[int, int]:
+def grid_of(positions: int, input_size: Sequence[int]) -> tuple[int, int]:
     """(rows, columns) of that many positions with the input's aspect. Raises ValueError when there is no such grid."""
     height, width = input_size
     rows = round((positions * height / width) ** 0.5)
@@ -59,7 +60,7 @@ def grid_of(positions: int, input_size: tuple[int, int]) -> tuple[int, int]:
     raise ValueError(f"{positions} positions fill no grid of the aspect {width} x {height}")
 
 
-def arrangement_of(output: Any, input_size: tuple[int, int]) -> Arrangement | None:
+def arrangement_of(output: Any, input_size: Sequence[int]) -> Arrangement | None:
     """How a module's output holds maps of an input of (h, w) px; None when it does not seem to."""
     if not isinstance(output, Tensor) or not output.is_floating_point():
         return None

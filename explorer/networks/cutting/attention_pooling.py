@@ -53,7 +53,7 @@ class AttentionValues(nn.Module):
         return torch.cat([values, others + own / others.shape[-1]], 1).unflatten(2, (rows, columns))
 
 
-def projection(pool: nn.Module, heads: int) -> nn.Linear:
+def projection(pool: Any, heads: int) -> nn.Linear:
     """The Linear after the average: (B, D + heads) to (B, out); it ignores the entries of the weights."""
     last = pool.c_proj if hasattr(pool, "c_proj") else pool.proj
     if isinstance(last, nn.Identity):
@@ -82,7 +82,7 @@ class _StopAtAttention(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _queries_keys_values(pool: nn.Module, feature_maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _queries_keys_values(pool: Any, feature_maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Three tensors (B, heads, 1 + H W, D / heads)."""
     if hasattr(pool, "fused_attn"):
         pool.fused_attn = True  # one operation to stop at, and not the same written out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -81,7 +81,7 @@ def by_tracing(model: nn.Module, example: Tensor) -> Iterator[Cut]:
 
 
 def _between(
-    traced: fx.GraphModule, maps: Neck, pooled: Neck, arrangement: Arrangement, size: tuple[int, int]
+    traced: fx.GraphModule, maps: Neck, pooled: Neck, arrangement: Arrangement, size: Sequence[int]
 ) -> Recognised | None:
     """The pooling that leads from one neck to another, recognised on random maps: the example's may be nearly constant.
 

@@ -78,18 +78,18 @@ def follow(steps: Sequence[Step], start: Tensor, end: Tensor) -> nn.Sequential |
         index = next((n for n in range(index - 1, -1, -1) if steps[n].output is current), -1)
         if index < 0:
             return nn.Sequential(*reversed(modules)) if current is start else None
-        given = _input_of(steps[index])
-        module = None if given is None else _as_module(steps[index], given)
-        if module is None:
+        step = steps[index]
+        source = step.arguments[0] if step.arguments else step.named.get("input")
+        if not isinstance(source, Tensor) or (module := _as_module(step, source)) is None:
             return None
         if not isinstance(module, nn.Identity):
             modules.append(module)
-        current = given
+        current = source
 
 
-def _input_of(step: Step) -> Tensor | None:
-    first = step.arguments[0] if step.arguments else step.named.get("input")
-    return first if isinstance(first, Tensor) else None
+def _argument(arguments: dict[Any, Any], place: int, name: str, usual: Any = None) -> Any:
+    """One argument of an operation, which may have been given by its place or by its name."""
+    return arguments.get(place, arguments.get(name, usual))
 
 
 def _as_module(step: Step, current: Tensor) -> nn.Module | None:
@@ -102,9 +102,9 @@ def _as_module(step: Step, current: Tensor) -> nn.Module | None:
         return _ACTIVATIONS[step.name.removesuffix("_")]()
     if step.name.removesuffix("_") in _SETTINGS:
         make, settings = _SETTINGS[step.name.removesuffix("_")]
-        return make(*(arguments.get(n, arguments.get(name, usual)) for n, (name, usual) in enumerate(settings, 1)))
+        return make(*(_argument(arguments, n, name, usual) for n, (name, usual) in enumerate(settings, 1)))
     if step.name == "prelu":
-        return _prelu(arguments.get(1, arguments.get("weight")))
+        return _prelu(_argument(arguments, 1, "weight"))
     if step.name == "gelu":
         return nn.GELU(approximate=step.named.get("approximate", "none"))
     made = {"linear": _linear, "conv2d": _convolution, "layer_norm": _layer_norm, "batch_norm": _batch_norm}
@@ -112,12 +112,19 @@ def _as_module(step: Step, current: Tensor) -> nn.Module | None:
 
 
 def _linear(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
-    return linear(arguments.get(1, arguments.get("weight")), arguments.get(2, arguments.get("bias")))
+    return linear(_argument(arguments, 1, "weight"), _argument(arguments, 2, "bias"))
+
+
+def _hold(module: nn.Module, weight: Tensor | None, bias: Tensor | None = None) -> None:
+    """Give a module these very tensors, those that are there."""
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None:
+            module.register_parameter(name, nn.Parameter(tensor.detach(), requires_grad=False))
 
 
 def _prelu(weight: Tensor) -> nn.Module:
     module = nn.PReLU(len(weight))
-    module.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    _hold(module, weight)
     return module
 
 
@@ -125,43 +132,37 @@ def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """A Linear that holds these very tensors: weight (out, in), bias (out,)."""
     with torch.device("meta"):
         module = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-    module.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    if bias is not None:
-        module.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    _hold(module, weight, bias)
     return module
 
 
 def _convolution(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
     """A convolution of one position by a kernel of one position is a Linear."""
-    weight, bias = arguments.get(1, arguments.get("weight")), arguments.get(2, arguments.get("bias"))
+    weight, bias = _argument(arguments, 1, "weight"), _argument(arguments, 2, "bias")
     if tuple(current.shape[2:]) != (1, 1) or tuple(weight.shape[2:]) != (1, 1) or weight.shape[1] != current.shape[1]:
         return None
     return linear(weight.flatten(1), bias)
 
 
 def _layer_norm(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
-    weight, bias = arguments.get(2, arguments.get("weight")), arguments.get(3, arguments.get("bias"))
+    weight, bias = _argument(arguments, 2, "weight"), _argument(arguments, 3, "bias")
     width = current.flatten(1).shape[1]
-    if tuple(arguments.get(1, arguments.get("normalized_shape")))[-1] != width:
+    if tuple(_argument(arguments, 1, "normalized_shape"))[-1] != width:
         return None
-    module = nn.LayerNorm(width, eps=arguments.get(4, arguments.get("eps", 1e-5)),
+    module = nn.LayerNorm(width, eps=_argument(arguments, 4, "eps", 1e-5),
                           elementwise_affine=weight is not None, bias=bias is not None)
-    if weight is not None:
-        module.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    if bias is not None:
-        module.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    _hold(module, weight, bias)
     return module
 
 
 def _batch_norm(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     _, mean, variance, weight, bias, training, _, eps = (
-        arguments.get(n, arguments.get(name)) for n, name in enumerate(names))
+        _argument(arguments, n, name) for n, name in enumerate(names))
     if training or mean is None or current.flatten(1).shape[1] != len(mean):
         return None
     module = nn.BatchNorm1d(len(mean), eps=1e-5 if eps is None else eps, affine=weight is not None)
     module.running_mean, module.running_var = mean.detach(), variance.detach()
     if weight is not None:
-        module.weight = nn.Parameter(weight.detach(), requires_grad=False)
-        module.bias = nn.Parameter((torch.zeros_like(weight) if bias is None else bias).detach(), requires_grad=False)
+        _hold(module, weight, torch.zeros_like(weight) if bias is None else bias)
     return module.eval()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from explorer.poolings.native import CATAVGMAX, CATMAXAVG
-from explorer.poolings.registry import PLACES, POOLINGS, Pooling
+from explorer.poolings.registry import GEM_POWER, PLACES, POOLINGS, Pooling
 
-Pool = Callable[[Tensor], Tensor]
 CLOSE = 1e-4  # of the largest pooled value
 FINE = 2e-7  # so close that a parameter may be rounded
 
@@ -47,27 +45,18 @@ def recognise(feature_maps: Tensor, pooled: Tensor) -> Recognised | None:
             continue
         rounded = round(value, 4)
         good = _difference(key, rounded, feature_maps, pooled) <= max(FINE, 2 * exact)
-        return Recognised(_with_default(key, rounded if good else value))
+        return Recognised(POOLINGS[key].with_default(rounded if good else value))
     return None
 
 
 def _difference(key: str, value: float, feature_maps: Tensor, pooled: Tensor) -> float:
     """The largest difference of this pooling from the pooled vector, as a share of its largest number."""
-    value_here = POOLINGS[key](feature_maps, **{_parameter(key): value})
-    return float((value_here - pooled).abs().max() / pooled.abs().max().clamp_min(1e-12))
+    here = POOLINGS[key].with_default(value)(feature_maps)
+    return float((here - pooled).abs().max() / pooled.abs().max().clamp_min(1e-12))
 
 
 def _alike(one: Tensor, pooled: Tensor) -> bool:
     return bool((one - pooled).abs().max() <= CLOSE * pooled.abs().max().clamp_min(1e-12))
-
-
-def _parameter(key: str) -> str:
-    return POOLINGS[key].parameter.name
-
-
-def _with_default(key: str, value: float) -> Pooling:
-    pooling = POOLINGS[key]
-    return replace(pooling, parameter=replace(pooling.parameter, default=value))
 
 
 def _share_of_maximum(feature_maps: Tensor, pooled: Tensor) -> float | None:
@@ -82,7 +71,7 @@ def _share_of_maximum(feature_maps: Tensor, pooled: Tensor) -> float | None:
 def _power(feature_maps: Tensor, pooled: Tensor) -> float | None:
     """p of GeM, by bisection: each channel's power mean rises with p."""
     target = float(pooled.double().sum())
-    low, high = POOLINGS["gem"].parameter.low, POOLINGS["gem"].parameter.high
+    low, high = GEM_POWER.low, GEM_POWER.high
 
     def total(p: float) -> float:
         return float(POOLINGS["gem"](feature_maps.double(), p=p).sum())

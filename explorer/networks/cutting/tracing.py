@@ -137,7 +137,8 @@ def _users_of_tensor(node: fx.Node, tensors: dict[fx.Node, Any]) -> list[fx.Node
 
 def before(traced: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
     """The part of a traced model that ends with a node's tensor."""
-    graph, copies = fx.Graph(), {}
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
     for original in traced.graph.nodes:
         copies[original] = graph.node_copy(original, copies.__getitem__)
         if original is node:
@@ -168,7 +169,7 @@ def after(traced: fx.GraphModule, node: fx.Node, last: fx.Node | None = None) ->
     for original in traced.graph.nodes:
         if begun and any(source in copies for source in original.all_input_nodes):
             copies[original] = graph.node_copy(original, copy_of)
-        if original is last:
+        if last is not None and original is last:
             graph.output(copies[original])
             break
         begun = begun or original is node
@@ -185,10 +186,10 @@ def _module(traced: fx.GraphModule, graph: fx.Graph) -> fx.GraphModule:
 def _is_batch_size(node: fx.Node) -> bool:
     """Whether a node is x.size(0) or x.shape[0] of some tensor x."""
     if node.op == "call_method" and node.target == "size":
-        return node.args[1:] == (0,)
+        return bool(node.args[1:] == (0,))
     if node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem" and node.args[1] == 0:
         of = node.args[0]
-        return isinstance(of, fx.Node) and (
+        return isinstance(of, fx.Node) and bool(
             (of.op == "call_method" and of.target == "size" and len(of.args) == 1)
             or (getattr(of.target, "__name__", "") == "getattr" and of.args[1] == "shape"))
     return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -81,8 +80,8 @@ def fill(checkpoint: Checkpoint, architecture: str | None, title: str) -> Bluepr
         guess = f" It looks like {nearest[0]}." if nearest and nearest[0] != usual.known.name else ""
         raise ArchitectureError(f"The file {title} is not of the architecture {usual.known.name}: {wrong}{guess}",
                                 nearest)
-    named = OrderedDict(state)
-    named._metadata = blueprint.module.state_dict()._metadata  # some modules read which version the names are of
+    named = blueprint.module.state_dict()  # and not a new dict: some modules read in it which version the names are of
+    named.update(state)
     blueprint.module.load_state_dict(named, strict=False)
     opened = [*checkpoint.opened, *candidate.opened, *(["names matched by order alone"] if by_order else [])]
     return replace(
@@ -127,7 +126,8 @@ def nearest_architectures(state: Mapping[str, Tensor], names: Sequence[str], bui
         Their names; architectures that share nothing or cannot be built are left out.
     """
     shapes = [_shapes(candidate.state) for candidate in candidates(state)]
-    end, shares = time.monotonic() + seconds, {}
+    end = time.monotonic() + seconds
+    shares: dict[str, float] = {}
     for name in _likely_first(state, names):
         key = f"{build.__module__}.{build.__qualname__}", name
         if key not in _BUILT and time.monotonic() < end:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import timm
 import torch
@@ -70,8 +71,8 @@ def build(name: str, classes: int | None = None) -> Blueprint:
 def new_module(known: Known, classes: int | None = None) -> nn.Module:
     """The network of that name as a module, filled at random."""
     if known.source == "timm":
-        return timm.create_model(known.tagged, **({} if classes is None else {"num_classes": classes}))
-    arguments = {"num_classes": 1000 if classes is None else classes}
+        return timm.create_model(known.tagged, num_classes=classes)  # None is as many as it was trained with
+    arguments: dict[str, Any] = {"num_classes": 1000 if classes is None else classes}
     smallest = torchvision_weights(known).meta["min_size"]
     # What torchvision itself sets when it is given weights, and only then.
     if known.architecture.startswith("vit_"):
@@ -92,7 +93,7 @@ def describe(known: Known, module: nn.Module, classes: int | None = None) -> Blu
         preprocessing, trained = _timm_preprocessing(known, config), config.num_classes
     return Blueprint(
         known=known, module=module.eval(), preprocessing=preprocessing,
-        outputs=classes or trained or getattr(module, "head_hidden_size", module.num_features),
+        outputs=classes or trained or int(getattr(module, "head_hidden_size", getattr(module, "num_features", 0))),
         class_names=_class_names(known) if classes is None else None,
         classifies=classes is not None or trained in _LABEL_SETS,
     )
@@ -113,7 +114,9 @@ class Unfilled(TorchFunctionMode):
     # Of tensors, and of torch.nn.init where that asks for itself.
     _RANDOM = frozenset({"uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_", "trunc_normal_"})
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         tensor = args[0] if args else kwargs.get("tensor")
         if getattr(func, "__name__", "") in self._RANDOM and isinstance(tensor, torch.Tensor):

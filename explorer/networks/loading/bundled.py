@@ -22,6 +22,7 @@ from explorer.framing import Preprocessing
 from explorer.networks.calibration import Calibration
 from explorer.networks.cutting.taps import own_copy
 from explorer.networks.layers import Layers
+from explorer.networks.loading.files import checked_bytes
 from explorer.networks.network import Network
 from explorer.networks.probing import example_input
 from explorer.networks.trained_heads import read_trained
@@ -42,7 +43,7 @@ class FeatureMaps(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model  # timm's, with methods that torch's modules lack
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model.forward_features(x)
@@ -85,7 +86,7 @@ BUNDLED: MappingProxyType[str, Callable[[], Network]] = MappingProxyType({
 _IN_MEMORY: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()  # backbones by the sha256 of their file
 
 
-def _lite0() -> tuple[nn.Module, str]:
+def _lite0() -> tuple[Any, str]:
     """timm's model with the bundled weights, and the sha256 of their file.
 
     A backbone that some network already has in memory is shared with it; the classifier is always its own.
@@ -94,15 +95,15 @@ def _lite0() -> tuple[nn.Module, str]:
         card = json.loads(file.read_text(encoding="utf-8"))
         model, sha256 = timm.create_model(card["architecture"]), card["sha256"]
     with _reading("efficientnet_lite0.safetensors") as file:
-        state, there = _checked_state(file, sha256), _IN_MEMORY.get(sha256)
-        here = {} if there is None else {
-            name: tensor for name, tensor in there.state_dict().items() if not name.startswith("classifier.")}
-        model.load_state_dict(state | here, assign=True)
+        state, loaded = _checked_state(file, sha256), _IN_MEMORY.get(sha256)
+        shared = {} if loaded is None else {
+            name: tensor for name, tensor in loaded.state_dict().items() if not name.startswith("classifier.")}
+        model.load_state_dict(state | shared, assign=True)
     _IN_MEMORY[sha256] = model
     return model, sha256
 
 
-def _network(name: str, model: nn.Module, head: nn.Module, **more: Any) -> Network:
+def _network(name: str, model: Any, head: nn.Module, **more: Any) -> Network:
     """A network of that backbone, with GAP and a head."""
     model.classifier = head
     layers = Layers(own_copy(model), example_input(_PREPROCESSING))
@@ -136,12 +137,8 @@ def _reading(name: str) -> Iterator[Path]:
 
 def _checked_state(file: Path, sha256: str) -> dict[str, Tensor]:
     """The tensors of a safetensors file whose bytes have this hash, in fp32."""
-    data = file.read_bytes()
-    got = hashlib.sha256(data).hexdigest()
-    if got != sha256:
-        raise NetworkError(f"The network's file {file.name} has sha256 {got[:12]}..., expected {sha256[:12]}...: "
-                           "it is damaged or was exchanged.")
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(data).items()}
+    tensors = load(checked_bytes(file, sha256, "network's"))
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def _calibration(network: str) -> Calibration:

@@ -81,15 +81,16 @@ def cached_names() -> list[str]:
     folders = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     for name, (repository, files, address) in _timm_places().items():
         if repository:
-            there = f"models--{repository.replace('/', '--')}" in folders and hub_file(repository, files)
+            is_cached = (f"models--{repository.replace('/', '--')}" in folders
+                         and hub_file(repository, files) is not None)
         else:
-            there = address_file(address).is_file()
-        if there:
+            is_cached = address_file(address).is_file()
+        if is_cached:
             names.append(f"timm/{name}")
     return names
 
 
-def _what_is_here() -> str:
+def _cached() -> str:
     names = cached_names()
     some = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     here = f"already here are {some}, and" if names else "no other network is here yet, but"
@@ -98,30 +99,30 @@ def _what_is_here() -> str:
 
 @cache
 def _timm_places() -> Mapping[str, tuple[str, tuple[str, ...], str]]:
-    """Name: (repository on the hub or "", its files to try, address)."""
+    """Each of timm's networks by name."""
     return {name: _place(Known("timm", *name.partition(".")[::2])) for name in timm_names()}
 
 
 def _place(known: Known) -> tuple[str, tuple[str, ...], str]:
+    """Where its weights are published: (repository on the hub or "", its files to try, address)."""
+    if known.source == "torchvision":
+        return "", (), torchvision_weights(known).url
     config = timm_config(known)
     file = config.hf_hub_filename or "pytorch_model.bin"
     safe = "model.safetensors" if file == "pytorch_model.bin" else re.sub(r"\.(bin|pth|pt)$", ".safetensors", file)
-    return config.hf_hub_id or "", tuple(dict.fromkeys((safe, file))), config.url or ""
+    return config.hf_hub_id or "", tuple(dict.fromkeys((safe, file))), str(config.url or "")
 
 
 def _fetch(known: Known, progress: Progress | None) -> Path:
     """The file of its weights, from the cache or else from its publisher."""
-    if known.source == "torchvision":
-        repository, files, address = "", (), torchvision_weights(known).url
-    else:
-        repository, files, address = _place(known)
+    repository, files, address = _place(known)
     try:
         return fetch_from_hub(repository, files, progress) if repository else fetch_address(address, progress)
     except NotFetchedError as error:
         problem = ("are not where they are said to be" if error.missing else
                    "are not on this computer and could not be fetched")
         publisher = f"huggingface.co/{repository}" if repository else address
-        raise NetworkError(f"The weights of {known.name} {problem} ({publisher}: {error}); {_what_is_here()}") from None
+        raise NetworkError(f"The weights of {known.name} {problem} ({publisher}: {error}); {_cached()}") from None
 
 
 def _trained_module(known: Known, file: Path) -> nn.Module:

@@ -108,7 +108,8 @@ def candidates(state: Mapping[str, Tensor]) -> tuple[Candidate, ...]:
     so nothing is decided here. A first name is shared when at least three of four tensors have it; what does not
     have it (a loss's weights, a metric's counts) is left out of that candidate.
     """
-    readings, rest, opened = [Candidate(dict(state), ())], dict(state), ()
+    readings, rest = [Candidate(dict(state), ())], dict(state)
+    opened: tuple[str, ...] = ()
     for _ in range(4):
         prefix, count = _commonest_first_name(rest)
         if not prefix or count < 0.75 * len(rest):

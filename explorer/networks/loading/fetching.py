@@ -52,7 +52,7 @@ class ReportingBar(tqdm):
         return None
 
 
-torch.hub.tqdm = ReportingBar  # type: ignore[misc,assignment]  # it takes no bar as an argument
+torch.hub.tqdm = ReportingBar  # type: ignore[misc]  # it takes no bar as an argument
 
 
 def address_file(address: str) -> Path:

@@ -1,7 +1,8 @@
-"""A file that a person brings: its bytes, within bounds, and its name as it may stand in a sentence."""
+"""Files as bytes: those that a person brings, within bounds, and those that ship, checked by their hashes."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from explorer.errors import NetworkError
@@ -44,3 +45,16 @@ def read_bytes(data: bytes | str | Path, name: str, most: int) -> tuple[bytes, s
     if not content:
         raise NetworkError(f"{title} is empty: it has no bytes.")
     return content, title
+
+
+def checked_bytes(path: Path, sha256: str | None = None, whose: str = "heads'") -> bytes:
+    """The bytes of a file that ships. Raises NetworkError where it cannot be read or has another sha256."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NetworkError(f"The {whose} file {path.name} cannot be read: {error.strerror or error}.") from None
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and digest != sha256:
+        raise NetworkError(f"The {whose} file {path.name} has sha256 {digest[:12]}..., expected {sha256[:12]}...: it "
+                           "is damaged or was exchanged.")
+    return data

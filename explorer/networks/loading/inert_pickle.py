@@ -12,8 +12,9 @@ import io
 import pickle
 import pickletools
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 
@@ -113,6 +114,10 @@ _PYTHONS = pickle._Unpickler.dispatch
 class InertUnpickler(pickle._Unpickler):
     """Python's unpickler, without the power to import, call, change or hash anything."""
 
+    stack: list[Any]  # these three are Python's, and missing from its type stubs
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+
     def __init__(self, file: io.BytesIO, **options: Any) -> None:
         super().__init__(file, **options)
         self.storages: dict[str, Storage] = {}
@@ -160,7 +165,7 @@ class InertUnpickler(pickle._Unpickler):
         items = self.pop_mark()
         _put(self.stack[-1], items)
 
-    dispatch = {code[0]: _PYTHONS[code[0]] for code in _KEPT} | {
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {code[0]: _PYTHONS[code[0]] for code in _KEPT} | {
         pickle.REDUCE[0]: _make, pickle.NEWOBJ[0]: _make, pickle.NEWOBJ_EX[0]: _make_with_keywords,
         pickle.BUILD[0]: _drop_state, pickle.APPEND[0]: _append, pickle.APPENDS[0]: _extend,
         pickle.SETITEM[0]: _set_item, pickle.SETITEMS[0]: _set_items,
@@ -222,7 +227,7 @@ def _first(value: Any = None, *_: Any) -> Any:
     return value
 
 
-_MAKERS = {
+_MAKERS: dict[Name, Callable[..., Any]] = {
     Name("torch._utils", "_rebuild_tensor"): _tensor,
     Name("torch._utils", "_rebuild_tensor_v2"): _tensor,
     Name("torch._utils", "_rebuild_tensor_v3"): _typed,

@@ -176,4 +176,4 @@ def torchvision_weights(known: Known) -> WeightsEnum:
 
 def timm_config(known: Known) -> PretrainedCfg:
     """timm's own description of these weights, or of none."""
-    return get_pretrained_cfg(known.tagged)
+    return get_pretrained_cfg(known.tagged) or PretrainedCfg()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
@@ -54,7 +55,7 @@ def load_network(
             (an ArchitectureError where it is of another architecture); nothing in a file is ever executed.
         ParameterError: class names or preprocessing do not fit.
     """
-    if name in BUNDLED:
+    if isinstance(name, str) and name in BUNDLED:
         return _adapted(BUNDLED[name](), class_names, preprocessing, activation)
     if isinstance(name, Path) or _is_path(name):
         path = Path(name)
@@ -110,7 +111,7 @@ def _adapted(
     network: Network, class_names: ClassNames | None, preprocessing: Preprocessing | None, activation: str | None
 ) -> Network:
     """A bundled network with other class names, preprocessing or activation."""
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if (names := _read_names(class_names)) is not None:
         changes["class_names"] = names_for(len(network.class_names), names)
     if preprocessing is not None:

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -68,7 +69,7 @@ def options_of(parsed: argparse.Namespace, size: int | None = None) -> Options:
 
 def load_from_options(options: Options, progress: Progress | None = None) -> Network:
     """The network of these options. Raises ExplorerError."""
-    more = {
+    more: dict[str, Any] = {
         "class_names": options.classes, "preprocessing": _preprocessing(options),
         "activation": "sigmoid" if options.sigmoid else None, "layer": options.layer,
     }
