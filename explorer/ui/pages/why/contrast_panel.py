@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from explorer.analysis import Outcome
+from explorer.errors import MethodError
 from explorer.poolings import PoolingChoice
 from explorer.questions.contrast import Contrast, contrast, pooling_contrast
 from explorer.sections.channels import contrast_channels
@@ -23,8 +24,10 @@ from explorer.ui.session.session import Session
 from explorer.wording import exactness, plain, signed
 
 
-def against_panel(session: Session, outcome: Outcome, class_index: int, rival: int) -> None:
-    """The signed map beside the account of it."""
+def against_panel(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
+    """The signed map beside the account of it. Raises MethodError for a network of one class."""
+    if rival is None:
+        raise MethodError("This network has one class alone; expected two to compare.")
     left, right = st.columns([46, 54], gap="medium")
     with left:
         with_place(session, outcome, class_index, lambda: _map(session, outcome, class_index, rival))
