@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -53,12 +54,13 @@ class Analysis(ForwardPass):
             ParameterError: an unknown pooling, or a parameter outside its range.
             MethodError: a pooling is named where none can be exchanged.
         """
-        if not self.has_evidence:
+        native = self.network.pooling
+        if native is None or self.layer is not None:
             if pooling is not None or parameters:
                 raise MethodError(self.no_evidence_reason)
             return self._outcomes((), lambda: OutcomeWithoutEvidence(self))
         if pooling is None:
-            pooling = self.network.pooling.key
+            pooling = native.key
             parameters = parameters or dict(self.network.pooling_parameters)
         resolved = self.network.pooling_of(pooling).resolve(parameters)
         return self._outcomes((pooling, *resolved.values()), lambda: Outcome(self, pooling, resolved))
@@ -129,9 +131,8 @@ class Outcome:
     @property
     def weights(self) -> Tensor:
         """(C, H, W): pooling weights; times the feature maps, summed over positions, they give `pooled`."""
-        return self._tensors(
-            "weights", lambda: self._pooling.weights(self.analysis.feature_maps, **self.parameters)
-        )
+        return self._tensors("weights",
+                             lambda: self._pooling.weights(self.analysis.feature_maps, **self.parameters))
 
     @property
     def logits(self) -> Tensor:
@@ -181,8 +182,10 @@ class Outcome:
         """Evidence for several classes, together at the price of little more than one."""
         missing = [index for index in map(self.analysis.network.check_class, classes) if index not in self._evidence]
         new = {evidence.class_index: evidence for evidence in self._decompose(missing)} if missing else {}
-        return [self._evidence(index, lambda index=index: new.get(index) or self._decompose([index])[0])
-                for index in classes]
+        return [self._evidence(index, partial(self._new_evidence, index, new)) for index in classes]
+
+    def _new_evidence(self, class_index: int, new: Mapping[int, Evidence]) -> Evidence:
+        return new[class_index] if class_index in new else self._decompose([class_index])[0]
 
     def _decompose(self, classes: Sequence[int]) -> list[Evidence]:
         kept = self._tensors("kept", lambda: self.weights * self.analysis.feature_maps)
@@ -248,7 +251,8 @@ class Outcome:
         evidence, this alone.
         """
         analysis = self.analysis
-        known = {analysis.network.pooling.key: analysis.under(), self.pooling: self}
+        native = analysis.under()
+        known = {native.pooling: native, self.pooling: self}
         return [known.get(key) or analysis.under(key) for key in analysis.network.poolings]
 
     def on(self, analysis: Analysis) -> Outcome:
@@ -262,10 +266,8 @@ class Outcome:
 
     def _make_cam_context(self) -> CamContext:
         analysis = self.analysis
-        return PoolingContext(
-            analysis.input, analysis.feature_maps, self.logits, self.head, self.pooled, analysis.network.backbone,
-            self._pool,
-        )
+        return PoolingContext(analysis.input, analysis.feature_maps, self.logits, self.head, self.pooled,
+                              analysis.network.backbone, self._pool)
 
     def _pool(self, feature_maps: Tensor) -> Tensor:
         return self._pooling.value(feature_maps, **self.parameters)

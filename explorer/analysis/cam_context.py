@@ -23,6 +23,9 @@ class PoolingContext(CamContext):
         pool: (..., C, H, W) to (..., C), differentiable.
     """
 
+    head: nn.Module
+    pooled: Tensor
+
     def __init__(
         self, x: Tensor, feature_maps: Tensor, logits: Tensor, head: nn.Module, pooled: Tensor, backbone: nn.Module,
         pool: Callable[[Tensor], Tensor],
@@ -84,9 +87,8 @@ class LayerContext(CamContext):
     @property
     def logits(self) -> Tensor:
         """(classes,)"""
-        if self._own_logits is None:
-            self._graph_of_the_rest()
-        return self._own_logits
+        logits = self._own_logits
+        return self._graph_of_the_rest()[1].detach()[0] if logits is None else logits
 
     def answers(self, photos: Tensor) -> Tensor:
         """(B, classes)"""

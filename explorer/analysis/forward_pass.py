@@ -50,10 +50,10 @@ class ForwardPass:
     @property
     def no_evidence_reason(self) -> str:
         """One sentence why there is no evidence here; "" where there is."""
-        if self.has_evidence:
-            return ""
         if self.network.pooling is None:
             return self.network.reason or "This network has no global pooling."
+        if self.layer is None:
+            return ""
         return ("Evidence is exact only where the network pools: at its final feature maps; "
                 f"{self.layer.key} is looked at by gradients.")
 
