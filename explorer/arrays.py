@@ -20,13 +20,13 @@ def positive_part(cells: np.ndarray) -> np.ndarray:
 
 
 def fewest_holding(values: np.ndarray, share: float) -> tuple[np.ndarray, float]:
-    """The fewest numbers that hold at least a share of their sum: their flat places, largest first, and what they hold.
+    """The fewest numbers that hold at least a share of their sum: their flat places, largest first, and the share held.
 
     Args:
         values: of any shape, finite and >= 0.
         share: above 0, up to 1.
 
-    None and 0.0 where the sum is 0.
+    Returns no places and 0.0 where the sum is 0.
     """
     order = np.argsort(-values, axis=None, kind="stable")
     running = np.cumsum(values.ravel()[order])

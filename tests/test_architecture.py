@@ -23,10 +23,10 @@ LAYERS = (
     {"evidence", "cams"},
     {"analysis"},
     {"explorer"},
-    {"questions", "heads", "folder"},
+    {"questions", "heads"},
     {"lessons"},
     {"sections"},
-    {"export", "live"},
+    {"export"},
     {"ui", "terminal"},
     {"__main__"},
 )

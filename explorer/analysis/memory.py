@@ -38,9 +38,9 @@ class Memory:
 
 
 class MemoryByOwner:
-    """A `Memory` for each analysis or outcome, which goes when its owner goes.
+    """A `Memory` for each analysis or outcome, freed together with it.
 
-    What is kept must not hold its owner, or neither would ever go.
+    A value must not refer to its owner, or neither would ever be freed.
     """
 
     def __init__(self, most: int) -> None:

@@ -16,7 +16,8 @@ from explorer.sections.reasons import Reasons
 from explorer.sections.summary import as_text
 from explorer.wording import strongest_half
 
-_HELD = ("logits", "total", "speaks_for", "speaks_against", "exact", "residual")  # of HeldEvidence, in a record
+# Keys of a record, in the order of the fields of HeldEvidence.
+_HELD = ("logits", "total", "speaks_for", "speaks_against", "exact", "residual")
 
 
 def why_numbers(reasons: Reasons) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Segmented:
 
 @dataclass(frozen=True, eq=False)
 class WhereFromMaps:
-    """Where a class is.
+    """Where the object of a class lies: a box and a mask from its evidence.
 
     Attributes:
         threshold: share of the map's maximum from which on a place belongs to the class.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from explorer.poolings.registry import PLACES, POOLINGS, Pooling
+from explorer.poolings.registry import POOLINGS, Pooling
+from explorer.poolings.values import PLACES
 
 _GAP, _GMP = POOLINGS["gap"], POOLINGS["gmp"]
 

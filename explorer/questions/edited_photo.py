@@ -112,7 +112,7 @@ def answers_to(
 
 
 def checked(analysis: Analysis, chosen: np.ndarray) -> np.ndarray:
-    """The positions themselves, (H, W) bool, or a ParameterError where they are of another grid or kind."""
+    """The same positions, (H, W) bool. Raises ParameterError for another grid's or another type."""
     chosen = np.asarray(chosen)
     if chosen.shape != analysis.framing.grid or chosen.dtype != bool:
         raise ParameterError(f"The positions have shape {chosen.shape} of {chosen.dtype}; expected "

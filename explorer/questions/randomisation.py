@@ -52,8 +52,8 @@ def randomisation(
     """A map of a class, and what becomes of it when the head or the backbone has lost what it learned.
 
     Under GAP and a Linear a head that knows nothing still mixes the same feature maps, with weights of either sign: its
-    evidence often follows their energy, this way up or upside down. `energy_after` tells; the backbone is the harder
-    test.
+    evidence often follows their energy, with either sign: `energy_after` measures that. The backbone is the
+    harder test.
 
     Args:
         outcome: under whose pooling the map is made, before and after.

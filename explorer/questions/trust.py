@@ -39,7 +39,7 @@ def maps_to_judge(
     outcome: Outcome, class_index: int, poolings: Sequence[str] | None = None,
     methods: Sequence[str] = ("grad_cam", "layer_cam"),
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Maps (H, W) float64 of one class by names for people, "evidence under GMP" or "Grad-CAM"; and why others lack.
+    """Maps (H, W) float64 of one class by name, as "evidence under GMP" or "Grad-CAM"; and why others are missing.
 
     Args:
         outcome: its pooling is the one under which the CAM methods work.
@@ -285,8 +285,8 @@ class ProbabilityDrop(NamedTuple):
         after: the probability of the photo seen through the map.
         drop: max(0, before - after) / before, 0 to 1; 0 where there was nothing to lose.
         increase: whether the probability rose.
-        kept: the share of the photo that the map lets through. A map that is even lets all of it through and drops
-            nothing: drops are to be compared at a like share.
+        kept: the share of the photo that the map lets through. A uniform map lets all of it through and drops
+            nothing, so compare drops at similar shares.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The prediction and its reasons in plain words, made from numbers alone; each number says where it is from.
+"""The sentences at the top of Why: the prediction and its reasons; each number says which question it comes from.
 
 No sentence names what lies at a place on the photo: the page shows the place.
 """

@@ -24,7 +24,7 @@ def areas(curves: Curves, drops: Sequence[ProbabilityDrop]) -> Node:
                      plain(curve.insertion_area),
                      f"{percent(drop.after)} at {percent(drop.kept)} of the photo" if drop else ""))
     return el("div", head("Area under each curve", f"{curves.passes:,} forward passes, {curves.seconds:.1f} s"),
-              table(("map", "deletion, lower is better", "insertion, higher is better", "through it"), rows,
+              table(("map", "deletion, lower is better", "insertion, higher is better", "seen through it"), rows,
                     numbers={1, 2, 3}), class_="ruled")
 
 
@@ -36,7 +36,7 @@ def verdict(curves: Curves, network: Network) -> Node:
     beaten = [name for name in gains if name not in lost]
     numbers = listed([f"{signed(gain.between)} on {name}" for name, gain in gains.items()])
     words = (f"On this photo {first.name} does better than {listed(beaten)} removal" if not lost else
-             f"On this photo {first.name} does not do better than {listed(lost)} removal, do not lean on it")
+             f"On this photo {first.name} does not do better than {listed(lost)} removal: do not rely on it")
     words += f": {numbers} in the area between the two curves."
     worse = [name for name, gain in gains.items() if gain.insertion < 0 and name not in lost]
     words += f" At insertion alone {listed(worse)} removal does better." if worse else ""
@@ -52,7 +52,7 @@ def redrawn(maps: Sequence[Randomisation], reasons: Sequence[str]) -> Node:
     rows = [(f"{one.name}, {one.part} drawn anew", plain(one.agreement), plain(one.energy_after),
              "falls apart" if one.fallen_apart else "does not fall apart") for one in maps]
     return el("div", head("Does it depend on what the network learned?"),
-              table(("map", "agreement with itself before", "with where activations are", "so it"), rows,
+              table(("map", "agreement with the map before", "agreement with the activations", "result"), rows,
                     numbers={1, 2, 3}),
               note("The weights of the head or the backbone are drawn anew, three times, and the map is made again. "
                    f"A map that still agrees with itself by {FALLEN_APART} or more shows something that was not "

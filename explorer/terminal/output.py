@@ -36,7 +36,7 @@ def say(text: str, stream: TextIO | None = None) -> None:
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
-class Progress:
+class ProgressLine:
     """One line on how far a computation is, written over as it goes; nothing where the stream is no terminal."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -45,10 +45,10 @@ class Progress:
         self._width = 0
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """`what` is done: so many of so many."""
+        """Write "what: done of total"."""
         self._write(f"{what}: {done} of {total}")
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressLine:
         return self
 
     def __exit__(self, *_: object) -> None:

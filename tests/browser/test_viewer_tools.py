@@ -295,7 +295,7 @@ def test_zooming_in_enlarges_the_middle_and_back_is_as_before(bench):
     assert len(checked) == 16, "of 6 x 6 positions those in the middle are in sight, some of them in part"
     view.hover_at((450, 300))
     view.says(r"^Position \(3, 3\)")
-    view.press("All of it")
+    view.press("Whole photo")
     assert (view.pixels() == before).all()
 
 

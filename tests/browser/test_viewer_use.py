@@ -299,7 +299,7 @@ def test_the_view_is_in_the_link_and_a_link_restores_it(bench):
     assert np.abs(other.pixels().astype(int) - picture).max() <= 2
     assert other.ends == view.ends
     expect(other.find(".title select")).to_have_value("weak")
-    other.press("All of it")
+    other.press("Whole photo")
     other.visit.eventually(lambda: [key in view_in_link(other.visit) for key in "zxyo"], [False] * 3 + [True])
 
 
@@ -372,7 +372,7 @@ def test_a_hostile_view_is_harmless(views, bench):
         here = view.visit
         expect(view.find(".title select").first).to_have_value("strong")
         expect(view.find(".scale")).to_have_count(1)
-        view.press("All of it")
+        view.press("Whole photo")
         for name in ("Smooth", "Shared scale", "Positive only"):
             button = view.root.get_by_role("button", name=name)
             pressed = button.get_attribute("aria-pressed")

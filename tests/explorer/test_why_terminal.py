@@ -26,7 +26,7 @@ from explorer.questions.edited_photo import changed_photo
 from explorer.questions.probe import TAKEN_OUT
 from explorer.questions.variations import VARIATIONS
 from explorer.sections.reasons import reasons
-from explorer.terminal.output import Progress
+from explorer.terminal.output import ProgressLine
 from explorer.wording import percent
 from tests.explorer import layered
 from tests.explorer.by_hand import (
@@ -278,7 +278,7 @@ class Terminal(io.StringIO):
 
 def test_how_far_it_is_is_one_line_that_is_gone_at_the_end():
     terminal = Terminal()
-    with Progress(terminal) as progress:
+    with ProgressLine(terminal) as progress:
         progress("Looking for something long", 3, 100)
         assert terminal.seen() == "Looking for something long: 3 of 100"
         progress("Short", 1, 2)
@@ -287,7 +287,7 @@ def test_how_far_it_is_is_one_line_that_is_gone_at_the_end():
     assert terminal.getvalue().endswith("\r"), "what comes next begins its line"
     assert "\n" not in terminal.getvalue()
     nobody = io.StringIO()
-    with Progress(nobody) as progress:
+    with ProgressLine(nobody) as progress:
         progress("Looking", 1, 2)
     assert nobody.getvalue() == ""
 

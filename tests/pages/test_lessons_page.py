@@ -13,7 +13,7 @@ from explorer import analyse
 from explorer.heads import Epoch, Run
 from explorer.lessons.catalogue import LESSONS
 from explorer.networks.loading.bundled import ASSETS
-from explorer.ui.pages.lessons import training_heads
+from explorer.ui.pages.lessons import overfitting
 from explorer.ui.pages.lessons.lesson_panels import PANELS
 from explorer.ui.pages.lessons.scene import Scene
 from explorer.wording import percent, plain, signed
@@ -163,16 +163,16 @@ def test_accuracy_on_learned_and_unseen_photos_has_its_spread(open_page, monkeyp
     ends = {"gap": [(0.02, 1.0, 0.7, 0.80), (0.04, 1.0, 0.9, 0.70)],
             "flatten": [(0.0, 1.0, 1.2, 0.5), (0.0, 1.0, 1.0, 0.6)]}
     runs = [Run(kind, 5, SimpleNamespace(kept=Epoch(100, *end))) for kind, draws in ends.items() for end in draws]
-    monkeypatch.setattr(training_heads, "training_runs", lambda *_, **__: iter(runs))
-    monkeypatch.setattr(training_heads, "sample", lambda: None)
-    training_heads._training.clear()
+    monkeypatch.setattr(overfitting, "training_runs", lambda *_, **__: iter(runs))
+    monkeypatch.setattr(overfitting, "sample", lambda: None)
+    overfitting._training.clear()
     page = open_page(PAGE, lesson="5", settings="seeds:2")
     end = time.monotonic() + 30
     while "overfit" not in boards(page) or "GAP 25%" not in boards(page)["overfit"].text:
         assert time.monotonic() < end
         time.sleep(0.1)
         page.run()
-    training_heads._training.clear()
+    overfitting._training.clear()
     text = boards(page)["overfit"].text
     # Deviations of 0.8 and 0.7, of 0.5 and 0.6: 0.0707; of the losses: 0.141.
     for row in ("GAP100% ± 075% ± 725% ± 70.03, 0.80 ± 0.14", "Flatten100% ± 055% ± 745% ± 70.00, 1.10 ± 0.14"):

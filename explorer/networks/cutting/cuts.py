@@ -17,7 +17,8 @@ from explorer.networks.cutting.taps import Taps, logits_of, tensor_of
 from explorer.networks.cutting.tracing import Neck, after, before, necks, trace
 from explorer.networks.layers import Layers
 from explorer.poolings.native import attention_pool
-from explorer.poolings.registry import PLACES, Pooling
+from explorer.poolings.registry import Pooling
+from explorer.poolings.values import PLACES
 
 REACH = 4  # necks on either side of the pooling that are tried
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from explorer.poolings.native import CATAVGMAX, CATMAXAVG
-from explorer.poolings.registry import GEM_POWER, PLACES, POOLINGS, Pooling
+from explorer.poolings.registry import GEM_POWER, POOLINGS, Pooling
+from explorer.poolings.values import PLACES
 
 CLOSE = 1e-4  # of the largest pooled value
 FINE = 2e-7  # so close that a parameter may be rounded

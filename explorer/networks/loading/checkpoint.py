@@ -57,7 +57,7 @@ class Checkpoint:
     Attributes:
         state: name to tensor, in the order and with the dtypes of the file.
         opened: the wrappings that were opened to reach it, from the outside, such as ("model_state_dict", "module.");
-            an average of weights that was taken for want of the weights says so.
+            averaged weights, taken where the file has no others, are named here too.
         digest: sha256 of the file's bytes, in hexadecimal.
     """
 

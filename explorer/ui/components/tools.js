@@ -17,7 +17,7 @@ class Tools {
     const more = make("div", { class: "more" }, this.slider("Threshold", "t", (t) => (t ? `from ${t}% of the largest` : "off")),
       this.slider("Wipe", "w", (w) => (w < 100 ? `map on the left ${w}%` : "off")), this.choice("Colours", "c", schemeNames),
       this.toggle("Positive only", "p"), button("Zoom in", () => change({ z: page.view.z * 1.5 })),
-      button("Zoom out", () => change({ z: page.view.z / 1.5 })), button("All of it", () => change({ z: 1, x: 50, y: 50 })));
+      button("Zoom out", () => change({ z: page.view.z / 1.5 })), button("Whole photo", () => change({ z: 1, x: 50, y: 50 })));
     more.hidden = true;
     const opener = button("More", () => { more.hidden = !more.hidden; opener.setAttribute("aria-expanded", String(!more.hidden)); }, { "aria-expanded": "false" });
     root.replaceChildren(this.slider("Opacity", "o", (o) => `${o}%`), this.toggle("Shared scale", "u", true), this.toggle("Smooth", "s"),

@@ -219,7 +219,8 @@ def card(session: Session, analysis: Analysis) -> Node:
            else f"{network.reason} Its answer: {network.activation}."),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if session.choices.network in session.edited else "")),
-        el("p", f"{'the way there' if analysis.layer else 'one forward pass'}, {analysis.seconds * 1000:.0f} ms"),
+        el("p", f"{'forward pass to this layer' if analysis.layer else 'one forward pass'}, "
+                f"{analysis.seconds * 1000:.0f} ms"),
         class_="card",
     )
 

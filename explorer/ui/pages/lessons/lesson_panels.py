@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from explorer.ui.pages.lessons import (
-    attention_and_gate,
-    box_and_mask,
-    head_costs,
-    input_sizes,
-    maps_to_one_number,
-    pasted_scenes,
-    pooled_sentences,
-    shuffled_positions,
-    sliding_window,
-    training_heads,
+    any_input_size,
+    attention,
+    average_or_maximum,
+    fewer_parameters,
+    from_maps_to_one_number,
+    local_and_global,
+    lost_place,
+    overfitting,
+    tokens,
+    where_from_maps,
 )
 from explorer.ui.pages.lessons.scene import LessonPanel
 
 PANELS: Mapping[int, LessonPanel] = MappingProxyType({
-    1: maps_to_one_number, 2: sliding_window, 3: head_costs, 4: input_sizes, 5: training_heads, 6: shuffled_positions,
-    7: pasted_scenes, 8: attention_and_gate, 9: box_and_mask, 10: pooled_sentences,
+    1: from_maps_to_one_number, 2: local_and_global, 3: fewer_parameters, 4: any_input_size, 5: overfitting,
+    6: lost_place, 7: average_or_maximum, 8: attention, 9: where_from_maps, 10: tokens,
 })
