@@ -122,8 +122,8 @@ def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
     ("/Activation_maps", {"maps": "votes"}, (".headline", ".viewer canvas >> nth=0", ".viewer canvas >> nth=2",
                                              ".viewer .legend", ".note >> nth=0")),
     ("/Why", {}, (".headline", ".chips", ".viewer canvas >> nth=0", ".viewer .legend", ".viewer .lines",
-                  ".difference >> nth=8", ".channels .tile >> nth=0")),
-    ("/Why", {"ask": "without"}, (".headline", ".viewer .lines", ".way >> nth=4", ".shot img >> nth=2")),
+                  "table.poolings tbody tr >> nth=7", ".channels .tile >> nth=0")),
+    ("/Why", {"ask": "without"}, (".headline", ".viewer .lines", ".ways tbody tr >> nth=4", ".shot img >> nth=2")),
 ])
 def test_what_matters_of_each_new_page_is_above_the_fold_on_1280_by_800(path, link, parts, visit):
     here = visit(1280, 800).go(path, **link)
