@@ -129,7 +129,7 @@ def _which_heads(result: LostPlace) -> str:
     heads = {head.key for head in result.heads}
     missing = [within_sentence(layout.name) for layout in result.layouts if layout.key not in heads]
     if not heads:
-        return "There is no trained head for these feature maps, so only the vectors of flatten and pyramid are compared."
+        return "There is no trained head for these maps, so only the vectors of flatten and pyramid are compared."
     card = _card()
     few = f"; {listed(missing)} has none for so many positions" if missing else ""
     return (f"What keeps the place, with heads trained on {card['photos']['train']:,} photos of "
