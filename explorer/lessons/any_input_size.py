@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from explorer.analysis import Analysis, Answer, analyse
+from explorer.analysis import Analysis, Answer, Outcome, analyse
 from explorer.analysis.memory import MemoryByOwner
 from explorer.checks import checked_key
-from explorer.lessons.flattened import FlattenHead, flatten_head
 
+# The centre, as the network was trained; all of it at its own aspect; strips through the middle, with sides as 2 to 1.
 SHAPES = MappingProxyType({
-    "square": "the centre, as the network was trained",
-    "own": "the entire photo at its own aspect",
-    "wide": "a strip through the middle, twice as wide as high",
-    "tall": "a strip through the middle, twice as high as wide",
+    "square": "square", "own": "the whole photo", "wide": "a wide strip", "tall": "a tall strip",
 })
 SHOWN = 5  # classes
 _memory = MemoryByOwner(12)  # sizes of one photo; each holds an input and its feature maps
@@ -30,9 +29,6 @@ class SizeResult:
 
     Attributes:
         analysis: of the photo at that size; its `framing` has the input's size, `feature_maps` the maps.
-        grid: (H, W) of its feature maps.
-        numbers: C * H * W, the inputs of a flatten head.
-        pooled: C, the inputs of the network's own head, at any size.
         top: the five likeliest classes.
         cosine: between the pooled vectors here and at the training size, -1 to 1; None where one of them is zero.
         usual: the answer here for the class that is likeliest at the training size.
@@ -42,9 +38,6 @@ class SizeResult:
     """
 
     analysis: Analysis
-    grid: tuple[int, int]
-    numbers: int
-    pooled: int
     top: tuple[Answer, ...]
     cosine: float | None
     usual: Answer
@@ -57,7 +50,7 @@ def any_input_size(analysis: Analysis, size: int, shape: str = "square") -> Size
     """The photo at another size, and the answer to it; the last dozen are remembered.
 
     The flatten head beside it is the network's own, for the five classes that are likeliest at the training size
-    (`explorer.lessons.flattened`): there it gives the very same logits.
+    (`flatten_head`): there it gives the very same logits.
 
     Args:
         analysis: of the photo, at any size; only its photo and its network count.
@@ -82,12 +75,25 @@ def at_training_size(analysis: Analysis) -> Analysis:
     return _memory(analysis, "at training size", lambda: analyse(network, analysis.image))
 
 
-def trained_flatten_head(analysis: Analysis) -> FlattenHead:
-    """The network's own head as a flatten head, for the classes that are likeliest at the training size; remembered."""
-    def make() -> FlattenHead:
-        outcome = at_training_size(analysis).under()
-        return flatten_head(outcome, [answer.class_index for answer in outcome.top(SHOWN)])
-    return _memory(analysis, "flatten head", make)
+def flatten_head(outcome: Outcome, classes: Sequence[int]) -> nn.Sequential:
+    """The head of an outcome as one that flattens: Flatten and a Linear, (B, C, H, W) to the logits of n classes.
+
+    A class's weight of a channel is multiplied by that channel's pooling weights. Under GAP and a Linear it is
+    repeated at each position and divided by H * W: the same logits for every photo. Under other poolings, and heads
+    that are not one Linear, pooling weights and slopes are held as they are at this photo, so it is this photo's logits
+    that are the same (up to the residual of a head that is integrated).
+
+    Raises ParameterError when there is no such class, MethodError where the answer cannot be decomposed.
+    """
+    outcome.analysis.require_evidence()
+    parts = outcome.evidences(classes)
+    weights = outcome.weights.flatten(1)
+    linear = nn.utils.skip_init(nn.Linear, weights.numel(), len(parts))
+    with torch.no_grad():
+        for row, part in zip(linear.weight, parts, strict=True):
+            row.copy_((part.slopes[:, None] * weights).flatten())
+        linear.bias.copy_(torch.tensor([part.baseline for part in parts]))
+    return nn.Sequential(nn.Flatten(), linear).eval().requires_grad_(False)
 
 
 def _at_size(analysis: Analysis, size: int, shape: str) -> SizeResult:
@@ -96,19 +102,17 @@ def _at_size(analysis: Analysis, size: int, shape: str) -> SizeResult:
     photo, framing = _shaped(analysis.image, shape)
     here = analyse(analysis.network, photo, framing, size)
     outcome, before = here.under(), usual.under()
-    best = before.top(1)[0]
-    head = trained_flatten_head(analysis)
+    classes = [answer.class_index for answer in before.top(SHOWN)]
+    head = _memory(analysis, "flatten head", lambda: flatten_head(before, classes))
     difference, error = None, ""
-    rows, columns = here.feature_maps.shape[1:]
     try:
-        flat, own = head.logits(here.feature_maps), outcome.logits[list(head.classes)]
-        difference = float((flat.double() - own.double()).abs().max())
+        difference = float((head(here.feature_maps[None])[0] - outcome.logits[classes]).double().abs().max())
     except RuntimeError as refusal:
         error = str(refusal)
     return SizeResult(
-        analysis=here, grid=(rows, columns), numbers=here.feature_maps.numel(),
-        pooled=len(outcome.pooled), top=tuple(outcome.top(SHOWN)), cosine=_cosine(outcome.pooled, before.pooled),
-        usual=outcome.answer(best.class_index), before=best, flatten_error=error, flatten_difference=difference,
+        analysis=here, top=tuple(outcome.top(SHOWN)), cosine=_cosine(outcome.pooled, before.pooled),
+        usual=outcome.answer(classes[0]), before=before.answer(classes[0]), flatten_error=error,
+        flatten_difference=difference,
     )
 
 

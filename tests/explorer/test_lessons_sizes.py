@@ -15,8 +15,7 @@ from torch import nn
 from explorer import analyse
 from explorer.errors import FramingError, MethodError, ParameterError
 from explorer.framing import Preprocessing, frame
-from explorer.lessons.any_input_size import any_input_size, at_training_size, trained_flatten_head
-from explorer.lessons.flattened import flatten_head
+from explorer.lessons.any_input_size import any_input_size, at_training_size, flatten_head
 from tests.explorer import own_models
 from tests.explorer.tiny import analysis_of, heads, random_maps
 
@@ -47,8 +46,7 @@ def test_every_number_at_a_size_again(make_network, examples, size, shape):
         usual = network.backbone(frame(photo, network.preprocessing)[0])[0].mean((1, 2))
         here, before = network.head(maps.mean((1, 2))), network.head(usual)
     assert found.analysis.framing.input_size == framing.input_size
-    assert found.grid == tuple(maps.shape[1:])
-    assert (found.numbers, found.pooled) == (maps.numel(), 7)
+    assert found.analysis.feature_maps.shape == maps.shape
     order = np.argsort(-here.numpy())[:5]
     assert [answer.class_index for answer in found.top] == order.tolist()
     np.testing.assert_allclose([answer.probability for answer in found.top], here.softmax(0).numpy()[order], rtol=1e-5)
@@ -85,8 +83,7 @@ def test_the_bundled_network_at_another_size_and_torchs_own_error(network, examp
     with torch.no_grad():
         maps = network.backbone(frame(examples["coffee"], network.preprocessing, "crop", 128)[0])[0]
         logits = network.head(maps.mean((1, 2))[None])[0]
-    assert found.grid == (4, 4)
-    assert found.numbers == maps.numel() == 1280 * 16
+    assert found.analysis.feature_maps.shape == maps.shape == (1280, 4, 4)
     best = logits.topk(5)
     assert [answer.class_index for answer in found.top] == best.indices.tolist()
     assert [answer.probability for answer in found.top] == pytest.approx(logits.softmax(0)[best.indices].tolist())
@@ -94,11 +91,6 @@ def test_the_bundled_network_at_another_size_and_torchs_own_error(network, examp
     assert found.cosine == pytest.approx(cosine(maps.mean((1, 2)).tolist(), pooled), abs=1e-6)
     assert found.flatten_error == torch_says(1280 * 16, 1280 * 49, 5)
     assert "1x20480 and 62720x5" in found.flatten_error
-    head = trained_flatten_head(analysis)
-    with torch.no_grad():
-        own = network.head(analysis.feature_maps.mean((1, 2))[None])[0]
-    assert head.classes == tuple(own.topk(5).indices.tolist())
-    torch.testing.assert_close(head.logits(analysis.feature_maps), own[list(head.classes)], rtol=0, atol=1e-4)
     home = any_input_size(analysis, 224)
     assert (home.cosine, home.flatten_error) == (pytest.approx(1), "")
     assert home.flatten_difference < 1e-4
@@ -177,24 +169,24 @@ def test_a_flatten_head_says_what_the_pooling_and_its_head_say(make_network, hea
     flat = flatten_head(outcome, [3, 0, 2])
     integrated = head in {"Linear, Hardswish, Linear", "polynomial"}
     residuals = [abs(part.residual) for part in outcome.evidences([3, 0, 2])]
-    got = flat.logits(outcome.analysis.feature_maps)
+    got = flat(outcome.analysis.feature_maps[None])[0]
     np.testing.assert_allclose(got, outcome.logits[[3, 0, 2]], atol=max(residuals) + 1e-5)
     assert max(residuals) < (2e-2 if integrated else 1e-3 if key == "lse" else 1e-5)
-    assert isinstance(flat.module[1], nn.Linear)
-    assert flat.module[1].in_features == 60
+    assert isinstance(flat[1], nn.Linear)
+    assert flat[1].in_features == 60
 
 
 def test_under_gap_and_a_linear_it_says_so_of_every_photo_and_under_gmp_it_does_not(make_network):
     network = make_network()
     first, other = (analysis_of(network, random_maps(seed=seed)) for seed in (0, 1))
     for key, same in (("gap", True), ("gmp", False)):
-        got = flatten_head(first.under(key), range(4)).logits(other.feature_maps)
+        got = flatten_head(first.under(key), range(4))(other.feature_maps[None])[0]
         assert torch.allclose(got, other.under(key).logits, atol=1e-5) is same
 
 
 def test_its_weights_are_the_heads_repeated_and_divided(make_network):
     network = make_network()
-    flat = flatten_head(analysis_of(network, random_maps()).under(), [1]).module[1]
+    flat = flatten_head(analysis_of(network, random_maps()).under(), [1])[1]
     for k in range(5):
         for position in range(12):
             assert float(flat.weight[0, 12 * k + position]) == pytest.approx(float(network.head.weight[1, k]) / 12)

@@ -12,26 +12,24 @@ from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.session.choices import sizes_of
 from explorer.wording import percent, plain, shortened
 
-NAMES = {"square": "square", "own": "the whole photo", "wide": "a wide strip", "tall": "a tall strip"}
-
 
 def controls(scene: Scene) -> tuple[Control, ...]:
     """The short side, and the shape."""
     preprocessing = scene.analysis.network.preprocessing
     shapes = ("square",) if preprocessing.fixed else tuple(SHAPES)
     return (Control("size", "Short side of the photo, px", sizes_of(preprocessing), preprocessing.size),
-            Control("shape", "Shape", shapes, "square", NAMES.__getitem__, ordered=False))
+            Control("shape", "Shape", shapes, "square", SHAPES.__getitem__, ordered=False))
 
 
 def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     """What each stage holds, the answer beside the usual one, and what becomes of a flatten head."""
     result = any_input_size(scene.analysis, chosen["size"], chosen["shape"])
     width, height = result.analysis.framing.input_size
-    rows, columns = result.grid
+    channels, rows, columns = result.analysis.feature_maps.shape
     top = [(shortened(answer.name, 40), answer.probability, percent(answer.probability)) for answer in result.top]
     board(el(
         "div", chain([(f"{width} × {height}", "px"), (f"{rows} × {columns}", "positions"),
-                      (f"{result.pooled:,}", "pooled vector"), (f"{len(scene.outcome.logits):,}", "logits")]),
+                      (f"{channels:,}", "pooled vector"), (f"{len(scene.outcome.logits):,}", "logits")]),
         side_by_side(el("div", el("h3", f"Prediction at {width} × {height} px"), bars(top, 1.0)),
                      el("div", el("h3", "Beside the size of training"), _beside(result)),
                      el("div", el("h3", "The same head after flatten"), *_flatten(result))),
@@ -49,8 +47,9 @@ def _beside(result: SizeResult) -> Node:
 
 
 def _flatten(result: SizeResult) -> list[Node]:
+    numbers = result.analysis.feature_maps.numel()
     if result.flatten_error:
-        return [el("p", f"It needs another number of inputs than {result.numbers:,}. In torch's words:", class_="note"),
+        return [el("p", f"It needs another number of inputs than {numbers:,}. In torch's words:", class_="note"),
                 el("p", result.flatten_error, class_="code")]
-    return [el("p", f"It takes {result.numbers:,} numbers and gives the same logits, to "
+    return [el("p", f"It takes {numbers:,} numbers and gives the same logits, to "
                     f"{result.flatten_difference:.0e}: at the size of training alone.", class_="note")]
