@@ -14,10 +14,7 @@ from explorer.analysis import Analysis
 from explorer.checks import checked_key, checked_whole
 from explorer.questions.channel_table import array
 
-KINDS = MappingProxyType({
-    "max": "the largest value in each window",
-    "average": "the mean of the values in each window",
-})
+KINDS = MappingProxyType({"max": "maximum", "average": "average"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,34 +22,24 @@ class LocalPooling:
     """A local pooling of one channel's map, without padding; (h, w) are the outputs' rows and columns.
 
     Attributes:
-        channel, kind: as requested.
         values: (H, W) float64, the channel's map.
         output: (h, w) float64, one number a window.
-        windows: (h, w, 4) int, first row, first column, and the row and column after the last, of each window.
+        sides: rows and columns of a window; where they are (H, W) the output is GAP or GMP.
         peaks: (h, w, 2) int, row and column of each window's maximum, the first in a tie; None for averages.
-        before, after: (C, H, W) and (C, h, w), the shapes of all feature maps before and after.
-        numbers_kept: h * w / (H * W); above 0, up to 1.
         unread: share of the positions that no window reads.
         variance_kept: how well the map can be drawn again from the outputs: each position is given the mean of the
             outputs that have read it (one that none has, the mean of the others), and the squared correlation of that
             picture with the map is taken, 0 to 1. For averages over windows that divide the map evenly it is the
             variance between windows as a share of all. None for a map with one value alone, or one not finite.
-        is_global: whether one window is the whole map: then the output is GAP or GMP.
         global_value: GAP or GMP of the map.
     """
 
-    channel: int
-    kind: str
     values: np.ndarray
     output: np.ndarray
-    windows: np.ndarray
+    sides: tuple[int, int]
     peaks: np.ndarray | None
-    before: tuple[int, int, int]
-    after: tuple[int, int, int]
-    numbers_kept: float
     unread: float
     variance_kept: float | None
-    is_global: bool
     global_value: float
 
 
@@ -81,22 +68,16 @@ def local_and_global(
     checked_key(kind, KINDS, "kind of pooling")
     checked_whole(window, 1, largest_window(analysis), "window")
     stride = checked_whole(window if stride is None else stride, 1, window, "stride")
-    return _pooled(maps, channel, kind, window, stride)
-
-
-def _pooled(maps: Tensor, channel: int, kind: str, window: int, stride: int) -> LocalPooling:
     values = maps[channel].detach().double()
     rows, columns = values.shape
     sides = min(window, rows), min(window, columns)
     output, peaks = _slide(values, kind, sides, stride)
     reads = _painted(torch.ones_like(output), sides, stride, values.shape)
     return LocalPooling(
-        channel=channel, kind=kind, values=array(values), output=array(output),
-        windows=_windows(output.shape, sides, stride), peaks=peaks, before=(len(maps), rows, columns),
-        after=(len(maps), *output.shape), numbers_kept=output.numel() / values.numel(),
+        values=array(values), output=array(output), sides=sides, peaks=peaks,
         unread=float((reads == 0).double().mean()),
         variance_kept=_variance_kept(values, _painted(output, sides, stride, values.shape), reads),
-        is_global=sides == (rows, columns), global_value=float(values.max() if kind == "max" else values.mean()),
+        global_value=float(values.max() if kind == "max" else values.mean()),
     )
 
 
@@ -106,11 +87,6 @@ def _slide(values: Tensor, kind: str, sides: tuple[int, int], stride: int) -> tu
         return functional.avg_pool2d(values[None, None], sides, stride)[0, 0], None
     output, places = functional.max_pool2d(values[None, None], sides, stride, return_indices=True)
     return output[0, 0], np.stack(np.divmod(places[0, 0].numpy(), values.shape[1]), -1)
-
-
-def _windows(shape: torch.Size, sides: tuple[int, int], stride: int) -> np.ndarray:
-    first = np.stack(np.meshgrid(*(np.arange(count) * stride for count in shape), indexing="ij"), -1)
-    return np.concatenate([first, first + np.array(sides)], -1)
 
 
 def _painted(output: Tensor, sides: tuple[int, int], stride: int, shape: torch.Size) -> Tensor:

@@ -22,33 +22,29 @@ def chain(counts: Sequence[tuple[str, str]], now: int | None = None) -> Node:
 
 
 def grid(
-    values: np.ndarray, marked: Sequence[tuple[int, int]] = (), window: tuple[int, int, int, int] | None = None,
+    values: np.ndarray, marked: Sequence[tuple[int, int]] = (), window: tuple[int, int] = (0, 0),
     scale: Scale | None = None,
 ) -> Node:
     """A map (H, W) as a grid of coloured cells with their numbers; without these where they are many.
 
     Args:
         marked: positions to outline.
-        window: first row and column, and the row and column after the last, of a window to outline.
+        window: rows and columns of a window to outline, in the upper left corner.
         scale: None is from 0 to the maximum, or a signed one where something is negative.
     """
     scale = scale or (Scale.signed(values) if np.nanmin(values, initial=0) < 0 else Scale.positive(values))
-    painted, written = scale.colours(values), values.size <= MOST_CELLS
-    cells = [_cell(values[i, j], painted[i, j], written, (i, j) in marked, _within((i, j), window))
-             for i in range(values.shape[0]) for j in range(values.shape[1])]
+    colours, written, cells = scale.colours(values), values.size <= MOST_CELLS, []
+    for (i, j), value in np.ndenumerate(values):
+        classes = ["cell"]
+        if (i, j) in marked:
+            classes.append("marked")
+        if i < window[0] and j < window[1]:
+            classes.append("within")
+        number = plain(value) if written else ""
+        cells.append(el("span", number, class_=" ".join(classes), style=painted(colours[i, j])))
     return el("div", *cells, class_="grid small" if values.shape[1] > 8 else "grid", role="img",
               aria_label=f"A map of {values.shape[0]} × {values.shape[1]} numbers",
               style={"--columns": str(values.shape[1])})
-
-
-def _within(place: tuple[int, int], window: tuple[int, int, int, int] | None) -> bool:
-    return window is not None and window[0] <= place[0] < window[2] and window[1] <= place[1] < window[3]
-
-
-def _cell(value: float, colour: np.ndarray, written: bool, marked: bool, within: bool) -> Node:
-    classes = ["cell", *(["marked"] if marked else []), *(["within"] if within else [])]
-    return el("span", plain(value) if written else "", class_=" ".join(classes),
-              style=painted(colour))
 
 
 def painted(colour: np.ndarray) -> dict[str, str]:

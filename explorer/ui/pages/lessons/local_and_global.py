@@ -14,7 +14,6 @@ from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.wording import percent, plain
 
 MOST_WINDOWS = 14  # positions of the slider
-SHORT = {"max": "maximum", "average": "average"}
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:
@@ -26,23 +25,23 @@ def controls(scene: Scene) -> tuple[Control, ...]:
     return (Control("window", "Window, positions", sides, usual, lambda side: f"{side} × {side}", width=2),
             Control("stride", "Moves by", ("window", "one"), "window",
                     {"window": "its own side", "one": "one position"}.__getitem__, ordered=False),
-            Control("keeps", "Keeps the", tuple(KINDS), "max", SHORT.__getitem__, ordered=False))
+            Control("keeps", "Keeps the", tuple(KINDS), "max", KINDS.__getitem__, ordered=False))
 
 
 def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     """The map with the first window on it, what is left, and what was lost."""
     stride = 1 if chosen["stride"] == "one" else None
-    result = local_and_global(scene.analysis, _channel(scene), chosen["keeps"], chosen["window"], stride)
+    channel = _channel(scene)
+    result = local_and_global(scene.analysis, channel, chosen["keeps"], chosen["window"], stride)
     scale = Scale.signed(result.values) if result.values.min() < 0 else Scale.positive(result.values)
-    top, left, bottom, right = result.windows[0, 0].tolist()
     peaks = [(i, j) for i, j in result.peaks.reshape(-1, 2).tolist()] if result.peaks is not None else []
     (rows, columns), (height, width) = result.values.shape, result.output.shape
     board(el("div", side_by_side(
-        el("div", el("h3", f"Channel {result.channel}, {rows} × {columns}"), grid(
-            result.values, peaks, (top, left, bottom, right), scale)),
+        el("div", el("h3", f"Channel {channel}, {rows} × {columns}"), grid(result.values, peaks, result.sides, scale)),
         el("div", el("h3", f"After: {height} × {width}"), el("div", grid(result.output, scale=scale), style={
             "width": f"{100 * width / columns:.1f}%", "min-width": "56px"})),
-        el("div", el("h3", "What is left"), _account(result))), class_="stack ruled"), key="windows")
+        el("div", el("h3", "What is left"), _account(result, len(scene.analysis.feature_maps), chosen["keeps"]))),
+        class_="stack ruled"), key="windows")
 
 
 def _channel(scene: Scene) -> int:
@@ -52,19 +51,16 @@ def _channel(scene: Scene) -> int:
     return int(scene.analysis.feature_maps.mean((1, 2)).argmax())
 
 
-def _account(result: LocalPooling) -> Node:
+def _account(result: LocalPooling, channels: int, kind: str) -> Node:
+    (rows, columns), (height, width) = result.values.shape, result.output.shape
     lines = [
-        ("all maps", f"{_shape(result.before)} → {_shape(result.after)}"),
-        ("numbers kept", percent(result.numbers_kept)),
+        ("all maps", f"{channels:,} × {rows:,} × {columns:,} → {channels:,} × {height:,} × {width:,}"),
+        ("numbers kept", percent(result.output.size / result.values.size)),
         ("positions never read", percent(result.unread)),
     ]
     if result.variance_kept is not None:
         lines.append(("of the map's variance", f"{percent(result.variance_kept)} can be drawn again"))
-    if result.is_global:
-        name = "GMP" if result.kind == "max" else "GAP"
+    if result.sides == (rows, columns):
+        name = "GMP" if kind == "max" else "GAP"
         lines.append((f"this is {name}", f"{plain(float(result.output[0, 0]))} = {plain(result.global_value)}"))
     return account(lines)
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(f"{length:,}" for length in shape)
