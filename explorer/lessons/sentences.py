@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.numpy import load
@@ -23,49 +23,45 @@ from explorer.networks.loading.files import checked_bytes
 CARD, VECTORS = "sentences.json", "sentences.safetensors"
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """Two of the example sentences and what to look at.
 
     Attributes:
-        key: its name in links and in PAIRS.
         title: a few words for a choice.
         first, second: keys of the sentences.
         look: what to notice, in one sentence or two.
     """
 
-    key: str
     title: str
     first: str
     second: str
     look: str
 
 
-_PAIRS = (
-    Pair("order", "Same words, other order", "dog_cat", "cat_dog",
-         "Under every pooling the two are all but the same: pooling knows no order, and the little by which they "
-         "differ is what the model wrote into the token vectors beforehand."),
-    Pair("negation", "One word that turns the sense round", "soup_good", "soup_not_good",
-         "Under GAP the token that matters is one of eight, and of all tokens of its sentence it adds least."),
-    Pair("other_words", "The same sense in other words", "soup_bad", "soup_not_good",
-         "Under GAP these are more alike than good and not good: the model has read the negation, and its neighbours' "
-         "vectors carry it."),
-    Pair("paraphrase", "No word in common", "kids", "children",
-         "Under GAP the pairs that add most are kids and children, sweets and candy, though no word occurs in both."),
-    Pair("telling", "One telling word in a long sentence", "walk", "volcano",
-         "Under GAP every token counts the same, and yet volcano adds most. Under GMP it wins more channels than any "
-         "other token; under Attention it hardly counts, for it is unlike the sentence's average."),
-    Pair("two_topics_music", "Two topics: the first", "two_topics", "orchestra",
-         "One vector holds both topics: under GAP violin and plays add most, and repairs, old and cars subtract a "
-         "little, together."),
-    Pair("two_topics_motors", "Two topics: the second", "two_topics", "mechanic",
-         "The same vector, compared by its other half: under GAP cars and repairs now add most."),
-    Pair("unrelated", "Nothing in common", "kids", "volcano",
-         "Under GAP the cosine is near 0, under GMP and GeM above a half, for most numbers of their pooled vectors are "
-         "above 0; under LSE and SoftPool most of it is [CLS], which has one large number in every sentence. A cosine "
-         "says something only beside this one."),
-)
-PAIRS = MappingProxyType({pair.key: pair for pair in _PAIRS})
+PAIRS = MappingProxyType({  # by their names in links
+    "order": Pair("Same words, other order", "dog_cat", "cat_dog",
+        "Under every pooling the two are all but the same: pooling knows no order, and the little by which they "
+        "differ is what the model wrote into the token vectors beforehand."),
+    "negation": Pair("One word that turns the sense round", "soup_good", "soup_not_good",
+        "Under GAP the token that matters is one of eight, and of all tokens of its sentence it adds least."),
+    "other_words": Pair("The same sense in other words", "soup_bad", "soup_not_good",
+        "Under GAP these are more alike than good and not good: the model has read the negation, and its neighbours' "
+        "vectors carry it."),
+    "paraphrase": Pair("No word in common", "kids", "children",
+        "Under GAP the pairs that add most are kids and children, sweets and candy, though no word occurs in both."),
+    "telling": Pair("One telling word in a long sentence", "walk", "volcano",
+        "Under GAP every token counts the same, and yet volcano adds most. Under GMP it wins more channels than any "
+        "other token; under Attention it hardly counts, for it is unlike the sentence's average."),
+    "two_topics_music": Pair("Two topics: the first", "two_topics", "orchestra",
+        "One vector holds both topics: under GAP violin and plays add most, and repairs, old and cars subtract a "
+        "little, together."),
+    "two_topics_motors": Pair("Two topics: the second", "two_topics", "mechanic",
+        "The same vector, compared by its other half: under GAP cars and repairs now add most."),
+    "unrelated": Pair("Nothing in common", "kids", "volcano",
+        "Under GAP the cosine is near 0, under GMP and GeM above a half, for most numbers of their pooled vectors are "
+        "above 0; under LSE and SoftPool most of it is [CLS], which has one large number in every sentence. A cosine "
+        "says something only beside this one."),
+})
 
 
 @cache
