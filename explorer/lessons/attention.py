@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,6 @@ from explorer.analysis import Analysis, Answer
 from explorer.checks import checked_number
 from explorer.errors import MethodError
 from explorer.networks import Network
-from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings import POOLINGS
 
 # The temperature, as a multiple of the usual one; a learned query's usual one is 1, for it was learned with it.
@@ -70,12 +68,11 @@ def attention_and_adaptive(analysis: Analysis, teacher: Network | None = None, t
     teacher = teacher or analysis.network
     if teacher is not analysis.network and not teaches(teacher, analysis.network):
         raise MethodError(f"The poolings of {teacher.title} were learned on other feature maps.")
-    trained = teacher.trained
     usual = POOLINGS["attention"].resolve({})["t"]
     outcome = analysis.under("attention", t=usual * temperature)
     free = AttentionMap("attention", outcome.name, outcome.weights[0].double().numpy(), None)
-    learned = _learned(analysis, teacher, trained, temperature) if "learned_attention" in trained else None
-    gate, gated = _gate(analysis, teacher, trained) if "gated" in trained else (None, None)
+    learned = _learned(analysis, teacher, temperature) if "learned_attention" in teacher.trained else None
+    gate, gated = _gate(analysis, teacher) if "gated" in teacher.trained else (None, None)
     return Adaptive(free, learned, gate, gated)
 
 
@@ -86,10 +83,8 @@ def teaches(teacher: Network, network: Network) -> bool:
         own[name].shape == other[name].shape and bool((own[name] == other[name]).all()) for name in own)
 
 
-def _learned(
-    analysis: Analysis, teacher: Network, trained: Mapping[str, TrainedPooling], temperature: float
-) -> AttentionMap:
-    pooling, parameters, head = trained["learned_attention"]
+def _learned(analysis: Analysis, teacher: Network, temperature: float) -> AttentionMap:
+    pooling, parameters, head = teacher.trained["learned_attention"]
     usual = pooling.weights(analysis.feature_maps, **parameters)[0].double()
     # softmax(a / t) is softmax(a) to the power of 1 / t, made to add up to 1 again; of logarithms, for small numbers.
     weights = ((usual.clamp_min(1e-300).log() / temperature).flatten().softmax(0)).view_as(usual)
@@ -97,11 +92,9 @@ def _learned(
     return AttentionMap(pooling.key, pooling.name, weights.numpy(), _answer(teacher, head(pooled[None])[0]))
 
 
-def _gate(
-    analysis: Analysis, teacher: Network, trained: Mapping[str, TrainedPooling]
-) -> tuple[float | None, Answer]:
+def _gate(analysis: Analysis, teacher: Network) -> tuple[float | None, Answer]:
     """The gate is read from what it gives: g * average + (1 - g) * maximum."""
-    pooling, parameters, head = trained["gated"]
+    pooling, parameters, head = teacher.trained["gated"]
     value = pooling.value(analysis.feature_maps, **parameters)
     average, maximum = (POOLINGS[key].value(analysis.feature_maps).double() for key in ("gap", "gmp"))
     span = maximum - average

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from dataclasses import dataclass
 
 from PIL import Image
 
 from explorer.analysis import analyse
-from explorer.analysis.memory import Memory
+from explorer.analysis.memory import MemoryByOwner
 from explorer.checks import checked_whole
 from explorer.heads.kinds import KINDS
 from explorer.networks import Network
 
 BYTES = 4  # of a weight in single precision
 KEYS = ("gap", "pyramid", "flatten")
+_memory = MemoryByOwner(50)  # shapes of a network's feature maps, by the size of the input
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,8 @@ def fewer_parameters(network: Network, size: int) -> HeadCosts:
     """
     if not (type(size) is int and size == network.preprocessing.size):
         checked_whole(size, *network.preprocessing.sides, "size of the input")
-    shape, classes = _shape_at(network, size), len(network.class_names)
+    shape = _memory(network, size, lambda: _shape_at(network, size))
+    classes = len(network.class_names)
     return HeadCosts(size, shape, classes, tuple(_cost(key, shape, classes) for key in KEYS))
 
 
@@ -73,17 +73,7 @@ def _cost(key: str, shape: tuple[int, int, int], classes: int) -> HeadCost:
     return HeadCost(KINDS[key].name, parameters, parameters * BYTES / 1e6, inputs * classes)
 
 
-_SHAPES: weakref.WeakKeyDictionary[Network, Memory] = weakref.WeakKeyDictionary()
-_LOCK = threading.Lock()
-
-
 def _shape_at(network: Network, size: int) -> tuple[int, int, int]:
-    with _LOCK:
-        memory = _SHAPES.setdefault(network, Memory())
-    return memory(size, lambda: _run(network, size))
-
-
-def _run(network: Network, size: int) -> tuple[int, int, int]:
     """(C, H, W) of the feature maps of a black photo."""
     channels, rows, columns = analyse(network, Image.new("RGB", (size, size)), "squash", size).feature_maps.shape
     return channels, rows, columns

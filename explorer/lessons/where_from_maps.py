@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional
 
 from explorer.analysis import Analysis, Outcome
 from explorer.checks import checked_number
-from explorer.questions.edited_photo import pixels_of
 from explorer.questions.evidence_box import EvidenceBox, locate
 
 THRESHOLD = 0.2  # of the CAM paper
@@ -38,12 +36,10 @@ class WhereFromMaps:
     """Where the object of a class lies: a box and a mask from its evidence.
 
     Attributes:
-        threshold: share of the map's maximum from which on a place belongs to the class.
         box: the region of positions as they are, and the box around it; None without positive evidence.
         segmented: the same of the smooth map; None likewise.
     """
 
-    threshold: float
     box: EvidenceBox | None
     segmented: Segmented | None
 
@@ -58,7 +54,7 @@ def where_from_maps(outcome: Outcome, class_index: int, threshold: float = THRES
     Args:
         outcome: of any pooling.
         class_index: the class.
-        threshold: 0.01 to 1.
+        threshold: share of the map's maximum from which on a place belongs to the class, 0.01 to 1.
 
     Raises:
         ParameterError: no such class, or a threshold outside its range.
@@ -68,8 +64,7 @@ def where_from_maps(outcome: Outcome, class_index: int, threshold: float = THRES
     threshold = checked_number(threshold, LEAST, MOST, "threshold")
     framing, cells = outcome.analysis.framing, outcome.evidence(class_index).cells
     return WhereFromMaps(
-        threshold, locate(cells.numpy(), framing.rectangles, threshold),
-        _segmented(outcome.analysis, cells, threshold),
+        locate(cells.numpy(), framing.rectangles, threshold), _segmented(outcome.analysis, cells, threshold),
     )
 
 
@@ -82,13 +77,3 @@ def _segmented(analysis: Analysis, cells: torch.Tensor, threshold: float) -> Seg
         return None
     positive, mask = np.maximum(smooth, 0), located.component
     return Segmented(mask, float(mask.mean()), float(positive[mask].sum() / positive.sum()))
-
-
-def mask_on_photo(analysis: Analysis, mask: np.ndarray, long_side: int | None = None) -> Image.Image:
-    """"L", 255 inside the mask, of the photo's own size, or of the photo shrunk to `long_side` px for the screen.
-
-    Args:
-        mask: (h, w) bool, of what the network saw, at any fineness.
-    """
-    photo, seen = analysis.preview(long_side)
-    return pixels_of(mask, photo.size, seen)

@@ -17,8 +17,9 @@ from explorer.framing import Preprocessing
 from explorer.heads.kinds import KINDS
 from explorer.lessons.catalogue import LESSONS
 from explorer.lessons.lost_place import lost_place
-from explorer.lessons.where_from_maps import mask_on_photo, where_from_maps
+from explorer.lessons.where_from_maps import where_from_maps
 from explorer.networks import Network
+from explorer.questions.edited_photo import pixels_of
 from tests.explorer import own_models
 from tests.explorer import second_derivations as again
 from tests.explorer.tiny import analysis_of, heads, linear, random_maps
@@ -240,7 +241,12 @@ def test_the_mask_on_the_photo_covers_what_it_covers_of_the_input(make_network, 
     analysis = analyse(make_network(), examples["rocket"])
     mask = np.zeros((96, 96), dtype=bool)
     mask[24:72, 48:] = True
-    on_photo = np.asarray(mask_on_photo(analysis, mask))
+
+    def mask_on_photo(long_side: int | None) -> np.ndarray:
+        photo, seen = analysis.preview(long_side)
+        return np.asarray(pixels_of(mask, photo.size, seen))
+
+    on_photo = mask_on_photo(None)
     assert on_photo.shape == examples["rocket"].size[::-1]
     left, top, right, bottom = analysis.framing.seen
     rows, columns = np.nonzero(on_photo)
@@ -250,7 +256,7 @@ def test_the_mask_on_the_photo_covers_what_it_covers_of_the_input(make_network, 
     assert rows.min() == pytest.approx(top + (bottom - top) / 4, abs=1)
     assert rows.max() + 1 == pytest.approx(top + 3 * (bottom - top) / 4, abs=1)
     assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
-    small = np.asarray(mask_on_photo(analysis, mask, 160))
+    small = mask_on_photo(160)
     assert small.shape == (round(examples["rocket"].height / examples["rocket"].width * 160), 160)
     assert (small > 0).mean() == pytest.approx((on_photo > 0).mean(), abs=0.01)
 

@@ -9,7 +9,8 @@ import streamlit as st
 from PIL import Image, ImageEnhance
 
 from explorer import render
-from explorer.lessons.where_from_maps import THRESHOLD, WhereFromMaps, mask_on_photo, where_from_maps
+from explorer.lessons.where_from_maps import THRESHOLD, WhereFromMaps, where_from_maps
+from explorer.questions.edited_photo import pixels_of
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, stack, viewer
@@ -38,7 +39,7 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     with middle:
         board(_masked(scene, result), key="masked")
     with right:
-        board(el("div", *_numbers(scene, result), class_="stack ruled"), key="located")
+        board(el("div", *_numbers(scene, result, chosen["threshold"]), class_="stack ruled"), key="located")
 
 
 def _box(scene: Scene, result: WhereFromMaps) -> None:
@@ -57,13 +58,13 @@ def _masked(scene: Scene, result: WhereFromMaps) -> Node:
                   class_="note")
     photo, seen = scene.analysis.preview(SIDE)
     dark = ImageEnhance.Brightness(render.grey_out(photo, seen)).enhance(_DARK)
-    masked = Image.composite(photo, dark, mask_on_photo(scene.analysis, result.segmented.mask, SIDE))
+    masked = Image.composite(photo, dark, pixels_of(result.segmented.mask, photo.size, seen))
     return el("div", el("h3", "The mask: what lies outside it is darkened"), el(
         "div", picture(render.jpeg(masked), f"The photo inside the mask of {name}"), class_="photo"),
         class_="evidence lesson-masked")
 
 
-def _numbers(scene: Scene, result: WhereFromMaps) -> list[Node]:
+def _numbers(scene: Scene, result: WhereFromMaps, threshold: float) -> list[Node]:
     if result.box is None or result.segmented is None:
         return [el("p", f"There is no positive evidence for {shortened(scene.class_name)}, so there is no box.")]
     largest = float(scene.outcome.evidence(scene.class_index).cells.max())
@@ -75,7 +76,7 @@ def _numbers(scene: Scene, result: WhereFromMaps) -> list[Node]:
              for name, area, evidence in (("box", box_area, box.share), ("mask", mask.area, mask.evidence))]
     return [
         el("h3", "How much both hold"),
-        account([("threshold", f"{percent(result.threshold)} of {plain(largest)} = {plain(result.threshold * largest)} "
+        account([("threshold", f"{percent(threshold)} of {plain(largest)} = {plain(threshold * largest)} "
                                "logits a position"),
                  ("largest region", f"{box.positions} of {rows * columns} positions")]),
         table(("", "area", "evidence", "times its area"), areas),
