@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,37 +12,17 @@ from torch import Tensor
 from explorer.analysis import Analysis, Outcome, analyse
 from explorer.analysis.memory import MemoryByOwner
 from explorer.arrays import to_array
-from explorer.checks import checked_whole
-from explorer.errors import StoppedError
 from explorer.framing import frame
 from explorer.images import digest
 from explorer.lessons.scenes import SMALLEST_SCALE, cut_out, ground_of, largest_scale, object_box, scene_of
 from explorer.networks import Network
 from explorer.poolings import POOLINGS
-from explorer.progress import Progress, Stop
+from explorer.progress import Progress, Stop, in_batches
 from explorer.questions.edited_photo import BATCH
 from explorer.render import Box
 
 STEPS = 10
-MOST_STEPS = 48
 _memory = MemoryByOwner(6)  # paths of feature maps, about 10 MB each: another p of GeM runs no network
-
-
-class PoolingAnswer(NamedTuple):
-    """A class in one scene, under one pooling.
-
-    Attributes:
-        key, name: of the pooling.
-        logit, probability, rank: of the class.
-        margin: its logit less the largest of another class; infinite where it is the only class.
-    """
-
-    key: str
-    name: str
-    logit: float
-    probability: float
-    rank: int
-    margin: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,22 +30,21 @@ class Scene:
     """An object on a ground, and the network's answers.
 
     Attributes:
-        photo: the scene, a square; analysis: of it.
+        analysis: of the scene, a square photo.
+        outcomes: of it, under GAP, GMP and GeM with the chosen p.
         box: where the object was cut out, in px of the photo it was taken from.
         share: of the scene's area that the objects cover.
-        answers: under GAP, GMP and GeM with the chosen p.
     """
 
-    photo: Image.Image
     analysis: Analysis
+    outcomes: tuple[Outcome, ...]
     box: Box
     share: float
-    answers: tuple[PoolingAnswer, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Growth:
-    """The object from small to large, under GAP, GMP and GeM, at n scales; arrays are float64.
+    """The object from small to large, under GAP, GMP and GeM, at n = STEPS scales; arrays are float64.
 
     Attributes:
         scales: (n,), long side of each object as a share of the scene's side, at equal ratios.
@@ -96,7 +74,6 @@ class Setting:
         count: how many objects: 1, 4 or 9.
         box: where to cut the object out, in photo px; None is around the strongest evidence for the class.
         others: the photos of a cluttered ground.
-        side: of the scene and of the input, in px; None is `usual_side`.
     """
 
     class_index: int
@@ -104,10 +81,9 @@ class Setting:
     count: int = 1
     box: Box | None = None
     others: tuple[Image.Image, ...] = ()
-    side: int | None = None
 
 
-def usual_side(network: Network) -> int:
+def side_of_scenes(network: Network) -> int:
     """Twice the side that the network was trained on, at most 640 px; its own side where it takes no other.
 
     On a scene of the training size every position sees most of the scene, and poolings hardly differ. On a larger one
@@ -117,9 +93,7 @@ def usual_side(network: Network) -> int:
     return max(own, min(2 * own, largest))
 
 
-def average_or_maximum(
-    analysis: Analysis, setting: Setting, scale: float = 0.5, p: float = 3.0, calibrated: bool = False
-) -> Scene:
+def average_or_maximum(analysis: Analysis, setting: Setting, scale: float = 0.5, p: float = 3.0) -> Scene:
     """One scene, in one forward pass.
 
     Args:
@@ -127,75 +101,67 @@ def average_or_maximum(
         setting: see `Setting`; the scene is as large as the input.
         scale: long side of each object as a share of the scene's side, 0.05 to 1 / sqrt(count).
         p: of GeM, 1 (GAP of maps that are not negative) to 100.
-        calibrated: probabilities with the fitted number of each what-if, where there is one.
 
     Raises:
         ParameterError: what is outside its range.
         MethodError: the answer cannot be decomposed, or no box is given and the class has no positive evidence.
     """
-    parts = _SceneParts(analysis, setting)
-    POOLINGS["gem"].resolve({"p": p})
-    photo = scene_of(parts.ground, parts.piece, scale, setting.count)
-    in_scene = analyse(analysis.network, photo, "squash", parts.side)
+    parts, poolings = _SceneParts(analysis, setting), _poolings(p)
+    in_scene = analyse(analysis.network, parts.scene(scale), "squash", parts.side)
     # Measured, not reckoned from the scale: an object may be thin, and its pixels are whole.
-    white = scene_of(Image.new("L", photo.size), Image.new("L", parts.piece.size, 255), scale, setting.count)
-    return Scene(
-        photo, in_scene, parts.box, float((np.asarray(white) > 0).mean()),
-        tuple(_answer(in_scene.under(key, **own), setting.class_index, calibrated) for key, own in _poolings(p)),
-    )
+    white = scene_of(Image.new("L", parts.ground.size), Image.new("L", parts.piece.size, 255), scale, setting.count)
+    outcomes = tuple(in_scene.under(key, **parameters) for key, parameters in poolings)
+    return Scene(in_scene, outcomes, parts.box, float((np.asarray(white) > 0).mean()))
+
+
+def lead(outcome: Outcome, class_index: int) -> float:
+    """A class's logit less the largest of another class; infinite where it is the only class."""
+    logits = outcome.logits
+    others = torch.cat([logits[:class_index], logits[class_index + 1 :]])
+    return float(logits[class_index]) - float(others.max()) if len(others) else float("inf")
 
 
 def growing(
-    analysis: Analysis, setting: Setting, p: float = 3.0, steps: int = STEPS, progress: Progress | None = None,
-    stop: Stop | None = None,
+    analysis: Analysis, setting: Setting, p: float = 3.0, progress: Progress | None = None, stop: Stop | None = None
 ) -> Growth:
-    """The object at `steps` scales from 0.05 to 1 / sqrt(count), and the ground without it.
+    """The object at STEPS scales from 0.05 to 1 / sqrt(count), and the ground without it; one forward pass for each.
 
     Poolings differ where the object is small in its scene, but large enough to be recognised. The feature maps are
     remembered, so that another p runs no network.
 
     Args:
         analysis, setting, p: see `average_or_maximum`.
-        steps: 2 to 48; one forward pass for each, in batches.
         progress: called with scenes done and scenes in all, after each batch.
         stop: checked before each batch.
 
     Raises as `average_or_maximum`, and StoppedError when `stop` returns True.
     """
-    POOLINGS["gem"].resolve({"p": p})
-    checked_whole(steps, 2, MOST_STEPS, "number of scales")
-    parts = _SceneParts(analysis, setting)
+    parts, poolings = _SceneParts(analysis, setting), _poolings(p)
     # Clipped: rounding must not carry an end out of the valid range.
     ends = SMALLEST_SCALE, largest_scale(setting.count)
-    scales = np.clip(np.geomspace(*ends, steps), *ends)
-    maps = _memory(analysis, (parts.key, steps), lambda: _maps(parts, scales, progress, stop))
-    logits = np.stack([_logits(analysis.network, maps, key, own, setting.class_index) for key, own in _poolings(p)])
-    risen = _risen(logits[:, 1:], logits[:, :1])
+    scales = np.clip(np.geomspace(*ends, STEPS), *ends)
+    maps = _memory(analysis, parts.key, lambda: _maps(parts, scales, progress, stop))
+    network = analysis.network
+    logits = np.stack([_logits(network, maps, key, own, setting.class_index) for key, own in poolings])
+    empty, logits = logits[:, :1], logits[:, 1:]
+    way = logits.max(1, keepdims=True) - empty
+    risen = (logits - empty) / np.where(way > 0, way, np.nan)
     return Growth(
-        scales, tuple(analysis.network.pooling_of(key).label(**own) for key, own in _poolings(p)), logits[:, 0], risen,
+        scales, tuple(network.pooling_of(key).label(**own) for key, own in poolings), empty[:, 0], risen,
         np.array([_first_reaching(0.5, row, scales) for row in risen]),
     )
-
-
-def _risen(logits: np.ndarray, empty: np.ndarray) -> np.ndarray:
-    way = logits.max(1, keepdims=True) - empty
-    return (logits - empty) / np.where(way > 0, way, np.nan)
 
 
 def _first_reaching(share: float, risen: np.ndarray, scales: np.ndarray) -> float:
     reached = np.flatnonzero(risen >= share)
     if not reached.size:
         return float("nan")
-    first = int(reached[0])
-    if first == 0:
-        return float(scales[0])
-    before, after = risen[first - 1 : first + 1]
-    start, stop = np.log(scales[first - 1 : first + 1])
-    return float(np.exp(start + (share - before) / (after - before) * (stop - start)))
+    around = slice(max(reached[0] - 1, 0), reached[0] + 1)
+    return float(np.exp(np.interp(share, risen[around], np.log(scales[around]))))
 
 
 def _poolings(p: float) -> tuple[tuple[str, dict[str, float]], ...]:
-    return ("gap", {}), ("gmp", {}), ("gem", {"p": p})
+    return ("gap", {}), ("gmp", {}), ("gem", POOLINGS["gem"].resolve({"p": p}))
 
 
 class _SceneParts:
@@ -205,43 +171,29 @@ class _SceneParts:
         analysis.require_evidence()
         largest_scale(setting.count)
         analysis.network.check_class(setting.class_index)
-        self.network = analysis.network
-        self.setting = setting
-        self.side = usual_side(self.network) if setting.side is None else setting.side
-        if self.side != self.network.preprocessing.size:
-            checked_whole(self.side, *self.network.preprocessing.sides, "side of the scene")
+        self.network, self.side, self.count = analysis.network, side_of_scenes(analysis.network), setting.count
         self.box = setting.box or object_box(analysis.under(), setting.class_index)
         self.piece = cut_out(analysis.image, self.box)
         self.ground = ground_of(setting.ground, analysis.image, self.side, setting.others)
         self.key = setting.count, digest(self.ground), tuple(self.box)
 
+    def scene(self, scale: float) -> Image.Image:
+        return scene_of(self.ground, self.piece, scale, self.count)
+
     def input(self, scale: float) -> Tensor:
         """(channels, h, w): the network's input of one scene."""
-        photo = scene_of(self.ground, self.piece, scale, self.setting.count)
-        return frame(photo, self.network.preprocessing, "squash", self.side)[0][0]
+        return frame(self.scene(scale), self.network.preprocessing, "squash", self.side)[0][0]
 
 
 def _maps(parts: _SceneParts, scales: np.ndarray, progress: Progress | None, stop: Stop | None) -> Tensor:
     """(1 + n, C, H, W): the feature maps of the ground alone, and of each scale."""
-    total, batches = 1 + len(scales), []
-    for start in range(0, total, BATCH):
-        if stop is not None and stop():
-            raise StoppedError(f"Stopped after {start} of {total} scenes.")
-        if not start:  # alone, so that a network which refuses the size does so in words
-            batches.append(analyse(parts.network, parts.ground, "squash", parts.side).feature_maps[None])
-        inputs = [parts.input(scale) for scale in scales[max(0, start - 1) : start - 1 + BATCH].tolist()]
+    maps = []
+    for batch in in_batches([0.0, *scales.tolist()], BATCH, "scenes", progress, stop):
+        if not maps:  # the ground is run alone, so that a network which refuses the size does so in words
+            maps.append(analyse(parts.network, parts.ground, "squash", parts.side).feature_maps[None])
         with torch.no_grad():
-            batches.append(parts.network.backbone(torch.stack(inputs)))
-        if progress is not None:
-            progress(min(start + BATCH, total), total)
-    return torch.cat(batches)
-
-
-def _answer(outcome: Outcome, class_index: int, calibrated: bool) -> PoolingAnswer:
-    answer, logits = outcome.answer(class_index, calibrated), outcome.logits
-    others = torch.cat([logits[:class_index], logits[class_index + 1 :]])
-    margin = answer.logit - float(others.max()) if len(others) else float("inf")
-    return PoolingAnswer(outcome.pooling, outcome.name, answer.logit, answer.probability, answer.rank, margin)
+            maps.append(parts.network.backbone(torch.stack([parts.input(scale) for scale in batch if scale])))
+    return torch.cat(maps)
 
 
 @torch.no_grad()

@@ -14,11 +14,7 @@ from explorer.errors import MethodError, ParameterError
 from explorer.questions.evidence_box import locate
 from explorer.render import Box
 
-GROUNDS = MappingProxyType({
-    "plain": "one colour, the photo's mean",
-    "blur": "the photo itself, blurred until no object is left",
-    "clutter": "other photos, sixteen side by side",
-})
+GROUNDS = MappingProxyType({"plain": "one colour", "blur": "blurred photo", "clutter": "other photos"})
 COUNTS = (1, 4, 9)
 SMALLEST_SCALE = 0.05  # of the scene's side: 22 px of 448
 _TILES = 4  # along each side
@@ -70,9 +66,9 @@ def ground_of(kind: str, photo: Image.Image, side: int, others: Sequence[Image.I
 
     Args:
         kind: key of GROUNDS.
-        photo: what "plain" and "blur" are made of.
-        others: the photos of "clutter", in their order and again until the scene is full; where that would give each
-            column one photo alone, every row begins one photo later.
+        photo: what "plain" (its mean colour) and "blur" (until no object is left) are made of.
+        others: the photos of "clutter", in their order and again until the scene's sixteen tiles are full; where that
+            would give each column one photo alone, every row begins one photo later.
 
     Raises ParameterError for an unknown kind, or clutter without other photos.
     """

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from explorer import POOLINGS, analyse
 from explorer.errors import FramingError, MethodError, ParameterError, StoppedError
 from explorer.framing import Preprocessing
-from explorer.lessons.average_or_maximum import Setting, average_or_maximum, growing, usual_side
+from explorer.lessons.average_or_maximum import (
+    Scene,
+    Setting,
+    average_or_maximum,
+    growing,
+    lead,
+    side_of_scenes,
+)
 from explorer.lessons.scenes import COUNTS, GROUNDS, cut_out, ground_of, largest_scale, object_box, scene_of
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
@@ -157,6 +164,11 @@ def lamp(sees_light):
 LAMP = (180, 180, 204, 204)
 
 
+def logits(scene: Scene) -> list[float]:
+    """Of the first class under GAP, GMP and GeM."""
+    return [float(outcome.logits[0]) for outcome in scene.outcomes]
+
+
 def test_the_average_goes_with_the_area_and_the_maximum_stays(lamp):
     # 384 x 384 px, 16 x 16 positions of 24 px; the ground is of brightness 1 / 255.
     dark = 1 / 255
@@ -164,10 +176,10 @@ def test_the_average_goes_with_the_area_and_the_maximum_stays(lamp):
         found = average_or_maximum(lamp, Setting(0, box=LAMP), scale, p=2)
         share = positions / 256
         assert found.share == share
-        gap, gmp, gem = found.answers
-        assert gap.logit == pytest.approx(6 * (share + (1 - share) * dark), abs=1e-4)
-        assert gmp.logit == pytest.approx(6, abs=1e-4)
-        assert gem.logit == pytest.approx(6 * math.sqrt(share + (1 - share) * dark**2), abs=1e-4)
+        gap, gmp, gem = logits(found)
+        assert gap == pytest.approx(6 * (share + (1 - share) * dark), abs=1e-4)
+        assert gmp == pytest.approx(6, abs=1e-4)
+        assert gem == pytest.approx(6 * math.sqrt(share + (1 - share) * dark**2), abs=1e-4)
 
 
 def test_repeated_the_average_rises_fourfold_and_ninefold_and_the_maximum_not_at_all(sees_light):
@@ -176,19 +188,19 @@ def test_repeated_the_average_rises_fourfold_and_ninefold_and_the_maximum_not_at
     photo.paste((255, 255, 255), (0, 0, 48, 48))
     network = dataclasses.replace(sees_light, preprocessing=dataclasses.replace(sees_light.preprocessing, size=288))
     analysis = analyse(network, photo)
-    scenes = [average_or_maximum(analysis, Setting(0, box=(0, 0, 48, 48), count=count, side=576), 1 / 12)
+    scenes = [average_or_maximum(analysis, Setting(0, box=(0, 0, 48, 48), count=count), 1 / 12)
               for count in COUNTS]
     dark = round(255 * 48 * 48 / 576**2) / 255
     assert [scene.share for scene in scenes] == pytest.approx([n * 48 * 48 / 576**2 for n in (1, 4, 9)])
     for scene, count in zip(scenes, (1, 4, 9), strict=True):
         share = count * 48 * 48 / 576**2
-        assert scene.answers[0].logit == pytest.approx(6 * (share + (1 - share) * dark), abs=1e-4)
-    assert [scene.answers[1].logit for scene in scenes] == pytest.approx([6, 6, 6], abs=1e-4)
+        assert logits(scene)[0] == pytest.approx(6 * (share + (1 - share) * dark), abs=1e-4)
+    assert [logits(scene)[1] for scene in scenes] == pytest.approx([6, 6, 6], abs=1e-4)
 
 
 def test_growing_the_average_gets_half_way_at_half_the_area_and_the_maximum_at_once(lamp):
-    found = growing(lamp, Setting(0, box=LAMP), steps=20)
-    np.testing.assert_allclose(found.scales, np.geomspace(0.05, 1, 20))
+    found = growing(lamp, Setting(0, box=LAMP))
+    np.testing.assert_allclose(found.scales, np.geomspace(0.05, 1, 10))
     gap, gmp, gem = found.half_way
     assert gap == pytest.approx(math.sqrt(0.5), abs=0.02)
     assert gmp < 0.1
@@ -205,15 +217,16 @@ def check_answers(network, scene, class_index, p):
     with torch.no_grad():
         maps = network.backbone(scene.analysis.input)[0].double().tolist()
     rows, biases = network.head.weight.double().tolist(), network.head.bias.double().tolist()
-    for answer, key, parameter in zip(scene.answers, NAMES, ((), (), (p,)), strict=True):
+    for outcome, key, parameter in zip(scene.outcomes, NAMES, ((), (), (p,)), strict=True):
+        answer = outcome.answer(class_index)
         logits = again.linear(rows, biases, again.pooled(key, maps, *parameter))
         others = [logit for n, logit in enumerate(logits) if n != class_index]
-        assert (answer.key, answer.name) == (key, POOLINGS[key].label(**({"p": p} if parameter else {})))
+        assert (outcome.pooling, outcome.name) == (key, POOLINGS[key].label(**({"p": p} if parameter else {})))
         assert answer.logit == pytest.approx(logits[class_index], rel=1e-4, abs=1e-4)
         powers = [math.exp(logit - max(logits)) for logit in logits]
         assert answer.probability == pytest.approx(powers[class_index] / sum(powers), rel=1e-3, abs=1e-6)
         assert answer.rank == 1 + sum(logit > logits[class_index] for logit in logits)
-        assert answer.margin == pytest.approx(logits[class_index] - max(others), rel=1e-3, abs=2e-4)
+        assert lead(outcome, class_index) == pytest.approx(logits[class_index] - max(others), rel=1e-3, abs=2e-4)
 
 
 @pytest.mark.parametrize("ground", GROUNDS)
@@ -222,11 +235,11 @@ def test_the_answers_to_a_scene_again_in_loops(make_network, examples, ground):
     analysis = analyse(network, examples["cat"])
     setting = Setting(2, ground, 4, (50.0, 40.0, 200.0, 220.0), (examples["rocket"], examples["coffee"]))
     found = average_or_maximum(analysis, setting, 0.3, p=5.0)
-    assert usual_side(network) == 192
-    assert found.photo.size == (192, 192)
+    assert side_of_scenes(network) == 192
+    assert found.analysis.image.size == (192, 192)
     by_hand = scene_of(ground_of(ground, examples["cat"], 192, setting.others),
                        examples["cat"].crop((50, 40, 200, 220)), 0.3, 4)
-    assert found.photo.tobytes() == by_hand.tobytes()
+    assert found.analysis.image.tobytes() == by_hand.tobytes()
     pixels = torch.tensor(np.asarray(by_hand, dtype=np.float32) / 255).permute(2, 0, 1)
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in (network.preprocessing.mean, network.preprocessing.std))
     torch.testing.assert_close(found.analysis.input[0], (pixels - mean) / std, atol=1e-5, rtol=1e-5)
@@ -236,14 +249,14 @@ def test_the_answers_to_a_scene_again_in_loops(make_network, examples, ground):
 def test_the_answers_to_the_bundled_networks_scene_again(network, examples):
     espresso = network.class_names.index("espresso")
     analysis = analyse(network, examples["coffee"])
-    found = average_or_maximum(analysis, Setting(espresso, side=224), 0.6)
+    found = average_or_maximum(analysis, Setting(espresso), 0.6)
     box = locate(analysis.under().evidence(espresso).cells.numpy(), analysis.framing.rectangles)
     assert found.box == object_box(analysis.under(), espresso) == (box.left, box.top, box.right, box.bottom)
     with torch.no_grad():
         maps = network.backbone(found.analysis.input)[0]
         vectors = maps.mean((1, 2)), maps.amax((1, 2)), maps.pow(3).mean((1, 2)).pow(1 / 3)
-        for answer, pooled in zip(found.answers, vectors, strict=True):
-            logits = network.head(pooled[None])[0]
+        for outcome, pooled in zip(found.outcomes, vectors, strict=True):
+            answer, logits = outcome.answer(espresso), network.head(pooled[None])[0]
             assert answer.logit == pytest.approx(float(logits[espresso]), abs=1e-3)
             assert answer.rank == 1 + int((logits > logits[espresso]).sum())
             assert answer.probability == pytest.approx(float(logits.softmax(0)[espresso]), abs=1e-5)
@@ -252,11 +265,12 @@ def test_the_answers_to_the_bundled_networks_scene_again(network, examples):
 def test_on_the_bundled_network_the_maximum_gets_half_way_at_a_smaller_object(network, examples):
     tripod = network.class_names.index("tripod")
     analysis = analyse(network, examples["photographer"])
-    assert usual_side(network) == 448
-    found = growing(analysis, Setting(tripod), steps=6)
+    assert side_of_scenes(network) == 448
+    found = growing(analysis, Setting(tripod))
     assert found.half_way[1] < found.half_way[0]
-    once, four = (average_or_maximum(analysis, Setting(tripod, count=count), 0.3).answers for count in (1, 4))
-    assert four[0].logit / once[0].logit > 1.5 * four[1].logit / once[1].logit
+    once, four = (average_or_maximum(analysis, Setting(tripod, count=count), 0.3).outcomes for count in (1, 4))
+    gap, gmp = (float(many.logits[tripod] / one.logits[tripod]) for one, many in zip(once[:2], four[:2], strict=True))
+    assert gap > 1.5 * gmp
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -266,12 +280,13 @@ def test_how_far_each_pooling_has_risen_from_the_empty_ground_by_single_scenes(m
     alone = analyse(network, ground_of("plain", examples["cat"], 192), "squash", 192)
     for index in range(4):
         setting = Setting(index, "plain", count, (50.0, 40.0, 200.0, 220.0))
-        found = growing(analysis, setting, p=4.0, steps=7)
+        found = growing(analysis, setting, p=4.0)
         assert found.names == ("GAP", "GMP", "GeM, p = 4")
         assert (found.scales[0], found.scales[-1]) == (0.05, pytest.approx(1 / math.isqrt(count)))
         scenes = [average_or_maximum(analysis, setting, scale, p=4.0) for scale in found.scales.tolist()]
         for row, (key, own) in enumerate((("gap", {}), ("gmp", {}), ("gem", {"p": 4.0}))):
-            empty, logits = float(alone.under(key, **own).logits[index]), [scene.answers[row].logit for scene in scenes]
+            empty = float(alone.under(key, **own).logits[index])
+            logits = [float(scene.outcomes[row].logits[index]) for scene in scenes]
             assert found.empty[row] == pytest.approx(empty, abs=1e-5)
             way = max(logits) - empty
             if way < 1e-4:
@@ -279,7 +294,7 @@ def test_how_far_each_pooling_has_risen_from_the_empty_ground_by_single_scenes(m
                 continue
             np.testing.assert_allclose(found.risen[row], [(logit - empty) / way for logit in logits], atol=2e-5 / way)
             first = next(n for n, logit in enumerate(logits) if logit - empty >= way / 2)
-            assert found.half_way[row] <= found.scales[first]
+            assert found.half_way[row] <= found.scales[first] * (1 + 1e-9)
             assert first == 0 or found.half_way[row] >= found.scales[first - 1]
             at = np.interp(np.log(found.half_way[row]), np.log(found.scales), found.risen[row])
             assert first == 0 or at == pytest.approx(0.5, abs=1e-3)
@@ -289,24 +304,24 @@ def test_how_far_each_pooling_has_risen_from_the_empty_ground_by_single_scenes(m
 
 def test_gem_with_p_of_one_is_the_average_and_a_large_one_nears_the_maximum(make_network, examples):
     analysis = analyse(make_network(), examples["cat"])
-    gap, gmp, gem = average_or_maximum(analysis, Setting(0, box=(0.0, 0.0, 90.0, 90.0)), p=1.0).answers
-    assert gem.logit == pytest.approx(gap.logit, abs=1e-5)
-    steep = average_or_maximum(analysis, Setting(0, box=(0.0, 0.0, 90.0, 90.0)), p=100.0).answers[2]
-    assert abs(steep.logit - gmp.logit) < abs(gap.logit - gmp.logit)
+    gap, gmp, gem = logits(average_or_maximum(analysis, Setting(0, box=(0.0, 0.0, 90.0, 90.0)), p=1.0))
+    assert gem == pytest.approx(gap, abs=1e-5)
+    steep = logits(average_or_maximum(analysis, Setting(0, box=(0.0, 0.0, 90.0, 90.0)), p=100.0))[2]
+    assert abs(steep - gmp) < abs(gap - gmp)
 
 
 def test_another_p_runs_no_network_and_another_object_does(sees_light, lamp):
     batches = sees_light.backbone.batches
     before = len(batches)
-    growing(lamp, Setting(0, box=LAMP), p=2.0, steps=7)
-    assert sum(batches[before:]) == 8  # seven scales and the empty ground
+    growing(lamp, Setting(0, box=LAMP), p=2.0)
+    assert sum(batches[before:]) == 11  # ten scales and the empty ground
     ran = len(batches)
-    growing(lamp, Setting(1, box=LAMP), p=9.0, steps=7)
+    growing(lamp, Setting(1, box=LAMP), p=9.0)
     assert len(batches) == ran
-    growing(lamp, Setting(0, box=(0, 0, 50, 50)), steps=7)
-    growing(lamp, Setting(0, "blur", box=LAMP), steps=7)
-    growing(lamp, Setting(0, count=4, box=LAMP), steps=7)
-    assert sum(batches[ran:]) == 24
+    growing(lamp, Setting(0, box=(0, 0, 50, 50)))
+    growing(lamp, Setting(0, "blur", box=LAMP))
+    growing(lamp, Setting(0, count=4, box=LAMP))
+    assert sum(batches[ran:]) == 33
 
 
 def test_probabilities_are_calibrated_where_a_number_was_fitted(make_network, examples):
@@ -314,10 +329,10 @@ def test_probabilities_are_calibrated_where_a_number_was_fitted(make_network, ex
     network = dataclasses.replace(make_network(), calibration=fitted)
     analysis = analyse(network, examples["cat"])
     setting = Setting(1, box=(50.0, 40.0, 200.0, 220.0))
-    scene = average_or_maximum(analysis, setting, 0.5, 3.0, calibrated=True)
+    scene = average_or_maximum(analysis, setting, 0.5, 3.0)
     for row, (key, own, factor) in enumerate((("gap", {}, 1.0), ("gmp", {}, 0.25), ("gem", {"p": 3.0}, 0.4))):
         wanted = (scene.analysis.under(key, **own).logits * factor).softmax(0)[1]
-        assert scene.answers[row].probability == pytest.approx(float(wanted), abs=1e-6)
+        assert scene.outcomes[row].answer(1, calibrated=True).probability == pytest.approx(float(wanted), abs=1e-6)
 
 
 def test_a_head_that_was_trained_for_a_pooling_answers_under_it(make_network, examples):
@@ -326,24 +341,25 @@ def test_a_head_that_was_trained_for_a_pooling_answers_under_it(make_network, ex
     analysis = analyse(network, examples["cat"])
     setting = Setting(1, box=(50.0, 40.0, 200.0, 220.0))
     scene = average_or_maximum(analysis, setting, 1.0)
-    assert scene.answers[1].logit == pytest.approx(float(head(scene.analysis.feature_maps.amax((1, 2)))[1]), abs=1e-5)
+    wanted = float(head(scene.analysis.feature_maps.amax((1, 2)))[1])
+    assert float(scene.outcomes[1].logits[1]) == pytest.approx(wanted, abs=1e-5)
     ground = analyse(network, ground_of("plain", examples["cat"], 192), "squash", 192)
     empty = float(head(ground.feature_maps.amax((1, 2)))[1])
-    assert growing(analysis, setting, steps=2).empty[1] == pytest.approx(empty, abs=1e-5)
+    assert growing(analysis, setting).empty[1] == pytest.approx(empty, abs=1e-5)
 
 
 def test_a_network_of_one_logit_has_no_other_class_to_be_ahead_of(make_network, examples):
     analysis = analyse(make_network(classes=1), examples["cat"])
-    answers = average_or_maximum(analysis, Setting(0, box=(0.0, 0.0, 90.0, 90.0))).answers
-    assert [(answer.margin, answer.rank) for answer in answers] == [(math.inf, 1)] * 3
+    outcomes = average_or_maximum(analysis, Setting(0, box=(0.0, 0.0, 90.0, 90.0))).outcomes
+    assert [lead(outcome, 0) for outcome in outcomes] == [math.inf] * 3
 
 
 def test_growing_reports_its_progress_and_can_be_stopped(lamp):
     reports = []
-    growing(lamp, Setting(0, box=LAMP), steps=9, progress=lambda *numbers: reports.append(numbers))
-    assert reports == [(4, 10), (8, 10), (10, 10)]
-    with pytest.raises(StoppedError, match="after 4 of 12 scenes"):
-        growing(lamp, Setting(0, box=LAMP), steps=11, stop=iter([False, True]).__next__)
+    growing(lamp, Setting(0, box=LAMP), progress=lambda *numbers: reports.append(numbers))
+    assert reports == [(4, 11), (8, 11), (11, 11)]
+    with pytest.raises(StoppedError, match="after 4 of 11 scenes"):
+        growing(lamp, Setting(0, "blur", box=LAMP), stop=iter([False, True]).__next__)
 
 
 def test_settings_outside_their_range_are_refused(make_network, examples):
@@ -353,16 +369,15 @@ def test_settings_outside_their_range_are_refused(make_network, examples):
     for setting, words in (
         (Setting(2, box=box), "no class 2"), (Setting(0, count=3, box=box), "number of objects"),
         (Setting(0, "sea", box=box), "no ground"), (Setting(0, "clutter", box=box), "at least one other photo"),
-        (Setting(0, box=(0, 0, 999, 9)), "inside the photo's"), (Setting(0, box=box, side=95), "side of the scene"),
-        (Setting(0, box=box, side=641), "side of the scene"),
+        (Setting(0, box=(0, 0, 999, 9)), "inside the photo's"),
     ):
         for ask in (average_or_maximum, growing):
             with pytest.raises(ParameterError, match=words):
                 ask(analysis, setting)
-    for options, words in (({"p": 0.5}, "GeM's p"), ({"p": 101.0}, "GeM's p"), ({"steps": 1}, "number of scales"),
-                           ({"steps": 49}, "number of scales")):
-        with pytest.raises(ParameterError, match=words):
-            growing(analysis, Setting(0, box=box), **options)
+    for p in (0.5, 101.0):
+        for ask in (average_or_maximum, growing):
+            with pytest.raises(ParameterError, match="GeM's p"):
+                ask(analysis, Setting(0, box=box), p=p)
     with pytest.raises(ParameterError, match="scale is"):
         average_or_maximum(analysis, Setting(0, count=4, box=box), 0.6)
     with pytest.raises(MethodError, match="no positive evidence for class 1"):
@@ -387,6 +402,6 @@ def test_a_network_that_takes_no_other_size_gets_scenes_of_its_own(make_network,
         with pytest.raises(FramingError, match="cannot take an input of 192 x 192 px"):
             ask(analyse(network, examples["cat"]), Setting(0, box=box))
     fixed = dataclasses.replace(network, preprocessing=Preprocessing(size=96, fixed=True))
-    assert usual_side(fixed) == 96
-    assert growing(analyse(fixed, examples["cat"]), Setting(0, box=box), steps=2).risen.shape == (3, 2)
-    assert usual_side(dataclasses.replace(network, preprocessing=Preprocessing(size=700))) == 700
+    assert side_of_scenes(fixed) == 96
+    assert growing(analyse(fixed, examples["cat"]), Setting(0, box=box)).risen.shape == (3, 10)
+    assert side_of_scenes(dataclasses.replace(network, preprocessing=Preprocessing(size=700))) == 700

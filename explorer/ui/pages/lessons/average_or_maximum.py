@@ -10,7 +10,7 @@ import streamlit as st
 from explorer import figures, render
 from explorer.lessons import average_or_maximum as lesson
 from explorer.lessons.average_or_maximum import Growth, Setting
-from explorer.lessons.scenes import COUNTS, SMALLEST_SCALE, largest_scale
+from explorer.lessons.scenes import COUNTS, GROUNDS, SMALLEST_SCALE, largest_scale
 from explorer.sections.answers import badge
 from explorer.sections.nodes import Node, el
 from explorer.ui import panels
@@ -26,7 +26,6 @@ from explorer.wording import number_word, percent, plain, shortened, signed
 SCALES = (SMALLEST_SCALE, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.56, 0.8, 1.0)
 POWERS = (1, 2, 3, 5, 10, 20, 50, 100)
 TIMES = {1: "once", 4: "four times", 9: "nine times"}
-SHORT = {"plain": "one colour", "blur": "blurred photo", "clutter": "other photos"}
 SIDE = 400  # px of a picture
 
 
@@ -34,7 +33,7 @@ def controls(scene: Scene) -> tuple[Control, ...]:
     """How large, how often, on what; and GeM's p."""
     return (Control("scale", "Object's long side, of the scene's", SCALES, 0.28, percent, width=4),
             Control("count", "Pasted", COUNTS, 1, TIMES.__getitem__, ordered=False, width=4),
-            Control("ground", "On", tuple(SHORT), "plain", SHORT.__getitem__, ordered=False, width=5),
+            Control("ground", "On", tuple(GROUNDS), "plain", GROUNDS.__getitem__, ordered=False, width=5),
             Control("p", "p of GeM", POWERS, 3, width=3))
 
 
@@ -44,13 +43,11 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     scale, p = min(chosen["scale"], largest_scale(chosen["count"])), float(chosen["p"])
     others = tuple(example_photo(name).image for name in EXAMPLES if name != scene.session.choices.example)
     setting = Setting(scene.class_index, chosen["ground"], chosen["count"], others=others)
-    calibrated = scene.session.choices.calibrated
-    key = "pasted scene", scene.class_index, setting.ground, setting.count, scale, p, calibrated
-    pasted = drawn(scene.analysis, key,
-                   lambda: lesson.average_or_maximum(scene.analysis, setting, scale, p, calibrated))
+    key = "pasted scene", scene.class_index, setting.ground, setting.count, scale, p
+    pasted = drawn(scene.analysis, key, lambda: lesson.average_or_maximum(scene.analysis, setting, scale, p))
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        board(el("div", _pictures(scene, pasted), *_table(scene, pasted, p),
+        board(el("div", _pictures(scene, pasted), *_table(scene, pasted),
                  el("p", _account(chosen["count"], chosen["scale"], scale, pasted), class_="note"),
                  class_="stack ruled"), key="pasted")
     with right:
@@ -58,23 +55,25 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
 
 
 def _pictures(scene: Scene, pasted: lesson.Scene) -> Node:
-    shots = [shot("The scene", pasted.photo.resize((SIDE, SIDE)), "The scene")]
-    for outcome in map(pasted.analysis.under, ("gap", "gmp")):
+    photo = pasted.analysis.image
+    shots = [shot("The scene", photo.resize((SIDE, SIDE)), "The scene")]
+    for outcome in pasted.outcomes[:2]:
         cells = outcome.evidence(scene.class_index).cells.numpy()
         scale = render.Scale.signed(cells)
-        painted = render.overlay(pasted.photo, cells, (0, 0, *pasted.photo.size), scale).resize((SIDE, SIDE))
+        painted = render.overlay(photo, cells, (0, 0, *photo.size), scale).resize((SIDE, SIDE))
         alt = f"Evidence for {shortened(scene.class_name)} under {outcome.name}"
         shots.append(shot(f"Evidence under {outcome.name}", painted, alt, scale))
     return el("div", *shots, class_="lesson-shots three")
 
 
-def _table(scene: Scene, pasted: lesson.Scene, p: float) -> tuple[Node, Node]:
+def _table(scene: Scene, pasted: lesson.Scene) -> tuple[Node, Node]:
     rows: list[list[Node | str]] = []
-    for answer in pasted.answers:
-        outcome = pasted.analysis.under(answer.key, **({"p": p} if answer.key == "gem" else {}))
-        name = el("span", answer.name, " ", badge(outcome, scene.session.choices.calibrated), class_="name")
-        margin = signed(answer.margin) if np.isfinite(answer.margin) else ""
-        rows.append([name, plain(answer.logit), margin, percent(answer.probability), f"{answer.rank:,}"])
+    calibrated = scene.session.choices.calibrated
+    for outcome in pasted.outcomes:
+        name = el("span", outcome.name, " ", badge(outcome, calibrated), class_="name")
+        answer, lead = outcome.answer(scene.class_index, calibrated), lesson.lead(outcome, scene.class_index)
+        ahead = signed(lead) if np.isfinite(lead) else ""
+        rows.append([name, plain(answer.logit), ahead, percent(answer.probability), f"{answer.rank:,}"])
     return (el("h3", f"Answers for {shortened(scene.class_name, 40)}"),
             table(("", "logit", "ahead by", "probability", "rank"), rows))
 
@@ -82,9 +81,9 @@ def _table(scene: Scene, pasted: lesson.Scene, p: float) -> tuple[Node, Node]:
 def _account(count: int, requested: float, scale: float, pasted: lesson.Scene) -> str:
     left, top, right, bottom = (round(edge) for edge in pasted.box)
     most = f" {number_word(count).capitalize()} fit up to {percent(scale)}." if scale < requested else ""
-    rows, columns = pasted.analysis.framing.grid
+    (rows, columns), width = pasted.analysis.framing.grid, pasted.analysis.image.width
     return (f"{percent(pasted.share)} of the scene is object, cut out where the evidence finds it: pixels {left} to "
-            f"{right} across, {top} to {bottom} down.{most} The scene is {pasted.photo.width} px wide, so there are "
+            f"{right} across, {top} to {bottom} down.{most} The scene is {width} px wide, so there are "
             f"{rows} × {columns} positions.")
 
 
