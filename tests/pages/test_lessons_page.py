@@ -14,7 +14,7 @@ from explorer.heads import Epoch, Run
 from explorer.lessons.catalogue import LESSONS
 from explorer.networks.loading.bundled import ASSETS
 from explorer.ui.pages.lessons import overfitting
-from explorer.ui.pages.lessons.lesson_panels import PANELS
+from explorer.ui.pages.lessons.lesson_page import PANELS
 from explorer.ui.pages.lessons.scene import Scene
 from explorer.wording import percent, plain, signed
 from tests.pages.boards import boards, control, is_plain_sentence, notices, viewers
