@@ -8,21 +8,19 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from explorer.analysis import Outcome
+from explorer.analysis import Answer, Outcome
 from explorer.arrays import to_array
 from explorer.checks import checked_whole
 from explorer.evidence import Evidence
 from explorer.questions.channel_table import channel_table
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One step of the way: its key, its name, and how many numbers there are, in which shape."""
+class Stage(NamedTuple):
+    """One step of the way: its key, its name, and in which shape there are numbers."""
 
     key: str
     name: str
     shape: tuple[int, ...]
-    count: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +30,8 @@ class OneChannel:
     Attributes:
         channel: its number.
         values: (H, W) float64, its map.
-        count: of positions, H * W.
         total: the sum over positions.
-        mean: total / count, which is GAP.
+        mean: total / (H * W), which is GAP.
         maximum: the largest value, which is GMP; NaN where a value is.
         places: the positions (i, j) that have it: one, or several in a tie.
         pooled: the map's number under the outcome's own pooling.
@@ -45,7 +42,6 @@ class OneChannel:
 
     channel: int
     values: np.ndarray
-    count: int
     total: float
     mean: float
     maximum: float
@@ -76,27 +72,20 @@ class OneNumber:
         stages: of the way, in order: maps, pooled, logits, probabilities (none where the network gives them itself)
             and answer.
         channel: the one that was chosen.
-        class_name: of the class.
-        contributions: (C,) float64, of each channel, in logits.
-        total: their sum.
+        answer: the class with its logit as the head gave it, its probability and its rank.
+        total: the sum of all channels' contributions, in logits.
         baseline: the logit of an empty pooled vector.
-        logit: as the head gave it.
         left_over: logit - baseline - total: rounding, or what the quadrature of a head that is not affine leaves.
         normalised: how the logit becomes a probability; None where the network gives probabilities itself.
-        probability, rank: of the class; rank 1 is the most probable.
     """
 
     stages: tuple[Stage, ...]
     channel: OneChannel
-    class_name: str
-    contributions: np.ndarray
+    answer: Answer
     total: float
     baseline: float
-    logit: float
     left_over: float
     normalised: Normalised | None
-    probability: float
-    rank: int
 
 
 def from_maps_to_one_number(outcome: Outcome, class_index: int, channel: int | None = None) -> OneNumber:
@@ -116,29 +105,26 @@ def from_maps_to_one_number(outcome: Outcome, class_index: int, channel: int | N
     if channel is None:
         channel = int(rows.order()[0])
     checked_whole(channel, 0, len(rows.pooled) - 1, "channel")
-    answer, contributions = outcome.answer(class_index), to_array(evidence.channels)
-    total = float(contributions.sum())
+    answer, total = outcome.answer(class_index), float(to_array(evidence.channels).sum())
     return OneNumber(
-        stages=_stages(outcome), channel=_one_channel(outcome, evidence, channel, rows.rank(channel)),
-        class_name=answer.name, contributions=contributions, total=total, baseline=evidence.baseline,
-        logit=answer.logit, left_over=answer.logit - evidence.baseline - total,
-        normalised=_normalised(outcome, class_index), probability=answer.probability, rank=answer.rank,
+        stages=_stages(outcome), channel=_one_channel(outcome, evidence, channel, rows.rank(channel)), answer=answer,
+        total=total, baseline=evidence.baseline, left_over=answer.logit - evidence.baseline - total,
+        normalised=_normalised(outcome, class_index),
     )
 
 
 def _stages(outcome: Outcome) -> tuple[Stage, ...]:
-    network, maps = outcome.analysis.network, outcome.analysis.feature_maps
-    classes, channels = len(outcome.logits), len(outcome.pooled)
+    activation, classes = outcome.analysis.network.activation, tuple(outcome.logits.shape)
     stages = [
-        Stage("maps", "feature maps", tuple(maps.shape), maps.numel()),
-        Stage("pooled", "pooled vector", (channels,), channels),
-        Stage("logits", "logits", (classes,), classes),
+        Stage("maps", "feature maps", tuple(outcome.analysis.feature_maps.shape)),
+        Stage("pooled", "pooled vector", tuple(outcome.pooled.shape)),
+        Stage("logits", "logits", classes),
     ]
-    if network.activation != "none":
-        stages.append(Stage("probabilities", "probabilities", (classes,), classes))
+    if activation != "none":
+        stages.append(Stage("probabilities", "probabilities", classes))
     # A sigmoid answers each class alone: there may be several answers, or none.
-    answers = int((outcome.probabilities() > 0.5).sum()) if network.activation == "sigmoid" else 1
-    return (*stages, Stage("answer", "answer", (answers,), answers))
+    answers = int((outcome.probabilities() > 0.5).sum()) if activation == "sigmoid" else 1
+    return (*stages, Stage("answer", "answer", (answers,)))
 
 
 def _one_channel(outcome: Outcome, evidence: Evidence, channel: int, rank: int) -> OneChannel:
@@ -147,7 +133,7 @@ def _one_channel(outcome: Outcome, evidence: Evidence, channel: int, rank: int) 
         total = float(values.sum())
     maximum = float(values.max())
     return OneChannel(
-        channel=channel, values=values, count=values.size, total=total, mean=total / values.size, maximum=maximum,
+        channel=channel, values=values, total=total, mean=total / values.size, maximum=maximum,
         places=tuple((int(i), int(j)) for i, j in np.argwhere(values == maximum)),
         pooled=float(outcome.pooled[channel]), weight=float(evidence.slopes[channel]),
         contribution=float(evidence.channels[channel]), rank=rank,

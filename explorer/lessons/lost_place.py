@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -21,18 +22,18 @@ Head = Callable[[Tensor], Tensor]  # feature maps (1, C, H, W) to logits (1, cla
 
 
 class BeforeAndAfter(NamedTuple):
-    """One pooling, layout or head, before the positions were shuffled and after.
+    """One pooling or layout, before the positions were shuffled and after.
 
     Attributes:
-        key, name: of the pooling, layout or head.
-        vector_change: length of the difference of its vectors, as a share of the length before; None for a head.
+        key, name: of the pooling or layout.
+        vector_change: length of the difference of its vectors, as a share of the length before.
         before, after: logits (classes,); None for a layout without a head.
         logit_change: the largest difference of a logit, as a share of the largest logit before; None likewise.
     """
 
     key: str
     name: str
-    vector_change: float | None
+    vector_change: float
     before: Tensor | None
     after: Tensor | None
     logit_change: float | None
@@ -46,8 +47,7 @@ class LostPlace:
         permutation: (H * W,) int64: position n after is position permutation[n] before, both counted row by row.
         moved: share of the positions that lie elsewhere than before.
         poolings: every pooling there is, under the network's own head.
-        layouts: spatial pyramid and flatten, which keep the place; their vectors alone.
-        heads: the trained heads, in their order.
+        layouts: spatial pyramid and flatten, which keep the place, under their trained heads.
         cells_before, cells_after: (H, W), evidence for the class under the outcome's pooling.
         evidence_change: the largest difference between the evidence of a position after and that of the same position
             before, wherever it lies, as a share of the largest evidence.
@@ -57,14 +57,13 @@ class LostPlace:
     moved: float
     poolings: tuple[BeforeAndAfter, ...]
     layouts: tuple[BeforeAndAfter, ...]
-    heads: tuple[BeforeAndAfter, ...]
     cells_before: Tensor
     cells_after: Tensor
     evidence_change: float
 
 
 def lost_place(
-    outcome: Outcome, class_index: int, seed: int = 0, heads: Mapping[str, Head] | None = None
+    outcome: Outcome, class_index: int, seed: int = 0, heads: Mapping[str, Head] = MappingProxyType({})
 ) -> LostPlace:
     """Shuffle the positions, the same way in all channels, and compute all answers again.
 
@@ -72,8 +71,8 @@ def lost_place(
         outcome: its pooling gives the evidence.
         class_index: the class of the evidence.
         seed: of the shuffle, 0 to 999,999.
-        heads: trained ones by name, such as those of `explorer.heads`: feature maps (1, C, H, W) to logits
-            (1, classes). Their classes may be other ones than the network's.
+        heads: trained ones by the key of their layout, such as those of `explorer.heads`: feature maps (1, C, H, W)
+            to logits (1, classes). Their classes may be other ones than the network's.
 
     Raises:
         ParameterError: no such class, or a seed outside its range.
@@ -90,8 +89,7 @@ def lost_place(
     return LostPlace(
         permutation=order, moved=float((order != torch.arange(len(order))).double().mean()),
         poolings=tuple(_of_pooling(other, shuffled) for other in outcome.under_each_pooling()),
-        layouts=tuple(_of_layout(key, maps) for key in LAYOUTS),
-        heads=tuple(_compared(name, name, None, _logits(name, head, maps)) for name, head in (heads or {}).items()),
+        layouts=tuple(_of_layout(key, maps, heads.get(key)) for key in LAYOUTS),
         cells_before=before, cells_after=after,
         evidence_change=_largest_change(before.flatten()[order], after.flatten()),
     )
@@ -108,17 +106,17 @@ def _of_pooling(outcome: Outcome, shuffled: Analysis) -> BeforeAndAfter:
     return _compared(outcome.pooling, outcome.name, (outcome.pooled, after.pooled), (outcome.logits, after.logits))
 
 
-def _of_layout(key: str, maps: tuple[Tensor, Tensor]) -> BeforeAndAfter:
+def _of_layout(key: str, maps: tuple[Tensor, Tensor], head: Head | None) -> BeforeAndAfter:
     before, after = (KINDS[key].prepare(part[None])[0][0] for part in maps)
-    return _compared(key, KINDS[key].name, (before, after))
+    return _compared(key, KINDS[key].name, (before, after), None if head is None else _logits(key, head, maps))
 
 
 def _compared(
-    key: str, name: str, vectors: tuple[Tensor, Tensor] | None, logits: tuple[Tensor, Tensor] | None = None
+    key: str, name: str, vectors: tuple[Tensor, Tensor], logits: tuple[Tensor, Tensor] | None
 ) -> BeforeAndAfter:
     before, after = logits or (None, None)
-    return BeforeAndAfter(key, name, None if vectors is None else _relative_distance(*vectors), before, after,
-                          None if logits is None else _largest_change(*logits))
+    change = None if logits is None else _largest_change(*logits)
+    return BeforeAndAfter(key, name, _relative_distance(*vectors), before, after, change)
 
 
 def _logits(name: str, head: Head, maps: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ def test_every_number_from_the_maps_to_the_class_again_in_loops(make_network, ke
         found = from_maps_to_one_number(analysis.under(key), 2, channel)
         one = found.channel
         values = [value for row in maps[channel] for value in row]
-        assert (one.count, one.values.tolist()) == (12, maps[channel])
+        assert one.values.tolist() == maps[channel]
         assert one.total == pytest.approx(sum(values))
         assert one.mean == pytest.approx(sum(values) / 12)
         assert one.maximum == max(values)
@@ -57,19 +57,18 @@ def test_every_number_from_the_maps_to_the_class_again_in_loops(make_network, ke
         assert one.weight == pytest.approx(float(head.weight[2, channel]))
         assert one.contribution == pytest.approx(contributions[channel], rel=1e-5, abs=1e-6)
         assert one.rank == 1 + sum(other > contributions[channel] for other in contributions)
-    assert found.contributions.tolist() == pytest.approx(contributions, rel=1e-5, abs=1e-6)
     assert found.total == pytest.approx(sum(contributions), abs=1e-6)
-    assert found.class_name == "class 2"
+    assert found.answer.name == "class 2"
     assert found.baseline == pytest.approx(float(head.bias[2]))
-    assert found.logit == pytest.approx(logits[2], abs=1e-6)
-    assert found.left_over == pytest.approx(found.logit - found.baseline - found.total)
+    assert found.answer.logit == pytest.approx(logits[2], abs=1e-6)
+    assert found.left_over == pytest.approx(found.answer.logit - found.baseline - found.total)
     assert abs(found.left_over) < 1e-5
     powers = [math.exp(logit) for logit in logits]
     assert found.normalised.numerator / found.normalised.denominator == pytest.approx(powers[2] / sum(powers))
     assert found.normalised.shift == pytest.approx(max(logits), abs=1e-6)
     assert found.normalised.denominator == pytest.approx(sum(powers) / max(powers))
-    assert found.probability == pytest.approx(powers[2] / sum(powers))
-    assert found.rank == 1 + sum(logit > logits[2] for logit in logits)
+    assert found.answer.probability == pytest.approx(powers[2] / sum(powers))
+    assert found.answer.rank == 1 + sum(logit > logits[2] for logit in logits)
 
 
 def test_the_bundled_networks_numbers_again(network, examples):
@@ -78,7 +77,6 @@ def test_the_bundled_networks_numbers_again(network, examples):
     found = from_maps_to_one_number(analysis.under(), espresso)
     assert [(stage.key, stage.shape) for stage in found.stages] == [
         ("maps", (1280, 7, 7)), ("pooled", (1280,)), ("logits", (1000,)), ("probabilities", (1000,)), ("answer", (1,))]
-    assert [stage.count for stage in found.stages] == [62_720, 1_280, 1_000, 1_000, 1]
     maps = analysis.feature_maps.numpy().astype(np.float64)
     row, bias = network.head.weight[espresso].numpy().astype(np.float64), float(network.head.bias[espresso])
     contributions = row * maps.mean((1, 2))
@@ -88,10 +86,10 @@ def test_the_bundled_networks_numbers_again(network, examples):
     assert found.channel.mean * row[best] == pytest.approx(found.channel.contribution, rel=1e-5)
     assert found.channel.maximum == maps[best].max()
     assert found.total + bias == pytest.approx(contributions.sum() + bias, abs=1e-4)
-    assert found.logit == pytest.approx(contributions.sum() + bias, abs=1e-4)
+    assert found.answer.logit == pytest.approx(contributions.sum() + bias, abs=1e-4)
     logits = network.head.weight.double().numpy() @ maps.mean((1, 2)) + network.head.bias.double().numpy()
     assert found.normalised.denominator == pytest.approx(np.exp(logits - logits.max()).sum(), rel=1e-4)
-    assert found.probability == pytest.approx(np.exp(logits[espresso]) / np.exp(logits).sum(), rel=1e-4)
+    assert found.answer.probability == pytest.approx(np.exp(logits[espresso]) / np.exp(logits).sum(), rel=1e-4)
 
 
 def test_a_tie_names_all_its_places(make_network):
@@ -99,7 +97,7 @@ def test_a_tie_names_all_its_places(make_network):
     maps[1] = torch.tensor([[0.0, 6.0, 1.0], [6.0, 0.0, 6.0]])
     one = from_maps_to_one_number(tiny_analysis(make_network, maps).under(), 0, 1).channel
     assert one.places == ((0, 1), (1, 0), (1, 2))
-    assert (one.total, one.count, one.mean, one.maximum) == (19, 6, pytest.approx(19 / 6), 6)
+    assert (one.total, one.mean, one.maximum) == (19, pytest.approx(19 / 6), 6)
 
 
 @pytest.mark.parametrize("head", ["LayerNorm, Linear", "Linear, Hardswish, Linear", "polynomial"])
@@ -108,8 +106,8 @@ def test_what_a_head_that_is_integrated_leaves_over_is_the_residual(make_network
     found = from_maps_to_one_number(analysis.under(), 1)
     with torch.no_grad():
         logits = heads()[head].eval()(analysis.feature_maps.mean((1, 2))[None])[0]
-    assert found.logit == pytest.approx(float(logits[1]), abs=1e-5)
-    assert found.baseline + found.contributions.sum() + found.left_over == pytest.approx(found.logit)
+    assert found.answer.logit == pytest.approx(float(logits[1]), abs=1e-5)
+    assert found.baseline + found.total + found.left_over == pytest.approx(found.answer.logit)
     assert abs(found.left_over) < (1e-2 if "swish" in head or head == "polynomial" else 1e-5)
 
 
@@ -117,11 +115,12 @@ def test_under_a_sigmoid_the_answer_may_be_several_classes(make_network):
     head = linear([[1.0] * 5, [-1.0] * 5, [2.0] * 5, [0.5] * 5], [0.0] * 4)
     network = dataclasses.replace(make_network(head), activation="sigmoid")
     found = from_maps_to_one_number(analysis_of(network, random_maps()).under(), 2)
-    assert found.stages[-1].count == 3
-    assert found.normalised.numerator / found.normalised.denominator == pytest.approx(1 / (1 + math.exp(-found.logit)))
+    assert found.stages[-1].shape == (3,)
+    sigmoid = 1 / (1 + math.exp(-found.answer.logit))
+    assert found.normalised.numerator / found.normalised.denominator == pytest.approx(sigmoid)
     against = from_maps_to_one_number(analysis_of(network, random_maps()).under(), 1)
-    assert against.probability == pytest.approx(1 / (1 + math.exp(-against.logit)))
-    assert against.normalised.numerator / against.normalised.denominator == pytest.approx(against.probability)
+    assert against.answer.probability == pytest.approx(1 / (1 + math.exp(-against.answer.logit)))
+    assert against.normalised.numerator / against.normalised.denominator == pytest.approx(against.answer.probability)
 
 
 def test_a_network_that_gives_probabilities_itself_has_no_step_for_them(make_network):

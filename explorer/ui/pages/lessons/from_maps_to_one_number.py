@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from explorer.lessons.from_maps_to_one_number import OneNumber, from_maps_to_one_number
@@ -26,7 +27,7 @@ def controls(scene: Scene) -> tuple[Control, ...]:
 def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     """The chain of counts, the channel's numbers, and what has been computed so far."""
     result = from_maps_to_one_number(scene.outcome, scene.class_index, chosen["channel"])
-    counts = [(f"{stage.count:,}", " × ".join(f"{length:,}" for length in stage.shape) + f" {stage.name}"
+    counts = [(f"{prod(stage.shape):,}", " × ".join(f"{length:,}" for length in stage.shape) + f" {stage.name}"
                if len(stage.shape) > 1 else stage.name) for stage in result.stages]
     one = result.channel
     rows, columns = one.values.shape
@@ -38,20 +39,20 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
 
 def _account(scene: Scene, result: OneNumber, step: int) -> Node:
     """Lines up to the stage that is shown; the numbers of earlier ones stay."""
-    one, name = result.channel, within_sentence(result.class_name)
+    one, answer, name = result.channel, result.answer, within_sentence(result.answer.name)
     places = ", ".join(map(str, one.places[:3])) + (", …" if len(one.places) > 3 else "")
     stages: dict[str, list[tuple[str, str]]] = {
-        "maps": [("sum over positions", f"{plain(one.total)} from {one.count} numbers"),
+        "maps": [("sum over positions", f"{plain(one.total)} from {one.values.size} numbers"),
                  ("largest", f"{plain(one.maximum)} at {places}")],
-        "pooled": [("GAP", f"{plain(one.total)} / {one.count} = {one.mean:.4f}"),
+        "pooled": [("GAP", f"{plain(one.total)} / {one.values.size} = {one.mean:.4f}"),
                    ("GMP", f"{one.maximum:.4f}"),
-                   (f"under {scene.outcome.name}", f"{one.pooled:.4f}, one of {len(result.contributions):,} numbers")],
+                   (f"under {scene.outcome.name}", f"{one.pooled:.4f}, one of {len(scene.outcome.pooled):,} numbers")],
         "logits": [("its contribution", f"{one.pooled:.4f} × weight {one.weight:.4f} = {signed(one.contribution)} to "
                                         f"{name}, rank {one.rank:,}"),
                    ("all contributions", f"{signed(result.total)}, baseline {signed(result.baseline)}"),
-                   ("logit", f"{plain(result.logit)}, to {abs(result.left_over):.0e}")],
+                   ("logit", f"{plain(answer.logit)}, to {abs(result.left_over):.0e}")],
         "probabilities": _normalised(result),
-        "answer": [("answer", f"{result.class_name}, rank {result.rank:,}, {percent(result.probability)}")],
+        "answer": [("answer", f"{answer.name}, rank {answer.rank:,}, {percent(answer.probability)}")],
     }
     return account([line for stage in result.stages[: step + 1] for line in stages[stage.key]])
 
@@ -59,6 +60,6 @@ def _account(scene: Scene, result: OneNumber, step: int) -> Node:
 def _normalised(result: OneNumber) -> list[tuple[str, str]]:
     if result.normalised is None:
         return []
-    numerator, denominator, shift = result.normalised
-    return [("probability", f"exp({plain(result.logit)} − {plain(shift)}) / {denominator:.3f} = {numerator:.3f} / "
-                            f"{denominator:.3f} = {percent(result.probability)}")]
+    answer, (numerator, denominator, shift) = result.answer, result.normalised
+    return [("probability", f"exp({plain(answer.logit)} − {plain(shift)}) / {denominator:.3f} = {numerator:.3f} / "
+                            f"{denominator:.3f} = {percent(answer.probability)}")]

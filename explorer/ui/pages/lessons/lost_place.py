@@ -84,10 +84,9 @@ def _squares(scene: Scene, grid: Sequence[int], order: Tensor | None) -> Image.I
 
 
 def _table(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
-    heads = {head.key: head for head in result.heads}
     own = " or the one trained with the pooling" if scene.analysis.network.trained else ""
     poolings = [_row(pooling.name, pooling, scene.class_index, shuffled) for pooling in result.poolings]
-    layouts = [_layout_row(scene, layout, heads.get(layout.key), shuffled) for layout in result.layouts]
+    layouts = [_layout_row(scene, layout, shuffled) for layout in result.layouts]
     return [
         el("h3", f"Logit of {shortened(scene.class_name, 40)} under the network's head{own}"),
         table(("", "as they are", "shuffled", "logits change by", "vector changes by"),
@@ -98,13 +97,13 @@ def _table(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
     ]
 
 
-def _layout_row(scene: Scene, layout: BeforeAndAfter, head: BeforeAndAfter | None, shuffled: bool) -> list[str]:
+def _layout_row(scene: Scene, layout: BeforeAndAfter, shuffled: bool) -> list[str]:
     """What keeps the place: its vector, and its trained head's logit of the class shown or of its own likeliest."""
-    if head is None or head.before is None:
+    if layout.before is None:
         return _row(layout.name, layout, None, shuffled)
     names = tuple(_card()["classes"])
-    index = scene.class_index if scene.analysis.network.class_names == names else int(head.before.argmax())
-    return _row(f"{layout.name}: {names[index]}", head._replace(vector_change=layout.vector_change), index, shuffled)
+    index = scene.class_index if scene.analysis.network.class_names == names else int(layout.before.argmax())
+    return _row(f"{layout.name}: {names[index]}", layout, index, shuffled)
 
 
 def _row(name: str, result: BeforeAndAfter, class_index: int | None, shuffled: bool) -> list[str]:
@@ -126,9 +125,8 @@ def _share(share: float | None) -> str:
 
 def _which_heads(result: LostPlace) -> str:
     """Which of the layouts have a head; their rows name the class."""
-    heads = {head.key for head in result.heads}
-    missing = [within_sentence(layout.name) for layout in result.layouts if layout.key not in heads]
-    if not heads:
+    missing = [within_sentence(layout.name) for layout in result.layouts if layout.before is None]
+    if len(missing) == len(result.layouts):
         return "There is no trained head for these maps, so only the vectors of flatten and pyramid are compared."
     card = _card()
     few = f"; {listed(missing)} has none for so many positions" if missing else ""
@@ -145,11 +143,5 @@ def _heads_for(scene: Scene) -> dict[str, Head]:
             if heads[key].shape == shape or (key != "flatten" and heads[key].shape[0] == shape[0])}
 
 
-@cache
-def _heads() -> dict[str, Head]:
-    return read_heads()
-
-
-@cache
-def _card() -> dict[str, Any]:
-    return read_card()
+_heads = cache(read_heads)
+_card = cache(read_card)
