@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from explorer.errors import ParameterError
-from explorer.poolings import Pooling, pooling_of
+from explorer.poolings import pooling_of
 
 CLAMPING = frozenset({"gem"})
 _NOTHING = 1e-9  # of the longest token vector: a pooled vector that is shorter is what rounding left of zero
@@ -146,12 +146,12 @@ def pool(sentence: Sentence, pooling: str = "gap", **parameters: float) -> Poole
     """
     chosen = pooling_of(pooling)
     feature_maps = sentence.feature_maps
-    weights = _by_token(chosen.weights(feature_maps, **parameters))
+    weights = chosen.weights(feature_maps, **parameters).squeeze(1).T.numpy()  # (T, D)
     return Pooled(
         sentence=sentence, label=chosen.label(**parameters),
         vector=chosen.value(feature_maps, **parameters).numpy(),
-        parts=weights * sentence.vectors, looks=_looks(weights), clamped=_clamped(chosen, sentence),
-        exact=chosen.exact,
+        parts=weights * sentence.vectors, looks=_looks(weights),
+        clamped=float((sentence.vectors < 0).mean()) if pooling in CLAMPING else 0.0, exact=chosen.exact,
     )
 
 
@@ -174,21 +174,12 @@ def compare(first: Sentence, second: Sentence, pooling: str = "gap", **parameter
     return Similarity(one, other, cosine, shares, pairs, residual=max(missed, key=abs))
 
 
-def _by_token(maps: Tensor) -> np.ndarray:
-    """(D, 1, T) to (T, D)."""
-    return maps.squeeze(1).T.numpy()
-
-
 def _looks(weights: np.ndarray) -> np.ndarray:
     sums = weights.sum(0)
     counted = sums > 0
     if not counted.any():
         return np.full(len(weights), 1 / len(weights))
     return (weights[:, counted] / sums[counted]).mean(1)
-
-
-def _clamped(pooling: Pooling, sentence: Sentence) -> float:
-    return float((sentence.vectors < 0).mean()) if pooling.key in CLAMPING else 0.0
 
 
 def _length(pooled: Pooled) -> float:
