@@ -1,4 +1,4 @@
-"""How a long computation reports how far it is and is asked to stop."""
+"""How a long computation reports how far it is and can be stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from explorer.errors import StoppedError
 
 Progress = Callable[[int, int], None]  # (done, total), in whatever the function counts
-Stop = Callable[[], bool]  # True as soon as the result is no longer wanted; the function then raises StoppedError
+Stop = Callable[[], bool]  # True as soon as the result is no longer needed; the function then raises StoppedError
 
 
 def in_batches(
@@ -18,7 +18,7 @@ def in_batches(
 ) -> Iterator[Any]:
     """`items` in slices of `size`.
 
-    Before each batch `stop` is asked, which raises StoppedError with the count and the `unit`; after it `progress`
+    Before each batch `stop` is checked, which raises StoppedError with the count and the `unit`; after it `progress`
     gets (items done, items in all).
     """
     for start in range(0, len(items), size):

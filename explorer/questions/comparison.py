@@ -133,7 +133,7 @@ def path(
         analysis: from `analyse`. Neither its backbone nor pooling weights are computed.
         pooling: key of one that has a parameter.
         classes: class indices.
-        calibrated: whether fitted multipliers are wanted. They are used only when every step has one, or is native
+        calibrated: whether to use fitted multipliers. They are used only when every step has one, or is native
             and needs none.
         steps: how many values of the parameter, at least 2.
 

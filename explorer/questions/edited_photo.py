@@ -101,7 +101,7 @@ def answers_to(
         progress: called with (inputs done, inputs in all) after each batch.
         stop: called before each batch.
 
-    Raises ParameterError likewise, StoppedError where `stop` says so.
+    Raises ParameterError likewise, StoppedError when `stop` returns True.
     """
     logits = []
     for batch in in_batches(shares, BATCH, "inputs", progress, stop):

@@ -102,7 +102,7 @@ def smallest_flip(
     Raises:
         ParameterError: a class that does not exist or is not the answer, or another argument outside its range.
         MethodError: a softmax over one class, which nothing can change.
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     holds = _holding(outcome, class_index)
     search = Search(outcome, fill, most, lambda logits: -holds(logits), lambda chosen: chosen, progress, stop)

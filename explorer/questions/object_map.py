@@ -73,7 +73,7 @@ def object_map(
         ParameterError: no such class.
         MethodError: there is no evidence.
         FramingError: the photo is too long for the larger input, see `explorer.framing.frame`.
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     analysis.require_evidence()
     analysis.network.check_class(class_index)

@@ -69,7 +69,7 @@ def randomisation(
         ParameterError: a bad argument.
         MethodError: the map does not exist for this network or holds nothing that could fall apart, or there are no
             weights to draw.
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     outcome.analysis.network.check_class(class_index)
     checked_key(part, PARTS, "part")

@@ -139,7 +139,7 @@ def stability(
     Raises:
         ParameterError: no such class, or outcomes of several photos.
         MethodError: no gradient can be computed.
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     if not outcomes or any(other.analysis is not outcomes[0].analysis for other in outcomes):
         raise ParameterError("Expected at least one outcome, all of one analysis.")

@@ -82,7 +82,7 @@ def stitched(
     Raises:
         ParameterError: no such class, the same class twice, or steps outside its range.
         MethodError: there is no evidence, or a rival is named where there is one logit alone.
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     outcome.analysis.require_evidence()
     if rival is None:

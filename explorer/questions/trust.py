@@ -168,7 +168,7 @@ def removal_curves(
         progress: called with (inputs done, inputs in all) after each batch.
         stop: called before each batch.
 
-    Raises ParameterError for a bad argument, StoppedError where `stop` says so.
+    Raises ParameterError for a bad argument, StoppedError when `stop` returns True.
     """
     begin = time.perf_counter()
     outcome.analysis.network.check_class(class_index)

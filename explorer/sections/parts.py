@@ -69,7 +69,7 @@ def head(title: str, caption: str = "") -> Node:
 
 
 def note(text: str) -> Node:
-    """What is said in small print."""
+    """A note in small print."""
     return el("p", text, class_="note")
 
 

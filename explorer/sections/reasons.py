@@ -30,7 +30,7 @@ class Reasons:
     """The answers; None or empty where `missing` has the reason, by the attribute's name.
 
     Attributes:
-        outcome, class_index, rival: what was asked, under which pooling; no rival where there is one class alone.
+        outcome, class_index, rival: the question, under which pooling; no rival where there is one class alone.
         calibrated: whether probabilities under what-ifs are of logits times the fitted number.
         summary: sentences in parts.
         contrasts: the two classes under each pooling, in the order of `outcome.under_each_pooling()`.
@@ -79,7 +79,7 @@ def reasons(
         region: first row and column, last row and column of the positions to leave out, counted from 0 and all four
             included; None is those that hold half of the positive evidence.
         slow: whether to ask what takes more than a few forward passes: flip, sufficient, stability and stitched.
-        progress: is told (what is being computed, steps done, steps in all).
+        progress: gets (what is being computed, steps done, steps in all).
 
     Raises:
         ParameterError: a class does not exist, the two are the same, or the region is not of this grid.
