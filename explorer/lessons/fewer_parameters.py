@@ -39,15 +39,11 @@ class HeadCosts:
     """Heads for the same feature maps and classes.
 
     Attributes:
-        size: side of the square input, in px.
-        shape: (C, H, W) of the feature maps at that size, as the network gave them.
-        classes: how many.
+        shape: (C, H, W) of the feature maps, as the network gave them.
         heads: GAP, spatial pyramid 1 + 2 x 2, and flatten, in this order.
     """
 
-    size: int
     shape: tuple[int, int, int]
-    classes: int
     heads: tuple[HeadCost, ...]
 
 
@@ -64,7 +60,7 @@ def fewer_parameters(network: Network, size: int) -> HeadCosts:
         checked_whole(size, *network.preprocessing.sides, "size of the input")
     shape = _memory(network, size, lambda: _shape_at(network, size))
     classes = len(network.class_names)
-    return HeadCosts(size, shape, classes, tuple(_cost(key, shape, classes) for key in KEYS))
+    return HeadCosts(shape, tuple(_cost(key, shape, classes) for key in KEYS))
 
 
 def _cost(key: str, shape: tuple[int, int, int], classes: int) -> HeadCost:

@@ -47,7 +47,7 @@ class LostPlace:
         permutation: (H * W,) int64: position n after is position permutation[n] before, both counted row by row.
         moved: share of the positions that lie elsewhere than before.
         poolings: every pooling there is, under the network's own head.
-        layouts: spatial pyramid and flatten, which keep the place, under their trained heads.
+        layouts: spatial pyramid and flatten, which keep the place, each under its head where there is one.
         cells_before, cells_after: (H, W), evidence for the class under the outcome's pooling.
         evidence_change: the largest difference between the evidence of a position after and that of the same position
             before, wherever it lies, as a share of the largest evidence.

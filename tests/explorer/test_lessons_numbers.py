@@ -289,7 +289,7 @@ def built(key: str, channels: int, rows: int, columns: int, classes: int) -> nn.
 
 
 def check_costs(found, channels, rows, columns, classes):
-    assert (found.shape, found.classes) == ((channels, rows, columns), classes)
+    assert found.shape == (channels, rows, columns)
     for key, cost in zip(("gap", "pyramid", "flatten"), found.heads, strict=True):
         head = built(key, channels, rows, columns, classes)
         assert cost.name == HEADS[key].name
@@ -303,9 +303,7 @@ def check_costs(found, channels, rows, columns, classes):
 @pytest.mark.parametrize(("size", "grid"), [(96, 4), (120, 5), (239, 9)])
 def test_heads_of_a_small_network_cost_what_built_ones_have(make_network, size, grid):
     network = make_network(channels=7, classes=6)
-    found = fewer_parameters(network, size)
-    check_costs(found, 7, grid, grid, 6)
-    assert found.size == size
+    check_costs(fewer_parameters(network, size), 7, grid, grid, 6)
 
 
 def test_heads_of_the_bundled_network_cost_what_built_ones_have(network):

@@ -20,17 +20,17 @@ def controls(scene: Scene) -> tuple[Control, ...]:
 
 def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     """Bars on the scale of the largest input: what stays, and what grows."""
-    network = scene.analysis.network
-    costs = fewer_parameters(network, chosen["size"])
-    largest = fewer_parameters(network, max(sizes_of(network.preprocessing)))
+    network, size = scene.analysis.network, chosen["size"]
+    largest_size = max(sizes_of(network.preprocessing))
+    costs, largest = fewer_parameters(network, size), fewer_parameters(network, largest_size)
     channels, rows, columns = costs.shape
     board(el(
-        "div", chain([(f"{costs.size} × {costs.size}", "px"), (f"{channels:,} × {rows} × {columns}", "feature maps"),
-                      (f"{costs.classes:,}", "classes")]),
+        "div", chain([(f"{size} × {size}", "px"), (f"{channels:,} × {rows} × {columns}", "feature maps"),
+                      (f"{len(network.class_names):,}", "classes")]),
         side_by_side(_column("Parameters", costs, largest, "parameters", "{:,}"),
                      _column("Memory in single precision, MB", costs, largest, "megabytes", "{:,.1f}"),
                      _column("Multiply-adds for one photo", costs, largest, "multiply_adds", "{:,}")),
-        el("p", f"All bars of a column have one scale, that of flatten at {largest.size} px.", class_="caption"),
+        el("p", f"All bars of a column have one scale, that of flatten at {largest_size} px.", class_="caption"),
         class_="stack ruled"), key="parameters")
 
 

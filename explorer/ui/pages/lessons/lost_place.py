@@ -24,6 +24,7 @@ from explorer.wording import listed, number_word, percent, plain, shortened, sig
 
 SHUFFLES = 3
 SIDE = 448  # px of the long side of a picture
+_heads, _card = cache(read_heads), cache(read_card)
 
 
 def controls(scene: Scene) -> tuple[Control, ...]:
@@ -141,7 +142,3 @@ def _heads_for(scene: Scene) -> dict[str, Head]:
     shape, heads = tuple(scene.analysis.feature_maps.shape), _heads()
     return {key: heads[key] for key in LAYOUTS
             if heads[key].shape == shape or (key != "flatten" and heads[key].shape[0] == shape[0])}
-
-
-_heads = cache(read_heads)
-_card = cache(read_card)
