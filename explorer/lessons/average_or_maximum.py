@@ -187,7 +187,7 @@ class _SceneParts:
 
 def _maps(parts: _SceneParts, scales: np.ndarray, progress: Progress | None, stop: Stop | None) -> Tensor:
     """(1 + n, C, H, W): the feature maps of the ground alone, and of each scale."""
-    maps = []
+    maps: list[Tensor] = []
     for batch in in_batches([0.0, *scales.tolist()], BATCH, "scenes", progress, stop):
         if not maps:  # the ground is run alone, so that a network which refuses the size does so in words
             maps.append(analyse(parts.network, parts.ground, "squash", parts.side).feature_maps[None])
