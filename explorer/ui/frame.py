@@ -16,17 +16,13 @@ from explorer.ui.components.board import board
 from explorer.ui.components.library import put_library
 from explorer.ui.components.viewer import put_photo
 from explorer.ui.controls import class_search, in_step
+from explorer.ui.networks.card import card, layers_in_words
 from explorer.ui.networks.picker import ask_for_network, fetching, network_buttons
-from explorer.ui.networks.session_network import (
-    card,
-    check_choices,
-    layers_in_words,
-    network_in_use,
-    second_network,
-)
+from explorer.ui.networks.session_network import check_choices, network_in_use, second_network
 from explorer.ui.page import Page, sidebar_of
-from explorer.ui.session.cache import analysis_of, send_without_delay
+from explorer.ui.session.cache import analysis_of
 from explorer.ui.session.choices import PRESENTABLE, sizes_of
+from explorer.ui.session.server import send_without_delay
 from explorer.ui.session.session import EXAMPLES, Session, example_photo, session_on
 from explorer.ui.session.url import follow_url
 from explorer.wording import percent
