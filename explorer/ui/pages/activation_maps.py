@@ -27,9 +27,9 @@ from explorer.ui.maps import (
     winners_map,
 )
 from explorer.ui.pages.several_choice import methods_choice, poolings_choice
-from explorer.ui.photo_panel import photo_panel
 from explorer.ui.pooling_choice import pooling_choice
 from explorer.ui.present import talk
+from explorer.ui.region import photo_panel
 from explorer.ui.session.choices import LARGEST_BOX, MOST_CLASSES
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.page_cache import drawn

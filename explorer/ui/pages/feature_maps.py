@@ -12,8 +12,8 @@ from explorer.ui import panels
 from explorer.ui.controls import in_step
 from explorer.ui.maps import channel_map, layer_caption
 from explorer.ui.pages.channel_card import both
-from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk
+from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import Name, percent, plain, shortened, signed

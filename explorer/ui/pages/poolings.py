@@ -19,8 +19,8 @@ from explorer.ui.components.slider import slider
 from explorer.ui.controls import in_step
 from explorer.ui.maps import evidence_map, layer_caption, looks_map
 from explorer.ui.pages.answers import answers, what_if_note
-from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk
+from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import Name, evidence_sentence, percent, plain, shortened, signed

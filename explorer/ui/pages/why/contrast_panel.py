@@ -16,9 +16,8 @@ from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Map, Stack, stack
 from explorer.ui.controls import open_channel
 from explorer.ui.maps import class_maps, name_in_links
-from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk, talk_about_evidence
-from explorer.ui.region import with_place
+from explorer.ui.region import photo_panel, with_place
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import exactness, plain, signed
