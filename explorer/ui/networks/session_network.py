@@ -90,7 +90,9 @@ def title_in_use(session: Session, name: str) -> str:
 
 def fit(session: Session, network: Network, requested: frozenset[str] = frozenset()) -> None:
     """Clear choices that the network does not have; a sentence says so where a link requested them."""
-    chosen, before, native = session.choices, session.fitted, _own_pooling(network, session.fitted.native)
+    chosen, before, native = session.choices, session.fitted, session.fitted.native
+    if network.pooling is not None:
+        native = PoolingChoice.of(network.pooling.key, network.pooling_parameters, network.poolings)
     changes: dict[str, Any] = {}
     if before.name != chosen.network and chosen.network not in session.by_network:
         carried = _carried(chosen, before, network, native)
@@ -138,13 +140,6 @@ def _carried(chosen: Choices, before: Fitted, network: Network, native: PoolingC
     replacement = {before.native: native}
     carried["poolings"] = tuple(dict.fromkeys(replacement.get(choice, choice) for choice in chosen.poolings))
     return carried
-
-
-def _own_pooling(network: Network, otherwise: PoolingChoice) -> PoolingChoice:
-    """The network's own pooling."""
-    if network.pooling is None:
-        return otherwise
-    return PoolingChoice.of(network.pooling.key, network.pooling_parameters, network.poolings)
 
 
 def _side_by_side(
