@@ -65,7 +65,7 @@ def _part(part: Part, there: Collection[str]) -> Node | str:
 
 
 def choices(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> str:
-    """Let the pooling, the rival and the question be chosen; the question, or the first that can be answered."""
+    """Let the pooling, the rival and the question be chosen; the question, else the first that can be answered."""
     there = questions(outcome.analysis)
     question = session.choices.ask if session.choices.ask in there else next(iter(there))
     rivals, under, cases = st.columns([64, 22, 14], gap="small", vertical_alignment="bottom")
