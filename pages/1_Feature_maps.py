@@ -48,9 +48,4 @@ def show() -> None:
         card_panel(session, outcome, class_index, channel, beside)
 
 
-def talk() -> None:
-    outcome, class_index = page.outcome, page.class_index
-    talk_about_channels(session, outcome, class_index, table_of(outcome, class_index))
-
-
-page.show(show, talk)
+page.show(show, talk=lambda: talk_about_channels(session, page.outcome, page.class_index))

@@ -18,7 +18,6 @@ from explorer.ui.pages.poolings import (
 )
 from explorer.ui.pages.several_choice import poolings_choice
 from explorer.ui.pooling_choice import outcomes_of
-from explorer.ui.present import talk_about_evidence
 from explorer.ui.region import with_place
 from explorer.ui.without_pooling import no_poolings
 
@@ -27,8 +26,8 @@ session, analysis = page.session, page.analysis
 
 
 def show() -> None:
-    outcomes, class_index, calibrated = outcomes_of(analysis, page.choices.poolings), page.class_index, \
-        page.choices.calibrated
+    outcomes, class_index = outcomes_of(analysis, page.choices.poolings), page.class_index
+    calibrated = page.choices.calibrated
     if not analysis.has_evidence:
         no_poolings(analysis, outcomes[0])
         return
@@ -49,12 +48,5 @@ def show() -> None:
     formulas(outcomes)
 
 
-def talk() -> None:
-    outcomes = outcomes_of(analysis, page.choices.poolings)
-    if analysis.has_evidence:
-        talk_about_poolings(session, outcomes, page.class_index)
-    else:
-        talk_about_evidence(session, analysis, outcomes[0], page.class_index)
-
-
-page.show(show, talk)
+page.show(show, talk=lambda: talk_about_poolings(
+    session, outcomes_of(analysis, page.choices.poolings), page.class_index))

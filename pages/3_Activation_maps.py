@@ -40,9 +40,5 @@ def show() -> None:
     downloads(outcome, class_index, chosen.calibrated, classes, [str(choice) for choice in chosen.poolings])
 
 
-def talk() -> None:
-    talk_about_maps(session, outcomes_of(analysis, page.choices.poolings),
-                    classes_shown(session, analysis, page.class_index))
-
-
-page.show(show, talk)
+page.show(show, talk=lambda: talk_about_maps(
+    session, outcomes_of(analysis, page.choices.poolings), classes_shown(session, analysis, page.class_index)))

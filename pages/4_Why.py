@@ -33,9 +33,5 @@ def show() -> None:
     downloads(outcome, class_index, page.choices.calibrated, rival=rival, why=True)
 
 
-def talk() -> None:
-    outcome, class_index = page.outcome, page.class_index
-    talk_about_why(session, outcome, class_index, rival_of(session, outcome, class_index))
-
-
-page.show(show, talk)
+page.show(show, talk=lambda: talk_about_why(
+    session, page.outcome, page.class_index, rival_of(session, page.outcome, page.class_index)))

@@ -5,10 +5,4 @@ from explorer.ui.pages.lessons.lesson_page import show_lesson
 from explorer.ui.pages.lessons.scene import Scene
 
 page = frame("Lessons")
-
-
-def show() -> None:
-    show_lesson(Scene(page.session, page.analysis, page.outcome, page.class_index))
-
-
-page.show(show)
+page.show(lambda: show_lesson(Scene(page.session, page.analysis, page.outcome, page.class_index)))

@@ -12,21 +12,18 @@ from explorer.framing import FRAMINGS
 from explorer.images import MAX_BYTES
 from explorer.networks import BUNDLED, Network
 from explorer.sections.nodes import Node, el, picture
+from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.library import put_library
 from explorer.ui.components.viewer import put_photo
 from explorer.ui.controls import class_search, in_step
+from explorer.ui.networks.card import card, layers_in_words
 from explorer.ui.networks.picker import ask_for_network, fetching, network_buttons
-from explorer.ui.networks.session_network import (
-    card,
-    check_choices,
-    layers_in_words,
-    network_in_use,
-    second_network,
-)
+from explorer.ui.networks.session_network import check_choices, network_in_use, second_network
 from explorer.ui.page import Page, sidebar_of
-from explorer.ui.session.cache import analysis_of, send_without_delay
+from explorer.ui.session.cache import analysis_of
 from explorer.ui.session.choices import PRESENTABLE, sizes_of
+from explorer.ui.session.server import send_without_delay
 from explorer.ui.session.session import EXAMPLES, Session, example_photo, session_on
 from explorer.ui.session.url import follow_url
 from explorer.wording import percent
@@ -149,12 +146,9 @@ def _layer(session: Session, network: Network) -> None:
     titles = layers_in_words(network)
     if len(titles) < 2:
         return
-
-    def choose(key: str) -> None:
-        session.choose(layer=key, region=None, channel=None, beside=None)
-
-    st.selectbox("Layer", list(titles), format_func=titles.__getitem__,
-                 **in_step(session, "layer", session.choices.layer, choose))
+    st.selectbox("Layer", list(titles), format_func=titles.__getitem__, **in_step(
+        session, "layer", session.choices.layer,
+        lambda key: session.choose(layer=key, region=None, channel=None, beside=None)))
 
 
 def _settings(session: Session, network: Network) -> None:
@@ -166,7 +160,7 @@ def _settings(session: Session, network: Network) -> None:
     if len(sizes) > 1:
         st.select_slider("Short side of its input, px", sizes, **in_step(session, "size", chosen.size))
     else:
-        board(el("p", f"Its input is {wants.size} × {wants.size} px and no other.", class_="caption"), key="fixed_size")
+        panels.note(f"Its input is {wants.size} × {wants.size} px and no other.", key="fixed_size", style="caption")
     st.toggle("Calibrated what-ifs", **in_step(session, "calibrated", chosen.calibrated))
 
 

@@ -66,15 +66,14 @@ def evidence_map(
     lines = [f"logit {plain(evidence.logit)}{account}"]
     if not (cells > 0).any():
         lines.append(SILENT_SENTENCE if (cells < 0).any() else "there is no evidence for this class")
-    under_what = f" {outcome.under_in_words}" if outcome.under_in_words else ""
+    answer = f"{_answer_in_words(outcome, class_index, calibrated)} {outcome.under_in_words}".rstrip()
     return Map(
         id=f"{class_index}.{name_in_links(outcome.choice)}", values=cells,
         name=f"Evidence for {name} under {outcome.name}", facets=(name, outcome.name), row=row, title=title,
         aside=f"evidence, {_positions(cells)}", lines=(*lines, *more),
         badge=exactness(evidence.exact, evidence.residual),
-        says=says or (f"{_answer_in_words(outcome, class_index, calibrated)}{under_what}. "
-                      f"{evidence_sentence(cells)}"),
-        scale=scale, limit=limit, mark=position, box=box, pick=[str(outcome.choice), class_index],
+        says=says or f"{answer}. {evidence_sentence(cells)}", scale=scale, limit=limit, mark=position, box=box,
+        pick=[str(outcome.choice), class_index],
         caption=f"Strongest position {position}: {signed(largest)} logits · {layer_caption(outcome.analysis)}",
     )
 
@@ -189,15 +188,12 @@ def votes_in_words(outcome: Outcome) -> tuple[str, ...]:
     return tuple(", ".join(f"{name} {percent(share)}" for name, share in three) for three in winners(outcome).top)
 
 
-def _largest_activation(analysis: Analysis) -> float:
-    return drawn(analysis, "largest activation", lambda: float(
-        analysis.feature_maps.nan_to_num(0, 0, 0).abs().max()) or 1.0)
-
-
 def channel_map(outcome: Outcome, class_index: int, channel: int, says: str = "") -> Map:
     """Where a channel responds, in units of its activation, on one scale for all channels."""
     analysis = outcome.analysis
     values = analysis.feature_maps[channel].numpy()
+    largest = drawn(analysis, "largest activation",
+                    lambda: float(analysis.feature_maps.nan_to_num(0, 0, 0).abs().max()) or 1.0)
     if analysis.has_evidence:
         contribution = float(channel_table(outcome, class_index).contribution[channel])
         line = f"{signed(contribution)} logits for {analysis.network.class_names[class_index]}"
@@ -206,6 +202,6 @@ def channel_map(outcome: Outcome, class_index: int, channel: int, says: str = ""
     return Map(
         id=f"channel.{channel}", values=values, name=f"Where channel {channel} responds",
         kind="signed" if (values < 0).any() else "positive", unit="activation", unit_name="activation",
-        title=f"Channel {channel}", limit=_largest_activation(analysis), says=says,
+        title=f"Channel {channel}", limit=largest, says=says,
         aside=_positions(values), lines=(line,),
     )

@@ -9,8 +9,7 @@ import streamlit as st
 
 from explorer.analysis import Analysis, Outcome
 from explorer.questions.soundness import trouble
-from explorer.sections.nodes import el
-from explorer.ui.components.board import board
+from explorer.ui import panels
 from explorer.ui.pooling_choice import outcome_of
 from explorer.ui.session.choices import Choices
 from explorer.ui.session.session import Session
@@ -58,10 +57,10 @@ class Page:
                 st.rerun()  # a name that was searched for is cleared, or it could not be searched for again
             write_url(session, class_index)
             wrong = trouble(self.analysis.under())
-            _show_notices([*session.take_notices(), *([wrong] if wrong else [])], "notices")
+            panels.alert(*session.take_notices(), *([wrong] if wrong else []), key="notices")
             (talk if talk and session.presenting else story)()
             write_url(session, class_index)
-            _show_notices(session.take_notices(), "late_notices")
+            panels.alert(*session.take_notices(), key="late_notices")
 
         draw()
 
@@ -71,8 +70,3 @@ def sidebar_of(session: Session) -> Hashable:
     chosen = session.choices
     return (session.photo.digest, session.presenting, chosen.network, chosen.against, chosen.framing, chosen.size,
             chosen.layer, chosen.calibrated)
-
-
-def _show_notices(notices: list[str], key: str) -> None:
-    if notices:
-        board(el("div", *(el("p", notice) for notice in notices), class_="notice", role="alert"), key=key)

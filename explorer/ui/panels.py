@@ -19,9 +19,15 @@ def headline(title: Sequence[str | Node], *sentences: str) -> None:
              class_="headline"), key="headline")
 
 
-def note(sentence: str, key: str) -> None:
-    """A remark in small print; `key` is of the element."""
-    board(el("p", sentence, class_="note"), key=key)
+def note(sentence: str, key: str, style: str = "note") -> None:
+    """A remark in small print, as a "note" or a "caption"; `key` is of the element."""
+    board(el("p", sentence, class_=style), key=key)
+
+
+def alert(*sentences: str, key: str) -> None:
+    """What a user must know now, a paragraph each; nothing where there is nothing."""
+    if sentences:
+        board(el("div", *(el("p", sentence) for sentence in sentences), class_="notice", role="alert"), key=key)
 
 
 def chip(name: str, pick: Any, pressed: bool, key: str, title: str = "", disabled: bool = False) -> Node:
@@ -38,8 +44,5 @@ def chips(caption: str, buttons: Iterable[Node]) -> Node:
 
 def chart(figure: Figure, key: str, on_select: Callable[[], None] | None = None) -> None:
     """A Plotly figure without its toolbar; `on_select` is called when a point is clicked."""
-    config = {"displayModeBar": False}
-    if on_select is None:
-        st.plotly_chart(figure, key=key, config=config)
-    else:
-        st.plotly_chart(figure, key=key, config=config, on_select=on_select, selection_mode="points")
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, on_select=on_select or "ignore",
+                    selection_mode="points")

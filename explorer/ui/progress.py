@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import streamlit as st
 
+from explorer.analysis import Analysis, Outcome
 from explorer.errors import ExplorerError
+from explorer.progress import Progress, Stop
 from explorer.ui import panels
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 
 
@@ -19,6 +22,17 @@ def answered(draw: Callable[[], None]) -> None:
         draw()
     except ExplorerError as error:
         panels.note(str(error), key="unanswered")
+
+
+def computed(
+    session: Session, of: Analysis | Outcome, key: Sequence[Hashable], work: Callable[[Progress, Stop], Any], what: str
+) -> Any:
+    """What a long computation gave; None until it has ended well, and then the page shows how far it is, see `worked`.
+
+    Sessions share the job. `key` names it, `of` is what it is kept with, and `what` is being done.
+    """
+    job = drawn(of, tuple(key), lambda: Job(work))
+    return worked(session, job, "_".join(map(str, key)), what)
 
 
 def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None) -> Any:
@@ -34,24 +48,16 @@ def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[
     if job.error:
         panels.note(job.error, key=f"{key}_error")
     elif key in session.stopped:
-        _stopped(session, key)
+        st.button("Start again", key=f"{key}_again", on_click=session.stopped.discard, args=(key,),
+                  icon=":material/play_arrow:", type="tertiary")
+        panels.note("Stopped before it was done.", key=f"{key}_stopped")
     else:
         _going_on(session, job, key, what, meanwhile)
     return None
 
 
-def _stopped(session: Session, key: str) -> None:
-    def again() -> None:
-        session.stopped.discard(key)
-
-    st.button("Start again", key=f"{key}_again", on_click=again, icon=":material/play_arrow:", type="tertiary")
-    panels.note("Stopped before it was done.", key=f"{key}_stopped")
-
-
 @st.fragment(run_every=0.3)
-def _going_on(
-    session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None
-) -> None:
+def _going_on(session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None) -> None:
     """A page that is left does not ask any more, and the job stops."""
     def stop() -> None:
         session.stopped.add(key)

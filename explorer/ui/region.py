@@ -1,17 +1,17 @@
-"""A place chosen on the photo in a viewer: what a click does, and the panel about the place."""
+"""The page's photo with maps on it, what a click in it does, and the panel about the place chosen in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
 
 from explorer import CAM_METHODS
-from explorer.analysis import CAM_INSTEAD, Outcome
+from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
-from explorer.ui.components.viewer import Handlers
+from explorer.ui.components.viewer import Handlers, Look, Map, Stack, stack, viewer
 from explorer.ui.maps import votes_in_words
 from explorer.ui.page import STORY
 from explorer.ui.session.session import EXAMPLES, Session
@@ -47,6 +47,15 @@ def viewer_handlers(session: Session, pick: Callable[[Any], None] | None = None)
     return Handlers(region=choose_region, pick=pick_and_draw_page, present=present, walk=walk)
 
 
+def photo_panel(
+    session: Session, analysis: Analysis, maps: Sequence[Map] | Stack, key: str, name: str, *, chosen: str = "",
+    pick: Callable[[Any], None] | None = None, **look: Any,
+) -> None:
+    """Show maps on the page's photo, see `viewer`; `pick` shows a map's class and pooling on the whole page."""
+    viewer(analysis, session.photo.digest, maps if isinstance(maps, Stack) else stack(maps), key=key, name=name,
+           chosen=chosen, look=Look(region=session.choices.region, handlers=viewer_handlers(session, pick), **look))
+
+
 def with_place(session: Session, outcome: Outcome, class_index: int, draw: Callable[[], None]) -> None:
     """Draw a viewer with `draw`, then the panel about the place chosen in it; a click on a place reruns this alone."""
 
@@ -67,7 +76,8 @@ def _place(session: Session, outcome: Outcome, class_index: int) -> None:
     (top, left, bottom, right), (rows, columns) = region, outcome.analysis.framing.grid
     count = (bottom - top + 1) * (right - left + 1)
     where = f"Position ({top}, {left})" if count == 1 else f"Positions ({top}, {left}) to ({bottom}, {right})"
-    box = outcome.analysis.framing.rectangles[top : bottom + 1, left : right + 1].reshape(-1, 4)
+    inside = slice(top, bottom + 1), slice(left, right + 1)
+    box = outcome.analysis.framing.rectangles[inside].reshape(-1, 4)
     pixels = [round(edge) for edge in (*box[:, :2].min(0), *box[:, 2:].max(0))]
     sentences_of = _evidence_sentences if outcome.analysis.has_evidence else _cam_sentences
     board(
@@ -75,7 +85,7 @@ def _place(session: Session, outcome: Outcome, class_index: int) -> None:
             "div",
             el("div", el("h3", where), el("button", "Clear", pick="clear", type="button", class_="link"),
                class_="head"),
-            *(el("p", sentence) for sentence in sentences_of(outcome, class_index, region)),
+            *(el("p", sentence) for sentence in sentences_of(outcome, class_index, inside)),
             el("p", f"{count} of {rows * columns} positions; pixels {pixels[0]} to {pixels[2]} across and "
                     f"{pixels[1]} to {pixels[3]} down of the photo", class_="caption"),
             class_="place",
@@ -85,27 +95,25 @@ def _place(session: Session, outcome: Outcome, class_index: int) -> None:
     )
 
 
-def _evidence_sentences(outcome: Outcome, class_index: int, region: tuple[int, int, int, int]) -> list[str]:
+def _evidence_sentences(outcome: Outcome, class_index: int, inside: tuple[slice, slice]) -> list[str]:
     """What the positions contribute to the class, and how one of them votes."""
-    analysis, (top, left, bottom, right) = outcome.analysis, region
     cells = outcome.evidence(class_index).cells.double()
-    inside = cells[top : bottom + 1, left : right + 1]
-    total = float(inside.sum())
+    total = float(cells[inside].sum())
     kind = cells.clamp_min(0) if total >= 0 else (-cells).clamp_min(0)
-    share = kind[top : bottom + 1, left : right + 1].sum() / kind.sum() if kind.sum() > 0 else kind.sum()
-    sentences = [f"{signed(total)} logits for {analysis.network.class_names[class_index]} under {outcome.name}, with "
-                 f"{percent(float(share))} of the {'positive' if total >= 0 else 'negative'} evidence."]
-    if inside.numel() == 1:
+    share = kind[inside].sum() / kind.sum() if kind.sum() > 0 else kind.sum()
+    name, sign = outcome.analysis.network.class_names[class_index], "positive" if total >= 0 else "negative"
+    sentences = [f"{signed(total)} logits for {name} under {outcome.name}, with {percent(float(share))} of the {sign} "
+                 "evidence."]
+    if cells[inside].numel() == 1:
+        top, left = (places.start for places in inside)
         sentences.append(f"Alone it votes for {votes_in_words(outcome)[top * cells.shape[1] + left]}.")
     return sentences
 
 
-def _cam_sentences(outcome: Outcome, class_index: int, region: tuple[int, int, int, int]) -> list[str]:
+def _cam_sentences(outcome: Outcome, class_index: int, inside: tuple[slice, slice]) -> list[str]:
     """What a CAM by gradients is there, in shares of its largest magnitude: it has no unit."""
-    top, left, bottom, right = region
     cells = outcome.cam(CAM_INSTEAD, class_index).double()
     most = float(cells.abs().max())
-    mean = float(cells[top : bottom + 1, left : right + 1].mean())
-    share = signed(mean / most) if most else signed(0.0)
+    share = signed(float(cells[inside].mean()) / most if most else 0.0)
     return [f"{CAM_METHODS[CAM_INSTEAD].name} of {outcome.analysis.network.class_names[class_index]}: {share} of its "
             "own largest, on average; it has no unit."]

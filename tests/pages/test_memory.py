@@ -76,7 +76,7 @@ def loaded(monkeypatch, quick_collections) -> list[str]:
 def room_for(monkeypatch):
     """`room_for(5.5)`: as many small networks."""
     held = bytes_in_memory()
-    return lambda count: monkeypatch.setattr(cache, "MOST_BYTES", held + int(count * bytes_by_hand()))
+    return lambda count: monkeypatch.setattr(cache, "MOST_NETWORK_BYTES", held + int(count * bytes_by_hand()))
 
 
 def held_weights(before: int) -> float:

@@ -23,7 +23,7 @@ from explorer.framing import Preprocessing
 from explorer.networks import Network, load_network
 from explorer.poolings import PoolingChoice
 from explorer.ui.networks import own_file
-from explorer.ui.networks.own_file import FileOptions, drop_in
+from explorer.ui.networks.own_file import drop_in
 from explorer.ui.networks.second_network import second_analysis
 from explorer.ui.networks.session_network import MissingFileError, network_of
 from explorer.ui.session import cache
@@ -462,8 +462,8 @@ def squeezenet() -> tuple[bytes, nn.Module]:
 def test_a_file_becomes_a_network_of_this_session(squeezenet, examples):
     data, model = squeezenet
     current = Session()
-    called = drop_in(current, data, "mine.safetensors",
-                     FileOptions("torchvision/squeezenet1_1", [HTML, "b", "c", "d"], sigmoid=True))
+    called = drop_in(current, data, "mine.safetensors", architecture="torchvision/squeezenet1_1",
+                     class_names=[HTML, "b", "c", "d"], activation="sigmoid")
     assert re.fullmatch("file-[0-9a-f]{12}", called)
     network = network_of(current, called)
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -515,7 +515,7 @@ def test_a_hostile_file_is_refused_in_a_sentence_and_nothing_is_changed(data):
     current = Session()
     before = cache.bytes_in_memory()
     with pytest.raises(NetworkError) as refused:
-        drop_in(current, data, f"{HTML}.pth", FileOptions("torchvision/squeezenet1_1"))
+        drop_in(current, data, f"{HTML}.pth", architecture="torchvision/squeezenet1_1")
     assert "\n" not in str(refused.value)
     assert cache.bytes_in_memory() <= before
     assert current.own == {}
@@ -527,7 +527,7 @@ def test_whatever_breaks_inside_is_a_sentence_too(monkeypatch):
 
     monkeypatch.setattr(own_file, "load_file", fail)
     with pytest.raises(NetworkError, match="RecursionError"):
-        drop_in(Session(), b"x", "x.pth", FileOptions())
+        drop_in(Session(), b"x", "x.pth")
 
 
 def test_the_form_says_that_nothing_leaves_the_server_and_waits_for_a_file(open_page):

@@ -9,7 +9,7 @@ from explorer.poolings import PoolingChoice
 from explorer.ui.page import sidebar_of
 from explorer.ui.session.choices import Choices
 from explorer.ui.session.link import as_query
-from explorer.ui.session.session import EXAMPLES, Fitted, Session, example_file, example_photo
+from explorer.ui.session.session import EXAMPLES, Fitted, Session, example_photo
 from tests.browser.uploads import arrow, broken, encode
 
 GAP, GMP, LSE = map(PoolingChoice, ("gap", "gmp", "lse"))
@@ -143,8 +143,6 @@ def test_a_link_names_the_example_or_the_photo_and_never_both():
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "cat.jpg", "cat/../dog", "", "CAT"])
 def test_a_name_that_is_no_example_is_never_a_path(name):
-    with pytest.raises(KeyError):
-        example_file(name)
     with pytest.raises(KeyError):
         example_photo(name)
 

@@ -159,7 +159,6 @@ class Stack:
     """Maps made ready for the browser, at a price that is worth keeping them for. `key` is a hash of the content."""
 
     key: str
-    ids: tuple[str, ...]
     described: list[dict[str, Any]]
     packed: dict[str, Any]
 
@@ -169,7 +168,7 @@ def stack(maps: Sequence[Map]) -> Stack:
     packed = pack(np.stack([np.asarray(map_.values) for map_ in maps]))
     described = [_described(map_) for map_ in maps]
     key = hashlib.sha256(json.dumps([described, packed]).encode()).hexdigest()[:16]
-    return Stack(key, tuple(map_.id for map_ in maps), described, packed)
+    return Stack(key, described, packed)
 
 
 def _described(map_: Map) -> dict[str, Any]:
@@ -199,7 +198,7 @@ def viewer(
         "facets": [{"name": name, "before": before} for name, before in look.facets],
         "photo": digest[:16], "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen],
         "grid": {"rows": framing.grid[0], "columns": framing.grid[1]}, "name": name,
-        "stack": maps.key, "chosen": chosen or maps.ids[0],
+        "stack": maps.key, "chosen": chosen or maps.described[0]["id"],
         "schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE),
     }
     _viewer(data=data, key=key, **{f"on_{event}_change": handler(key, event, getattr(handlers, event))

@@ -3,53 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from explorer.errors import ExplorerError, NetworkError
-from explorer.framing import Preprocessing
 from explorer.networks.loading.known_networks import identify, timm_architectures, timm_names, torchvision_names
 from explorer.networks.loading.load import load_file
 from explorer.networks.loading.options import usual_preprocessing
-from explorer.sections.nodes import el
-from explorer.ui.components.board import board
+from explorer.ui import panels
 from explorer.ui.networks.preprocessing import preprocessing_fields
 from explorer.ui.session.cache import make_room, settle
 from explorer.ui.session.choices import OWN_FILE
 from explorer.ui.session.session import Session
 
 KINDS = ["safetensors", "pth", "pt", "ckpt", "bin", "tar", "pt2"]  # a .pt2 is answered with a sentence on what to save
-MOST_MEGABYTES = 1024  # as server.maxUploadSize in .streamlit/config.toml
-MOST_NAMES = 4  # megabytes of class names
-SILENT = "Nothing leaves this server, nothing in the file is run, and it lies in memory for your session alone."
+LARGEST_CHECKPOINT = 1024  # megabytes, as server.maxUploadSize in .streamlit/config.toml
+LARGEST_NAMES = 4  # megabytes of class names
 
 
-@dataclass(frozen=True)
-class FileOptions:
-    """What a person fills in beside the file; None where they leave it open."""
-
-    architecture: str | None = None
-    class_names: bytes | list[str] | None = None
-    preprocessing: Preprocessing | None = None
-    sigmoid: bool = False
-    layer: str | None = None
-
-
-def drop_in(session: Session, data: bytes, file_name: str, options: FileOptions) -> str:
+def drop_in(session: Session, data: bytes, file_name: str, **options: Any) -> str:
     """Load a file into memory for this session; the network's name in links.
 
-    Raises ExplorerError; then nothing is changed.
+    The options are those of `load_file`. Raises ExplorerError; then nothing is changed.
     """
     make_room()
     try:
-        network = load_file(
-            data, file_name, architecture=options.architecture, class_names=options.class_names,
-            preprocessing=options.preprocessing, activation="sigmoid" if options.sigmoid else None,
-            layer=options.layer)
+        network = load_file(data, file_name, **options)
     except ExplorerError:
         raise
     except Exception as error:
@@ -63,37 +45,41 @@ def drop_in(session: Session, data: bytes, file_name: str, options: FileOptions)
 
 def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     """The form. `done` is called with the network's name in links, once it is loaded."""
-    board(el("p", f"{SILENT} A checkpoint is a .safetensors file, or a state dict as .pth, .pt, .ckpt or .bin.",
-             class_="caption"), key="own_note")
-    file = st.file_uploader("Checkpoint", KINDS, key="own_file", max_upload_size=MOST_MEGABYTES)
+    panels.note("Nothing leaves this server, nothing in the file is run, and it lies in memory for your session alone. "
+                "A checkpoint is a .safetensors file, or a state dict as .pth, .pt, .ckpt or .bin.",
+                key="own_note", style="caption")
+    file = st.file_uploader("Checkpoint", KINDS, key="own_file", max_upload_size=LARGEST_CHECKPOINT)
     proposed = st.session_state.pop("own_proposed", None)
     if proposed:
         st.session_state["own_architecture"] = proposed
     architecture = st.selectbox("Architecture", _architectures(), index=None, key="own_architecture",
                                 placeholder="Type to search")
-    names_file, names_text = _class_names()
+    left, right = st.columns(2)
+    names_file = left.file_uploader("Class names", ["txt", "json"], key="own_classes", max_upload_size=LARGEST_NAMES)
+    names_text = right.text_area("or one a line", key="own_names", height=100, placeholder="daisy\ndandelion\nrose")
     sigmoid = st.toggle("Each class alone (sigmoid)", key="own_sigmoid",
                         help="For networks whose classes do not exclude each other. A single logit always is so.")
     wrong, preprocessing, layer = "", None, None
     with st.expander("Preprocessing and more"):
         try:
             usual = usual_preprocessing(architecture)
-            preprocessing = preprocessing_fields(usual, f"own_{architecture}")
-            preprocessing = None if preprocessing == usual else preprocessing
+            shown = preprocessing_fields(usual, f"own_{architecture}")
+            preprocessing = None if shown == usual else shown
         except ExplorerError as error:
             wrong = str(error)
-            _say(wrong, "own_preprocessing_wrong")
+            panels.alert(wrong, key="own_preprocessing_wrong")
         layer = st.text_input("Layer after which to cut", key="own_layer", placeholder="only where no pooling is found")
     requested = st.button("Load the network", key="own_take", type="primary", disabled=file is None or bool(wrong))
     if not (requested or proposed) or file is None or wrong:
         return
     names = names_file.getvalue() if names_file else names_text.splitlines() if names_text.strip() else None
-    options = FileOptions(architecture, names, preprocessing, sigmoid, layer.strip() or None)
     try:
         with st.spinner("Reading the file and finding its pooling"):
-            name = drop_in(session, file.getvalue(), file.name, options)
+            name = drop_in(session, file.getvalue(), file.name, architecture=architecture, class_names=names,
+                           preprocessing=preprocessing, activation="sigmoid" if sigmoid else None,
+                           layer=layer.strip() or None)
     except ExplorerError as error:
-        _say(f"{error} The last network stays.", "own_wrong")
+        panels.alert(f"{error} The last network stays.", key="own_wrong")
         for near in (identify(architecture).name for architecture in getattr(error, "nearest", ())[:3]):
             st.button(f"Load it as `{near}`", key=f"own_near_{near}",
                       on_click=lambda near=near: st.session_state.update(own_proposed=near))
@@ -112,19 +98,8 @@ def forget_file() -> None:
         remove(context.session_id, file.file_id)
 
 
-def _class_names() -> tuple[UploadedFile | None, str]:
-    left, right = st.columns(2)
-    file = left.file_uploader("Class names", ["txt", "json"], key="own_classes", max_upload_size=MOST_NAMES)
-    text = right.text_area("or one a line", key="own_names", height=100, placeholder="daisy\ndandelion\nrose")
-    return file, text
-
-
 @cache
 def _architectures() -> tuple[str, ...]:
     return (*(f"torchvision/{name}" for name in torchvision_names()),
             *(f"timm/{name}" for name in sorted({*timm_architectures(), *timm_names()})))
-
-
-def _say(sentence: str, key: str) -> None:
-    board(el("div", el("p", sentence), class_="notice", role="alert"), key=key)
 

@@ -16,6 +16,7 @@ from explorer.networks.loading.by_name import cached_names
 from explorer.networks.loading.known_networks import search
 from explorer.progress import Progress
 from explorer.sections.nodes import el
+from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.networks.own_file import ask_for_file, forget_file
 from explorer.ui.networks.preprocessing import edit_preprocessing
@@ -31,16 +32,13 @@ MOST_LISTED = {"torchvision": 100, "timm": 30}
 
 def network_buttons(session: Session) -> None:
     """In the sidebar: what opens the dialog, and the second network, if there is one."""
-    def opens(role: str) -> Callable[[], None]:
-        def pick() -> None:
-            session.picking = role
+    def pick(role: str) -> None:
+        session.picking = role
 
-        return pick
-
-    st.button(TITLES["network"], key="change_network", on_click=opens("network"), type="tertiary",
+    st.button(TITLES["network"], key="change_network", on_click=pick, args=("network",), type="tertiary",
               icon=":material/swap_horiz:")
     if not session.choices.against:
-        st.button("Compare with another", key="compare_network", on_click=opens("against"), type="tertiary",
+        st.button("Compare with another", key="compare_network", on_click=pick, args=("against",), type="tertiary",
                   icon=":material/compare:", help="Two networks on the same photo, side by side.")
         return
     title = title_in_use(session, session.choices.against)
@@ -134,8 +132,8 @@ def _by_name(session: Session, source: str, done: Callable[[str], None]) -> None
     left = len(matches) - len(names)
     what = "No network has such a name." if not matches else f"{len(matches):,} networks" + (
         f", the first {len(names)} are listed: search for others." if left else ".")
-    board(el("p", f"{what} Weights that are not on this machine are fetched from their publisher and kept in the usual "
-                  "cache.", class_="caption"), key="picker_count")
+    panels.note(f"{what} Weights that are not on this machine are fetched from their publisher and kept in the usual "
+                "cache.", key="picker_count", style="caption")
     _listed(session, names, {name: "on this machine" for name in names if name in here}, done)
 
 
@@ -168,8 +166,7 @@ def _load(session: Session, name: str, done: Callable[[str], None]) -> None:
         network_named(name, _from_any_thread(lambda done, total: _bar(place, name, done, total)))
     except ExplorerError as error:
         place.empty()
-        board(el("div", el("p", str(error)), el("p", "The last network stays."), class_="notice", role="alert"),
-              key="picker_wrong")
+        panels.alert(str(error), "The last network stays.", key="picker_wrong")
         return
     place.empty()
     done(name)

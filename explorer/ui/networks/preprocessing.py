@@ -9,11 +9,10 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
-from explorer.sections.nodes import el
-from explorer.ui.components.board import board
+from explorer.ui import panels
 from explorer.ui.networks.session_network import network_of
 from explorer.ui.session.cache import check_edited
 from explorer.ui.session.session import Session
@@ -57,32 +56,27 @@ def edit_preprocessing(session: Session, network: Network) -> None:
     """For the network in use: other numbers than its own, for this session."""
     name = session.choices.network
     with st.expander("Preprocessing of the network in use"):
-        board(el("p", "What is changed here holds in this session alone. Wrong numbers fail silently: the network "
-                      "answers all the same, and worse.", class_="caption"), key="preprocessing_note")
+        panels.note("What is changed here holds in this session alone. Wrong numbers fail silently: the network "
+                    "answers all the same, and worse.", key="preprocessing_note", style="caption")
         try:
             preprocessing = preprocessing_fields(network.preprocessing, f"edit_{name}")
+            take, back = st.columns(2)
+            if name in session.edited and back.button("Back to its own", key="own_preprocessing"):
+                del session.edited[name]
+                _close(session)
+            if take.button("Use these numbers", key="use_preprocessing"):
+                _use(session, network, preprocessing)
         except ExplorerError as error:
-            _say(str(error))
-            return
-        take, back = st.columns(2)
-        if take.button("Use these numbers", key="use_preprocessing"):
-            _use(session, network, preprocessing)
-        if name in session.edited and back.button("Back to its own", key="own_preprocessing"):
-            del session.edited[name]
-            _close(session)
+            panels.alert(str(error), key="preprocessing_wrong")
 
 
 def _use(session: Session, network: Network, preprocessing: Preprocessing) -> None:
+    """Raises ExplorerError for what the network does not take."""
     if preprocessing.channels != network.preprocessing.channels:
-        _say(f"The network takes {network.preprocessing.channels} channels; got numbers for {preprocessing.channels}.")
-        return
+        raise ParameterError(f"The network takes {network.preprocessing.channels} channels; got numbers for "
+                             f"{preprocessing.channels}.")
+    check_edited(replace(network, preprocessing=preprocessing))
     name = session.choices.network
-    edited = replace(network, preprocessing=preprocessing)
-    try:
-        check_edited(edited)
-    except ExplorerError as error:
-        _say(str(error))
-        return
     session.edited.pop(name, None)
     if preprocessing != network_of(session, name).preprocessing:
         session.edited[name] = preprocessing
@@ -93,8 +87,3 @@ def _close(session: Session) -> None:
     session.choose(size=None, region=None)  # the maps may have another size now
     session.picking = ""
     st.rerun()
-
-
-def _say(sentence: str) -> None:
-    board(el("div", el("p", sentence), class_="notice", role="alert"), key="preprocessing_wrong")
-

@@ -75,21 +75,24 @@ def answers_of_both(
     """
     other, beside = outcome_beside(outcome, second), same_class(outcome.analysis, second, class_index)
     second_class = other.top(1)[0].class_index if beside is None else beside
+    calibrated = session.choices.calibrated
     shown = class_maps([other], [second_class])[0]
     limit = _shared_limit([*class_maps([outcome], [class_index]), shown])
     left, right = st.columns(2, gap="medium")
     with left:
-        _title(outcome, session.choices.calibrated, "first")
+        _title(outcome, calibrated, "first")
         draw(limit)
-        _answers(session, outcome, class_index, "first", lambda picked: follow_answer(session, picked))
+        board(answers([outcome], outcome, class_index, calibrated), key="answers_of_first",
+              on_pick=lambda picked: follow_answer(session, picked))
     with right:
-        _title(other, session.choices.calibrated, "second")
+        _title(other, calibrated, "second")
         # Its positions are not the first's: a place that is chosen on it is not one of the page's.
         viewer(second, session.photo.digest, stack([replace(shown, title=shown.name, says="", pick=None,
                                                               scale="", limit=limit)]), key="map_beside",
                name=f"{second.network.title}: {shown.name}",
                look=Look(caption=layer_caption(second), toolbar=False))
-        _answers(session, other, second_class, "second", lambda picked: _by_name(session, other, outcome, picked[1]))
+        board(answers([other], other, second_class, calibrated), key="answers_of_second",
+              on_pick=lambda picked: _by_name(session, other, outcome, picked[1]))
     panels.note(_scales_sentence(beside is None, outcome, second, class_index, limit), key="both_networks")
 
 
@@ -97,13 +100,6 @@ def _title(outcome: Outcome, calibrated: bool, which: str) -> None:
     title = outcome.analysis.network.title
     board(el("div", el("h2", title, class_="section", title=title),
              el("p", *with_names(answer_sentence(outcome, calibrated)), class_="lead")), key=f"title_of_{which}")
-
-
-def _answers(
-    session: Session, outcome: Outcome, class_index: int, which: str, on_pick: Callable[[list], None]
-) -> None:
-    board(answers([outcome], outcome, class_index, session.choices.calibrated), key=f"answers_of_{which}",
-          on_pick=on_pick)
 
 
 def _by_name(session: Session, other: Outcome, outcome: Outcome, class_index: int) -> None:
@@ -119,9 +115,7 @@ def _by_name(session: Session, other: Outcome, outcome: Outcome, class_index: in
 
 def _shared_limit(maps: list[Map]) -> float | None:
     """The end of one scale for both networks, where both are in logits and it is switched on."""
-    if any(shown.unit != "logits" for shown in maps):
-        return None
-    if not st.toggle("One scale for both networks", key="one_scale"):
+    if any(shown.unit != "logits" for shown in maps) or not st.toggle("One scale for both networks", key="one_scale"):
         return None
     return max(float(np.abs(shown.values[np.isfinite(shown.values)]).max(initial=0.0)) for shown in maps) or None
 

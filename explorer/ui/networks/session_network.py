@@ -1,32 +1,20 @@
-"""A session's networks: which is shown, what of the choices it has, and its card."""
+"""A session's networks: which is shown, and what of the choices it has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
-
 from explorer.analysis import Analysis
 from explorer.errors import ExplorerError, NetworkError
-from explorer.framing import Preprocessing
 from explorer.networks import BUNDLED, Network
-from explorer.poolings import POOLINGS, PoolingChoice
+from explorer.poolings import PoolingChoice
 from explorer.progress import Progress
-from explorer.sections.nodes import Node, el
 from explorer.ui.session.arguments import GIVEN, print_wrong
 from explorer.ui.session.cache import network_named
 from explorer.ui.session.choices import FEWEST, OWN_FILE, Choices, sizes_of
 from explorer.ui.session.session import Fitted, Session
-from explorer.wording import shortened, within_sentence
-
-HOW_CUT = {
-    "known": "known beforehand", "traced": "found by tracing",
-    "watched": "found by watching a pass", "named": "cut after the layer that was named",
-}
-_SILENT = (nn.Flatten, nn.Dropout, nn.Identity)  # parts of a head that say nothing about its kind
-_MOST_NAMED = 3  # parts of a head
+from explorer.wording import shortened
 
 
 class MissingFileError(NetworkError):
@@ -89,12 +77,22 @@ def clear_second(session: Session, reason: str) -> None:
     session.choose(against="")
 
 
+def title_in_use(session: Session, name: str) -> str:
+    """A network's title; its name in links where it cannot be loaded. A file's title is a user's own text."""
+    try:
+        return network_of(session, name).title
+    except ExplorerError:
+        return name
+
+
 # Making the choices fit.
 
 
 def fit(session: Session, network: Network, requested: frozenset[str] = frozenset()) -> None:
     """Clear choices that the network does not have; a sentence says so where a link requested them."""
-    chosen, before, native = session.choices, session.fitted, _own_pooling(network, session.fitted.native)
+    chosen, before, native = session.choices, session.fitted, session.fitted.native
+    if network.pooling is not None:
+        native = PoolingChoice.of(network.pooling.key, network.pooling_parameters, network.poolings)
     changes: dict[str, Any] = {}
     if before.name != chosen.network and chosen.network not in session.by_network:
         carried = _carried(chosen, before, network, native)
@@ -144,13 +142,6 @@ def _carried(chosen: Choices, before: Fitted, network: Network, native: PoolingC
     return carried
 
 
-def _own_pooling(network: Network, otherwise: PoolingChoice) -> PoolingChoice:
-    """The network's own pooling."""
-    if network.pooling is None:
-        return otherwise
-    return PoolingChoice.of(network.pooling.key, network.pooling_parameters, network.poolings)
-
-
 def _side_by_side(
     session: Session, chosen: tuple[PoolingChoice, ...], network: Network, native: PoolingChoice, is_requested: bool
 ) -> tuple[PoolingChoice, ...]:
@@ -195,91 +186,3 @@ def check_choices(session: Session, analysis: Analysis) -> None:
                                f"{classes - 1}.")
     if changes:
         session.choose(**changes)
-
-
-# The card.
-
-
-def card(session: Session, analysis: Analysis) -> Node:
-    """What the network is, what its input must be, and how exact its evidence is."""
-    network, (channels, rows, columns) = analysis.network, analysis.feature_maps.shape
-    pooling = POOLINGS.get(network.pooling.key, network.pooling) if network.pooling else None
-    maps = f"{channels:,} × {rows} × {columns}"
-    through = [f"{analysis.layer_name}, {maps}", "…"] if analysis.layer else [maps]
-    through += [pooling.label(**network.pooling_parameters), head_in_words(network.head)] if pooling else []
-    return el(
-        "div",
-        el("div", el("h2", "Network"), _badge(network), class_="head"),
-        el("strong", network.title, title=network.title),
-        el("p", f"{parameters_in_words(network.parameters)} · {network.origin}"),
-        el("p", " → ".join([*through, f"{len(network.class_names):,} classes"
-                            if len(network.class_names) != 1 else "one class"])),
-        el("p", _poolings_trained(network)) if network.trained else None,
-        el("p", f"pooling {HOW_CUT[network.cut]}, {network.activation}" if pooling
-           else f"{network.reason} Its answer: {network.activation}."),
-        el("p", preprocessing_in_words(network.preprocessing)
-           + (" · edited" if session.choices.network in session.edited else "")),
-        el("p", f"{'forward pass to this layer' if analysis.layer else 'one forward pass'}, "
-                f"{analysis.seconds * 1000:.0f} ms"),
-        class_="card",
-    )
-
-
-def _poolings_trained(network: Network) -> str:
-    """"poolings trained: GAP, GMP, learned attention"."""
-    poolings = (network.pooling, *(head.pooling for head in network.trained.values()))
-    names = [pooling.name for pooling in poolings if pooling]
-    return f"poolings trained: {', '.join(map(within_sentence, names))}"
-
-
-def _badge(network: Network) -> Node:
-    if network.pooling is None:
-        return el("span", "no pooling", class_="badge")
-    exact = network.head_kind == "affine" and network.pooling.exact
-    return el("span", "exact" if exact else "integrated", class_="badge native" if exact else "badge",
-              title="Evidence adds up to the logit but for rounding" if exact else
-              "Evidence adds up to the logit but for the error of a quadrature")
-
-
-def parameters_in_words(count: int) -> str:
-    """"4.7 M parameters"."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit} parameters"
-    return f"{count} parameters"
-
-
-def head_in_words(head: nn.Module) -> str:
-    """"Linear", "LayerNorm2d, Linear": the kinds of its parts."""
-    kinds = [type(part).__name__ for part in _leaves(head) if not isinstance(part, _SILENT)]
-    if not kinds:
-        return "no head"
-    return ", ".join(kinds[:_MOST_NAMED]) + ("…" if len(kinds) > _MOST_NAMED else "")
-
-
-def _leaves(module: nn.Module) -> Iterator[nn.Module]:
-    return (part for part in module.modules() if next(part.children(), None) is None)
-
-
-def preprocessing_in_words(wants: Preprocessing) -> str:
-    """"224 px from a short side of 256, bicubic, mean 0.485 0.456 0.406, std 0.229 0.224 0.225"."""
-    def numbers(values: tuple[float, ...]) -> str:
-        return " ".join(f"{value:.3f}" for value in (values if len(set(values)) > 1 else values[:1]))
-
-    grey = ", in grey" if wants.channels == 1 else ""
-    return (f"{wants.size} px from a short side of {int(wants.size / wants.crop_ratio)}, {wants.interpolation}{grey}, "
-            f"mean {numbers(wants.mean)}, std {numbers(wants.std)}")
-
-
-def layers_in_words(network: Network) -> Mapping[str, str]:
-    """The layers to look at: key to title, the final feature maps ("") first."""
-    shapes = {layer.key: " × ".join(f"{length:,}" for length in layer.shape) for layer in network.layers.all}
-    return {"": "final feature maps"} | {key: f"{key} · {shape}" for key, shape in reversed(shapes.items())}
-
-
-def title_in_use(session: Session, name: str) -> str:
-    """A network's title; its name in links where it cannot be loaded. A file's title is a user's own text."""
-    try:
-        return network_of(session, name).title
-    except ExplorerError:
-        return name

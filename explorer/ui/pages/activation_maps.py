@@ -27,21 +27,14 @@ from explorer.ui.maps import (
     winners_map,
 )
 from explorer.ui.pages.several_choice import methods_choice, poolings_choice
-from explorer.ui.photo_panel import photo_panel
 from explorer.ui.pooling_choice import pooling_choice
 from explorer.ui.present import talk
+from explorer.ui.region import photo_panel
 from explorer.ui.session.choices import LARGEST_BOX, MOST_CLASSES
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
-from explorer.ui.without_pooling import (
-    ATTENTION,
-    attention_note,
-    kinds_of_maps,
-    limited_map_choice,
-    shown_kind,
-    shown_methods,
-)
+from explorer.ui.without_pooling import ATTENTION, attention_note, kinds_of_maps, limited_map_choice, shown_methods
 from explorer.wording import Name, evidence_sentence, percent, plain, shortened
 
 CANDIDATES = 8  # classes to choose from, beside any that is searched for by name
@@ -70,29 +63,16 @@ def activation_headline(outcome: Outcome, class_index: int, others: int, kind: s
                         f"By gradients, at the {analysis.layer_name}; without a unit.{beside}")
 
 
-def map_choice(session: Session, analysis: Analysis) -> None:
-    """Evidence, CAM methods or votes; or what there is instead."""
-    if not analysis.has_evidence:
-        limited_map_choice(session, analysis)
-        return
-    kinds = kinds_of_maps(analysis)
-    st.segmented_control("Maps", list(kinds), format_func=kinds.__getitem__, width="stretch",
-                         **in_step(session, "maps", shown_kind(session, analysis)))
-
-
-def box_choice(session: Session) -> None:
-    """From which share of the maximum a position is in the box."""
-    st.slider("Box from, % of the maximum", 1, LARGEST_BOX,
-              help="The smallest box around the largest connected part whose positions have at least this share of "
-                   "the map's maximum. 20% is what the paper on CAM uses.",
-              **in_step(session, "box", session.choices.box))
-
-
 def controls(session: Session, analysis: Analysis, kind: str) -> None:
-    """What there is to choose of a kind of maps."""
+    """Choose the kind of maps (evidence, CAM methods or votes, or what there is instead), and what there is of it."""
     first, what, more = st.columns([30, 46, 24], gap="small") if analysis.has_evidence else st.columns([50, 50, 1])
     with first:
-        map_choice(session, analysis)
+        if analysis.has_evidence:
+            kinds = kinds_of_maps(analysis)
+            st.segmented_control("Maps", list(kinds), format_func=kinds.__getitem__, width="stretch",
+                                 **in_step(session, "maps", kind))
+        else:
+            limited_map_choice(session, analysis)
     with what:
         if kind == "evidence":
             poolings_choice(session, analysis)
@@ -102,7 +82,10 @@ def controls(session: Session, analysis: Analysis, kind: str) -> None:
             pooling_choice(session, analysis)
     with more:
         if kind == "evidence":
-            box_choice(session)
+            st.slider("Box from, % of the maximum", 1, LARGEST_BOX,
+                      help="The smallest box around the largest connected part whose positions have at least this "
+                           "share of the map's maximum. 20% is what the paper on CAM uses.",
+                      **in_step(session, "box", session.choices.box))
         elif kind == "cams" and analysis.has_evidence:
             pooling_choice(session, analysis)
 

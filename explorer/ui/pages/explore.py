@@ -15,7 +15,7 @@ from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Stack, stack
 from explorer.ui.maps import class_facets, class_maps, name_in_links
 from explorer.ui.pages.answers import answers, follow_answer, what_if_note
-from explorer.ui.photo_panel import photo_panel
+from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import evidence_sentence, percent, shortened

@@ -12,8 +12,8 @@ from explorer.ui import panels
 from explorer.ui.controls import in_step
 from explorer.ui.maps import channel_map, layer_caption
 from explorer.ui.pages.channel_card import both
-from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk
+from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import Name, percent, plain, shortened, signed
@@ -37,8 +37,7 @@ def table_of(outcome: Outcome, class_index: int) -> ChannelTable:
 
 def order_of(session: Session, table: ChannelTable) -> np.ndarray:
     """The channels of the kind and in the order chosen, or the usual ones where those need contributions."""
-    rank, show = _ranking(session, table), _kind(session, table)
-    return table.order(rank, show)
+    return table.order(_ranking(session, table), _kind(session, table))
 
 
 def _ranking(session: Session, table: ChannelTable) -> str:
@@ -93,11 +92,8 @@ def _ranking_name(key: str, table: ChannelTable) -> str:
 def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
     """The sum of contributions as channels are added, the largest first."""
     top, running = table.top_contributors(0.8), table.running()
-    figure = drawn(outcome,
-        ("running sum", class_index),
-        lambda: figures.running_sum(running, table.order(), float(running[0]), top.count if top else None)
-        .update_layout(height=190),
-    )
+    figure = drawn(outcome, ("running sum", class_index), lambda: figures.running_sum(
+        running, table.order(), float(running[0]), top.count if top else None).update_layout(height=190))
     panels.chart(figure, key="running")
 
 
@@ -117,16 +113,15 @@ def compare_choice(session: Session, table: ChannelTable) -> None:
                     **in_step(session, "beside", session.choices.beside, lambda typed: session.choose(beside=typed)))
 
 
-def talk_about_channels(session: Session, outcome: Outcome, class_index: int, table: ChannelTable) -> None:
+def talk_about_channels(session: Session, outcome: Outcome, class_index: int) -> None:
     """The top contributing channels one after the other; without evidence, those with the largest means."""
-    name, count = outcome.analysis.network.class_names[class_index], len(table.pooled)
-    maps = []
+    name, table, maps = outcome.analysis.network.class_names[class_index], table_of(outcome, class_index), []
     for rank, channel in enumerate(table.order()[:STEPS_IN_A_TALK].tolist(), 1):
         if table.contribution is None:
             does = f"has a mean of {plain(float(table.pooled[channel]))}"
         else:
             does = f"contributes {signed(float(table.contribution[channel]))} logits to {name}"
-        sentence = f"Channel {channel} {does}: rank {rank} of {count:,}."
+        sentence = f"Channel {channel} {does}: rank {rank} of {len(table.pooled):,}."
         maps.append(channel_map(outcome, class_index, channel, says=sentence))
     talk(session, outcome.analysis, maps,
          "Which channels respond most?" if table.contribution is None else f"Which channels contribute most to {name}?")

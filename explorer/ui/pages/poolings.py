@@ -19,8 +19,8 @@ from explorer.ui.components.slider import slider
 from explorer.ui.controls import in_step
 from explorer.ui.maps import evidence_map, layer_caption, looks_map
 from explorer.ui.pages.answers import answers, what_if_note
-from explorer.ui.photo_panel import photo_panel
-from explorer.ui.present import talk
+from explorer.ui.present import talk, talk_about_evidence
+from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import Name, evidence_sentence, percent, plain, shortened, signed
@@ -73,7 +73,7 @@ def _parameter(session: Session, outcome: Outcome, place: int) -> None:
     poolings = outcome.analysis.network.poolings
     parameter = poolings[outcome.pooling].parameter
     if parameter is None:
-        board(el("p", "no parameter", class_="caption"), key=f"no_parameter_{place}")
+        panels.note("no parameter", key=f"no_parameter_{place}", style="caption")
         return
 
     def move(value: float) -> None:
@@ -113,14 +113,10 @@ def pair_choice(session: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
         places = (0, 1)
     for n, column in enumerate(st.columns(2, gap="small")):
         def choose(place: int | None, n: int = n) -> None:
-            if place is None or place not in range(len(outcomes)):  # the browser may still offer a pooling that is gone
-                return
-            pair = list(places)
-            other = 1 - n
-            if place == pair[other]:
-                pair[other] = pair[n]
-            pair[n] = place
-            session.choose(pair=tuple(pair))
+            if place == places[1 - n]:
+                session.choose(pair=places[::-1])
+            elif place in range(len(outcomes)):  # the browser may still offer a pooling that is gone
+                session.choose(pair=(place, places[1]) if n == 0 else (places[0], place))
 
         column.selectbox(("Compare", "with")[n], range(len(outcomes)), format_func=lambda at: outcomes[at].name,
                          **in_step(session, f"pair{n}", places[n], choose))
@@ -130,8 +126,11 @@ def pair_choice(session: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
 def scatter_panel(session: Session, one: Outcome, other: Outcome, class_index: int) -> None:
     """Both pooled vectors, a point a channel; a click opens the channel's card."""
     chosen = session.choices.channel
-    figure = drawn(one, ("scatter", other.choice, class_index, chosen),
-                          lambda: _scatter(one, other, class_index, chosen))
+
+    def draw() -> Figure:
+        difference = (one.evidence(class_index).channels - other.evidence(class_index).channels).numpy()
+        figure = figures.scatter(one.pooled.numpy(), other.pooled.numpy(), difference, one.name, other.name, chosen)
+        return figure.update_layout(height=360)
 
     def clicked() -> None:
         points = st.session_state["scatter"]["selection"]["points"]
@@ -139,13 +138,7 @@ def scatter_panel(session: Session, one: Outcome, other: Outcome, class_index: i
             channel = points[0]["customdata"]
             session.choose(channel=int(channel[0] if isinstance(channel, (list, tuple)) else channel))
 
-    panels.chart(figure, key="scatter", on_select=clicked)
-
-
-def _scatter(one: Outcome, other: Outcome, class_index: int, chosen: int | None) -> Figure:
-    difference = (one.evidence(class_index).channels - other.evidence(class_index).channels).numpy()
-    figure = figures.scatter(one.pooled.numpy(), other.pooled.numpy(), difference, one.name, other.name, chosen)
-    return figure.update_layout(height=360)
+    panels.chart(drawn(one, ("scatter", other.choice, class_index, chosen), draw), key="scatter", on_select=clicked)
 
 
 def differences_panel(session: Session, one: Outcome, other: Outcome, class_index: int) -> None:
@@ -222,6 +215,9 @@ def formulas(outcomes: Sequence[Outcome]) -> None:
 def talk_about_poolings(session: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
     """Where each pooling looks and what it keeps, one after the other."""
     analysis, calibrated = outcomes[0].analysis, session.choices.calibrated
+    if not analysis.has_evidence:
+        talk_about_evidence(session, analysis, outcomes[0], class_index)
+        return
     steps = []
     for outcome in outcomes:
         answer = outcome.top(1, calibrated)[0]

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-from explorer.errors import ExplorerError, ParameterError
+from explorer.errors import ExplorerError, NetworkError, ParameterError
 from explorer.networks import Network
 from explorer.networks.loading.options import Options, add_options, load_from_options, options_of
 from explorer.progress import Progress
@@ -56,4 +56,6 @@ def print_wrong(sentence: str) -> None:
 
 def load_given(options: Options, progress: Progress | None = None) -> Network:
     """The network that the app was started with. Raises ExplorerError."""
+    if not options.given:
+        raise NetworkError("The app was started without a network; expected one that everybody can load.")
     return replace(load_from_options(options, progress), name=GIVEN)

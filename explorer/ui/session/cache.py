@@ -1,4 +1,4 @@
-"""What sessions share: networks and analyses, within a bound on memory; and a process tuned for quick pages.
+"""What sessions share: networks and analyses, within a bound on memory.
 
 Every network that came into memory is counted for as long as anybody holds it: this cache, a session whose own file it
 is, or a page that shows it. When they exceed the bound, the cache drops its own, and pages that show one keep it.
@@ -12,12 +12,10 @@ import ctypes
 import gc
 import logging
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable
 from itertools import chain
-from pathlib import Path
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import streamlit as st
@@ -55,7 +53,7 @@ def _most_bytes() -> int:
     return int(text or MOST_MEGABYTES) * 2**20
 
 
-MOST_BYTES = _most_bytes()
+MOST_NETWORK_BYTES = _most_bytes()
 
 
 # Networks.
@@ -94,7 +92,7 @@ def _load(name: str, progress: Progress | None) -> Network:
     if name not in BUNDLED:
         make_room()
     try:
-        network = _given(progress) if name == GIVEN else load_network(name, progress=progress)
+        network = load_given(given()[0], progress) if name == GIVEN else load_network(name, progress=progress)
         if name in BUNDLED:
             _run_once(network)  # the first pass sets up kernels and is thirty times slower
     except ExplorerError:
@@ -106,18 +104,11 @@ def _load(name: str, progress: Progress | None) -> Network:
     return network
 
 
-def _given(progress: Progress | None) -> Network:
-    arguments, _ = given()
-    if not arguments.given:
-        raise NetworkError("The app was started without a network; expected one that everybody can load.")
-    return load_given(arguments, progress)
-
-
 def make_room() -> None:
     """Before a network comes into memory. Raises FullError where sessions and open pages hold more than the bound."""
-    if bytes_in_memory() > MOST_BYTES:
+    if bytes_in_memory() > MOST_NETWORK_BYTES:
         clear()
-    if (held := bytes_in_memory()) > MOST_BYTES:
+    if (held := bytes_in_memory()) > MOST_NETWORK_BYTES:
         raise FullError(f"The memory for networks is full: open pages hold {held / 2**20:,.0f} MB of them; try again "
                         "when some are closed.")
 
@@ -226,22 +217,3 @@ def check_edited(network: Network) -> None:
 def _run_once(network: Network) -> None:
     shape = network.preprocessing
     network(torch.zeros(1, shape.channels, shape.size, shape.size))
-
-
-@st.cache_resource(show_spinner=False)
-def send_without_delay() -> None:
-    """Set TCP_NODELAY on the server's sockets, once a process: without it answers wait up to 40 ms for each other.
-
-    Streamlit offers no setting for it, so its sockets are recognised by their port among the process's own file
-    descriptors; those that the listening one accepts later inherit the option on Linux.
-    """
-    if sys.platform != "linux":
-        return
-    port = int(st.get_option("server.port"))
-    for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            if not str(entry.readlink()).startswith("socket:"):
-                continue
-            with socket.socket(fileno=socket.dup(int(entry.name))) as ours:
-                if ours.family in (socket.AF_INET, socket.AF_INET6) and ours.getsockname()[1] == port:
-                    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -21,7 +21,7 @@ from explorer.analysis import Analysis, Outcome
 from explorer.networks import Network
 from explorer.ui.session.jobs import Job
 
-MOST_BYTES = 200 * 2**20
+MOST_DRAWN_BYTES = 200 * 2**20
 _LEAST_BYTES = 2**14  # counted for any entry
 _FIGURE_BYTES = 300_000  # measuring one costs more than drawing it
 
@@ -66,8 +66,7 @@ class PageCache:
     @property
     def bytes(self) -> int:
         """Of all that is here."""
-        with self._lock:
-            return self._sum()
+        return sum(entry.bytes for entry in self._entries.values())
 
     def forget(self, analysis: Analysis) -> None:
         """All of an analysis and its outcomes."""
@@ -85,16 +84,13 @@ class PageCache:
             if isinstance(entry.value, Job) and entry.value.ended and entry.bytes == _LEAST_BYTES:
                 entry.bytes = _bytes_of(entry.of, entry.value.result)
         for place in list(self._entries):
-            if self._sum() <= self._most_bytes:
+            if self.bytes <= self._most_bytes:
                 return
             if place != newest and not self._entries[place].is_running:
                 del self._entries[place]
 
-    def _sum(self) -> int:
-        return sum(entry.bytes for entry in self._entries.values())
 
-
-drawn = PageCache(MOST_BYTES)
+drawn = PageCache(MOST_DRAWN_BYTES)
 
 
 def _analysis_of(of: Analysis | Outcome) -> Analysis:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -52,13 +51,8 @@ class Photo:
 @cache
 def example_photo(name: str) -> Photo:
     """One of the bundled photos; `name` is a key of PHOTOS and nothing else."""
-    image = read_image(example_file(name))
+    image = read_image(PHOTOS[name])
     return Photo(image, digest(image), name)
-
-
-def example_file(name: str) -> Path:
-    """Where a bundled photo lies."""
-    return PHOTOS[name]
 
 
 @dataclass(frozen=True)

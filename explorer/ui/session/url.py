@@ -26,18 +26,22 @@ class _Url:
 
 def follow_url(session: Session) -> frozenset[str]:
     """Make the choices in the URL where a person opened it; the names of those choices."""
-    url, query = _url(), _query()
-    context = get_script_run_ctx()
-    names: frozenset[str] = frozenset()
-    if query and (not url.followed or (context is not None and context.is_history_navigation)):
-        names = _follow(session, query)
+    url, query, context = _url(), st.query_params.to_dict(), get_script_run_ctx()
+    is_opened = not url.followed or (context is not None and context.is_history_navigation)
     url.followed = True
-    return names
+    if not query or not is_opened:
+        return frozenset()
+    changes, sentences = read(query, session.page, session.choices)
+    session.notices += sentences
+    _follow_photo(session, query)
+    session.choose(**changes)
+    _follow_class(session, query.get("class"))
+    return frozenset(changes) & frozenset(query) | ({"class_index"} if "class" in query else frozenset())
 
 
 def write_url(session: Session, class_index: int) -> None:
     """Make the URL say what is shown. It keeps what the viewer wrote into it."""
-    url, now = _url(), _query()
+    url, now = _url(), st.query_params.to_dict()
     query = as_query(session.choices, class_index, session.page, url.view)
     # The one that came along may be right and old: then the browser will hear of one between them, which is not right.
     if query != now or query != url.written:
@@ -51,19 +55,6 @@ def _url() -> _Url:
     if len(st.query_params):
         url.view = read_view(st.query_params.get("view", ""))
     return url
-
-
-def _query() -> dict[str, str]:
-    return {name: st.query_params[name] for name in st.query_params}
-
-
-def _follow(session: Session, query: dict[str, str]) -> frozenset[str]:
-    changes, sentences = read(query, session.page, session.choices)
-    session.notices += sentences
-    _follow_photo(session, query)
-    session.choose(**changes)
-    _follow_class(session, query.get("class"))
-    return frozenset(changes) & frozenset(query) | ({"class_index"} if "class" in query else frozenset())
 
 
 def _follow_photo(session: Session, query: dict[str, str]) -> None:

@@ -16,9 +16,8 @@ from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Map, Stack, stack
 from explorer.ui.controls import open_channel
 from explorer.ui.maps import class_maps, name_in_links
-from explorer.ui.photo_panel import photo_panel
 from explorer.ui.present import talk, talk_about_evidence
-from explorer.ui.region import with_place
+from explorer.ui.region import photo_panel, with_place
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import exactness, plain, signed
@@ -39,14 +38,14 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
     """Towards the class (red) and towards its rival (blue), in logits."""
     one = contrast(outcome, class_index, rival)
     mine, other = names_of(outcome, class_index, rival)
-    under = f" {outcome.under_in_words}" if outcome.under_in_words else ""
+    lead = f"Against {other}, {mine} is {_apart(one.difference)} {outcome.under_in_words}".rstrip()
     rows, columns = one.cells.shape
     strongest = divmod(int(np.nan_to_num(np.abs(one.cells), nan=-np.inf).argmax()), columns)
     return Map(
         id=f"{class_index}-{rival}.{name_in_links(outcome.choice)}", values=one.cells,
         name=f"{mine} against {other} under {outcome.name}", facets=(f"{mine} against {other}", outcome.name),
         aside=f"{rows} × {columns} positions", lines=_lines(one), badge=exactness(one.exact, one.residual),
-        mark=strongest, says=f"Against {other}, {mine} is {_apart(one.difference)}{under}.", scale=str(outcome.choice),
+        mark=strongest, says=f"{lead}.", scale=str(outcome.choice),
         caption=f"Red towards {mine}, blue towards {other} · strongest position {strongest}: "
                 f"{signed(float(one.cells[strongest]))} logits",
     )
@@ -113,5 +112,4 @@ def _account(session: Session, outcome: Outcome, class_index: int, rival: int) -
                                   lambda one: ["pooling", str(one.choice)])
     channels = drawn(outcome, ("deciding channels", class_index, rival),
                      lambda: contrast_channels(outcome, class_index, rival))
-    board(el("div", poolings, channels, class_="stack"),
-          key="account", on_pick=pick)
+    board(el("div", poolings, channels, class_="stack"), key="account", on_pick=pick)

@@ -10,9 +10,7 @@ from explorer.sections.flip import smallest_parts
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import note, short
 from explorer.ui.components.board import board
-from explorer.ui.progress import worked
-from explorer.ui.session.jobs import Job
-from explorer.ui.session.page_cache import drawn
+from explorer.ui.progress import computed
 from explorer.ui.session.session import Session
 
 
@@ -20,9 +18,9 @@ def flip_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     """Both searches side by side: the photo that the network got, and the part that the prediction depends on."""
     network, calibrated = outcome.analysis.network, session.choices.calibrated
     about = class_index if network.activation == "sigmoid" else outcome.top(1)[0].class_index
-    job = drawn(outcome, ("flip job", about, calibrated), lambda: Job(
-        lambda progress, stop: _search(outcome, about, calibrated, progress, stop)))
-    parts: Node | None = worked(session, job, f"flip_{about}_{outcome.name}", "Taking positions out of the photo")
+    parts: Node | None = computed(
+        session, outcome, ("flip", about, calibrated, outcome.choice),
+        lambda progress, stop: _search(outcome, about, calibrated, progress, stop), "Taking positions out of the photo")
     if parts is not None:
         which = None if about == class_index else note(f"About the prediction, {short(network.class_names[about])}.")
         board(el("div", which, parts, class_="stack"), key="flips")

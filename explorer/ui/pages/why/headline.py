@@ -12,6 +12,7 @@ from explorer.questions.cases import CASES, FRAMING, NETWORK
 from explorer.sections.nodes import Node, el
 from explorer.sections.reasons import likeliest_other
 from explorer.sections.summary import Part, summary
+from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.controls import in_step
 from explorer.ui.pooling_choice import pooling_choice
@@ -29,12 +30,6 @@ def rival_of(session: Session, outcome: Outcome, class_index: int) -> int | None
     if session.choices.rival not in (None, class_index):
         return session.choices.rival
     return likeliest_other(outcome, class_index)
-
-
-def question_of(session: Session, analysis: Analysis) -> str:
-    """The chosen question, or the first that can be answered."""
-    there = questions(analysis)
-    return session.choices.ask if session.choices.ask in there else next(iter(there))
 
 
 def questions(analysis: Analysis) -> dict[str, str]:
@@ -70,15 +65,15 @@ def _part(part: Part, there: Collection[str]) -> Node | str:
 
 
 def choices(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> str:
-    """Let the pooling, the rival and the question be chosen; the question."""
-    analysis = outcome.analysis
-    question, there = question_of(session, analysis), questions(analysis)
+    """Let the pooling, the rival and the question be chosen; the question, else the first that can be answered."""
+    there = questions(outcome.analysis)
+    question = session.choices.ask if session.choices.ask in there else next(iter(there))
     rivals, under, cases = st.columns([64, 22, 14], gap="small", vertical_alignment="bottom")
     with rivals:
         _rivals(session, outcome, class_index, rival)
     with under:
-        if analysis.has_evidence:
-            pooling_choice(session, analysis)
+        if outcome.analysis.has_evidence:
+            pooling_choice(session, outcome.analysis)
     with cases:
         _cases(session)
     st.segmented_control("Question", list(there), format_func=there.__getitem__, width="stretch",
@@ -111,9 +106,8 @@ def _rivals(session: Session, outcome: Outcome, class_index: int, rival: int | N
     names = outcome.analysis.network.class_names
     likely = [answer.class_index for answer in outcome.top(RIVALS + 1)]
     candidates = [index for index in dict.fromkeys([rival, *likely]) if index != class_index][:RIVALS]
-    chips = [el("button", names[index], pick=index, type="button", class_="chip", data_key=f"rival-{index}",
-                title=names[index], aria_pressed=str(index == rival).lower()) for index in sorted(
-                    candidates, key=lambda index: -float(outcome.logits[index]))]
+    candidates.sort(key=lambda index: -float(outcome.logits[index]))
+    chips = [panels.chip(names[index], index, index == rival, key=f"rival-{index}") for index in candidates]
     turn = el("button", "Turn around", pick="turn", type="button", class_="link", data_key="turn")
 
     def pick(picked: int | str) -> None:
@@ -122,4 +116,4 @@ def _rivals(session: Session, outcome: Outcome, class_index: int, rival: int | N
         else:
             session.choose(rival=picked)
 
-    board(el("div", el("span", "Against", class_="caption"), *chips, turn, class_="chips"), key="rivals", on_pick=pick)
+    board(panels.chips("Against", [*chips, turn]), key="rivals", on_pick=pick)

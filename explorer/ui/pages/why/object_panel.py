@@ -15,10 +15,8 @@ from explorer.sections.parts import note, short
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.maps import evidence_map, layer_caption
-from explorer.ui.photo_panel import photo_panel
-from explorer.ui.progress import worked
-from explorer.ui.session.jobs import Job
-from explorer.ui.session.page_cache import drawn
+from explorer.ui.progress import computed
+from explorer.ui.region import photo_panel
 from explorer.ui.session.session import Session
 from explorer.wording import listed, percent
 
@@ -26,9 +24,9 @@ from explorer.wording import listed, percent
 def object_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     """The evidence beside the map that finds objects best, and how much of the one lies where the other is."""
     analysis = outcome.analysis
-    job = drawn(analysis, ("object job", class_index), lambda: Job(
-        lambda progress, stop: object_map(analysis, class_index, progress, stop)))
-    where: ObjectMap | None = worked(session, job, f"object_{class_index}", "Shifting a larger input")
+    where: ObjectMap | None = computed(
+        session, analysis, ("object", class_index),
+        lambda progress, stop: object_map(analysis, class_index, progress, stop), "Shifting a larger input")
     if where is None:
         return
     share, name = evidence_in_box(outcome, class_index, where), short(analysis.network.class_names[class_index])

@@ -12,8 +12,8 @@ from explorer.sections.probe import positions_in_words, probe_section, probed_po
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.maps import class_facets, class_maps
-from explorer.ui.photo_panel import photo_panel
 from explorer.ui.progress import answered
+from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.ui.session.url import write_url

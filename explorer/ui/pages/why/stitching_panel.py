@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from explorer.analysis import Outcome
@@ -10,12 +12,10 @@ from explorer.questions.contrast import Contrast, contrast
 from explorer.questions.stitching import StitchedEvidence, stitched
 from explorer.sections.contrast import names_of, stitched_cells, stitched_lines
 from explorer.ui import panels
-from explorer.ui.components.viewer import Handlers, Look, Map, stack, viewer
+from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.maps import layer_caption
-from explorer.ui.progress import worked
+from explorer.ui.progress import computed
 from explorer.ui.region import viewer_handlers
-from explorer.ui.session.jobs import Job
-from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import exactness, plain, signed
 
@@ -30,10 +30,10 @@ def finer_panel(session: Session, outcome: Outcome, class_index: int, rival: int
         if fine is None:
             return
         maps += [_coarse(outcome, fine), _fine(outcome, fine)]
-    handlers = viewer_handlers(session)
     viewer(outcome.analysis, session.photo.digest, stack(maps), key="finer", name="Evidence, stitched",
-           look=Look(across=2, main=True, tallest=400, heading="Evidence in logits for each place", aside=layer_caption(
-               outcome.analysis), handlers=Handlers(present=handlers.present, walk=handlers.walk)))
+           look=Look(across=2, main=True, tallest=400, heading="Evidence in logits for each place",
+                     aside=layer_caption(outcome.analysis),
+                     handlers=replace(viewer_handlers(session), region=None, pick=None)))
     panels.note(f"The input is shifted in {STEPS} × {STEPS} steps of a quarter of a position, and what each place on "
                 "the photo gets is averaged over the shifts that saw it. What enters at an edge is that edge again: "
                 "its evidence is counted as outside. The sum is the mean of the shifted logits, which is not the logit "
@@ -42,9 +42,9 @@ def finer_panel(session: Session, outcome: Outcome, class_index: int, rival: int
 
 
 def _stitched(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> StitchedEvidence | None:
-    job = drawn(outcome, ("stitching job", class_index, rival), lambda: Job(
-        lambda progress, stop: stitched(outcome, class_index, rival, STEPS, progress, stop)))
-    return worked(session, job, f"finer_{class_index}_{rival}_{outcome.name}", "Shifting the photo")
+    return computed(session, outcome, ("stitching", class_index, rival, outcome.choice),
+                    lambda progress, stop: stitched(outcome, class_index, rival, STEPS, progress, stop),
+                    "Shifting the photo")
 
 
 def _coarse(outcome: Outcome, fine: StitchedEvidence) -> Map:

@@ -15,11 +15,10 @@ from explorer.questions.randomisation import Randomisation, randomisation
 from explorer.questions.trust import Curves, ProbabilityDrop, maps_to_judge, probability_drops, removal_curves
 from explorer.sections import trust
 from explorer.sections.nodes import el
+from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.pooling_choice import outcomes_of
-from explorer.ui.progress import worked
-from explorer.ui.session.jobs import Job
-from explorer.ui.session.page_cache import drawn
+from explorer.ui.progress import computed
 from explorer.ui.session.session import Session
 
 FILL, METHODS = "blur", ("grad_cam", "layer_cam")
@@ -38,18 +37,17 @@ class Trusted(NamedTuple):
 def trust_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     """The curves, their areas, and what becomes of the map when the network knows nothing."""
     poolings = _poolings(session, outcome)
-    key = ("trust job", class_index, *poolings)
-    job = drawn(outcome, key, lambda: Job(lambda progress, stop: _judge(
-        outcome, class_index, poolings, progress, stop)))
-    result: Trusted | None = worked(session, job, f"trust_{hash(key)}", "Taking positions out, and putting them in")
+    result: Trusted | None = computed(
+        session, outcome, ("trust", class_index, *poolings),
+        lambda progress, stop: _judge(outcome, class_index, poolings, progress, stop),
+        "Taking positions out, and putting them in")
     if result is None:
         return
     left, right = st.columns(2, gap="medium")
     for column, title, insertion in ((left, "Deletion", False), (right, "Insertion", True)):
         with column:
             board(el("h3", title), key=f"{title}_title")
-            st.plotly_chart(_figure(result.curves, insertion), key=f"{title}_figure",
-                            config={"displayModeBar": False})
+            panels.chart(_figure(result.curves, insertion), key=f"{title}_figure")
     board(el("div", trust.areas(result.curves, result.drops), trust.verdict(result.curves, outcome.analysis.network),
              trust.redrawn(result.randomised, result.reasons), class_="stack"), key="trust")
 
@@ -58,8 +56,8 @@ def _poolings(session: Session, outcome: Outcome) -> tuple[str, ...]:
     """Keys of the poolings whose evidence is judged: the one in use and those side by side on Poolings, three."""
     if not outcome.analysis.has_evidence:
         return ()
-    others = outcomes_of(outcome.analysis, session.choices.poolings)
-    return tuple({one.pooling: None for one in (outcome, *others)})[:3]
+    outcomes = outcomes_of(outcome.analysis, [outcome.choice, *session.choices.poolings])
+    return tuple(dict.fromkeys(one.pooling for one in outcomes))[:3]
 
 
 def _judge(outcome: Outcome, class_index: int, poolings: Sequence[str], progress: Progress, stop: Stop) -> Trusted:
