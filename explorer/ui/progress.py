@@ -39,7 +39,7 @@ def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[
     """The job's result; None while it runs, was stopped or failed, and then the page shows that.
 
     Args:
-        key: of the job among all of the session.
+        key: of its widgets on the page.
         what: what is being done, as "Taking positions out of the photo".
         meanwhile: draws what there is already.
     """
@@ -47,8 +47,8 @@ def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[
         return job.result
     if job.error:
         panels.note(job.error, key=f"{key}_error")
-    elif key in session.stopped:
-        st.button("Start again", key=f"{key}_again", on_click=session.stopped.discard, args=(key,),
+    elif job in session.stopped:
+        st.button("Start again", key=f"{key}_again", on_click=session.stopped.discard, args=(job,),
                   icon=":material/play_arrow:", type="tertiary")
         panels.note("Stopped before it was done.", key=f"{key}_stopped")
     else:
@@ -60,10 +60,10 @@ def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[
 def _going_on(session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None) -> None:
     """A page that is left does not ask any more, and the job stops."""
     def stop() -> None:
-        session.stopped.add(key)
+        session.stopped.add(job)
         job.leave()
 
-    if key in session.stopped or job.ask():
+    if job in session.stopped or job.ask():
         st.rerun()
     if meanwhile is not None:
         meanwhile()

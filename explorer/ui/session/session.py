@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakSet
 
 import streamlit as st
 from PIL import Image
@@ -19,6 +20,7 @@ from explorer.poolings import PoolingChoice
 from explorer.questions.cases import CASES, FRAMING, NETWORK
 from explorer.ui.session.arguments import GIVEN, given
 from explorer.ui.session.choices import OF_A_NETWORK, OF_A_PHOTO, PRESENTABLE, Choices
+from explorer.ui.session.jobs import Job
 
 MOST_OWN = 2  # networks from the user's files that a session keeps: one to look at, one to compare it with
 EXAMPLES = MappingProxyType({
@@ -81,7 +83,7 @@ class Session:
         fitted: the network that the choices fit.
         good: the network that was shown last without trouble.
         picking: which network is being chosen in a dialog: "network", "against" or "" for none.
-        stopped: keys of the jobs that the user stopped.
+        stopped: the jobs that the user stopped.
     """
 
     choices: Choices = field(default_factory=Choices)
@@ -97,7 +99,7 @@ class Session:
     fitted: Fitted = field(default_factory=Fitted)
     good: str = Choices.network
     picking: str = ""
-    stopped: set[str] = field(default_factory=set)
+    stopped: WeakSet[Job] = field(default_factory=WeakSet)
 
     def choose(self, **changes: Any) -> None:
         """Change some choices. With another network what was chosen for that one comes back."""
