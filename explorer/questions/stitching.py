@@ -73,12 +73,10 @@ def stitched(
 
     Args:
         outcome: of any pooling.
-        class_index: the class.
         rival: None for the class's own evidence, else that of the class minus that of the rival.
         steps: 1 (the plain evidence) to 8; steps * steps inputs are run, in batches. Where a position has fewer px
             than that, rounded shifts repeat.
-        progress: called with (inputs done, inputs in all) after each batch.
-        stop: called before each batch.
+        progress, stop: after and before each batch of inputs, see `explorer.progress`.
 
     Raises:
         ParameterError: no such class, the same class twice, or steps outside its range.

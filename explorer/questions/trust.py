@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -157,7 +158,6 @@ def removal_curves(
     Args:
         outcome: its answer is the judge of all maps, whatever they were made from; for the network's own,
             `analysis.under()`.
-        class_index: the class.
         maps: (H, W) of any sign and scale by name; only their order counts. Positions that are level with each other
             go in an order that is drawn once for all maps; NaN and infinity go last.
         fill: "blur" or "mean", see `edited_photo.FILLS`.
@@ -165,8 +165,7 @@ def removal_curves(
         orders: random ones to average, at least 1; each second one is the one before it backwards, which needs the same
             passes.
         seed: of what is drawn.
-        progress: called with (inputs done, inputs in all) after each batch.
-        stop: called before each batch.
+        progress, stop: after and before each batch of inputs, see `explorer.progress`.
 
     Raises ParameterError for a bad argument, StoppedError where `stop` says so.
     """
@@ -180,14 +179,13 @@ def removal_curves(
     plans = _plans(cells, grid, steps, orders, seed)
     taken = np.concatenate([plan.reshape(-1, *grid) for plan in plans.values()])
     probabilities, passes = _probabilities_without(outcome, class_index, taken, fill, progress, stop)
-    shares, curves, start = _counts(grid[0] * grid[1], steps) / (grid[0] * grid[1]), [], 0
-    for name, plan in plans.items():
-        stop_at = start + len(plan) * 2 * (steps + 1)
-        curves.append(_curve(name, shares, probabilities[start:stop_at].reshape(plan.shape[:3])))
-        start = stop_at
+    shares = _counts(grid[0] * grid[1], steps) / (grid[0] * grid[1])
+    of_orders = iter(probabilities.reshape(-1, 2, steps + 1))
     return Curves(
-        curves=tuple(curves), pooling=outcome.name, fill=fill, before=float(probabilities[0]),
-        nothing=float(probabilities[steps]), passes=passes, seconds=time.perf_counter() - begin,
+        curves=tuple(_curve(name, shares, np.stack(list(islice(of_orders, len(plan)))))
+                     for name, plan in plans.items()),
+        pooling=outcome.name, fill=fill, before=float(probabilities[0]), nothing=float(probabilities[steps]),
+        passes=passes, seconds=time.perf_counter() - begin,
     )
 
 
