@@ -55,16 +55,6 @@ class SmallestSet:
     class_after: Answer | None
     passes: int
 
-    @property
-    def positions(self) -> int | None:
-        """How many are chosen; None when no set was found."""
-        return None if self.chosen is None else int(self.chosen.sum())
-
-    @property
-    def share(self) -> float | None:
-        """The same as a share of what the network sees of the photo, 0 to 1."""
-        return None if self.chosen is None else float(self.chosen.mean())
-
     def photo(self, long_side: int | None = None) -> Image.Image:
         """The changed photo, at its own size as it was verified, or shrunk to look at.
 
