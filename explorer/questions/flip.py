@@ -85,8 +85,7 @@ def smallest_flip(
         class_index: A; the answer, or, where classes are independent, any class.
         fill: "blur" or "mean".
         most: share of the positions that may be taken out, above 0, up to 1; at least one may.
-        progress: called with (inputs so far, inputs expected at most) after each batch.
-        stop: called before each batch.
+        progress: called with (inputs so far, inputs expected at most) after each batch; `stop` before each.
         calibrated: whether the probabilities in the answers are of logits times the fitted number.
 
     Raises:

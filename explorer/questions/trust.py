@@ -64,11 +64,9 @@ def maps_to_judge(
         skipped["evidence"] = analysis.no_evidence_reason
     for key in methods:
         try:
-            cells = outcome.cam(key, class_index)
+            maps[CAM_METHODS[key].name] = to_array(outcome.cam(key, class_index))
         except MethodError as error:
             skipped[CAM_METHODS[key].name] = str(error)
-        else:
-            maps[CAM_METHODS[key].name] = to_array(cells)
     return maps, skipped
 
 
@@ -295,8 +293,7 @@ class ProbabilityDrop(NamedTuple):
 
 
 def probability_drops(
-    outcome: Outcome, class_index: int, maps: Mapping[str, np.ndarray], fill: str = "blur",
-    progress: Progress | None = None, stop: Stop | None = None,
+    outcome: Outcome, class_index: int, maps: Mapping[str, np.ndarray], fill: str = "blur", stop: Stop | None = None
 ) -> list[ProbabilityDrop]:
     """How much of the answer is lost when the photo is seen through each map: one forward pass a map.
 
@@ -311,7 +308,7 @@ def probability_drops(
     grid = outcome.analysis.framing.grid
     through = {name: _ranged(_checked(name, values, grid)) for name, values in maps.items()}
     taken = np.stack([np.zeros(grid), *(1 - values for values in through.values())]).astype(np.float32)
-    before, *rest = _probabilities_without(outcome, class_index, taken, fill, progress, stop)[0].tolist()
+    before, *rest = _probabilities_without(outcome, class_index, taken, fill, None, stop)[0].tolist()
     return [
         ProbabilityDrop(name, after, max(0.0, before - after) / before if before > 0 else 0.0, after > before,
                         float(values.mean()))
