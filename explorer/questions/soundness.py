@@ -92,7 +92,7 @@ def _place(part: nn.Module, x: Tensor, name: str) -> str:
 def _origin(part: nn.Module, x: Tensor) -> tuple[str, nn.Module] | None:
     """The innermost module that was given finite numbers and gave others, in a run of a copy of the part.
 
-    With its name in the part before it, "" for the part itself.
+    Its name in the part ("" for the part itself), and the module.
     """
     origins: list[tuple[str, nn.Module]] = []
     try:
