@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from explorer.analysis import Outcome
-from explorer.sections.reasons import Reasons
+from explorer.questions.reasons import Reasons
 
 
 def arrays_npz(outcome: Outcome, class_index: int) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from explorer.analysis import Outcome
+from explorer.questions.reasons import Reasons
 from explorer.render import png
-from explorer.sections.reasons import Reasons
 
 
 def overlay_png(outcome: Outcome, class_index: int) -> bytes:

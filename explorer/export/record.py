@@ -10,8 +10,8 @@ from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
 from explorer.export.recipe import recipe
 from explorer.export.strict_json import answer_part, finite, image_part, json_text, pooling_part, versions
 from explorer.export.why_record import why_numbers
+from explorer.questions.reasons import Reasons
 from explorer.sections.answers import is_calibrated
-from explorer.sections.reasons import Reasons
 
 
 def record_json(outcome: Outcome, class_index: int, calibrated: bool = False) -> str:

@@ -9,14 +9,14 @@ import numpy as np
 
 from explorer.analysis import Analysis, Outcome
 from explorer.export.recipe import recipe, recipe_json
-from explorer.export.record import versions
+from explorer.export.strict_json import versions
 from explorer.framing import FRAMINGS
+from explorer.questions.reasons import Reasons, reasons
 from explorer.sections import maps
 from explorer.sections.answers import answer_sentence, badge, top_answers, trained_in_words, with_names
 from explorer.sections.channels import top_channels
 from explorer.sections.nodes import STYLE, Node, Raw, data_uri, el
 from explorer.sections.parts import facts, maps_shape, note, section
-from explorer.sections.reasons import Reasons, reasons
 from explorer.sections.why import why_section
 from explorer.wording import evidence_sentence, number_word, percent
 
@@ -27,18 +27,10 @@ _HEADS = {"affine": "affine: its evidence is exact", "nonlinear": "not affine: i
 _ACTIVATIONS = {"softmax": "by softmax: one class excludes the others",
                 "sigmoid": "by sigmoid: each class has its own, independent of the others"}
 
-Section = tuple[str, Sequence[str]]
-
 
 def report_html(
-    outcome: Outcome,
-    class_index: int,
-    calibrated: bool = False,
-    classes: Sequence[int] | None = None,
-    poolings: Sequence[str] | None = None,
-    extra: Sequence[Section] = (),
-    rival: int | None = None,
-    why: bool | Reasons = False,
+    outcome: Outcome, class_index: int, calibrated: bool = False, classes: Sequence[int] | None = None,
+    poolings: Sequence[str] | None = None, rival: int | None = None, why: bool | Reasons = False,
 ) -> str:
     """One self-contained HTML document: the prediction, the evidence, and what it takes to repeat both.
 
@@ -46,12 +38,10 @@ def report_html(
 
     Args:
         outcome: from `analysis.under(...)`.
-        class_index: whose evidence is shown.
         calibrated: multiply the logits of what-ifs by their fitted number before the probabilities are taken.
         classes: whose maps are compared; None is the native pooling's best three, and `class_index`.
         poolings: under which, as `parse_pooling` reads them; None is the native one, GAP, GMP, attention and the
             outcome's own. Where none can be exchanged they are left out.
-        extra: further sections before the recipe, each a title and paragraphs of plain text.
         rival: the class to compare with in the section on why; None is the likeliest other one.
         why: whether there is such a section: it takes some hundred forward passes, or none when given `Reasons`.
 
@@ -72,7 +62,6 @@ def report_html(
         el("div", maps.votes(outcome, class_index) if analysis.has_evidence else None,
            el("section", top_channels(outcome, class_index)), class_="pair"),
         el("div", _framing(analysis), _network(analysis), class_="halves"),
-        *(section(title, *(el("p", text) for text in paragraphs)) for title, paragraphs in extra),
         _recipe(outcome, class_index, calibrated),
     ]
     head = el(

@@ -28,11 +28,9 @@ def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600) -> s
 
     Args:
         outcome: from `analysis.under(...)`.
-        class_index: whose evidence is drawn.
         photo_side: the photo inside is at most so many px long.
 
-    Raises:
-        ParameterError: there is no such class.
+    Raises ParameterError when there is no such class.
     """
     analysis, drawn = outcome.analysis, outcome.class_map(class_index)
     cells = drawn.cells.numpy()
@@ -48,7 +46,7 @@ def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600) -> s
         el("rect", width=_number(wide), height=_number(high), fill=_PAPER),
         el("image", href=data_uri(_photo(outcome, photo_side)), width=width, height=height,
             preserveAspectRatio="none"),
-        el("g", *positions(cells, analysis.framing.rectangles, scale, drawn.unit), id="positions",
+        el("g", *_positions(cells, analysis.framing.rectangles, scale, drawn.unit), id="positions",
             shape_rendering="crispEdges"),
         el("g", *_legend(drawn, outcome.label, name, scale, line, (wide, height)), id="legend",
             font_family="system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif",
@@ -73,9 +71,7 @@ def _definitions(scale: render.Scale) -> Node:
     return el("defs", el("linearGradient", *stops, id="scale"))
 
 
-def positions(
-    cells: np.ndarray, rectangles: np.ndarray, scale: render.Scale, unit: str = "logits"
-) -> list[Node]:
+def _positions(cells: np.ndarray, rectangles: np.ndarray, scale: render.Scale, unit: str) -> list[Node]:
     """One `<rect>` for each number of cells (H, W), at rectangles (H, W, 4): left, top, right, bottom."""
     cover = OPACITY * scale.strength(cells) ** 0.7
     colours = scale.colours(cells)

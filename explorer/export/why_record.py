@@ -9,11 +9,11 @@ from explorer.export.strict_json import answer_part, pooling_part
 from explorer.questions.contrast import Contrast
 from explorer.questions.flip import SmallestSet
 from explorer.questions.probe import Answers, Probe
+from explorer.questions.reasons import Reasons
 from explorer.questions.stability import Stability, VariantAnswer, movement_sentence, stability_sentence
 from explorer.questions.stitching import StitchedEvidence
 from explorer.sections.flip import smallest_sentence
-from explorer.sections.reasons import Reasons
-from explorer.sections.summary import as_text
+from explorer.sections.summary import as_text, summary
 from explorer.wording import strongest_half
 
 # Keys of a record, in the order of the fields of HeldEvidence.
@@ -23,9 +23,10 @@ _HELD = ("logits", "total", "speaks_for", "speaks_against", "exact", "residual")
 def why_numbers(reasons: Reasons) -> dict[str, Any]:
     """What was asked and answered; None where there is no answer, with the reason under "why_not"."""
     outcome, calibrated = reasons.outcome, reasons.calibrated
+    sentences = summary(outcome, reasons.class_index, reasons.rival, calibrated)
     return {
         "rival": None if reasons.rival is None else answer_part(outcome.answer(reasons.rival, calibrated)),
-        "summary": [as_text([sentence]) for sentence in reasons.summary],
+        "summary": [as_text([sentence]) for sentence in sentences],
         "contrast": None if reasons.contrast is None else {
             **_contrast(reasons.contrast), "channels": [channel._asdict() for channel in reasons.deciding]},
         "contrasts": [
@@ -56,7 +57,8 @@ def _probe(reasons: Reasons, probe: Probe) -> dict[str, Any]:
         return answers and {"top": answer_part(answers.top), "classes": list(map(answer_part, answers.classes))}
 
     return {
-        "positions": probe.chosen.astype(int).tolist(), "share": probe.share, "chosen": reasons.region is not None,
+        "positions": probe.chosen.astype(int).tolist(), "share": float(probe.chosen.mean()),
+        "chosen": reasons.region is not None,
         "held": probe.held and dict(zip(_HELD, probe.held, strict=True)),
         "under_each_pooling": [
             {**pooling_part(row.outcome), "calibrated": row.calibrated, "before": part(row.before),
@@ -68,12 +70,14 @@ def _probe(reasons: Reasons, probe: Probe) -> dict[str, Any]:
 
 
 def _smallest(outcome: Outcome, smallest: SmallestSet) -> dict[str, Any]:
+    chosen = smallest.chosen
     return {
-        "positions": None if smallest.chosen is None else smallest.chosen.astype(int).tolist(),
-        "share": smallest.share, "most": smallest.most, "fill": smallest.fill, "passes": smallest.passes,
+        "positions": None if chosen is None else chosen.astype(int).tolist(),
+        "share": None if chosen is None else float(chosen.mean()),
+        "most": smallest.most, "fill": smallest.fill, "passes": smallest.passes,
         "before": answer_part(smallest.before), "after": smallest.after and answer_part(smallest.after),
         "class_after": smallest.class_after and answer_part(smallest.class_after),
-        "verified": smallest.chosen is not None, "sentence": smallest_sentence(outcome, smallest),
+        "verified": chosen is not None, "sentence": smallest_sentence(outcome, smallest),
     }
 
 
@@ -83,7 +87,7 @@ def _stability(stability: Stability) -> dict[str, Any]:
         value = list(variant.value) if len(variant.value) > 1 else next(iter(variant.value), None)
         return {
             "variation": variant.variation or None, "value": value, "label": variant.label or None,
-            "answer": row.answer, "name": stability.name(row.answer), "stays": row.stays,
+            "answer": row.answer, "name": stability.class_names[row.answer], "stays": row.stays,
             "probability": row.probability, "logit": row.logit, "rank": row.rank, "moved": row.moved,
             "place": row.place and row.place._asdict(),
         }

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from explorer.analysis import Analysis, Outcome
 from explorer.arrays import fewest_holding, to_array
-from explorer.checks import checked_share, checked_whole
+from explorer.checks import checked_share
 from explorer.errors import ParameterError
 from explorer.poolings import Parameter, Pooling
 from explorer.questions.contrast import largest_magnitudes, minus
+
+STEPS = 31  # values of a parameter along a path
 
 # Where a pooling looks.
 
@@ -96,38 +98,27 @@ def largest_differences(a: Outcome, b: Outcome, class_index: int, count: int = 6
 # A pooling along its parameter.
 
 
-class Ends(NamedTuple):
-    """What a pooling is at the lower and at the upper end of its parameter's usual range, in a few words."""
-
-    low: str
-    high: str
-
-
 @dataclass(frozen=True, eq=False)
 class Path:
     """The answer along a pooling's parameter; arrays are float64.
 
     Attributes:
         parameter: the pooling's number's name, range and meaning.
-        values: (steps,) of the parameter, rising over its usual range, in equal ratios where it is logarithmic.
-        probabilities: (steps, classes), as the network makes them of all logits: softmax or sigmoid.
-        logits: likewise, as the head gave them, never calibrated.
+        values: (STEPS,) of the parameter, rising over its usual range, in equal ratios where it is logarithmic.
+        probabilities: (STEPS, classes), as the network makes them of all logits: softmax or sigmoid.
         calibrated: whether the probabilities are. All of them or none: one curve is never a mixture.
-        ends: what the pooling is at both ends.
+        ends: what the pooling is at the lower and at the upper end, in a few words.
     """
 
     parameter: Parameter
     values: np.ndarray
     probabilities: np.ndarray
-    logits: np.ndarray
     calibrated: bool
-    ends: Ends
+    ends: tuple[str, str]
 
 
-def path(
-    analysis: Analysis, pooling: str, classes: Sequence[int], calibrated: bool = False, steps: int = 31
-) -> Path:
-    """The logits and probabilities of some classes along a pooling's parameter; the logits are remembered.
+def path(analysis: Analysis, pooling: str, classes: Sequence[int], calibrated: bool = False) -> Path:
+    """The probabilities of some classes along a pooling's parameter; the logits are remembered.
 
     Args:
         analysis: from `analyse`. Neither its backbone nor pooling weights are computed.
@@ -135,10 +126,9 @@ def path(
         classes: class indices.
         calibrated: whether to use fitted multipliers. They are used only when every step has one, or is native
             and needs none.
-        steps: how many values of the parameter, at least 2.
 
     Raises:
-        ParameterError: a pooling that does not exist or has no parameter, an unknown class, or too few steps.
+        ParameterError: a pooling that does not exist or has no parameter, or an unknown class.
         MethodError: nothing is pooled here.
     """
     analysis.require_evidence()
@@ -146,29 +136,21 @@ def path(
     parameter = chosen.parameter
     if parameter is None:
         raise ParameterError(f"{chosen.name} has no parameter; expected a pooling that has one.")
-    checked_whole(steps, 2, None, "number of steps")
     classes = [analysis.network.check_class(index) for index in classes]
-    values = _values(parameter, steps)
-    logits = analysis.results(("path", pooling, steps), lambda: _logits(analysis, chosen, parameter, values))
+    # Clipped: rounding must not carry an end out of the valid range.
+    spaced = (np.geomspace if parameter.logarithmic else np.linspace)(*parameter.usual, STEPS)
+    values = np.clip(spaced, *parameter.usual)
+    logits = analysis.results(("path", pooling), lambda: _logits(analysis, chosen, parameter, values))
     factors = _factors(analysis, pooling, parameter, values) if calibrated else None
     probabilities = analysis.network.probabilities(
         logits if factors is None else logits * torch.tensor(factors)[:, None], 1)
-    return Path(
-        parameter=parameter, values=values,
-        probabilities=to_array(probabilities[:, classes]), logits=to_array(logits[:, classes]),
-        calibrated=factors is not None, ends=_ENDS[pooling](analysis.feature_maps, parameter.usual),
-    )
-
-
-def _values(parameter: Parameter, steps: int) -> np.ndarray:
-    # Clipped: rounding must not carry an end out of the valid range.
-    spaced = (np.geomspace if parameter.logarithmic else np.linspace)(*parameter.usual, steps)
-    return np.clip(spaced, *parameter.usual)
+    return Path(parameter, values, to_array(probabilities[:, classes]), factors is not None,
+                _ENDS[pooling](analysis.feature_maps, parameter.usual))
 
 
 @torch.no_grad()
 def _logits(analysis: Analysis, pooling: Pooling, parameter: Parameter, values: np.ndarray) -> Tensor:
-    """(steps, classes) float64: the head once, for the pooled vectors of all steps."""
+    """(STEPS, classes) float64: the head once, for the pooled vectors of all steps."""
     vectors = [pooling.value(analysis.feature_maps, **{parameter.name: float(value)}) for value in values]
     return analysis.network.head_under(pooling.key)(torch.stack(vectors)).double()
 
@@ -185,22 +167,22 @@ def _factors(analysis: Analysis, pooling: str, parameter: Parameter, values: np.
     return factors
 
 
-def _gem_ends(feature_maps: Tensor, _: tuple[float, float]) -> Ends:
+def _gem_ends(feature_maps: Tensor, _: tuple[float, float]) -> tuple[str, str]:
     clamped = ", negatives as 0" if bool((feature_maps < 0).any()) else ""
-    return Ends(f"GAP{clamped}", f"towards GMP{clamped}")
+    return f"GAP{clamped}", f"towards GMP{clamped}"
 
 
-def _topk_ends(feature_maps: Tensor, usual: tuple[float, float]) -> Ends:
+def _topk_ends(feature_maps: Tensor, usual: tuple[float, float]) -> tuple[str, str]:
     positions = feature_maps.shape[-2] * feature_maps.shape[-1]
     count = max(1, math.floor(usual[0] * positions + 0.5))
-    return Ends("GMP" if count == 1 else f"the {count} strongest of {positions} positions", "GAP")
+    return "GMP" if count == 1 else f"the {count} strongest of {positions} positions", "GAP"
 
 
 # A test holds that this names every pooling with a parameter.
-_ENDS: dict[str, Callable[[Tensor, tuple[float, float]], Ends]] = {
+_ENDS: dict[str, Callable[[Tensor, tuple[float, float]], tuple[str, str]]] = {
     "gem": _gem_ends,
-    "lse": lambda *_: Ends("near GAP", "towards GMP"),
+    "lse": lambda *_: ("near GAP", "towards GMP"),
     "topk": _topk_ends,
-    "mixed": lambda *_: Ends("GAP", "GMP"),
-    "attention": lambda *_: Ends("few positions", "near GAP"),
+    "mixed": lambda *_: ("GAP", "GMP"),
+    "attention": lambda *_: ("few positions", "near GAP"),
 }

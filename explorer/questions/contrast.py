@@ -28,7 +28,6 @@ class Contrast:
         channels: (C,), likewise the contribution of each channel.
         baseline: of the class, minus that of the rival.
         difference: the class's logit minus the rival's, as the head gave them.
-        residual: what the parts leave over, computed and not assumed.
         exact: whether both decompositions are identities.
     """
 
@@ -38,8 +37,12 @@ class Contrast:
     channels: np.ndarray
     baseline: float
     difference: float
-    residual: float
     exact: bool
+
+    @property
+    def residual(self) -> float:
+        """What the parts leave over, computed and not assumed."""
+        return self.difference - self.baseline - float(self.cells.sum())
 
 
 def contrast(outcome: Outcome, class_index: int, rival: int) -> Contrast:
@@ -52,7 +55,7 @@ def contrast(outcome: Outcome, class_index: int, rival: int) -> Contrast:
     outcome.analysis.require_evidence()
     check_pair(outcome, class_index, rival)
     one, other = outcome.evidences([class_index, rival])
-    return _contrast(
+    return Contrast(
         class_index, rival, minus(to_array(one.cells), to_array(other.cells)),
         minus(to_array(one.channels), to_array(other.channels)), one.baseline - other.baseline,
         one.logit - other.logit, one.exact and other.exact)
@@ -70,7 +73,7 @@ def pooling_contrast(one: Outcome, other: Outcome, class_index: int, rival: int)
     if one.analysis is not other.analysis:
         raise ParameterError("The two outcomes are of different analyses; expected two poolings of one photo.")
     first, second = (contrast(outcome, class_index, rival) for outcome in (one, other))
-    return _contrast(
+    return Contrast(
         class_index, rival, minus(first.cells, second.cells), minus(first.channels, second.channels),
         first.baseline - second.baseline, first.difference - second.difference, first.exact and second.exact)
 
@@ -117,14 +120,6 @@ def largest_magnitudes(values: np.ndarray, count: int) -> list[int]:
     """Places in (n,) of the numbers furthest from 0, ties by place; without zeros and what is not finite."""
     size = np.where(np.isfinite(values), np.abs(values), 0)
     return [int(k) for k in np.argsort(-size, kind="stable")[:max(0, count)] if size[k] > 0]
-
-
-def _contrast(
-    class_index: int, rival: int, cells: np.ndarray, channels: np.ndarray, baseline: float, difference: float,
-    exact: bool,
-) -> Contrast:
-    residual = difference - baseline - float(cells.sum())
-    return Contrast(class_index, rival, cells, channels, baseline, difference, residual, exact)
 
 
 def minus(one: np.ndarray, other: np.ndarray) -> np.ndarray:

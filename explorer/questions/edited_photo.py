@@ -98,8 +98,7 @@ def answers_to(
 
     Args:
         shares, fill: see `changed_inputs`.
-        progress: called with (inputs done, inputs in all) after each batch.
-        stop: called before each batch.
+        progress, stop: after and before each batch of inputs, see `explorer.progress`.
 
     Raises ParameterError likewise, StoppedError when `stop` returns True.
     """

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from explorer.analysis import Analysis
-from explorer.arrays import positive_part
+from explorer.arrays import fewest_holding, positive_part
 from explorer.render import Box
 from explorer.wording import percent
 
@@ -27,6 +27,14 @@ class Place(NamedTuple):
     down: float
     column: float
     row: float
+
+
+def holding_half(cells: np.ndarray) -> np.ndarray | None:
+    """(H, W) bool: the fewest positions that hold half of what is positive on a map; None when nothing is."""
+    strongest, _ = fewest_holding(positive_part(cells), 0.5)
+    chosen = np.zeros(cells.shape, dtype=bool)
+    chosen.flat[strongest] = True
+    return chosen if strongest.size else None
 
 
 def place_of(cells: np.ndarray, shows: Box, original: Analysis) -> Place | None:

@@ -55,16 +55,6 @@ class SmallestSet:
     class_after: Answer | None
     passes: int
 
-    @property
-    def positions(self) -> int | None:
-        """How many are chosen; None when no set was found."""
-        return None if self.chosen is None else int(self.chosen.sum())
-
-    @property
-    def share(self) -> float | None:
-        """The same as a share of what the network sees of the photo, 0 to 1."""
-        return None if self.chosen is None else float(self.chosen.mean())
-
     def photo(self, long_side: int | None = None) -> Image.Image:
         """The changed photo, at its own size as it was verified, or shrunk to look at.
 
@@ -95,8 +85,7 @@ def smallest_flip(
         class_index: A; the answer, or, where classes are independent, any class.
         fill: "blur" or "mean".
         most: share of the positions that may be taken out, above 0, up to 1; at least one may.
-        progress: called with (inputs so far, inputs expected at most) after each batch.
-        stop: called before each batch.
+        progress: called with (inputs so far, inputs expected at most) after each batch; `stop` before each.
         calibrated: whether the probabilities in the answers are of logits times the fitted number.
 
     Raises:

@@ -23,11 +23,6 @@ class Gain(NamedTuple):
     standard_error: float
     p: float
 
-    @property
-    def better(self) -> bool:
-        """Whether the map is better, and not by luck alone."""
-        return self.mean > 0 and self.p <= LIKELY
-
 
 class Measured(NamedTuple):
     """Of one network.
@@ -63,7 +58,7 @@ def verdict(network: Network, name: str) -> str:
     ways = {control: known.gains[name][control]["between"] for control in ("random", "uniform")}
     numbers = " and ".join(f"{gain.mean:+.2f} ± {gain.standard_error:.2f} on {control}"
                            for control, gain in ways.items()).replace("-", "−")
-    beaten = [control for control, gain in ways.items() if gain.better]
+    beaten = [control for control, gain in ways.items() if gain.mean > 0 and gain.p <= LIKELY]
     lost = [control for control in ways if control not in beaten]
     sentence = f"Over {known.photos} photos {name} "
     if not lost:

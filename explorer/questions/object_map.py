@@ -65,9 +65,7 @@ def object_map(
 
     Args:
         analysis: of a photo; its framing counts, its input size does not.
-        class_index: the class.
-        progress: called with (inputs done, inputs in all) after each batch.
-        stop: called before each batch.
+        progress, stop: after and before each batch of inputs, see `explorer.progress`.
 
     Raises:
         ParameterError: no such class.
@@ -123,7 +121,6 @@ def unlike(outcome: Outcome, class_index: int, count: int = SUGGESTED.rivals) ->
 
     Args:
         outcome: under any pooling.
-        class_index: the class.
         count: how many, at least 1.
 
     Returns: at most `count` of the 50 likeliest, the likeliest first. Where all are alike the likeliest other class;

@@ -59,6 +59,7 @@ class Search:
         self._grid = outcome.analysis.framing.grid
         self._positions = self._grid[0] * self._grid[1]
         self._limit = max(1, int(most * self._positions + _ROUNDING))
+        self._expected = _EXPECTED * self._positions
 
     def smallest(self, maps: Sequence[np.ndarray]) -> VerifiedSet | None:
         """By each map, its largest positions first, then by measuring."""
@@ -116,10 +117,6 @@ class Search:
     def _taken_out(self, chosen: Sequence[int]) -> np.ndarray:
         """(H, W) bool: what a set of positions takes out of the photo."""
         return self._taken(self.on_grid(chosen))
-
-    @property
-    def _expected(self) -> int:
-        return _EXPECTED * self._positions
 
     def _report(self, done: int) -> None:
         if self._progress is not None:

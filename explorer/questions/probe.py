@@ -17,10 +17,14 @@ import torch
 from PIL import Image
 
 from explorer.analysis import Analysis, Answer, Outcome
+from explorer.analysis.memory import remembered
 from explorer.arrays import to_array
-from explorer.errors import ParameterError
+from explorer.errors import ExplorerError, ParameterError
 from explorer.questions.edited_photo import FILLS, analysed_again, changed_photo, checked
+from explorer.questions.evidence_place import holding_half
 from explorer.wording import plain, shortened, signed
+
+Region = tuple[int, int, int, int]  # first row and column, last row and column of some positions, from 0
 
 _APART = 0.5  # logits: a change and evidence that differ by less are called alike
 _APART_SHARE = 0.5  # of the larger of the two: likewise
@@ -104,7 +108,7 @@ class Probe:
 
     Attributes:
         outcome, class_index, chosen: what was probed; chosen is (H, W) bool.
-        classes: class indices that are watched: the one probed, those on top before, and every new answer.
+        classes: class indices that are watched: the one probed, the top 5 before, and every new answer.
         held: their share of the class's logit under the outcome's pooling; None without evidence.
         rows: every pooling there is, in the registry's order; one alone without evidence.
         disagreements: for each fill, whether the logit changes by what the positions held; none without evidence.
@@ -123,19 +127,59 @@ class Probe:
         """The row of the outcome's own pooling."""
         return next(row for row in self.rows if row.outcome is self.outcome)
 
-    @property
-    def share(self) -> float:
-        """Of the positions, 0 to 1: how many are chosen."""
-        return float(self.chosen.mean())
-
     def photo(self, fill: str, long_side: int | None = None) -> Image.Image:
         """The photo without the positions, at its own size as the network saw it, or shrunk to look at."""
         return changed_photo(self.outcome.analysis, self.chosen, fill, long_side)
 
 
+def region_of(outcome: Outcome, region: Region) -> np.ndarray:
+    """(H, W) bool of a region. Raises ParameterError for another grid's."""
+    (rows, columns), (top, left, bottom, right) = outcome.analysis.framing.grid, region
+    if not (0 <= top <= bottom < rows and 0 <= left <= right < columns):
+        raise ParameterError(f"The region is {','.join(map(str, region))}; expected first row, first column, last row "
+                             f"and last column, rows from 0 to {rows - 1} and columns from 0 to {columns - 1}.")
+    chosen = np.zeros((rows, columns), dtype=bool)
+    chosen[top : bottom + 1, left : right + 1] = True
+    return chosen
+
+
+def probed_positions(outcome: Outcome, class_index: int) -> np.ndarray | None:
+    """(H, W) bool: the positions that hold half of the positive evidence, or the strongest one where none do or all.
+
+    None where there is no map, or no number on it, or one position alone.
+    """
+    try:
+        cells = outcome.class_map(class_index).array
+    except ExplorerError:
+        return None
+    if cells.size == 1 or not np.isfinite(cells).any():
+        return None
+    chosen = holding_half(cells)
+    if chosen is None or chosen.all():
+        chosen = np.zeros(cells.shape, dtype=bool)
+        chosen.flat[int(np.where(np.isfinite(cells), cells, -np.inf).argmax())] = True
+    return chosen
+
+
+@remembered
+def answers_without_half(outcome: Outcome, class_index: int) -> dict[bool, tuple[Answer, Answer]]:
+    """The class's answer and the prediction without the positions that hold half of its positive evidence, blurred.
+
+    By whether probabilities are calibrated. Empty without evidence, and where no positions hold half of it, or all do.
+    """
+    if not outcome.analysis.has_evidence:
+        return {}
+    cells = outcome.class_map(class_index).array
+    chosen = holding_half(cells) if np.isfinite(cells).all() else None
+    if chosen is None or chosen.all():
+        return {}
+    again = outcome.on(analysed_again(outcome.analysis, changed_photo(outcome.analysis, chosen)))
+    return {flag: (again.answer(class_index, flag), again.top(1, flag)[0]) for flag in (False, True)}
+
+
 def probe(
     outcome: Outcome, class_index: int, chosen: np.ndarray, fills: Sequence[str] = tuple(FILLS), *,
-    calibrated: bool = False, count: int = 5,
+    calibrated: bool = False,
 ) -> Probe:
     """Answer everything about some positions: one forward pass for each fill.
 
@@ -143,12 +187,10 @@ def probe(
 
     Args:
         outcome: under any pooling.
-        class_index: the class.
         chosen: (H, W) bool, at least one position and not all.
         fills: keys of FILLS.
         calibrated: whether probabilities under a what-if pooling are of logits times the fitted number, where there
             is one.
-        count: of the most probable classes before, how many are watched.
 
     Raises ParameterError for a class or fill that does not exist, and positions that cannot be probed.
     """
@@ -161,7 +203,7 @@ def probe(
     again = {fill: analysed_again(analysis, changed_photo(analysis, chosen, fill)) for fill in fills}
     rest = _rest(analysis, chosen) if analysis.has_evidence else None
     states = [outcome, *(outcome.on(changed) for changed in (rest, *again.values()) if changed)]
-    classes = tuple(dict.fromkeys([class_index, *(answer.class_index for answer in outcome.top(count)),
+    classes = tuple(dict.fromkeys([class_index, *(answer.class_index for answer in outcome.top()),
                                    *(state.top(1)[0].class_index for state in states)]))
     rows = tuple(_row(row, rest, again, classes, calibrated) for row in outcome.under_each_pooling())
     return Probe(
@@ -247,10 +289,7 @@ _VERDICTS = MappingProxyType({
 def disagreement_sentence(held: float, drop: float, inside: float, outside: float, name: str, fill: str) -> str:
     """For example "This part holds 2.10 logits of evidence for tiger cat. Once it is blurred, the logit falls by...".
 
-    Args:
-        held, drop, inside, outside: in logits, see Disagreement.
-        name: of the class.
-        fill: key of FILLS.
+    The numbers are in logits, see Disagreement; `name` is the class's.
     """
     side = "against" if held < 0 else "for"
     opening = (f"This part holds {plain(abs(held))} logits of evidence {side} {shortened(name)}. Once it is "

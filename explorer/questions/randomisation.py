@@ -15,11 +15,12 @@ import numpy as np
 from explorer import CAM_METHODS
 from explorer.analysis import Analysis, Outcome
 from explorer.arrays import to_array
-from explorer.checks import checked_key, checked_whole
+from explorer.checks import checked_key
 from explorer.errors import MethodError
 from explorer.progress import Progress, Stop, in_batches
 from explorer.questions.redrawn_network import PARTS, redrawn
 
+DRAWINGS = 3  # of the head they need no forward pass, of the backbone one each
 FALLEN_APART = 0.5  # mean size of the rank correlation below which a map counts as fallen apart
 EVIDENCE = "evidence"  # stands beside the keys of CAM_METHODS
 
@@ -46,8 +47,8 @@ class Randomisation:
 
 
 def randomisation(
-    outcome: Outcome, class_index: int, part: str, map: str = EVIDENCE, seed: int = 0, seeds: int = 3,
-    progress: Progress | None = None, stop: Stop | None = None,
+    outcome: Outcome, class_index: int, part: str, map: str = EVIDENCE, progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> Randomisation:
     """A map of a class, and what becomes of it when the head or the backbone has lost what it learned.
 
@@ -57,13 +58,9 @@ def randomisation(
 
     Args:
         outcome: under whose pooling the map is made, before and after.
-        class_index: the class.
         part: "head" or "backbone", see `redrawn_network.redrawn`.
         map: "evidence", or key of CAM_METHODS.
-        seed: of the first drawing; the others follow it.
-        seeds: how many drawings, at least 1. Of the head they need no forward pass; of the backbone one each.
-        progress: called with (drawings done, drawings in all) after each.
-        stop: called before each.
+        progress, stop: after and before each drawing, see `explorer.progress`.
 
     Raises:
         ParameterError: a bad argument.
@@ -74,14 +71,12 @@ def randomisation(
     outcome.analysis.network.check_class(class_index)
     checked_key(part, PARTS, "part")
     checked_key(map, [EVIDENCE, *CAM_METHODS], "map")
-    checked_whole(seed, 0, None, "first drawing")
-    checked_whole(seeds, 1, None, "number of drawings")
     before = _map(outcome, class_index, map, stop)
     if not np.isfinite(before).all() or before.min() == before.max():
         raise MethodError("The map is not finite, or the same at all positions: nothing of it could fall apart.")
     agreements, energies = [], []
-    for (n,) in in_batches(range(seeds), 1, "drawings", progress, stop):
-        other = redrawn(outcome, part, seed + n)
+    for (seed,) in in_batches(range(DRAWINGS), 1, "drawings", progress, stop):
+        other = redrawn(outcome, part, seed)
         after = _map(other, class_index, map, stop)
         agreements.append(abs(rank_correlation(before, after)))
         energies.append(abs(rank_correlation(after, _energy(other.analysis))))

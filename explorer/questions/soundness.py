@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,33 +75,30 @@ def _unsound(tensor: Tensor) -> int:
     return tensor.numel() - int(torch.isfinite(tensor).sum())
 
 
-class _Origin(NamedTuple):
-    """A layer, and its name in the part that it belongs to ("" for the part itself)."""
-
-    name: str
-    module: nn.Module
-
-
 def _place(part: nn.Module, x: Tensor, name: str) -> str:
     """Where in a part of the network numbers first cease to be finite; the part itself where that is not seen."""
     origin = _origin(part, x)
     if origin is None:
         return f"the {name}"
-    kind = type(origin.module).__name__
-    where = f"the layer {origin.name} ({kind}) of the {name}" if origin.name else f"the {name} ({kind})"
-    own = chain(origin.module.named_parameters(recurse=False), origin.module.named_buffers(recurse=False))
+    layer, module = origin
+    kind = type(module).__name__
+    where = f"the layer {layer} ({kind}) of the {name}" if layer else f"the {name} ({kind})"
+    own = chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
     damaged = [key for key, tensor in own if _unsound(tensor)]
     verb = "holds" if len(damaged) == 1 else "hold"
     return f"{where}, whose own {' and '.join(damaged)} {verb} such numbers" if damaged else where
 
 
-def _origin(part: nn.Module, x: Tensor) -> _Origin | None:
-    """The innermost module that was given finite numbers and gave others, in a run of a copy of the part."""
-    origins: list[_Origin] = []
+def _origin(part: nn.Module, x: Tensor) -> tuple[str, nn.Module] | None:
+    """The innermost module that was given finite numbers and gave others, in a run of a copy of the part.
+
+    Its name in the part ("" for the part itself), and the module.
+    """
+    origins: list[tuple[str, nn.Module]] = []
     try:
         copied = own_copy(part)  # others may use the network meanwhile
         for name, module in list(_named(copied)):
-            module.forward = _watched(_Origin(name, module), module.forward, origins)
+            module.forward = _watched(name, module, origins)
         with torch.no_grad():
             copied(x)
     except Exception:  # a network may do anything, and a diagnosis must not fail where the answer did not
@@ -109,17 +106,17 @@ def _origin(part: nn.Module, x: Tensor) -> _Origin | None:
     return origins[-1] if origins else None
 
 
-def _watched(
-    origin: _Origin, forward: Callable[..., Any], origins: list[_Origin]
-) -> Callable[..., Any]:
+def _watched(name: str, module: nn.Module, origins: list[tuple[str, nn.Module]]) -> Callable[..., Any]:
     """A module's forward that adds the module to the origins where it is one."""
+    forward = module.forward
+
     def run(*arguments: Any, **named: Any) -> Any:
         before, was_sound = len(origins), _is_sound((arguments, named))  # now: an operation in place may change them
         output = forward(*arguments, **named)
         if was_sound and _is_sound(output):
             del origins[before:]  # what arose inside went away again
         elif was_sound and len(origins) == before:
-            origins.append(origin)
+            origins.append((name, module))
         return output
 
     return run

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from explorer.analysis import Analysis, Outcome
+from explorer.analysis import Outcome
 from explorer.arrays import to_array
 from explorer.errors import ParameterError
 from explorer.progress import Progress, Stop, in_batches
@@ -40,22 +39,6 @@ class VariantAnswer:
     moved: float
 
 
-class StabilitySummary(NamedTuple):
-    """Several variants under one pooling.
-
-    Of `variants` the answer `stays` in so many; `changes` are the others. The class's probability lies between `lowest`
-    and `highest`, the photo as it is included. Its place moves by at most `farthest` positions; NaN where there is
-    none.
-    """
-
-    stays: int
-    variants: int
-    changes: tuple[VariantAnswer, ...]
-    lowest: float
-    highest: float
-    farthest: float
-
-
 @dataclass(frozen=True, eq=False)
 class PoolingStability:
     """The answers under one pooling.
@@ -73,18 +56,6 @@ class PoolingStability:
     multiplier: float
     original: VariantAnswer
     rows: tuple[VariantAnswer, ...]
-
-    def of(self, variation: str | None = None) -> tuple[VariantAnswer, ...]:
-        """The rows of one variation; of all without one."""
-        return tuple(row for row in self.rows if variation in (None, row.variant.variation))
-
-    def summary(self) -> StabilitySummary:
-        """Of all variants."""
-        changes = tuple(row for row in self.rows if not row.stays)
-        probabilities = [row.probability for row in (self.original, *self.rows)]
-        moved = [row.moved for row in self.rows if not math.isnan(row.moved)]
-        return StabilitySummary(len(self.rows) - len(changes), len(self.rows), changes, min(probabilities),
-                                max(probabilities), max(moved, default=math.nan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +77,6 @@ class Stability:
     place_by: str
     variants: tuple[Variant, ...]
     under: tuple[PoolingStability, ...]
-
-    def name(self, class_index: int) -> str:
-        """Of a class."""
-        return self.class_names[class_index]
 
 
 def stability(
@@ -133,8 +100,7 @@ def stability(
         class_index: the class whose probability and place are followed.
         values: what is tried, by keys of VARIATIONS; None is each at its usual values.
         calibrated: whether fitted multipliers are applied, where there are any.
-        progress: called with (variants done, variants in all) after each.
-        stop: called before each.
+        progress, stop: after and before each variant, see `explorer.progress`.
 
     Raises:
         ParameterError: no such class, or outcomes of several photos.
@@ -147,19 +113,30 @@ def stability(
     network = analysis.network
     network.check_class(class_index)
     variants = variants_of(analysis, values)
-    # Per pooling: of the photo as it is, then of each variant.
-    states = [[_answer_to(AS_IT_IS, outcome, class_index, analysis.framing.seen, analysis, calibrated)]
-              for outcome in outcomes]
+    independent = network.activation == "sigmoid" or len(network.class_names) == 1
+
+    def answer_to(variant: Variant, changed: Outcome, shows: Box, before: VariantAnswer | None) -> VariantAnswer:
+        _, _, probability, logit, rank = changed.answer(class_index, calibrated)
+        answer = int(to_array(changed.logits).argmax())
+        place = place_of(changed.class_map(class_index).array, shows, analysis)
+        stays = before is None or ((probability > 0.5) == (before.probability > 0.5) if independent else
+                                   answer == before.answer)
+        return VariantAnswer(variant, answer, stays, probability, logit, rank, place,
+                             distance(place, before.place if before else place))
+
+    originals = [answer_to(AS_IT_IS, outcome, analysis.framing.seen, None) for outcome in outcomes]
+    rows: list[list[VariantAnswer]] = [[] for _ in outcomes]
     for (variant,) in in_batches(variants, 1, "variants", progress, stop):
         changed, shows = varied(analysis, variant)
-        for outcome, own in zip(outcomes, states, strict=True):
-            own.append(_answer_to(variant, outcome.on(changed), class_index, shows, analysis, calibrated))
-    independent = network.activation == "sigmoid" or len(network.class_names) == 1
+        for outcome, original, own in zip(outcomes, originals, rows, strict=True):
+            own.append(answer_to(variant, outcome.on(changed), shows, original))
     return Stability(
         class_index=class_index, class_names=network.class_names, independent=independent,
         place_by="evidence" if analysis.has_evidence else "grad_cam", variants=variants,
-        under=tuple(_under(outcome, own, independent, calibrated)
-                    for outcome, own in zip(outcomes, states, strict=True)),
+        under=tuple(
+            PoolingStability(outcome.pooling, outcome.name, outcome.label,
+                             (outcome.multiplier or 1.0) if calibrated else 1.0, original, tuple(own))
+            for outcome, original, own in zip(outcomes, originals, rows, strict=True)),
     )
 
 
@@ -170,22 +147,17 @@ def stability_sentence(stability: Stability, under: PoolingStability) -> str:
     """For example "The answer stays in 23 of 26 variants; a shift of 12 px to the right makes it bobsled."
 
     Of several changes the least is named: that with the smallest share of its variation's largest.
-
-    Args:
-        stability: from `stability`.
-        under: one of its poolings.
     """
-    summary = under.summary()
-    alone = stability.independent
-    who = f"The answer for {shortened(stability.name(stability.class_index))}" if alone else "The answer"
-    stays, total, others = summary.stays, summary.variants, len(summary.changes) - 1
+    alone, names = stability.independent, stability.class_names
+    who = f"The answer for {shortened(names[stability.class_index])}" if alone else "The answer"
+    changes, total = [row for row in under.rows if not row.stays], len(under.rows)
+    stays, others = total - len(changes), len(changes) - 1
     if not total:
         return "Nothing was varied."
-    if not summary.changes:
+    if not changes:
         return f"{who} stays in {'the one variant' if total == 1 else f'all {total} variants'}."
-    least = min(summary.changes, key=lambda row: _share_of_largest(row.variant, stability.variants))
-    becomes = (f"brings it to {percent(least.probability)}" if alone else
-               f"makes it {shortened(stability.name(least.answer))}")
+    least = min(changes, key=lambda row: _share_of_largest(row.variant, stability.variants))
+    becomes = f"brings it to {percent(least.probability)}" if alone else f"makes it {shortened(names[least.answer])}"
     too = f", and {number_word(others)} other{'s change' if others > 1 else ' changes'} it too" if others else ""
     stay = "does not stay" if total == 1 else f"stays in {stays or 'none'} of {total} variants"
     return f"{who} {stay}; {least.variant.label} {becomes}{too}."
@@ -196,40 +168,15 @@ def movement_sentence(under: PoolingStability) -> str:
 
     "Its" is the followed class's.
     """
-    summary = under.summary()
-    lowest, highest = percent(summary.lowest), percent(summary.highest)
+    probabilities = [row.probability for row in (under.original, *under.rows)]
+    moved = [row.moved for row in under.rows if not math.isnan(row.moved)]
+    lowest, highest = percent(min(probabilities)), percent(max(probabilities))
     likely = f"stays at {lowest}" if lowest == highest else f"lies between {lowest} and {highest}"
-    if math.isnan(summary.farthest):
+    if not moved:
         return f"Its probability {likely}."
-    return f"Its probability {likely}, and its evidence moves by at most {summary.farthest:.1f} positions."
+    return f"Its probability {likely}, and its evidence moves by at most {max(moved):.1f} positions."
 
 
 def _share_of_largest(variant: Variant, variants: Sequence[Variant]) -> float:
     largest = max(other.size for other in variants if other.variation == variant.variation)
     return variant.size / largest if largest else 0.0
-
-
-def _answer_to(
-    variant: Variant, outcome: Outcome, class_index: int, shows: Box, original: Analysis, calibrated: bool
-) -> VariantAnswer:
-    """What is kept of one outcome, not yet compared with the photo as it is."""
-    _, _, probability, logit, rank = outcome.answer(class_index, calibrated)
-    place = place_of(outcome.class_map(class_index).array, shows, original)
-    return VariantAnswer(variant, int(to_array(outcome.logits).argmax()), True, probability, logit, rank, place,
-                         math.nan)
-
-
-def _under(
-    outcome: Outcome, states: Sequence[VariantAnswer], independent: bool, calibrated: bool
-) -> PoolingStability:
-    original = states[0]
-
-    def compared(row: VariantAnswer) -> VariantAnswer:
-        stays = (row.probability > 0.5) == (original.probability > 0.5) if independent else (
-            row.answer == original.answer)
-        return replace(row, stays=stays, moved=distance(row.place, original.place))
-
-    first, *rows = map(compared, states)
-    return PoolingStability(
-        pooling=outcome.pooling, name=outcome.name, label=outcome.label,
-        multiplier=(outcome.multiplier or 1.0) if calibrated else 1.0, original=first, rows=tuple(rows))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
-from typing import NamedTuple
+from operator import sub
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from explorer.analysis import Analysis, Outcome
 from explorer.arrays import to_array
 from explorer.checks import checked_whole
 from explorer.progress import Progress, Stop, in_batches
-from explorer.questions.contrast import check_pair, contrast
+from explorer.questions.contrast import check_pair, minus
 
 MOST_STEPS = 8  # 64 forward passes
 _BATCH = 16  # the usual shifts at once
@@ -72,12 +73,10 @@ def stitched(
 
     Args:
         outcome: of any pooling.
-        class_index: the class.
         rival: None for the class's own evidence, else that of the class minus that of the rival.
         steps: 1 (the plain evidence) to 8; steps * steps inputs are run, in batches. Where a position has fewer px
             than that, rounded shifts repeat.
-        progress: called with (inputs done, inputs in all) after each batch.
-        stop: called before each batch.
+        progress, stop: after and before each batch of inputs, see `explorer.progress`.
 
     Raises:
         ParameterError: no such class, the same class twice, or steps outside its range.
@@ -97,21 +96,23 @@ def stitched(
 def _stitched(
     outcome: Outcome, class_index: int, rival: int | None, steps: int, progress: Progress | None, stop: Stop | None
 ) -> StitchedEvidence:
-    shifts, parts = Shifts(outcome.analysis, steps), []
-    coverage, outside = shifts.coverage(), 0.0
-    cells = np.zeros_like(coverage)
+    shifts, outside, exact = Shifts(outcome.analysis, steps), 0.0, True
+    coverage = shifts.coverage()
+    cells, logits, baselines = np.zeros_like(coverage), [], []
     for shift, run in shifts.runs(outcome, progress, stop):
-        part = _decomposed(run, class_index, rival)
-        placed = shifts.placed(part.cells, shift)
+        evidences = run.evidences([class_index] if rival is None else [class_index, rival])
+        own = reduce(minus, (to_array(evidence.cells) for evidence in evidences))
+        placed = shifts.placed(own, shift)
         cells += placed / len(shifts.all)
-        outside += (float(part.cells.sum()) - float(placed.sum())) / len(shifts.all)
-        parts.append(part)
-    logits = np.array([part.logit for part in parts])
-    logit, baseline = float(logits.mean()), float(np.mean([part.baseline for part in parts]))
+        outside += (float(own.sum()) - float(placed.sum())) / len(shifts.all)
+        logits.append(reduce(sub, (evidence.logit for evidence in evidences)))
+        baselines.append(reduce(sub, (evidence.baseline for evidence in evidences)))
+        exact = exact and all(evidence.exact for evidence in evidences)
+    logit, baseline = float(np.mean(logits)), float(np.mean(baselines))
     return StitchedEvidence(
         class_index=class_index, rival=rival, steps=steps, cells=cells, coverage=coverage,
-        outside=outside, baseline=baseline, logit=logit, logits=logits, shifts=np.array(shifts.all),
-        residual=logit - baseline - float(cells.sum()) - outside, exact=all(part.exact for part in parts),
+        outside=outside, baseline=baseline, logit=logit, logits=np.array(logits), shifts=np.array(shifts.all),
+        residual=logit - baseline - float(cells.sum()) - outside, exact=exact,
     )
 
 
@@ -175,20 +176,3 @@ def moved(x: Tensor, down: int, right: int) -> Tensor:
     rows, columns = ((torch.arange(length) - by).clamp(0, length - 1)
                      for length, by in zip(x.shape[-2:], (down, right), strict=True))
     return x[..., rows[:, None], columns]
-
-
-class _Part(NamedTuple):
-    """One run decomposed; cells are (H, W) float64."""
-
-    cells: np.ndarray
-    baseline: float
-    logit: float
-    exact: bool
-
-
-def _decomposed(run: Outcome, class_index: int, rival: int | None) -> _Part:
-    if rival is not None:
-        difference = contrast(run, class_index, rival)
-        return _Part(difference.cells, difference.baseline, difference.difference, difference.exact)
-    evidence = run.evidence(class_index)
-    return _Part(to_array(evidence.cells), evidence.baseline, evidence.logit, evidence.exact)

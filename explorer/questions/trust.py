@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -63,11 +64,9 @@ def maps_to_judge(
         skipped["evidence"] = analysis.no_evidence_reason
     for key in methods:
         try:
-            cells = outcome.cam(key, class_index)
+            maps[CAM_METHODS[key].name] = to_array(outcome.cam(key, class_index))
         except MethodError as error:
             skipped[CAM_METHODS[key].name] = str(error)
-        else:
-            maps[CAM_METHODS[key].name] = to_array(cells)
     return maps, skipped
 
 
@@ -157,7 +156,6 @@ def removal_curves(
     Args:
         outcome: its answer is the judge of all maps, whatever they were made from; for the network's own,
             `analysis.under()`.
-        class_index: the class.
         maps: (H, W) of any sign and scale by name; only their order counts. Positions that are level with each other
             go in an order that is drawn once for all maps; NaN and infinity go last.
         fill: "blur" or "mean", see `edited_photo.FILLS`.
@@ -165,8 +163,7 @@ def removal_curves(
         orders: random ones to average, at least 1; each second one is the one before it backwards, which needs the same
             passes.
         seed: of what is drawn.
-        progress: called with (inputs done, inputs in all) after each batch.
-        stop: called before each batch.
+        progress, stop: after and before each batch of inputs, see `explorer.progress`.
 
     Raises ParameterError for a bad argument, StoppedError when `stop` returns True.
     """
@@ -180,14 +177,13 @@ def removal_curves(
     plans = _plans(cells, grid, steps, orders, seed)
     taken = np.concatenate([plan.reshape(-1, *grid) for plan in plans.values()])
     probabilities, passes = _probabilities_without(outcome, class_index, taken, fill, progress, stop)
-    shares, curves, start = _counts(grid[0] * grid[1], steps) / (grid[0] * grid[1]), [], 0
-    for name, plan in plans.items():
-        stop_at = start + len(plan) * 2 * (steps + 1)
-        curves.append(_curve(name, shares, probabilities[start:stop_at].reshape(plan.shape[:3])))
-        start = stop_at
+    shares = _counts(grid[0] * grid[1], steps) / (grid[0] * grid[1])
+    of_orders = iter(probabilities.reshape(-1, 2, steps + 1))
     return Curves(
-        curves=tuple(curves), pooling=outcome.name, fill=fill, before=float(probabilities[0]),
-        nothing=float(probabilities[steps]), passes=passes, seconds=time.perf_counter() - begin,
+        curves=tuple(_curve(name, shares, np.stack(list(islice(of_orders, len(plan)))))
+                     for name, plan in plans.items()),
+        pooling=outcome.name, fill=fill, before=float(probabilities[0]), nothing=float(probabilities[steps]),
+        passes=passes, seconds=time.perf_counter() - begin,
     )
 
 
@@ -297,8 +293,7 @@ class ProbabilityDrop(NamedTuple):
 
 
 def probability_drops(
-    outcome: Outcome, class_index: int, maps: Mapping[str, np.ndarray], fill: str = "blur",
-    progress: Progress | None = None, stop: Stop | None = None,
+    outcome: Outcome, class_index: int, maps: Mapping[str, np.ndarray], fill: str = "blur", stop: Stop | None = None
 ) -> list[ProbabilityDrop]:
     """How much of the answer is lost when the photo is seen through each map: one forward pass a map.
 
@@ -313,7 +308,7 @@ def probability_drops(
     grid = outcome.analysis.framing.grid
     through = {name: _ranged(_checked(name, values, grid)) for name, values in maps.items()}
     taken = np.stack([np.zeros(grid), *(1 - values for values in through.values())]).astype(np.float32)
-    before, *rest = _probabilities_without(outcome, class_index, taken, fill, progress, stop)[0].tolist()
+    before, *rest = _probabilities_without(outcome, class_index, taken, fill, None, stop)[0].tolist()
     return [
         ProbabilityDrop(name, after, max(0.0, before - after) / before if before > 0 else 0.0, after > before,
                         float(values.mean()))

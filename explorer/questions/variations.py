@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -97,19 +96,6 @@ class Variant:
 AS_IT_IS = Variant("", (), "")
 
 
-class Varied(NamedTuple):
-    """What the network makes of a variant.
-
-    Attributes:
-        analysis: of the changed photo; of shifts, zooms and crops, its photo is the input's picture alone.
-        shows: left, top, right and bottom of what the input shows, in px of the photo as it was: beyond it where edges
-            were repeated, and with left and right exchanged where it is mirrored.
-    """
-
-    analysis: Analysis
-    shows: Box
-
-
 def usual_values(variation: str, network: Network) -> tuple[Value, ...]:
     """What is tried of a variation for a network: shifts shrink with a stride below 32 px, to whole px."""
     usual, stride = VARIATIONS[variation].usual, network.preprocessing.stride
@@ -139,19 +125,24 @@ def variants_of(analysis: Analysis, values: Mapping[str, Sequence[Value]] | None
     return tuple(variants)
 
 
-def varied(analysis: Analysis, variant: Variant) -> Varied:
-    """The photo changed and analysed as the first was: one forward pass. The photo itself stays as it is."""
+def varied(analysis: Analysis, variant: Variant) -> tuple[Analysis, Box]:
+    """The photo changed and analysed as the first was, by one forward pass; and what its input shows.
+
+    Of shifts, zooms and crops the analysis has the input's picture alone for its photo. What is shown is left, top,
+    right and bottom, in px of the photo as it was: beyond it where edges were repeated, and with left and right
+    exchanged where it is mirrored.
+    """
     image, seen, key, number = analysis.image, analysis.framing.seen, variant.variation, variant.value[0]
     if key == "flip":
         left, top, right, bottom = seen
         mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return Varied(analysed_again(analysis, mirrored), (image.width - left, top, image.width - right, bottom))
+        return analysed_again(analysis, mirrored), (image.width - left, top, image.width - right, bottom)
     if key == "brightness":
-        return Varied(analysed_again(analysis, _brighter(image, number)), seen)
+        return analysed_again(analysis, _brighter(image, number)), seen
     if key == "jpeg":
-        return Varied(analysed_again(analysis, _compressed(image, int(number))), seen)
+        return analysed_again(analysis, _compressed(image, int(number))), seen
     shows = _window(analysis, variant)
-    return Varied(_framed(analysis, shows), shows)
+    return _framed(analysis, shows), shows
 
 
 # Values.

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from explorer.analysis import Outcome
-from explorer.checks import checked_whole
 from explorer.networks.head import has_constant_slopes
 
+_NAMED = 7  # classes at most
 OTHERS = -1  # the label of a position whose winner is not among the classes that are named
 
 
@@ -29,7 +29,7 @@ class Winners:
 
     Attributes:
         labels: (H, W) int64, a place in `classes`, or -1 where another class wins or none does.
-        classes: at most `most`, by positions won, ties by class index.
+        classes: at most 7, by positions won, ties by class index.
         others: number of positions won by classes that are not named.
         top: for each position, row by row, its three most probable classes (name, probability), best first; empty
             where its votes are NaN.
@@ -41,16 +41,15 @@ class Winners:
     top: list[list[tuple[str, float]]]
 
 
-def winners(outcome: Outcome, most: int = 7) -> Winners:
-    """The class that wins each position, with the `most` that win most of them by name; remembered.
+def winners(outcome: Outcome) -> Winners:
+    """The class that wins each position, with the 7 that win most of them by name; remembered.
 
-    Raises ParameterError when `most` is not a whole number of at least 1, MethodError where there are no votes.
+    Raises MethodError where there are no votes.
     """
-    checked_whole(most, 1, None, "number of classes to name")
-    return outcome.analysis.results(("winners", most, id(outcome.head)), lambda: _winners(outcome, most))
+    return outcome.analysis.results(("winners", id(outcome.head)), lambda: _winners(outcome))
 
 
-def _winners(outcome: Outcome, most: int) -> Winners:
+def _winners(outcome: Outcome) -> Winners:
     analysis = outcome.analysis
     names = analysis.network.class_names
     grid = tuple(analysis.feature_maps.shape[1:])
@@ -60,7 +59,7 @@ def _winners(outcome: Outcome, most: int) -> Winners:
     logits = outcome.vote_logits().detach().numpy().reshape(votes.shape)
     best = _best(np.where(answered, logits, 0), 3)
     won, counts = np.unique(best[0, answered], return_counts=True)
-    named = won[np.argsort(-counts, kind="stable")][:most]
+    named = won[np.argsort(-counts, kind="stable")][:_NAMED]
     labels = np.full(answered.shape, OTHERS)
     for place, index in enumerate(named):
         labels[answered & (best[0] == index)] = place

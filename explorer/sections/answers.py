@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from explorer.analysis import Outcome
+from explorer.analysis import Answer, Outcome
 from explorer.networks import Network
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import Row, short, table
@@ -45,6 +45,11 @@ def badge(outcome: Outcome, calibrated: bool) -> Node:
     elif calibrated and outcome.label == "what-if":
         text += ", no fit"
     return el("span", text, class_="badge" if outcome.label == "what-if" else "badge native")
+
+
+def named_answer(answer: Answer) -> Node:
+    """"tabby, 16%" in a table; the whole name is its title."""
+    return el("span", f"{short(answer.name)}, {percent(answer.probability)}", title=answer.name)
 
 
 def trained_in_words(network: Network) -> str:

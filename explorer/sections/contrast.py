@@ -12,7 +12,7 @@ from explorer import render
 from explorer.analysis import Outcome
 from explorer.questions.contrast import Contrast, contrast
 from explorer.questions.stitching import StitchedEvidence
-from explorer.sections.answers import is_calibrated
+from explorer.sections.answers import is_calibrated, named_answer
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import OVERLAY_SIDE, Row, figure, head, legend, maps_shape, short, table, unseen
 from explorer.wording import exactness, listed, number_word, percent, plain, signed, strongest_half
@@ -64,12 +64,8 @@ def under_each_pooling(
 ) -> Node:
     """The difference and the prediction under each pooling; `pick` gives what a click on a row sends."""
     outcomes = outcome.under_each_pooling()
-    rows = []
-    for one in outcomes:
-        answer = one.top(1, calibrated)[0]
-        rows.append(Row((one.name, signed(contrast(one, class_index, rival).difference),
-                         el("span", f"{short(answer.name)}, {percent(answer.probability)}", title=answer.name)),
-                        one is outcome, pick(one)))
+    rows = [Row((one.name, signed(contrast(one, class_index, rival).difference),
+                 named_answer(one.top(1, calibrated)[0])), one is outcome, pick(one)) for one in outcomes]
     mine, other = names_of(outcome, class_index, rival)
     fitting = listed([one.name for one in outcomes if one.label != "what-if"])
     known = any(is_calibrated(one, calibrated) for one in outcomes)

@@ -18,9 +18,9 @@ def smallest_sentence(outcome: Outcome, smallest: SmallestSet) -> str:
     if smallest.chosen is None or smallest.after is None:
         within = "half" if smallest.most == 0.5 else percent(smallest.most)
         return f"None was found within {within} of the photo."
-    enough = smallest.enough
-    count = f"{smallest.positions} of {smallest.chosen.size} positions ({percent(smallest.chosen.mean())})"
-    blurred = "the whole photo" if enough and not smallest.positions else f"all but {count}" if enough else count
+    enough, chosen = smallest.enough, smallest.chosen
+    count = f"{chosen.sum()} of {chosen.size} positions ({percent(chosen.mean())})"
+    blurred = "the whole photo" if enough and not chosen.any() else f"all but {count}" if enough else count
     name, probability = short(smallest.after.name), percent(smallest.after.probability)
     if outcome.analysis.network.activation == "sigmoid":
         return f"With {blurred} blurred the probability of {name} is {probability}."

@@ -46,11 +46,6 @@ class Node:
         """Its children without the text between them."""
         return [child for child in self.children if isinstance(child, Node)]
 
-    @property
-    def text(self) -> str:
-        """All its text, in reading order."""
-        return "".join(child if isinstance(child, str) else child.text for child in self.children)
-
     def markup(self) -> str:
         """As HTML or XML. A file has nothing to click: its buttons are spans."""
         style = "; ".join(f"{name}: {value}" for name, value in self.style.items())

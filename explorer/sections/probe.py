@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from PIL import Image
 
 from explorer import render
 from explorer.analysis import Outcome
-from explorer.errors import ExplorerError, ParameterError
-from explorer.questions.probe import TAKEN_OUT, Answers, HeldEvidence, PoolingAnswers, Probe
+from explorer.questions.probe import TAKEN_OUT, Answers, HeldEvidence, Probe
+from explorer.sections.answers import named_answer
 from explorer.sections.nodes import Node, el, picture
 from explorer.sections.parts import head, note, short, table
-from explorer.sections.summary import holding_half
 from explorer.wording import exactness, percent, plain, signed, strongest_half
 
-Region = tuple[int, int, int, int]
 SHOT_SIDE = 420  # px: of the changed photos
-
-
-def region_of(outcome: Outcome, region: Region) -> np.ndarray:
-    """(H, W) bool of first row and column, last row and column. Raises ParameterError for another grid's."""
-    (rows, columns), (top, left, bottom, right) = outcome.analysis.framing.grid, region
-    if not (0 <= top <= bottom < rows and 0 <= left <= right < columns):
-        raise ParameterError(f"The region is {','.join(map(str, region))}; expected first row, first column, last row "
-                             f"and last column, rows from 0 to {rows - 1} and columns from 0 to {columns - 1}.")
-    chosen = np.zeros((rows, columns), dtype=bool)
-    chosen[top : bottom + 1, left : right + 1] = True
-    return chosen
-
-
-def probed_positions(outcome: Outcome, class_index: int) -> np.ndarray | None:
-    """(H, W) bool: the positions that hold half of the positive evidence, or the strongest one where none do or all.
-
-    None where there is no map, or no number on it, or one position alone.
-    """
-    try:
-        cells = outcome.class_map(class_index).array
-    except ExplorerError:
-        return None
-    if cells.size == 1 or not np.isfinite(cells).any():
-        return None
-    chosen = holding_half(cells)
-    if chosen is None or chosen.all():
-        chosen = np.zeros(cells.shape, dtype=bool)
-        chosen.flat[int(np.where(np.isfinite(cells), cells, -np.inf).argmax())] = True
-    return chosen
 
 
 def positions_in_words(outcome: Outcome, class_index: int, chosen: np.ndarray, region: bool) -> str:
@@ -110,13 +77,9 @@ def _poolings(probe: Probe) -> Node | None:
     """The prediction under every pooling, before and after."""
     if len(probe.rows) < 2:
         return None
-
-    def cells(row: PoolingAnswers) -> Iterator[Node | str]:
-        yield row.outcome.name
-        for answers in filter(None, (row.before, row.ignoring, row.after["blur"])):
-            answer = answers.top
-            yield el("span", f"{short(answer.name)}, {percent(answer.probability)}", title=answer.name)
-
-    rows = [list(cells(row)) for row in probe.rows]
+    rows: list[list[Node | str]] = [
+        [row.outcome.name, *(named_answer(answers.top)
+                             for answers in (row.before, row.ignoring, row.after["blur"]) if answers)]
+        for row in probe.rows]
     return el("div", head("The prediction under each pooling"),
               table(("pooling", "as it is", "ignoring the part", "with it blurred"), rows), class_="ruled")

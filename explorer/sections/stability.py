@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from explorer.questions.stability import (
     PoolingStability,
@@ -23,11 +22,11 @@ def stability_section(stability: Stability) -> Node:
     def row(*cells: Node) -> Node:
         return el("div", *cells, class_="multiples", style={"--columns": str(len(stability.under))})
 
-    rows = [row(el("span", f"Probability of {short(stability.name(stability.class_index))}", class_="caption"),
+    rows = [row(el("span", f"Probability of {short(stability.class_names[stability.class_index])}", class_="caption"),
                 *(el("h3", under.name) for under in stability.under))]
     for key in dict.fromkeys(variant.variation for variant in stability.variants):
         about = el("div", el("strong", VARIATIONS[key].name), el("p", VARIATIONS[key].explanation, class_="caption"))
-        rows.append(row(about, *(_bars(stability, under, under.of(key)) for under in stability.under)))
+        rows.append(row(about, *(_bars(stability, under, key) for under in stability.under)))
     return el(
         "div",
         el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")
@@ -38,7 +37,8 @@ def stability_section(stability: Stability) -> Node:
         class_="stack")
 
 
-def _bars(stability: Stability, under: PoolingStability, rows: Sequence[VariantAnswer]) -> Node:
+def _bars(stability: Stability, under: PoolingStability, variation: str) -> Node:
+    rows = [row for row in under.rows if row.variant.variation == variation]
     bars = [el("span", class_="one" if row.stays else "one other", style={"--share": _height(row)},
                title=_in_words(stability, row)) for row in rows]
     return el("div", *bars, class_="changes", style={"--before": _height(under.original)}, role="img",
@@ -50,6 +50,6 @@ def _height(row: VariantAnswer) -> str:
 
 
 def _in_words(stability: Stability, row: VariantAnswer) -> str:
-    instead = "" if row.stays else f", {short(stability.name(row.answer))} instead"
+    instead = "" if row.stays else f", {short(stability.class_names[row.answer])} instead"
     moved = "" if math.isnan(row.moved) else f", moved by {row.moved:.1f} positions"
     return f"{row.variant.label}: {percent(row.probability)}{instead}{moved}"

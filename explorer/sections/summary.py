@@ -12,14 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from explorer.analysis import Answer, Outcome
-from explorer.analysis.memory import remembered
 from explorer.arrays import fewest_holding, positive_part
 from explorer.questions.contrast import Contrast, contrast
-from explorer.questions.edited_photo import analysed_again, changed_photo
 from explorer.questions.evidence_place import border_evidence, border_sentence
+from explorer.questions.probe import answers_without_half
 from explorer.wording import number_word, percent, plain, shortened, strongest_half
-
-FILL = "blur"
 
 
 class Part(NamedTuple):
@@ -54,22 +51,13 @@ def summary(outcome: Outcome, class_index: int, rival: int | None, calibrated: b
                                   "located by gradients, and every claim is tried on the photo.")]]
     cells = outcome.class_map(class_index).array
     sentences.append(_places(cells))
-    sound = bool(np.isfinite(cells).all())
-    if sound and (chosen := holding_half(cells)) is not None and not chosen.all():
-        sentences.append(_without(outcome, class_index, chosen, calibrated))
+    if answers := answers_without_half(outcome, class_index):
+        sentences.append(_without(outcome, class_index, calibrated, *answers[calibrated]))
     if rival is not None:
         sentences.append(_deciding(outcome, contrast(outcome, class_index, rival)))
-    if sound and (border := border_evidence(cells)).gathered:
+    if np.isfinite(cells).all() and (border := border_evidence(cells)).gathered:
         sentences.append([Part(border_sentence(border), "stable")])
     return sentences
-
-
-def holding_half(cells: np.ndarray) -> np.ndarray | None:
-    """(H, W) bool: the fewest positions that hold half of what is positive on a map; None when nothing is."""
-    strongest, _ = fewest_holding(positive_part(cells), 0.5)
-    chosen = np.zeros(cells.shape, dtype=bool)
-    chosen.flat[strongest] = True
-    return chosen if strongest.size else None
 
 
 def as_text(sentences: Sequence[Sequence[Part]]) -> str:
@@ -114,11 +102,10 @@ def _places(cells: np.ndarray) -> list[Part]:
             Part(f", {half.place}, {verb} "), Part(percent(half.share), "against"), Part(" of the positive evidence.")]
 
 
-def _without(outcome: Outcome, class_index: int, chosen: np.ndarray, calibrated: bool) -> list[Part]:
+def _without(outcome: Outcome, class_index: int, calibrated: bool, after: Answer, instead: Answer) -> list[Part]:
     """The prediction for the photo without the positions that hold half of the positive evidence."""
-    after, instead = _answers_without(outcome, class_index, chosen.tobytes())[calibrated]
-    before = outcome.answer(class_index, calibrated)
-    opening = f"With {'them' if chosen.sum() > 1 else 'it'} blurred "
+    before, half = outcome.answer(class_index, calibrated), strongest_half(outcome.class_map(class_index).array)
+    opening = f"With {'them' if half and half.count > 1 else 'it'} blurred "
     sigmoid = outcome.analysis.network.activation == "sigmoid"
     if sigmoid or before.rank > 1 or not math.isfinite(after.probability):
         return [Part(f"{opening}its probability is "), Part(percent(after.probability), "without"), Part(".")]
@@ -126,14 +113,6 @@ def _without(outcome: Outcome, class_index: int, chosen: np.ndarray, calibrated:
         return [Part(f"{opening}the prediction stays ("), Part(percent(after.probability), "without"), Part(").")]
     return [Part(f"{opening}the prediction is "), Part(shortened(instead.name), name=True), Part(" ("),
             Part(percent(instead.probability), "without"), Part(").")]
-
-
-@remembered
-def _answers_without(outcome: Outcome, class_index: int, chosen: bytes) -> dict[bool, tuple[Answer, Answer]]:
-    """The class's answer and the prediction for the changed photo, by whether probabilities are calibrated."""
-    positions = np.frombuffer(chosen, bool).reshape(outcome.analysis.framing.grid)
-    again = outcome.on(analysed_again(outcome.analysis, changed_photo(outcome.analysis, positions, FILL)))
-    return {flag: (again.answer(class_index, flag), again.top(1, flag)[0]) for flag in (False, True)}
 
 
 def _deciding(outcome: Outcome, contrast: Contrast) -> list[Part]:

@@ -19,10 +19,7 @@ def lines(node: Node) -> list[str]:
     """The tree as lines of at most `WIDEST` columns: a heading after an empty line, what follows it indented."""
     written: list[str] = []
     for is_heading, block in _blocks(node):
-        if is_heading:
-            written += [""] * bool(written) + block
-        else:
-            written += block
+        written += [""] * (is_heading and bool(written)) + block
     return written
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from explorer.questions.reasons import LEFT_OUT, Reasons
 from explorer.sections.channels import contrast_channels
 from explorer.sections.contrast import contrast_figure, names_of, places, stitched_figure, under_each_pooling
 from explorer.sections.flip import TITLES, smallest_parts
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import note
 from explorer.sections.probe import positions_in_words, probe_section
-from explorer.sections.reasons import LEFT_OUT, Reasons
 from explorer.sections.stability import stability_section
-from explorer.sections.summary import as_text
+from explorer.sections.summary import as_text, summary
 
 
 def why_section(reasons: Reasons) -> Node:
     """Summary, the difference of the two, the photo without a part, the fewest positions, and small changes."""
-    title = " and not ".join(names_of(reasons.outcome, reasons.class_index, reasons.rival))
-    return el("section", el("h2", f"Why {title}"), el("p", as_text(reasons.summary), class_="lead"),
+    what = reasons.outcome, reasons.class_index, reasons.rival
+    return el("section", el("h2", f"Why {' and not '.join(names_of(*what))}"),
+              el("p", as_text(summary(*what, reasons.calibrated)), class_="lead"),
               *_contrast(reasons), *_probe(reasons), *_smallest(reasons), *_stability(reasons),
               class_="reasons")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -36,26 +38,19 @@ def say(text: str, stream: TextIO | None = None) -> None:
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
-class ProgressLine:
-    """One line on how far a computation is, written over as it goes; nothing where the stream is no terminal."""
+@contextmanager
+def progress_line() -> Iterator[Callable[[str, int, int], None]]:
+    """One line on stderr, "what: done of total", written over as it goes; nothing where that is no terminal."""
+    width = 0
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._shown = self._stream.isatty()
-        self._width = 0
+    def write(text: str, end: str = "") -> None:
+        nonlocal width
+        if sys.stderr.isatty():
+            print(f"\r{text:<{width}}", end=end, file=sys.stderr, flush=True)
+            width = len(text)
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Write "what: done of total"."""
-        self._write(f"{what}: {done} of {total}")
-
-    def __enter__(self) -> ProgressLine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._width:
-            self._write("", end="\r")
-
-    def _write(self, text: str, end: str = "") -> None:
-        if self._shown:
-            print(f"\r{text:<{self._width}}", end=end, file=self._stream, flush=True)
-            self._width = len(text)
+    try:
+        yield lambda what, done, total: write(f"{what}: {done} of {total}")
+    finally:
+        if width:
+            write("", end="\r")

@@ -10,11 +10,11 @@ from explorer.export.arrays import why_npz
 from explorer.export.pictures import why_pictures
 from explorer.export.record import why_json
 from explorer.export.report import report_html
-from explorer.sections.reasons import Reasons, reasons
+from explorer.questions.reasons import Reasons, reasons
 from explorer.sections.text import lines, printable
 from explorer.sections.why import why_section
 from explorer.terminal.options import Parser, add_what_to_analyse, find_class, outcome_of, region
-from explorer.terminal.output import ProgressLine, write
+from explorer.terminal.output import progress_line, write
 from explorer.terminal.overview import describe, name_and_index, under
 
 COMMAND = "why"
@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> list[str]:
     options = _parser().parse_args(arguments)
     outcome, class_index = outcome_of(options)
     rival = None if options.against is None else find_class(options.against, outcome.analysis.network.class_names)
-    with ProgressLine() as progress:
+    with progress_line() as progress:
         answers = reasons(outcome, class_index, rival, options.calibrated, options.region, not options.quick, progress)
     return [*describe(outcome, options.photo), _classes(answers), "", *lines(why_section(answers)),
             *_written(answers, options)]

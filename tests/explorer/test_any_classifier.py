@@ -74,8 +74,10 @@ def test_a_sigmoids_votes_and_winners_are_those_of_the_positions_logits(make_net
 
 def test_a_sigmoids_path_has_each_classs_own_probability(make_network):
     net = dataclasses.replace(make_network(), activation="sigmoid")
-    found = path(analysis_of(net, random_maps()), "gem", [2, 0], steps=3)
-    expected = [[sigmoid(logit) for logit in row] for row in found.logits]
+    analysis = analysis_of(net, random_maps())
+    found = path(analysis, "gem", [2, 0])
+    outcomes = [analysis.under("gem", p=float(p)) for p in found.values]
+    expected = [[sigmoid(float(outcome.logits[index])) for index in (2, 0)] for outcome in outcomes]
     np.testing.assert_allclose(found.probabilities, expected, rtol=1e-5)
 
 

@@ -188,7 +188,7 @@ def test_each_step_of_a_path_is_what_the_network_says_there(network, examples, k
     analysis = analyse(network, examples["cat_and_coffee"])
     parameter = POOLINGS[key].parameter
     for calibrated in (False, True):
-        found = path(analysis, key, [285, 967, 0], calibrated, steps=7)
+        found = path(analysis, key, [285, 967, 0], calibrated)
         assert found.parameter is parameter
         assert (found.values[0], found.values[-1]) == parameter.usual
         steps = found.values[1:] / found.values[:-1] if parameter.logarithmic else np.diff(found.values)
@@ -198,7 +198,6 @@ def test_each_step_of_a_path_is_what_the_network_says_there(network, examples, k
             outcome = analysis.under(key, **{parameter.name: float(value)})
             expected = outcome.probabilities(calibrated)[[285, 967, 0]].numpy()
             np.testing.assert_allclose(found.probabilities[n], expected, rtol=1e-3, atol=1e-5)
-            np.testing.assert_allclose(found.logits[n], outcome.logits[[285, 967, 0]].numpy(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("key", WITH_PARAMETER)
@@ -206,17 +205,17 @@ def test_an_end_that_is_called_gap_or_gmp_is_it(make_network, key):
     for maps in (random_maps(), random_maps() - 0.4, random_maps(5, 20, 20)):
         for name in ("Linear", "LayerNorm, Linear", "polynomial"):
             analysis = analysis_of(make_network(heads()[name]), maps)
-            found = path(analysis, key, [0, 1, 2, 3], steps=3)
-            for n, end in ((0, found.ends.low), (-1, found.ends.high)):
+            found = path(analysis, key, [0, 1, 2, 3])
+            for n, end in zip((0, -1), found.ends, strict=True):
                 if end in {"GAP", "GMP"}:
-                    expected = analysis.under(end.lower()).logits.numpy()
-                    np.testing.assert_allclose(found.logits[n], expected, rtol=1e-4, atol=1e-4)
+                    expected = analysis.under(end.lower()).probabilities().numpy()
+                    np.testing.assert_allclose(found.probabilities[n], expected, rtol=1e-4, atol=1e-5)
                 assert end
 
 
 def test_the_ends_are_said_as_they_are_for_these_maps(make_network):
     def ends(key, maps):
-        return path(analysis_of(make_network(), maps), key, [0], steps=2).ends
+        return path(analysis_of(make_network(), maps), key, [0]).ends
 
     assert ends("gem", random_maps()) == ("GAP", "towards GMP")
     assert ends("gem", random_maps() - 1) == ("GAP, negatives as 0", "towards GMP, negatives as 0")
@@ -237,7 +236,6 @@ def test_a_path_is_calibrated_as_a_whole_or_not_at_all(make_network):
     for network, expected in ((whole, True), (part, False), (make_network(), False)):
         found = path(analysis_of(network, random_maps()), "gem", [1, 2], calibrated=True)
         assert found.calibrated is expected
-        np.testing.assert_array_equal(found.logits, raw.logits)
         assert np.array_equal(found.probabilities, raw.probabilities) is not expected
     assert path(analysis_of(whole, random_maps()), "lse", [1], calibrated=True).calibrated is False
 
@@ -245,18 +243,19 @@ def test_a_path_is_calibrated_as_a_whole_or_not_at_all(make_network):
 def test_a_native_step_is_never_multiplied_and_does_not_stop_the_others(make_network):
     network = calibrated_with(make_network(pooling="mixed", a=0.5), mixed=((0.0, 3.0), (1.0, 3.0)))
     analysis = analysis_of(network, random_maps())
-    found, raw = (path(analysis, "mixed", [0, 1, 2, 3], calibrated, steps=3) for calibrated in (True, False))
+    found, raw = (path(analysis, "mixed", [0, 1, 2, 3], calibrated) for calibrated in (True, False))
     assert found.calibrated is True
-    np.testing.assert_array_equal(found.probabilities[1], raw.probabilities[1])
-    for n in (0, 2):
-        powers = np.exp(3 * raw.logits[n])
+    middle = len(found.values) // 2
+    np.testing.assert_array_equal(found.probabilities[middle], raw.probabilities[middle])
+    for n in (0, -1):
+        powers = raw.probabilities[n] ** 3  # three times the logits
         np.testing.assert_allclose(found.probabilities[n], powers / powers.sum(), rtol=1e-9)
 
 
 def test_the_probabilities_are_of_all_classes_and_not_of_the_chosen_alone(make_network):
-    found = path(analysis_of(make_network(), random_maps()), "gem", [0, 1, 2, 3], steps=2)
-    assert found.probabilities.sum(1) == pytest.approx([1, 1])
-    one = path(analysis_of(make_network(), random_maps()), "gem", [2], steps=2)
+    found = path(analysis_of(make_network(), random_maps()), "gem", [0, 1, 2, 3])
+    assert found.probabilities.sum(1) == pytest.approx(np.ones(len(found.values)))
+    one = path(analysis_of(make_network(), random_maps()), "gem", [2])
     np.testing.assert_allclose(one.probabilities[:, 0], found.probabilities[:, 2], atol=1e-6)
 
 
@@ -270,7 +269,7 @@ def test_a_path_needs_neither_the_backbone_nor_pooling_weights(make_network, mon
     first = path(analysis, "gem", [0])
     assert network.backbone.calls == before
     monkeypatch.setattr(Network, "pooling_of", lambda self, key: dataclasses.replace(changed, compute_value=None))
-    np.testing.assert_array_equal(path(analysis, "gem", [0]).logits, first.logits)  # remembered
+    np.testing.assert_array_equal(path(analysis, "gem", [0]).probabilities, first.probabilities)  # remembered
 
 
 @pytest.mark.parametrize("key", ["gap"])
@@ -279,26 +278,22 @@ def test_a_pooling_without_a_parameter_has_no_path(make_network, key):
         path(analysis_of(make_network(), random_maps()), key, [0])
 
 
-def test_an_unknown_pooling_class_or_number_of_steps_is_refused(make_network):
+def test_an_unknown_pooling_or_class_is_refused(make_network):
     analysis = analysis_of(make_network(), random_maps())
     with pytest.raises(ParameterError, match="no pooling 'max'"):
         path(analysis, "max", [0])
     with pytest.raises(ParameterError, match="no class 4"):
         path(analysis, "gem", [0, 4])
-    for steps in (1, 0, 2.5, True):
-        with pytest.raises(ParameterError, match="steps"):
-            path(analysis, "gem", [0], steps=steps)
 
 
 @pytest.mark.parametrize("key", ["gem", "topk"])
 def test_a_path_of_maps_that_are_not_finite_is_nan_and_no_error(make_network, key):
-    found = path(analysis_of(make_network(), torch.full((5, 2, 2), NAN)), key, [0], calibrated=True, steps=3)
+    found = path(analysis_of(make_network(), torch.full((5, 2, 2), NAN)), key, [0], calibrated=True)
     assert np.isnan(found.probabilities).all()
 
 
 def test_one_position_and_one_class_are_enough(make_network):
     network = make_network(linear([[2.0]], [1.0]), classes=1, channels=1)
     for key in WITH_PARAMETER:
-        found = path(analysis_of(network, torch.full((1, 1, 1), 3.0)), key, [0], steps=4)
-        assert found.logits == pytest.approx(np.full((4, 1), 7.0), abs=1e-4)
-        assert found.probabilities.tolist() == [[1.0]] * 4
+        found = path(analysis_of(network, torch.full((1, 1, 1), 3.0)), key, [0])
+        assert found.probabilities.tolist() == [[1.0]] * len(found.values)

@@ -110,8 +110,7 @@ def test_a_flip_flips_no_position_of_it_can_be_put_back_and_none_is_missed(make_
     best = every.fewest(flips)
     assert flips(found.chosen)
     assert not any(map(flips, one_less(found.chosen)))
-    assert best <= found.positions == found.chosen.sum() <= best + 1
-    assert found.share == found.positions / side ** 2
+    assert best <= found.chosen.sum() <= best + 1
     logits = every.without(found.chosen)
     assert (found.after.class_index, found.after.rank) == (int(logits.argmax()), 1)
     assert found.after.logit == pytest.approx(float(logits.max()), abs=1e-4)
@@ -129,7 +128,7 @@ def test_what_is_enough_is_enough_and_no_position_of_it_can_be_spared(make_netwo
     found = sufficient(outcome, fill=fill)
     assert enough(found.chosen)
     assert not any(map(enough, one_less(found.chosen)))
-    assert every.fewest(enough) <= found.positions <= every.fewest(enough) + 1
+    assert every.fewest(enough) <= found.chosen.sum() <= every.fewest(enough) + 1
     assert (found.after.class_index, found.class_after.rank) == (answer, 1)
 
 
@@ -147,7 +146,7 @@ def test_a_class_that_is_asked_by_itself_flips_where_its_logit_crosses_zero(make
         assert (found.before.probability > 0.5) == was
         assert flips(found.chosen)
         assert not any(map(flips, one_less(found.chosen)))
-        assert best <= found.positions <= best + 1
+        assert best <= found.chosen.sum() <= best + 1
         assert found.after == found.class_after
         assert found.after.class_index == index
         assert (found.after.probability > 0.5) != was
@@ -186,11 +185,11 @@ def test_what_is_worth_most_is_taken_out_and_brought_in_by_hand(make_network, le
     outcome = textured(make_network, least)
     assert float(outcome.logits[0]) == pytest.approx(450 - least, abs=0.1)
     found = flip(outcome, fill="mean", most=1.0)
-    assert found.positions == len(out)
+    assert found.chosen.sum() == len(out)
     assert 450 - AMOUNTS[found.chosen].sum() < least
     assert sorted(AMOUNTS[found.chosen], reverse=True) == out
     kept = sufficient(outcome, fill="mean")
-    assert kept.positions == len(enough)
+    assert kept.chosen.sum() == len(enough)
     assert AMOUNTS[kept.chosen].sum() > least
     assert found.class_after.logit == pytest.approx(450 - AMOUNTS[found.chosen].sum() - least, abs=0.1)
 
@@ -198,7 +197,8 @@ def test_what_is_worth_most_is_taken_out_and_brought_in_by_hand(make_network, le
 @pytest.mark.parametrize(("most", "positions"), [(0.3, None), (3 / 9, 3), (1, 3)])
 def test_at_most_that_share_is_taken_out(make_network, most, positions):
     found = flip(textured(make_network, 255), fill="mean", most=most)
-    assert (found.positions, found.most) == (positions, most)
+    assert found.most == most
+    assert (None if found.chosen is None else found.chosen.sum()) == positions
 
 
 # Real photos.
@@ -213,7 +213,7 @@ def test_the_network_says_so_of_the_changed_photo(network, examples, name, pooli
     outcome = analyse(network, examples[name]).under(pooling)
     found = flip(outcome, fill=fill)
     assert found.chosen is not None
-    assert found.positions <= 24
+    assert found.chosen.sum() <= 24
     changed_to = found.photo()
     said = analyse(network, changed_to).under(pooling)
     assert said.top(1)[0].class_index != outcome.top(1)[0].class_index == found.class_index
@@ -232,7 +232,7 @@ def test_the_network_says_so_of_the_changed_photo(network, examples, name, pooli
 def test_what_is_enough_is_so_on_the_changed_photo(network, examples):
     outcome, fill = analyse(network, examples["coffee"], "crop", 128).under(), "mean"
     found = sufficient(outcome, fill=fill)
-    assert 0 < found.positions < 16
+    assert 0 < found.chosen.sum() < 16
     assert analyse(network, found.photo(), "crop", 128).under().top(1)[0].class_index == found.class_index
     rest = changed_photo(outcome.analysis, ~found.chosen, fill)
     assert not changed_pixels(found.photo(), rest).any()
@@ -254,13 +254,13 @@ def test_what_the_photo_does_not_confirm_is_not_returned(make_network, monkeypat
 
     def only_many(analysis, chosen, fill):
         asked.append(int(chosen.sum()))
-        return changed_photo(analysis, chosen if chosen.sum() >= plain.positions + 2 else chosen & False, fill)
+        return changed_photo(analysis, chosen if chosen.sum() >= plain.chosen.sum() + 2 else chosen & False, fill)
 
     monkeypatch.setattr(searching, "changed_photo", only_many)
     found = flip(outcome, fill="mean", most=1.0)
-    assert plain.positions in asked
+    assert plain.chosen.sum() in asked
     assert found.chosen is not None
-    assert found.positions >= plain.positions + 2
+    assert found.chosen.sum() >= plain.chosen.sum() + 2
     assert analyse(outcome.analysis.network, found.photo()).under().top(1)[0].class_index != found.class_index
     monkeypatch.setattr(searching, "changed_photo", lambda analysis, chosen, fill: analysis.image)
     assert flip(outcome, fill="mean", most=1.0).chosen is None
@@ -327,10 +327,10 @@ def test_an_answer_that_does_not_depend_on_the_photo_is_not_flipped_and_needs_no
     network = make_network(linear([[0.0] * 5] * 3, [0.0, 2.0, 1.0]), classes=3)
     outcome = analyse(network, photo(4, 0)).under()
     found = flip(outcome)
-    assert (found.chosen, found.positions, found.share, found.after, found.class_after) == (None,) * 5
+    assert (found.chosen, found.after, found.class_after) == (None,) * 3
     assert (found.most, found.before.class_index) == (0.5, 1)
     enough = sufficient(outcome)
-    assert (enough.positions, enough.share, enough.chosen.any()) == (0, 0.0, False)
+    assert not enough.chosen.any()
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

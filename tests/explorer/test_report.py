@@ -274,12 +274,6 @@ def test_the_recipe_in_it_repeats_it(astronaut, network, examples):
     assert tree.text("code") == ["python -m explorer photo.jpg --recipe recipe.json --report"]
 
 
-def test_further_sections_are_text(astronaut):
-    tree = Tree(report_html(astronaut.under(), HELMET, extra=[("A <b> title", ["One & two.", "Three."])]))
-    assert "A <b> title" in tree.text("h2")
-    assert {"One & two.", "Three."} <= set(tree.text("p"))
-
-
 def test_names_of_a_user_stay_text(make_network, examples):
     tiny = replace(make_network(classes=2), title=HOSTILE, origin=HOSTILE, class_names=(HOSTILE, HOSTILE + "2"))
     outcome = analyse(tiny, examples["cat"]).under("gmp")

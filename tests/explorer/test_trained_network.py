@@ -268,10 +268,10 @@ def test_a_channels_card_has_the_weights_of_the_head_that_answers(network, analy
 
 
 def test_the_path_along_p_is_of_gems_head(network, analysis, maps):
-    walked = path(analysis, "gem", [0, 2], steps=4)
-    for value, logits in zip(walked.values, walked.logits, strict=True):
-        expected = logits_by_hand(network.trained["gem"].head, pooled_by_hand("gem", doubles(maps), value))
-        np.testing.assert_allclose(logits, [expected[0], expected[2]], atol=1e-5)
+    walked = path(analysis, "gem", [0, 2])
+    for value, probabilities in zip(walked.values, walked.probabilities, strict=True):
+        powers = np.exp(logits_by_hand(network.trained["gem"].head, pooled_by_hand("gem", doubles(maps), value)))
+        np.testing.assert_allclose(probabilities, powers[[0, 2]] / powers.sum(), atol=1e-5)
 
 
 def test_a_part_that_is_ignored_is_left_out_of_the_learned_attention(network, analysis, maps):
@@ -280,7 +280,7 @@ def test_a_part_that_is_ignored_is_left_out_of_the_learned_attention(network, an
     left = doubles(maps)[:, ~chosen][:, None]
     for key in ("learned_attention", "gem"):
         expected = logits_by_hand(head_of(network, key), pooled_by_hand(key, left))
-        ignoring = sorted(probe(analysis.under(key), 0, chosen, (), count=CLASSES).own.ignoring.classes)
+        ignoring = [probe(analysis.under(key), index, chosen, ()).own.ignoring.classes[0] for index in range(CLASSES)]
         np.testing.assert_allclose([answer.logit for answer in ignoring], expected, atol=1e-5)
 
 
@@ -298,8 +298,8 @@ def test_a_fitted_number_mends_what_ifs_of_the_own_head_and_nothing_trained(netw
         expected = torch.softmax(outcome.logits * (0.5 if mended else 1), 0)
         torch.testing.assert_close(outcome.probabilities(True), expected)
     assert analysis.under("gem", p=7).multiplier is None, "it was fitted to another head"
-    assert not path(analysis, "gem", [0], calibrated=True, steps=3).calibrated
-    assert path(analysis, "lse", [0], calibrated=True, steps=3).calibrated
+    assert not path(analysis, "gem", [0], calibrated=True).calibrated
+    assert path(analysis, "lse", [0], calibrated=True).calibrated
 
 
 # A head that knows nothing is the one that answers.

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from explorer import analyse
-from explorer.errors import ParameterError
 from explorer.questions.votes import votes_average_to_logit, winners
 from tests.explorer.tiny import analysis_of, heads, random_maps
 
@@ -24,9 +23,9 @@ def says(logits: list[list[list[float]]]) -> torch.Tensor:
     return torch.tensor(logits).permute(2, 0, 1)
 
 
-def asked(make_network, maps, **options):
+def asked(make_network, maps):
     network = make_network(nn.Identity(), classes=len(maps), channels=len(maps))
-    return winners(analysis_of(network, maps).under(), **options)
+    return winners(analysis_of(network, maps).under())
 
 
 def test_the_winners_of_a_tiny_photo_by_hand(make_network):
@@ -43,13 +42,13 @@ def test_the_winners_of_a_tiny_photo_by_hand(make_network):
     assert found.top[3][0][0] == "class 1"
 
 
-def test_classes_beyond_the_most_are_others(make_network):
-    maps = says([[[0, 1, 5], [0, 0, 9], [4, 0, 0]], [[0, 2, 1], [1, 0, 2], [3, 0, 1]]]).float()
-    found = asked(make_network, maps, most=1)
-    assert found.classes == [(2, "class 2", 3)]
-    assert found.labels.tolist() == [[0, 0, -1], [-1, 0, -1]]
-    assert found.others == 3
-    assert found.top == asked(make_network, maps).top
+def test_classes_beyond_the_seventh_are_others(make_network):
+    won = [[8, 0, 0, 1, 2, 3], [8, 0, 4, 5, 6, 7]]  # class 7 is the last of those that win one position
+    found = asked(make_network, torch.eye(9)[torch.tensor(won)].permute(2, 0, 1))
+    assert [each.class_index for each in found.classes] == [0, 8, 1, 2, 3, 4, 5]
+    assert found.labels.tolist() == [[1, 0, 0, 2, 3, 4], [1, 0, 5, 6, -1, -1]]
+    assert found.others == 2
+    assert [top[0][0] for top in found.top] == [f"class {index}" for row in won for index in row]
 
 
 def test_ties_go_to_the_lower_class(make_network):
@@ -60,17 +59,17 @@ def test_ties_go_to_the_lower_class(make_network):
     assert [name for name, _ in found.top[0]] == ["class 0", "class 1", "class 2"]
 
 
-@given(st.lists(st.lists(st.integers(-3, 3), min_size=5, max_size=5), min_size=6, max_size=6), st.integers(1, 6))
-def test_winners_agree_with_plain_loops(make_network, logits, most):
-    maps = says([logits[:3], logits[3:]]).float()
-    found = asked(make_network, maps, most=most)
-    best = [max(range(5), key=lambda c, row=row: (row[c], -c)) for row in logits]
+@given(st.lists(st.lists(st.integers(-3, 3), min_size=12, max_size=12), min_size=12, max_size=12))
+def test_winners_agree_with_plain_loops(make_network, logits):
+    maps, most = says([logits[:6], logits[6:]]).float(), 7
+    found = asked(make_network, maps)
+    best = [max(range(12), key=lambda c, row=row: (row[c], -c)) for row in logits]
     counted = sorted(set(best), key=lambda c: (-best.count(c), c))
     assert found.classes == [(c, f"class {c}", best.count(c)) for c in counted[:most]]
     assert found.labels.ravel().tolist() == [counted.index(c) if c in counted[:most] else -1 for c in best]
     assert found.others == sum(best.count(c) for c in counted[most:])
     for row, top in zip(logits, found.top, strict=True):
-        ranked = sorted(range(5), key=lambda c, row=row: (-row[c], c))[:3]
+        ranked = sorted(range(12), key=lambda c, row=row: (-row[c], c))[:3]
         assert [name for name, _ in top] == [f"class {c}" for c in ranked]
         total = sum(math.exp(value) for value in row)
         assert [p for _, p in top] == pytest.approx([math.exp(row[c]) / total for c in ranked], rel=1e-5)
@@ -91,12 +90,6 @@ def test_positions_whose_votes_are_not_numbers_are_won_by_nobody(make_network):
     nobody = asked(make_network, torch.full((3, 2, 2), NAN))
     assert nobody.classes == []
     assert nobody.labels.tolist() == [[-1, -1], [-1, -1]]
-
-
-@pytest.mark.parametrize("most", [0, 2.0, True])
-def test_the_number_of_classes_to_name_is_checked(make_network, most):
-    with pytest.raises(ParameterError, match="number of classes to name"):
-        asked(make_network, torch.ones(2, 1, 1), most=most)
 
 
 def test_on_a_photo_every_position_is_won_once_and_the_winners_are_remembered(network, examples):

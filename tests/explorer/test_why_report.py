@@ -19,11 +19,11 @@ from explorer.analysis import Outcome
 from explorer.errors import MethodError, ParameterError
 from explorer.export.report import POLICY, report_html
 from explorer.questions.edited_photo import FILLS, changed_photo
-from explorer.questions.probe import TAKEN_OUT
+from explorer.questions.probe import TAKEN_OUT, region_of
+from explorer.questions.reasons import LEFT_OUT, likeliest_other, reasons
 from explorer.questions.stability import stability
 from explorer.questions.variations import VARIATIONS
-from explorer.sections.probe import positions_in_words, region_of
-from explorer.sections.reasons import LEFT_OUT, likeliest_other, reasons
+from explorer.sections.probe import positions_in_words
 from explorer.sections.summary import as_text, summary
 from explorer.wording import percent
 from tests.explorer import layered
@@ -310,7 +310,7 @@ def test_each_change_is_a_bar_as_high_as_the_probability_and_marked_where_the_an
     wanted, names = [], outcome.analysis.network.class_names
     for key in VARIATIONS:
         for under in fresh.under:
-            for row in under.of(key):
+            for row in (row for row in under.rows if row.variant.variation == key):
                 other = row.answer != under.original.answer
                 words = f"{row.variant.label}: {percent(row.probability)}"
                 words += f", {names[row.answer]} instead" if other else ""

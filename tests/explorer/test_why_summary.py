@@ -19,7 +19,8 @@ from explorer.framing import Preprocessing
 from explorer.networks import Network
 from explorer.networks.calibration import Calibration
 from explorer.questions.edited_photo import changed_photo
-from explorer.sections.summary import Part, as_text, holding_half, summary
+from explorer.questions.evidence_place import holding_half
+from explorer.sections.summary import Part, as_text, summary
 from explorer.wording import percent
 from tests.explorer import layered
 from tests.explorer import second_derivations as again

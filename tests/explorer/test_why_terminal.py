@@ -24,9 +24,9 @@ from explorer.framing import frame
 from explorer.networks import Network
 from explorer.questions.edited_photo import changed_photo
 from explorer.questions.probe import TAKEN_OUT
+from explorer.questions.reasons import reasons
 from explorer.questions.variations import VARIATIONS
-from explorer.sections.reasons import reasons
-from explorer.terminal.output import ProgressLine
+from explorer.terminal.output import progress_line
 from explorer.wording import percent
 from tests.explorer import layered
 from tests.explorer.by_hand import (
@@ -276,9 +276,10 @@ class Terminal(io.StringIO):
         return "\n".join(lines)
 
 
-def test_how_far_it_is_is_one_line_that_is_gone_at_the_end():
+def test_how_far_it_is_is_one_line_that_is_gone_at_the_end(monkeypatch):
     terminal = Terminal()
-    with ProgressLine(terminal) as progress:
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_line() as progress:
         progress("Looking for something long", 3, 100)
         assert terminal.seen() == "Looking for something long: 3 of 100"
         progress("Short", 1, 2)
@@ -287,7 +288,8 @@ def test_how_far_it_is_is_one_line_that_is_gone_at_the_end():
     assert terminal.getvalue().endswith("\r"), "what comes next begins its line"
     assert "\n" not in terminal.getvalue()
     nobody = io.StringIO()
-    with ProgressLine(nobody) as progress:
+    monkeypatch.setattr(sys, "stderr", nobody)
+    with progress_line() as progress:
         progress("Looking", 1, 2)
     assert nobody.getvalue() == ""
 

@@ -9,8 +9,8 @@ import streamlit as st
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ExplorerError
 from explorer.questions.cases import CASES, FRAMING, NETWORK
+from explorer.questions.reasons import likeliest_other
 from explorer.sections.nodes import Node, el
-from explorer.sections.reasons import likeliest_other
 from explorer.sections.summary import Part, summary
 from explorer.ui import panels
 from explorer.ui.components.board import board

@@ -6,9 +6,9 @@ import streamlit as st
 
 from explorer.analysis import Outcome
 from explorer.errors import MethodError
-from explorer.questions.probe import probe
+from explorer.questions.probe import probe, probed_positions, region_of
 from explorer.sections.nodes import Node, el
-from explorer.sections.probe import positions_in_words, probe_section, probed_positions, region_of
+from explorer.sections.probe import positions_in_words, probe_section
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.maps import class_facets, class_maps

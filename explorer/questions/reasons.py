@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -14,12 +14,10 @@ from explorer.errors import MethodError
 from explorer.progress import Progress
 from explorer.questions.contrast import Contrast, DecidingChannel, check_pair, contrast, deciding_channels
 from explorer.questions.flip import SmallestSet, smallest_flip, smallest_sufficient
-from explorer.questions.probe import Probe, probe
+from explorer.questions.probe import Probe, Region, answers_without_half, probe, probed_positions, region_of
 from explorer.questions.stability import Stability, stability
 from explorer.questions.stitching import StitchedEvidence, stitched
-from explorer.sections.contrast import names_of
-from explorer.sections.probe import Region, probed_positions, region_of
-from explorer.sections.summary import Part, summary
+from explorer.wording import shortened
 
 LEFT_OUT = "It was not asked for."
 _BESIDE, _MOST_BESIDE = ("gmp", "attention"), 3  # poolings whose stability stands beside the outcome's, and how many
@@ -32,7 +30,6 @@ class Reasons:
     Attributes:
         outcome, class_index, rival: the question, under which pooling; no rival where there is one class alone.
         calibrated: whether probabilities under what-ifs are of logits times the fitted number.
-        summary: sentences in parts.
         contrasts: the two classes under each pooling, in the order of `outcome.under_each_pooling()`.
         deciding: the channels that add most to the difference under the outcome's own pooling.
         probe: of the positions in `region`, or else of those that hold half of the positive evidence.
@@ -47,7 +44,6 @@ class Reasons:
     class_index: int
     rival: int | None
     calibrated: bool
-    summary: Sequence[Sequence[Part]]
     contrasts: tuple[Contrast, ...]
     deciding: tuple[DecidingChannel, ...]
     probe: Probe | None
@@ -73,7 +69,6 @@ def reasons(
 
     Args:
         outcome: under any pooling, or of a network without one.
-        class_index: the class.
         rival: None is the likeliest other one.
         calibrated: whether probabilities under what-ifs are of logits times the fitted number.
         region: first row and column, last row and column of the positions to leave out, counted from 0 and all four
@@ -91,6 +86,7 @@ def reasons(
     else:
         check_pair(outcome, class_index, rival)
     chosen = region_of(outcome, region) if region else probed_positions(outcome, class_index)
+    answers_without_half(outcome, class_index)  # remembered: the summary has a sentence on it
     missing: dict[str, str] = {}
 
     def ask(name: str, question: Callable[[], Any]) -> Any:
@@ -111,7 +107,7 @@ def reasons(
     if probed and not probed.disagreements:
         missing["disagreements"] = outcome.analysis.no_evidence_reason
     return Reasons(
-        outcome, class_index, rival, calibrated, summary(outcome, class_index, rival, calibrated), contrasts,
+        outcome, class_index, rival, calibrated, contrasts,
         tuple(deciding_channels(outcome, class_index, rival)) if contrasts and rival is not None else (),
         probed, region,
         ask_slowly("flip", "Looking for the smallest change that flips it", lambda progress: smallest_flip(
@@ -148,7 +144,7 @@ def _predicted(outcome: Outcome, class_index: int) -> int:
     """The class, if it is the prediction; where each class is asked alone, every class is one."""
     top = outcome.top(1)[0].class_index
     if outcome.analysis.network.activation != "sigmoid" and top != class_index:
-        prediction, name = names_of(outcome, top, class_index)
+        prediction, name = (shortened(outcome.analysis.network.class_names[index], 40) for index in (top, class_index))
         raise MethodError(f"The prediction here is {prediction}, so there is no prediction {name} to flip or to keep.")
     return class_index
 
