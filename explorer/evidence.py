@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from explorer.networks.head import head_kind, hold
+from explorer.poolings.values import along_ray
 
 _GOOD = 3e-3  # logits: a residual that needs no finer quadrature
 _PANELS = (0, 4, 8)
@@ -88,20 +88,11 @@ def integrate(head: nn.Module, pooled: Tensor, classes: Sequence[int], nodes: in
         logits, baselines = head(torch.stack([pooled, torch.zeros_like(pooled)]))[:, list(classes)]
     tried = []
     for panels in _PANELS:
-        slopes = _mean_slopes(head, pooled, classes, *_along_ray(panels, nodes))
+        slopes = _mean_slopes(head, pooled, classes, *along_ray(panels, nodes))
         tried.append((float((logits - baselines - slopes @ pooled).abs().max()), slopes))
         if not tried[-1][0] > _GOOD:  # nor where it is not a number, which no quadrature mends
             break
     return min(tried, key=lambda one: one[0])[1], baselines
-
-
-def _along_ray(panels: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places on 0..1 and their weights: one panel, or so many more, each a quarter of the next."""
-    points, weights = np.polynomial.legendre.leggauss(nodes)
-    edges = [0.0, *(4.0 ** -k for k in range(panels, -1, -1))]
-    spans = [(start, stop - start) for start, stop in pairwise(edges)]
-    return (np.concatenate([start + span * (points + 1) / 2 for start, span in spans]),
-            np.concatenate([span * weights / 2 for _, span in spans]))
 
 
 def _mean_slopes(
