@@ -63,16 +63,12 @@ def decompose(
     affine = head_kind(head) == "affine"
     slopes, baselines = (hold if affine else integrate)(head, pooled, classes)
     cells = (slopes @ kept.flatten(1)).unflatten(1, kept.shape[1:])
-    channels = slopes * pooled
-    sums = cells.sum((1, 2), dtype=torch.float64).tolist()
-    chosen = logits[list(classes)].tolist()
-    parts = zip(classes, cells, channels, slopes, baselines.tolist(), chosen, sums, strict=True)
+    baselines, chosen = baselines.double(), logits[list(classes)].double()
+    residuals = chosen - baselines - cells.sum((1, 2), dtype=torch.float64)
+    channels, numbers = slopes * pooled, torch.stack([baselines, chosen, residuals], 1).tolist()
     return [
-        Evidence(
-            class_index=index, cells=own_cells, channels=own_channels, slopes=own_slopes, baseline=baseline,
-            logit=logit, residual=logit - baseline - total, exact=affine and exact_pooling,
-        )
-        for index, own_cells, own_channels, own_slopes, baseline, logit, total in parts
+        Evidence(index, cells[n], channels[n], slopes[n], *numbers[n], affine and exact_pooling)
+        for n, index in enumerate(classes)
     ]
 
 

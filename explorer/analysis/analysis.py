@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from explorer.analysis.answer import Answer
 from explorer.analysis.cam_context import LayerContext, PoolingContext
 from explorer.analysis.class_map import ClassMap
 from explorer.analysis.forward_pass import ForwardPass
@@ -23,9 +22,19 @@ from explorer.wording import exactness, plain, sum_sentence
 
 NO_POOLING = "none"  # stands for the key of a pooling where a network has none, as in network.head_kind
 CAM_INSTEAD = "grad_cam"  # what is shown and recorded where there is no evidence
-OUTCOMES = 24  # kept by an analysis: a slider that is dragged along a parameter asks for many
+_OUTCOMES = 24  # kept by an analysis: a slider that is dragged along a parameter asks for many
 _RESULTS, _CLASSES = 256, 256  # kept by an outcome: maps and small numbers; classes with their evidence
 _UNDER_WHAT = {"what-if": "a what-if", "trained": "with a head trained for it"}
+
+
+class Answer(NamedTuple):
+    """What the network answers of one class: a line of a top list; rank 1 is the most probable class."""
+
+    class_index: int
+    name: str
+    probability: float
+    logit: float
+    rank: int
 
 
 @dataclass(eq=False, repr=False)
@@ -36,7 +45,7 @@ class Analysis(ForwardPass):
     """
 
     results: Memory = field(default_factory=lambda: Memory(_RESULTS), init=False)  # see `remembered`
-    _outcomes: Memory = field(default_factory=lambda: Memory(OUTCOMES), init=False)
+    _outcomes: Memory = field(default_factory=lambda: Memory(_OUTCOMES), init=False)
 
     def under(self, pooling: str | None = None, **parameters: float) -> Outcome:
         """What the network answers under a pooling: `under("gem", p=4)`; without a name, under its own.
