@@ -65,9 +65,9 @@ def decompose(
     cells = (slopes @ kept.flatten(1)).unflatten(1, kept.shape[1:])
     baselines, chosen = baselines.double(), logits[list(classes)].double()
     residuals = chosen - baselines - cells.sum((1, 2), dtype=torch.float64)
-    channels, numbers = slopes * pooled, torch.stack([baselines, chosen, residuals], 1).tolist()
     return [
-        Evidence(index, cells[n], channels[n], slopes[n], *numbers[n], affine and exact_pooling)
+        Evidence(index, cells[n], slopes[n] * pooled, slopes[n], baseline=float(baselines[n]), logit=float(chosen[n]),
+                 residual=float(residuals[n]), exact=affine and exact_pooling)
         for n, index in enumerate(classes)
     ]
 

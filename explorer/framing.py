@@ -128,10 +128,7 @@ class Framing:
         left, top, right, bottom = self.seen
         x = np.linspace(left, right, columns + 1)
         y = np.linspace(top, bottom, rows + 1)
-        boxes = np.empty((rows, columns, 4))
-        boxes[..., 0], boxes[..., 2] = x[:-1], x[1:]
-        boxes[..., 1], boxes[..., 3] = y[:-1, None], y[1:, None]
-        return boxes
+        return np.stack(np.broadcast_arrays(x[:-1], y[:-1, None], x[1:], y[1:, None]), -1)
 
 
 def frame(
