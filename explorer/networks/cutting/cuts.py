@@ -81,7 +81,7 @@ def _between(
                 vector = part.forward(random_maps.clone())
         except Exception:  # a model's Python may refuse numbers in any way
             continue
-        if recognised := _recognise(arrangement.maps(random_maps, size), vector):
+        if recognised := recognise(arrangement.maps(random_maps, size), vector.flatten(1)):
             return recognised
     return None
 
@@ -106,11 +106,6 @@ def _pairs(row: list[Neck]) -> Iterator[tuple[Neck, Neck]]:
 
 def _is_vector(value: Tensor) -> bool:
     return value.ndim >= 2 and value.flatten(1).shape[1] == max(value.shape[1:])
-
-
-def _recognise(maps: Tensor, pooled: Tensor) -> Recognised | None:
-    """None too for maps of one position, on which all poolings agree."""
-    return recognise(maps, pooled.flatten(1)) if maps.shape[2] * maps.shape[3] > 1 else None
 
 
 def _plain(head: nn.Module, pooled: Tensor) -> nn.Module:
@@ -172,7 +167,7 @@ def _pooled_on_tape(tape: Tape, maps: Tensor, logits: Tensor) -> Iterator[tuple[
         if step.output.ndim < 2 or not _is_vector(step.output) or len(step.output) != len(maps):
             continue
         for relu in (False, True):
-            recognised = _recognise(maps.relu() if relu else maps, step.output)
+            recognised = recognise(maps.relu() if relu else maps, step.output.flatten(1))
             if recognised is None:
                 continue
             head = follow(tape.steps[n + 1:], step.output, logits)

@@ -30,7 +30,8 @@ def recognise(feature_maps: Tensor, pooled: Tensor) -> Recognised | None:
     (D = 2 C).
     """
     channels = feature_maps.shape[1]
-    if torch.equal(feature_maps.amax(PLACES), feature_maps.amin(PLACES)) or not pooled.any():
+    is_constant = feature_maps[0, 0].numel() < 2 or torch.equal(feature_maps.amax(PLACES), feature_maps.amin(PLACES))
+    if is_constant or not pooled.any():
         return None  # all poolings agree on constant or silent maps
     if pooled.shape[1] == 2 * channels:
         both = feature_maps.repeat(1, 2, 1, 1)
