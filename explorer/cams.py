@@ -8,7 +8,6 @@ follows a layer, once. A method whose definition needs the pooling and the head 
 from __future__ import annotations
 
 import inspect
-import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from explorer.checks import checked_key, checked_whole
+from explorer.checks import checked_key, checked_whole, is_number
 from explorer.errors import MethodError, ParameterError
 from explorer.networks.head import has_constant_slopes, head_kind, hold
 from explorer.progress import Progress, Stop, in_batches
@@ -193,7 +192,7 @@ def _finer_cam(
     classes = len(context.logits)
     if classes == 1:
         raise MethodError("Finer-CAM compares a class with others, and this network has only one.")
-    if isinstance(gamma, bool) or not isinstance(gamma, (int, float)) or not 0 <= gamma < math.inf:
+    if not is_number(gamma) or gamma < 0:
         raise ParameterError(f"Finer-CAM's gamma is {gamma!r}; expected a number of at least 0.")
     checked_whole(references, 1, None, "number of references of Finer-CAM")
     if rivals is None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from explorer.networks.head import head_kind, hold
+from explorer.poolings.values import along_ray
 
 _GOOD = 3e-3  # logits: a residual that needs no finer quadrature
 _PANELS = (0, 4, 8)
@@ -63,16 +63,12 @@ def decompose(
     affine = head_kind(head) == "affine"
     slopes, baselines = (hold if affine else integrate)(head, pooled, classes)
     cells = (slopes @ kept.flatten(1)).unflatten(1, kept.shape[1:])
-    channels = slopes * pooled
-    sums = cells.sum((1, 2), dtype=torch.float64).tolist()
-    chosen = logits[list(classes)].tolist()
-    parts = zip(classes, cells, channels, slopes, baselines.tolist(), chosen, sums, strict=True)
+    baselines, chosen = baselines.double(), logits[list(classes)].double()
+    residuals = chosen - baselines - cells.sum((1, 2), dtype=torch.float64)
     return [
-        Evidence(
-            class_index=index, cells=own_cells, channels=own_channels, slopes=own_slopes, baseline=baseline,
-            logit=logit, residual=logit - baseline - total, exact=affine and exact_pooling,
-        )
-        for index, own_cells, own_channels, own_slopes, baseline, logit, total in parts
+        Evidence(index, cells[n], slopes[n] * pooled, slopes[n], baseline=float(baselines[n]), logit=float(chosen[n]),
+                 residual=float(residuals[n]), exact=affine and exact_pooling)
+        for n, index in enumerate(classes)
     ]
 
 
@@ -88,20 +84,11 @@ def integrate(head: nn.Module, pooled: Tensor, classes: Sequence[int], nodes: in
         logits, baselines = head(torch.stack([pooled, torch.zeros_like(pooled)]))[:, list(classes)]
     tried = []
     for panels in _PANELS:
-        slopes = _mean_slopes(head, pooled, classes, *_along_ray(panels, nodes))
+        slopes = _mean_slopes(head, pooled, classes, *along_ray(panels, nodes))
         tried.append((float((logits - baselines - slopes @ pooled).abs().max()), slopes))
         if not tried[-1][0] > _GOOD:  # nor where it is not a number, which no quadrature mends
             break
     return min(tried, key=lambda one: one[0])[1], baselines
-
-
-def _along_ray(panels: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places on 0..1 and their weights: one panel, or so many more, each a quarter of the next."""
-    points, weights = np.polynomial.legendre.leggauss(nodes)
-    edges = [0.0, *(4.0 ** -k for k in range(panels, -1, -1))]
-    spans = [(start, stop - start) for start, stop in pairwise(edges)]
-    return (np.concatenate([start + span * (points + 1) / 2 for start, span in spans]),
-            np.concatenate([span * weights / 2 for _, span in spans]))
 
 
 def _mean_slopes(

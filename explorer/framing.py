@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from explorer.checks import checked_key, checked_number, checked_whole, is_number, is_whole
 from explorer.errors import FramingError, ParameterError
 
 FRAMINGS = MappingProxyType({
@@ -56,13 +57,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         for name in ("size", "stride"):
-            value = getattr(self, name)
-            if not _is_whole(value) or not 1 <= value <= LARGEST_OWN:
-                raise ParameterError(f"The preprocessing's {name} is {value!r:.40}; expected a whole number of px from "
-                                     f"1 to {LARGEST_OWN}.")
-        if not _is_number(self.crop_ratio) or not _SMALLEST_CROP <= self.crop_ratio <= 1:
-            raise ParameterError(f"The preprocessing's crop ratio is {self.crop_ratio!r:.40}; expected a number from "
-                                 f"{_SMALLEST_CROP:g} to 1.")
+            checked_whole(getattr(self, name), 1, LARGEST_OWN, f"preprocessing's {name}")
+        checked_number(self.crop_ratio, _SMALLEST_CROP, 1, "preprocessing's crop ratio")
         for name in ("mean", "std"):
             object.__setattr__(self, name, _one_or_three(getattr(self, name), name))
         if len(self.mean) != len(self.std):
@@ -90,17 +86,9 @@ class Preprocessing:
         return min(SMALLEST_SIDE, self.size), LARGEST_SIDE
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _one_or_three(values: object, name: str) -> tuple[float, ...]:
     numbers = tuple(values) if isinstance(values, (tuple, list)) else ()
-    if len(numbers) not in (1, 3) or not all(_is_number(number) and abs(number) < _LARGEST_MEAN for number in numbers):
+    if len(numbers) not in (1, 3) or not all(is_number(number) and abs(number) < _LARGEST_MEAN for number in numbers):
         raise ParameterError(f"The preprocessing's {name} is {values!r:.80}; expected three numbers, or one for grey "
                              "images.")
     return tuple(float(number) for number in numbers)
@@ -140,10 +128,7 @@ class Framing:
         left, top, right, bottom = self.seen
         x = np.linspace(left, right, columns + 1)
         y = np.linspace(top, bottom, rows + 1)
-        boxes = np.empty((rows, columns, 4))
-        boxes[..., 0], boxes[..., 2] = x[:-1], x[1:]
-        boxes[..., 1], boxes[..., 3] = y[:-1, None], y[1:, None]
-        return boxes
+        return np.stack(np.broadcast_arrays(x[:-1], y[:-1, None], x[1:], y[1:, None]), -1)
 
 
 def frame(
@@ -169,8 +154,7 @@ def frame(
         FramingError: the network takes its own square alone and another input was requested, or under "whole" the
             photo is so long that its input would exceed 2.5 megapixels.
     """
-    if kind not in FRAMINGS:
-        raise ParameterError(f"There is no framing {kind!r}; expected one of {', '.join(FRAMINGS)}.")
+    checked_key(kind, FRAMINGS, "framing")
     side = _checked_side(preprocessing, kind, short_side)
     image = image.convert("L") if preprocessing.channels == 1 else image
     interpolation = _FILTERS[preprocessing.interpolation]
@@ -191,7 +175,7 @@ def _checked_side(preprocessing: Preprocessing, kind: str, short_side: int | Non
                            "cannot be its input; choose crop or squash.")
     if preprocessing.fixed and side != own:
         raise FramingError(f"This network takes inputs of {own} x {own} px alone; got a short side of {side!r:.40} px.")
-    if not _is_whole(side) or not (low <= side <= high or side == own):
+    if not is_whole(side) or not (low <= side <= high or side == own):
         beside = "" if low <= own <= high else f", or {own}"
         raise ParameterError(f"The short side is {side!r:.40} px; expected a whole number from {low} to "
                              f"{high}{beside}.")

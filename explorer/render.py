@@ -91,13 +91,8 @@ def schemes() -> dict[str, list[list[str]]]:
 
 def _largest(arrays: list[np.ndarray] | tuple[np.ndarray, ...]) -> float:
     """The largest finite magnitude, or 1 where there is none: a scale of nothing must not divide by 0."""
-    peaks = [np.abs(finite).max() for array in arrays if (finite := _finite(array)).size]
-    return float(max(peaks, default=0.0)) or 1.0
-
-
-def _finite(array: np.ndarray) -> np.ndarray:
-    values = np.asarray(array, dtype=np.float64)
-    return values[np.isfinite(values)]
+    values = np.concatenate([np.ravel(array).astype(np.float64) for array in arrays] or [np.zeros(0)])
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
 
 
 def _table(stops: tuple[str, ...]) -> np.ndarray:

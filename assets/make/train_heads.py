@@ -26,6 +26,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from explorer import analyse, load_network, read_image
+from explorer.checks import checked_whole
 from explorer.errors import ParameterError
 from explorer.heads import BUDGET, KINDS, Budget, Head, Quantised, Sample, TrainedHead
 from explorer.heads.head_files import HEADS
@@ -97,8 +98,8 @@ def write(kind: str, head: TrainedHead) -> dict[str, Any]:
     file = f"flowers_{kind}.safetensors"
     sha256 = save_head(head.module, HEADS / file)
     head.module.half().float()
-    return {"file": file, "sha256": sha256, "parameters": head.parameters, "epochs": head.epochs,
-            "kept_epoch": head.kept.epoch, "seconds": round(head.seconds, 1)}
+    return {"file": file, "sha256": sha256, "parameters": sum(each.numel() for each in head.module.parameters()),
+            "epochs": head.history[-1].epoch, "kept_epoch": head.kept.epoch}
 
 
 def short_of(kind: str, accuracy: float, photos: int) -> str:
@@ -202,11 +203,10 @@ def train_heads(
                                  f"{int(held_out.sum())} to validate on; expected at least one of each.")
     train, others, heads = features[~validation].float(), features[validation].float(), {}
     for n, kind in enumerate(chosen):
-        begin = time.perf_counter()
         report = progress and (lambda done, n=n: progress(n * budget.epochs + done, len(chosen) * budget.epochs))
         heads[kind.kind] = fit(
             kind(train.shape[1:], classes), Photos(kind.prepare(train), labels[~validation]),
-            Photos(kind.prepare(others), labels[validation]), budget, report, begin=begin,
+            Photos(kind.prepare(others), labels[validation]), budget, report,
         )
     return heads
 
@@ -220,8 +220,7 @@ def quantise(feature_maps: Tensor, steps: int = 255, highest: float | None = Non
 
     Raises ParameterError for a number of steps out of range, and for activations that are negative or not finite.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 255:
-        raise ParameterError(f"The number of steps is {steps!r}; expected a whole number from 1 to 255.")
+    checked_whole(steps, 1, 255, "number of steps")
     if feature_maps.numel() and not (torch.isfinite(feature_maps).all() and feature_maps.amin() >= 0):
         raise ParameterError("Some activations are negative or not finite; expected feature maps from 0 up.")
     largest = float(feature_maps.amax()) if feature_maps.numel() else 0.0

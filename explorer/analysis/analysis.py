@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from explorer.analysis.answer import Answer
 from explorer.analysis.cam_context import LayerContext, PoolingContext
 from explorer.analysis.class_map import ClassMap
 from explorer.analysis.forward_pass import ForwardPass
@@ -18,32 +17,35 @@ from explorer.analysis.memory import Memory
 from explorer.cams import CAM_METHODS, CamContext, cam_method_of
 from explorer.errors import MethodError, ParameterError
 from explorer.evidence import Evidence, decompose
-from explorer.framing import Framing
-from explorer.networks.layers import Layer
-from explorer.networks.network import Network
 from explorer.poolings import Pooling, PoolingChoice
 from explorer.wording import exactness, plain, sum_sentence
 
 NO_POOLING = "none"  # stands for the key of a pooling where a network has none, as in network.head_kind
 CAM_INSTEAD = "grad_cam"  # what is shown and recorded where there is no evidence
-OUTCOMES = 24  # kept by an analysis: a slider that is dragged along a parameter asks for many
+_OUTCOMES = 24  # kept by an analysis: a slider that is dragged along a parameter asks for many
 _RESULTS, _CLASSES = 256, 256  # kept by an outcome: maps and small numbers; classes with their evidence
 _UNDER_WHAT = {"what-if": "a what-if", "trained": "with a head trained for it"}
 
 
+class Answer(NamedTuple):
+    """What the network answers of one class: a line of a top list; rank 1 is the most probable class."""
+
+    class_index: int
+    name: str
+    probability: float
+    logit: float
+    rank: int
+
+
+@dataclass(eq=False, repr=False)
 class Analysis(ForwardPass):
     """All that one forward pass left, and everything that follows from it, computed when first needed.
 
     It may be shared by threads: results are deterministic, and nothing of the network is ever changed.
     """
 
-    def __init__(
-        self, network: Network, image: Image.Image, framing: Framing, x: Tensor, feature_maps: Tensor, seconds: float,
-        layer: Layer | None = None,
-    ) -> None:
-        super().__init__(network, image, framing, x, feature_maps, seconds, layer)
-        self.results = Memory(_RESULTS)  # see `remembered`
-        self._outcomes = Memory(OUTCOMES)
+    results: Memory = field(default_factory=lambda: Memory(_RESULTS), init=False)  # see `remembered`
+    _outcomes: Memory = field(default_factory=lambda: Memory(_OUTCOMES), init=False)
 
     def under(self, pooling: str | None = None, **parameters: float) -> Outcome:
         """What the network answers under a pooling: `under("gem", p=4)`; without a name, under its own.
@@ -100,6 +102,7 @@ class Outcome:
 
     @property
     def _pooling(self) -> Pooling:
+        self.analysis.require_evidence()
         return self.analysis.network.pooling_of(self.pooling)
 
     @property
@@ -211,27 +214,19 @@ class Outcome:
         network = self.analysis.network
         if class_index is not None:
             network.check_class(class_index)
-        rows = self._logits_of_positions()
-        votes = self.analysis.results(
-            ("votes", id(self.head)), lambda: self._on_grid(network.probabilities(rows, 1)))
+        logits = self.vote_logits()
+        # Poolings that share a head, which lives as long as its network, share the votes and their logits.
+        votes = self.analysis.results(("votes", id(self.head)), lambda: network.probabilities(logits, 0))
         return votes if class_index is None else votes[class_index]
 
+    @torch.no_grad()
     def vote_logits(self) -> Tensor:
         """(classes, H, W): the logits behind the votes, head(F_ij). Raises MethodError likewise."""
-        return self._on_grid(self._logits_of_positions())
-
-    def _on_grid(self, rows: Tensor) -> Tensor:
-        """(classes, H, W) of one row a position."""
-        return rows.T.unflatten(1, self.analysis.feature_maps.shape[1:])
-
-    def _logits_of_positions(self) -> Tensor:
-        """(H * W, classes); poolings that share a head, which lives as long as its network, share these."""
         self.analysis.require_evidence()
-        return self.analysis.results(("logits of positions", id(self.head)), self._ask_positions)
-
-    @torch.no_grad()
-    def _ask_positions(self) -> Tensor:
-        return self.head(self.analysis.feature_maps.flatten(1).T.contiguous())
+        maps = self.analysis.feature_maps
+        return self.analysis.results(
+            ("logits of positions", id(self.head)),
+            lambda: self.head(maps.flatten(1).T.contiguous()).T.unflatten(1, maps.shape[1:]))
 
     def cam(self, method: str, class_index: int, **options: Any) -> Tensor:
         """(H, W): a published CAM under this pooling, signed and not normalised; see `Analysis.cam`."""
@@ -293,7 +288,8 @@ class OutcomeWithoutEvidence(Outcome):
     @property
     def name(self) -> str:
         """For people: that of the network's own pooling, or "no pooling"."""
-        return self._pooling.label(**self.parameters) if self.analysis.network.pooling else "no pooling"
+        own = self.analysis.network.pooling
+        return own.label(**self.parameters) if own else "no pooling"
 
     @property
     def choice(self) -> PoolingChoice:
@@ -304,23 +300,6 @@ class OutcomeWithoutEvidence(Outcome):
     def head(self) -> nn.Module:
         """What follows the maps in the network, of whatever kind."""
         return self.analysis.network.head
-
-    @property
-    def pooled(self) -> Tensor:
-        """Raises MethodError."""
-        self._refuse()
-
-    @property
-    def weights(self) -> Tensor:
-        """Raises MethodError."""
-        self._refuse()
-
-    def evidences(self, classes: Sequence[int]) -> list[Evidence]:
-        """Raises MethodError."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise MethodError(self.analysis.no_evidence_reason)
 
     def class_map(self, class_index: int) -> ClassMap:
         """The map that stands for a class, with its words: here Grad-CAM, and the reason why it is not evidence.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
@@ -17,6 +18,7 @@ from explorer.networks.network import Network
 _PREVIEWS = 2  # sizes of the photo that are kept
 
 
+@dataclass(eq=False, repr=False)
 class ForwardPass:
     """The feature maps that a network, or a layer of it, gave for one image.
 
@@ -29,18 +31,14 @@ class ForwardPass:
         layer: the one that is looked at; None for the final feature maps.
     """
 
-    def __init__(
-        self, network: Network, image: Image.Image, framing: Framing, x: Tensor, feature_maps: Tensor, seconds: float,
-        layer: Layer | None = None,
-    ) -> None:
-        self.network = network
-        self.image = image
-        self.framing = framing
-        self.input = x
-        self.feature_maps = feature_maps
-        self.seconds = seconds
-        self.layer = layer
-        self._previews = Memory(_PREVIEWS)
+    network: Network
+    image: Image.Image
+    framing: Framing
+    input: Tensor
+    feature_maps: Tensor
+    seconds: float
+    layer: Layer | None = None
+    _previews: Memory = field(default_factory=lambda: Memory(_PREVIEWS), init=False)
 
     @property
     def has_evidence(self) -> bool:

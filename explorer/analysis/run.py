@@ -12,6 +12,7 @@ from explorer.analysis.analysis import Analysis
 from explorer.errors import ExplorerError, FramingError
 from explorer.framing import frame
 from explorer.images import read_image
+from explorer.networks.cutting.taps import first_line
 from explorer.networks.layers import Layer
 from explorer.networks.network import Network
 
@@ -53,6 +54,5 @@ def _run(network: Network, x: Tensor, layer: Layer | None) -> Tensor:
         raise
     except Exception as error:
         (height, width), own = x.shape[-2:], network.preprocessing.size
-        cause = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise FramingError(f"{network.title} cannot take an input of {width} x {height} px ({cause}); expected its own "
-                           f"{own} x {own} px, or another size that it takes.") from None
+        raise FramingError(f"{network.title} cannot take an input of {width} x {height} px ({first_line(error)}); "
+                           f"expected its own {own} x {own} px, or another size that it takes.") from None

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
-from explorer.errors import NetworkError
 from explorer.heads.kinds import KINDS, Head
-from explorer.heads.quantised import Quantised
 from explorer.networks.loading.bundled import ASSETS
-from explorer.networks.loading.files import checked_bytes
+from explorer.networks.loading.files import shipped, tensors_in
 
 HEADS = ASSETS / "heads"
+
+
+class Quantised(NamedTuple):
+    """Feature maps codes * scale: as bytes they take a quarter of the room, and much less compressed.
+
+    Attributes:
+        codes: (N, C, H, W) uint8.
+        scale: what one step is worth.
+    """
+
+    codes: Tensor
+    scale: float
+
+    def floats(self, which: Tensor | None = None) -> Tensor:
+        """(n, C, H, W) float32: the feature maps of some photos (indices or (N,) bool), or of all."""
+        return (self.codes if which is None else self.codes[which]).float() * self.scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,50 +54,37 @@ class Sample:
     photos: tuple[str, ...]
 
 
-def read_card(folder: Path = HEADS, name: str = "flowers") -> dict[str, Any]:
-    """What is known of the heads of a folder: `<name>.json`, with numbers, hashes and the command that made them.
+def read_card(folder: Path = HEADS) -> dict[str, Any]:
+    """What is known of the heads of a folder: `flowers.json`, with numbers, hashes and the command that made them.
 
     Raises NetworkError for a file that is missing or damaged.
     """
-    path = Path(folder) / f"{name}.json"
-    try:
-        card = json.loads(checked_bytes(path))
-    except ValueError:
-        raise NetworkError(f"The heads' file {path.name} is damaged: it is not JSON.") from None
-    if not isinstance(card, dict) or not {"heads", "sample", "classes", "feature_maps"} <= set(card):
-        raise NetworkError(f"The heads' file {path.name} is damaged: its content is not what was expected.")
+    with shipped(folder / "flowers.json") as data:
+        card: dict[str, Any] = json.loads(data)
+        if not {"heads", "sample", "classes", "feature_maps"} <= set(card):
+            raise ValueError
     return card
 
 
-def read_heads(folder: Path = HEADS, name: str = "flowers") -> dict[str, Head]:
+def read_heads(folder: Path = HEADS) -> dict[str, Head]:
     """The trained heads of a folder by kind, in evaluation mode and without gradients.
 
     Raises NetworkError for a file that is missing, damaged or was exchanged.
     """
-    card = read_card(folder, name)
-    return {kind: _head(kind, Path(folder), about, card) for kind, about in card["heads"].items()}
+    card, heads = read_card(folder), {}
+    for kind, about in card["heads"].items():
+        with shipped(folder / about["file"], about["sha256"]) as data:
+            head = KINDS[kind](card["feature_maps"], len(card["classes"]))
+            head.load_state_dict(tensors_in(data))
+            heads[kind] = head.eval().requires_grad_(False)
+    return heads
 
 
-def _head(kind: str, folder: Path, about: Mapping[str, Any], card: Mapping[str, Any]) -> Head:
-    path = folder / about["file"]
-    data = checked_bytes(path, about["sha256"])
-    try:
-        head = KINDS[kind](card["feature_maps"], len(card["classes"]))
-        head.load_state_dict({key: tensor.float() for key, tensor in load(data).items()})
-    except (SafetensorError, LookupError, RuntimeError, TypeError):
-        raise NetworkError(f"The heads' file {path.name} does not hold a head of the kind {kind!r}.") from None
-    return head.eval().requires_grad_(False)
-
-
-def sample(folder: Path = HEADS, name: str = "flowers") -> Sample:
+def sample(folder: Path = HEADS) -> Sample:
     """The sample that a folder holds. Raises NetworkError for a file that is missing, damaged or was exchanged."""
-    card = read_card(folder, name)
-    path = Path(folder) / card["sample"]["file"]
-    data = checked_bytes(path, card["sample"]["sha256"])
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            codes, labels, validation = (torch.from_numpy(arrays[key]) for key in ("codes", "labels", "validation"))
-            return Sample(Quantised(codes, float(arrays["scale"])), labels.long(), validation, tuple(card["classes"]),
-                          tuple(arrays["photos"].tolist()))
-    except (BadZipFile, ValueError, LookupError, TypeError):
-        raise NetworkError(f"The heads' file {path.name} does not hold a sample of feature maps.") from None
+    card = read_card(folder)
+    about = card["sample"]
+    with shipped(folder / about["file"], about["sha256"]) as data, np.load(io.BytesIO(data)) as arrays:
+        codes, labels, validation = (torch.from_numpy(arrays[key]) for key in ("codes", "labels", "validation"))
+        return Sample(Quantised(codes, float(arrays["scale"])), labels.long(), validation, tuple(card["classes"]),
+                      tuple(arrays["photos"].tolist()))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from explorer.checks import checked_whole
 from explorer.errors import ParameterError, StoppedError
 from explorer.heads.head_files import Sample
 from explorer.heads.kinds import KINDS, kinds_of
@@ -132,5 +133,4 @@ def _check(sample: Sample, sizes: Sequence[int], seeds: int) -> None:
     if not sizes or not all(isinstance(size, int) and 1 <= size <= least for size in sizes):
         raise ParameterError(f"The numbers of photos a class are {list(sizes)}; expected whole numbers from 1 "
                              f"to {least}.")
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise ParameterError(f"The number of seeds is {seeds!r}; expected a whole number from 1.")
+    checked_whole(seeds, 1, None, "number of seeds")

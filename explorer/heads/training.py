@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from explorer.checks import checked_whole
 from explorer.errors import ParameterError, StoppedError
 from explorer.heads.kinds import Head, Prepared
 from explorer.progress import Stop
@@ -48,10 +48,10 @@ class Budget:
     weight_decay: float = 0.001
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("every", 1), ("patience", 1)):
-            value = getattr(self, name)
-            if not (name == "patience" and value is None) and (not isinstance(value, int) or value < least):
-                raise ParameterError(f"The budget's {name} is {value!r}; expected a whole number from {least}.")
+        checked_whole(self.epochs, 1, None, "budget's epochs")
+        checked_whole(self.every, 1, None, "budget's every")
+        if self.patience is not None:
+            checked_whole(self.patience, 1, None, "budget's patience")
         if not self.step > 0 or not self.weight_decay >= 0:
             raise ParameterError(f"The budget's step is {self.step!r} and its weight decay {self.weight_decay!r}; "
                                  "expected a step above 0 and a decay of 0 or more.")
@@ -75,25 +75,14 @@ class TrainedHead:
     """A head and how its training went.
 
     Attributes:
-        kind: key of KINDS.
         module: (N, C, H, W) to logits (N, classes); in evaluation mode, without gradients.
-        parameters: how many numbers were learned.
         kept: the epoch that the module is of, and its losses and accuracies.
         history: every look at the validation photos, in order.
-        seconds: that it took, with the pooled vectors.
     """
 
-    kind: str
     module: Head
-    parameters: int
     kept: Epoch
     history: tuple[Epoch, ...]
-    seconds: float
-
-    @property
-    def epochs(self) -> int:
-        """How many were run; `kept.epoch` is the one that is kept."""
-        return self.history[-1].epoch
 
 
 class Photos(NamedTuple):
@@ -106,13 +95,12 @@ class Photos(NamedTuple):
 @torch.enable_grad()
 def fit(
     module: Head, train: Photos, validation: Photos, budget: Budget = BUDGET,
-    progress: Callable[[int], None] | None = None, stop: Stop | None = None, begin: float | None = None,
+    progress: Callable[[int], None] | None = None, stop: Stop | None = None,
 ) -> TrainedHead:
     """Train a head on prepared photos; `progress` is called with the epochs that are done.
 
     Raises StoppedError when `stop` returns True.
     """
-    begin = time.perf_counter() if begin is None else begin
     optimiser = _optimiser(module, train, budget)
     history, best, state = [], None, None
     for epoch in range(budget.epochs + 1):
@@ -136,9 +124,7 @@ def fit(
         progress(budget.epochs)
     if state:
         module.load_state_dict(state)
-    module.eval().requires_grad_(False)
-    count = sum(parameter.numel() for parameter in module.parameters())
-    return TrainedHead(module.kind, module, count, best or history[-1], tuple(history), time.perf_counter() - begin)
+    return TrainedHead(module.eval().requires_grad_(False), best or history[-1], tuple(history))
 
 
 def _optimiser(module: Head, train: Photos, budget: Budget) -> torch.optim.AdamW:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from explorer.errors import MethodError
-from explorer.networks.cutting.arrangement import Arrangement, arrangement_of
+from explorer.networks.cutting.arrangement import Arrangement, Backbone, arrangement_of, grid_of
 from explorer.networks.cutting.class_token import class_token_attention
-from explorer.networks.cutting.taps import Taps, logits_of
+from explorer.networks.cutting.taps import Taps, UpTo, logits_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Layers:
 
     def backbone(self) -> nn.Module:
         """The model up to its last layer: (B, channels, h, w) to (B, C, H, W)."""
-        return _UpTo(self, self.all[-1].key, self._taps.model)
+        return Backbone(UpTo(self._taps, self.all[-1].key), self.all[-1].arrangement)
 
     def of(self, key: str) -> Layer:
         """The layer of that key. Raises MethodError naming those that exist."""
@@ -81,8 +82,7 @@ class Layers:
     def maps(self, x: Tensor, key: str) -> Tensor:
         """(B, C, H, W): the layer's maps, channels first whatever the network does inside; no gradient."""
         layer = self.of(key)
-        # Cloned: what comes after a layer may work in place, as DenseNet's last ReLU does.
-        return layer.arrangement.maps(self._taps.until(x, key).output, x.shape[-2:]).clone()
+        return Backbone(UpTo(self._taps, key), layer.arrangement)(x)
 
     def answer(self, x: Tensor, key: str, maps: Tensor) -> Tensor:
         """(B, classes): the logits when the layer gives these maps (B, C, H, W) instead; differentiable."""
@@ -97,23 +97,12 @@ class Layers:
 
         None where there is no class token, or where its attention could not be followed.
         """
-        layer = self.of(key)
+        prefix = self.of(key).arrangement.prefix
         calls, _ = self._taps.watch(x)
         weights = class_token_attention(calls, key)
-        if weights is None or not layer.arrangement.prefix:
+        if weights is None or not prefix:
             return None
-        return layer.arrangement.on_grid(weights[:, layer.arrangement.prefix:], x.shape[-2:])
-
-
-class _UpTo(nn.Module):
-    def __init__(self, layers: Layers, key: str, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model  # so that its weights are counted
-        self._layers = layers
-        self._key = key
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._layers.maps(x, self._key)
+        return weights[:, prefix:].unflatten(1, grid_of(weights.shape[1] - prefix, x.shape[-2:]))
 
 
 def _stages(taps: Taps, example: Tensor) -> tuple[Layer, ...]:
@@ -150,21 +139,15 @@ def _is_stage(key: str, modules: dict[str, nn.Module]) -> bool:
 
 def _outermost(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     """Without the last child of a listed parent, which gives the same maps."""
-    kept = []
-    for n, layer in enumerate(layers):
-        after = layers[n + 1] if n + 1 < len(layers) else None
-        if after and layer.key.startswith(f"{after.key}.") and layer.shape == after.shape:
-            continue
-        kept.append(layer)
-    return tuple(kept)
+    return tuple(layer for layer, after in zip_longest(layers, layers[1:])
+                 if not (after and layer.key.startswith(f"{after.key}.") and layer.shape == after.shape))
 
 
 def _that_matter(taps: Taps, example: Tensor, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     """Up to the last layer on whose maps the logits depend: nothing reads the patch tokens after a ViT's last block."""
-    for n in range(len(layers) - 1, -1, -1):
-        if _matters(taps, example, layers[n]):
-            return layers[: n + 1]
-    return ()
+    while layers and not _matters(taps, example, layers[-1]):
+        layers = layers[:-1]
+    return layers
 
 
 def _matters(taps: Taps, example: Tensor, layer: Layer) -> bool:

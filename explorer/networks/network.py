@@ -10,6 +10,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from explorer.checks import checked_key, is_whole
 from explorer.errors import MethodError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks.calibration import Calibration
@@ -75,8 +76,7 @@ class Network:
     trained: Mapping[str, TrainedPooling] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise ParameterError(f"The activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}.")
+        checked_key(self.activation, ACTIVATIONS, "activation")
         self._check_trained()
         for part in (self.backbone, *self.heads):
             part.eval()
@@ -186,9 +186,7 @@ class Network:
         """
         if self.pooling is None:
             raise MethodError(self.reason)
-        if key not in self.poolings:
-            raise ParameterError(f"There is no pooling {key!r}; expected one of {', '.join(self.poolings)}.")
-        return self.poolings[key]
+        return self.poolings[checked_key(key, self.poolings, "pooling")]
 
     def head_under(self, pooling: str) -> nn.Module:
         """The head that answers under the pooling of that key: the one that was trained with it, else its own.
@@ -232,7 +230,7 @@ class Network:
 
     def check_class(self, index: int) -> int:
         """The index itself, or a ParameterError when there is no such class."""
-        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(self.class_names):
+        if not is_whole(index) or not 0 <= index < len(self.class_names):
             raise ParameterError(f"There is no class {index!r}; expected a whole number from 0 to "
                                  f"{len(self.class_names) - 1}.")
         return index

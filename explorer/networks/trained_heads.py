@@ -10,12 +10,9 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
-from explorer.errors import NetworkError
-from explorer.networks.loading.files import checked_bytes
+from explorer.networks.loading.files import shipped, tensors_in
 from explorer.poolings import Pooling
 from explorer.poolings.learned import KEYS, pooling_with
 
@@ -34,32 +31,24 @@ class TrainedPooling(NamedTuple):
     head: nn.Module
 
 
-def read_trained(folder: Path, name: str = "flowers") -> dict[str, TrainedPooling]:
-    """The trained heads of a folder by the key of their pooling, in the order of KEYS.
+def read_trained(card: Path) -> dict[str, TrainedPooling]:
+    """The trained heads that a card names, by the key of their pooling, in the order of KEYS.
 
-    `<name>.json` lists the files under "heads" with the sha256 of each, which is checked; the poolings are `gap`,
-    `gmp`, `gem`, `learned_attention` and `gated`.
+    The card is JSON that lists files beside it under "heads", with the sha256 of each, which is checked; the poolings
+    are `gap`, `gmp`, `gem`, `learned_attention` and `gated`.
 
     Raises NetworkError for a file that is missing, damaged or was exchanged.
     """
-    card = Path(folder) / f"{name}.json"
-    try:
-        heads = json.loads(checked_bytes(card))["heads"]
-        files = {kind: (Path(folder) / heads[kind]["file"], heads[kind]["sha256"]) for kind in KEYS}
-    except (ValueError, LookupError, TypeError):
-        raise NetworkError(f"The heads' file {card.name} is damaged: its content is not what was expected.") from None
-    return {KEYS[kind]: _read(path, kind, checked_bytes(path, sha256)) for kind, (path, sha256) in files.items()}
-
-
-def _read(path: Path, kind: str, data: bytes) -> TrainedPooling:
-    try:
-        tensors = {name: tensor.float() for name, tensor in load(data).items()}
-        pooling, parameters = pooling_with(kind, tensors)
-        return TrainedPooling(pooling, parameters, _linear(tensors["linear.weight"], tensors["linear.bias"]))
-    except SafetensorError as error:
-        raise NetworkError(f"The heads' file {path.name} is not safetensors: {error}.") from None
-    except (ValueError, LookupError, RuntimeError):
-        raise NetworkError(f"The heads' file {path.name} does not hold a head of the kind {kind!r}.") from None
+    with shipped(card) as data:
+        heads = json.loads(data)["heads"]
+        files = {kind: (card.parent / heads[kind]["file"], heads[kind]["sha256"]) for kind in KEYS}
+    trained = {}
+    for kind, (path, sha256) in files.items():
+        with shipped(path, sha256) as data:
+            tensors = tensors_in(data)
+            head = _linear(tensors["linear.weight"], tensors["linear.bias"])
+            trained[KEYS[kind]] = TrainedPooling(*pooling_with(kind, tensors), head)
+    return trained
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from explorer.checks import checked_key
 from explorer.errors import ParameterError
 from explorer.poolings.registry import POOLINGS, Pooling
 
@@ -100,8 +101,7 @@ def pooling_with(kind: str, tensors: Mapping[str, Tensor]) -> tuple[Pooling, dic
 
     Raises ParameterError for a kind that is no pooling and a Linear, KeyError where a tensor is missing.
     """
-    if kind not in KEYS:
-        raise ParameterError(f"There is no pooling of the kind {kind!r}; expected one of {', '.join(KEYS)}.")
+    checked_key(kind, KEYS, "pooling of the kind")
     if kind == "attention":
         return learned_attention(tensors["query"]), {}
     if kind == "gated":

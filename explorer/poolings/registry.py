@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
+from explorer.checks import checked_key, is_number
 from explorer.errors import ParameterError
 from explorer.poolings import values
 
@@ -75,8 +76,7 @@ class Pooling:
         if unknown := set(parameters) - {known.name}:
             raise ParameterError(f"{self.name} has no parameter {', '.join(sorted(unknown))}; expected {known.name}.")
         value = parameters.get(known.name, known.default)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not known.low <= value <= known.high:
+        if not is_number(value) or not known.low <= value <= known.high:
             raise ParameterError(f"{self.name}'s {known.name} is {value!r}; expected a number from {known.low:g} "
                                  f"to {known.high:g}.")
         return {known.name: float(value) + 0.0}  # never -0.0
@@ -174,9 +174,7 @@ OF_SOME_NETWORKS = ("catavgmax", "attention_pool", "learned_attention", "gated")
 
 def pooling_of(key: str) -> Pooling:
     """The pooling of that key. Raises ParameterError naming the keys that exist."""
-    if key not in POOLINGS:
-        raise ParameterError(f"There is no pooling {key!r}; expected one of {', '.join(POOLINGS)}.")
-    return POOLINGS[key]
+    return POOLINGS[checked_key(key, POOLINGS, "pooling")]
 
 
 def parse_pooling(text: str) -> tuple[str, dict[str, float]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -96,24 +95,14 @@ def lse(feature_maps: Tensor, r: float) -> Tensor:
     return ((total - math.log(_positions(feature_maps))) / r).to(feature_maps.dtype)
 
 
-_gauss_legendre = cache(np.polynomial.legendre.leggauss)
-
-
-def _ray_quadrature(span: float, nodes: int = 14) -> list[tuple[float, float]]:
-    """Gauss-Legendre nodes and weights on 0..1, in panels that shrink by four towards 0.
-
-    The softmax of t * r * F changes fastest where t is about 1 / span (span: r times the range of F), so a large
-    span needs panels there; a single panel with the same number of nodes is a thousand times less accurate. With 14
-    nodes a panel no logit of the bundled network is off by more than 2e-5, for r from 0.05 to 100.
-    """
-    panels = max(0, math.ceil(math.log(max(span, 1) / 24, 4)))
-    edges = [0.0, *(4.0 ** -k for k in range(panels, -1, -1))]
-    points, weights = _gauss_legendre(nodes)
-    return [
-        (float(start + (stop - start) * (point + 1) / 2), float(weight * (stop - start) / 2))
-        for start, stop in pairwise(edges)
-        for point, weight in zip(points, weights, strict=True)
-    ]
+@cache
+def along_ray(panels: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre places on 0..1 and their weights: one panel of so many nodes, and more, each a quarter of the
+    next."""
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    edges = np.array([0.0, *(4.0 ** -k for k in range(panels, -1, -1))])[:, None]
+    spans = np.diff(edges, axis=0)
+    return (edges[:-1] + spans * (points + 1) / 2).ravel(), (spans * weights / 2).ravel()
 
 
 def lse_weights(feature_maps: Tensor, r: float) -> Tensor:
@@ -121,8 +110,12 @@ def lse_weights(feature_maps: Tensor, r: float) -> Tensor:
     exponents = r * (feature_maps - feature_maps.amax(PLACES, keepdim=True)).flatten(-2)
     # A channel that is not finite must not decide how finely the others are integrated.
     span = float(-torch.nan_to_num(exponents, 0, 0, 0).amin()) if exponents.numel() else 0.0
+    # The softmax changes fastest where t is about 1 / span, so a large span needs panels there; a single panel with the
+    # same number of nodes is a thousand times less accurate. With 14 nodes a panel no logit of the bundled network is
+    # off by more than 2e-5, for r from 0.05 to 100.
+    places, weights = along_ray(max(0, math.ceil(math.log(max(span, 1) / 24, 4))), nodes=14)
     total = torch.zeros_like(exponents)
-    for t, weight in _ray_quadrature(span):
+    for t, weight in zip(places.tolist(), weights.tolist(), strict=True):
         total.add_(torch.softmax(exponents * t, -1), alpha=weight)
     return total.unflatten(-1, feature_maps.shape[-2:])
 

@@ -27,7 +27,7 @@ from torch import nn
 from torchvision import tv_tensors
 
 from explorer.errors import NetworkError
-from explorer.networks.loading.checkpoint import candidates, read_checkpoint
+from explorer.networks.loading.checkpoint import read_checkpoint, readings
 
 
 def saved(value: object, **how: object) -> bytes:
@@ -123,11 +123,10 @@ def test_an_average_of_weights_is_taken_only_for_want_of_the_weights_and_says_so
 
 def test_both_readings_of_a_shared_first_name_are_offered(state):
     lightning = {**{f"model.{key}": tensor for key, tensor in state.items()}, "loss.weight": torch.ones(2)}
-    readings = candidates(lightning)
-    assert_same(readings[0].state, lightning)
-    assert readings[1].opened == ("model.",)
-    assert_same(readings[1].state, dict(state))
-    assert [candidate.opened for candidate in candidates(dict(state))] == [()]
+    assert list(readings(lightning)) == [(), ("model.",)]
+    assert_same(readings(lightning)[()], lightning)
+    assert_same(readings(lightning)["model.",], dict(state))
+    assert list(readings(dict(state))) == [()]
 
 
 class Attack:

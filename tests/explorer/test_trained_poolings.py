@@ -120,7 +120,7 @@ def shipped_with(folder, tensors, kind="gem"):
 def test_a_stored_head_comes_back_as_it_was(tmp_path):
     weight, bias = torch.randn(3, 5), torch.randn(3)
     tensors = {"linear.weight": weight, "linear.bias": bias, "p": torch.tensor(2.5)}
-    gem = read_trained(shipped_with(tmp_path / "heads", tensors))["gem"]
+    gem = read_trained(shipped_with(tmp_path / "heads", tensors) / "flowers.json")["gem"]
     assert gem.pooling is POOLINGS["gem"]
     assert gem.parameters == {"p": 2.5}
     assert torch.allclose(gem.head(torch.ones(1, 5)), weight.sum(1) + bias)
@@ -137,32 +137,32 @@ def test_a_stored_head_comes_back_as_it_was(tmp_path):
 ])
 def test_a_file_that_holds_no_such_head_is_refused_by_its_name(tmp_path, tensors):
     with pytest.raises(NetworkError, match="flowers_gem"):
-        read_trained(shipped_with(tmp_path / "heads", tensors))
+        read_trained(shipped_with(tmp_path / "heads", tensors) / "flowers.json")
 
 
 def test_files_that_are_missing_damaged_or_exchanged_are_refused_by_their_names(tmp_path):
     with pytest.raises(NetworkError, match=r"flowers\.json cannot be read"):
-        read_trained(tmp_path)
+        read_trained(tmp_path / "flowers.json")
     folder = tmp_path / "heads"
     shutil.copytree(HEADS, folder, ignore=shutil.ignore_patterns("*.npz"))
-    assert list(read_trained(folder)) == list(KEYS.values())
+    assert list(read_trained(folder / "flowers.json")) == list(KEYS.values())
     path = folder / "flowers_gmp.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     with pytest.raises(NetworkError, match=r"flowers_gmp.*exchanged"):
-        read_trained(folder)
+        read_trained(folder / "flowers.json")
     path.write_bytes(b"not safetensors")
     card = json.loads((folder / "flowers.json").read_text())
     card["heads"]["gmp"]["sha256"] = hashlib.sha256(b"not safetensors").hexdigest()
     (folder / "flowers.json").write_text(json.dumps(card))
     with pytest.raises(NetworkError, match=r"flowers_gmp.*not safetensors"):
-        read_trained(folder)
+        read_trained(folder / "flowers.json")
     (folder / "flowers.json").write_text(json.dumps({"heads": {"gap": {}}}))
     with pytest.raises(NetworkError, match=r"flowers\.json is damaged"):
-        read_trained(folder)
+        read_trained(folder / "flowers.json")
 
 
 def test_the_shipped_heads_are_pooling_and_linear_of_their_files():
-    found, maps = read_trained(HEADS), random_maps(1280, 7, 7)
+    found, maps = read_trained(HEADS / "flowers.json"), random_maps(1280, 7, 7)
     expected = {"gap": gap_of, "gmp": gmp_of}
     for kind, key in KEYS.items():
         tensors = {name: tensor.double() for name, tensor in load_file(HEADS / f"flowers_{kind}.safetensors").items()}

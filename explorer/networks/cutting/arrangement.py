@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Arrangement:
             return tensor
         if self.kind == "last":
             return tensor.permute(0, 3, 1, 2)
-        rows, columns = grid_of(tensor.shape[1] - self.prefix, input_size)
-        return tensor[:, self.prefix:].transpose(1, 2).unflatten(2, (rows, columns))
+        grid = grid_of(tensor.shape[1] - self.prefix, input_size)
+        return tensor[:, self.prefix:].transpose(1, 2).unflatten(2, grid)
 
     def put_back(self, tensor: Tensor, maps: Tensor) -> Tensor:
         """A tensor so arranged that holds these maps (B, C, H, W), and `tensor`'s own tokens before them."""
@@ -43,9 +43,20 @@ class Arrangement:
             return maps.permute(0, 2, 3, 1)
         return torch.cat([tensor[:, : self.prefix], maps.flatten(2).transpose(1, 2)], 1)
 
-    def on_grid(self, values: Tensor, input_size: Sequence[int]) -> Tensor:
-        """(..., H, W) of one number a position (..., H * W)."""
-        return values.unflatten(-1, grid_of(values.shape[-1], input_size))
+
+class Backbone(nn.Module):
+    """A model up to its maps, brought to (B, C, H, W) and repeated as often as the pooling takes them."""
+
+    def __init__(self, part: nn.Module, arrangement: Arrangement, copies: int = 1) -> None:
+        super().__init__()
+        self.part = part
+        self.arrangement = arrangement
+        self.copies = copies
+
+    def forward(self, x: Tensor) -> Tensor:
+        # forward, because a graph's own call prints what goes wrong before it raises it
+        maps = self.arrangement.maps(self.part.forward(x), x.shape[-2:])
+        return maps if self.copies == 1 else maps.repeat(1, self.copies, 1, 1)
 
 
 def grid_of(positions: int, input_size: Sequence[int]) -> tuple[int, int]:

@@ -14,16 +14,11 @@ from torch.overrides import TorchFunctionMode
 from explorer.networks.cutting.head_chain import linear
 
 
-def attention_pool_types() -> tuple[type, ...]:
-    """The modules of timm that pool by attention, as one step."""
-    from timm.layers import AttentionPool2d, RotAttentionPool2d  # late: timm's import takes a second
-
-    return AttentionPool2d, RotAttentionPool2d
-
-
 def is_attention_pool(module: nn.Module) -> bool:
     """Whether a module pools (B, C, H, W) by an attention with one query token: timm's, or OpenAI's own."""
-    if isinstance(module, attention_pool_types()):
+    from timm.layers import AttentionPool2d, RotAttentionPool2d  # late: timm's import takes a second
+
+    if isinstance(module, (AttentionPool2d, RotAttentionPool2d)):
         return getattr(module, "pool_type", "token") == "token"
     parts = ("q_proj", "k_proj", "v_proj", "c_proj")
     return hasattr(module, "positional_embedding") and all(

@@ -18,7 +18,7 @@ def class_token_attention(calls: Sequence[Any], after: str) -> Tensor | None:
     module's output from its values.
 
     Args:
-        calls: of a pass, see `explorer.networks.layers.Taps.watch`.
+        calls: of a pass, see `explorer.networks.cutting.taps.Taps.watch`.
         after: key of the layer whose maps the attention reads.
     """
     ended = max((n for n, call in enumerate(calls) if call.key == after), default=None)

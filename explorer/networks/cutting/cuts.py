@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
-from explorer.networks.cutting.arrangement import Arrangement, arrangement_of
+from explorer.networks.cutting.arrangement import Arrangement, Backbone, arrangement_of
 from explorer.networks.cutting.attention_pooling import AttentionValues, is_attention_pool, projection
 from explorer.networks.cutting.head_chain import Tape, chain_of, follow
 from explorer.networks.cutting.recognition import Recognised, recognise
-from explorer.networks.cutting.taps import Taps, logits_of, tensor_of
+from explorer.networks.cutting.taps import Taps, UpTo, logits_of, tensor_of
 from explorer.networks.cutting.tracing import Neck, after, before, necks, trace
 from explorer.networks.layers import Layers
 from explorer.poolings.native import attention_pool
@@ -31,21 +31,6 @@ class Cut(NamedTuple):
     head: nn.Module
 
 
-class _Backbone(nn.Module):
-    """A model up to its maps, brought to (B, C, H, W) and repeated as often as the pooling takes them."""
-
-    def __init__(self, part: nn.Module, arrangement: Arrangement, copies: int = 1) -> None:
-        super().__init__()
-        self.part = part
-        self.arrangement = arrangement
-        self.copies = copies
-
-    def forward(self, x: Tensor) -> Tensor:
-        # forward, because a graph's own call prints what goes wrong before it raises it
-        maps = self.arrangement.maps(self.part.forward(x), x.shape[-2:])
-        return maps if self.copies == 1 else maps.repeat(1, self.copies, 1, 1)
-
-
 class _Head(nn.Module):
     """A model from its pooled vector on, which it may expect in another shape, such as (B, C, 1, 1)."""
 
@@ -61,7 +46,7 @@ class _Head(nn.Module):
 def by_tracing(model: nn.Module, example: Tensor) -> Iterator[Cut]:
     """Cuts at the necks of the model's graph."""
     try:
-        traced = trace(model, example, is_attention_pool)
+        traced = trace(model, example)
         row = necks(traced, example)
     except Exception:  # a model's Python may do anything while it is traced: then there is no cut here
         return
@@ -77,7 +62,7 @@ def by_tracing(model: nn.Module, example: Tensor) -> Iterator[Cut]:
             head = _plain(_Head(after(traced, pooled.node), tuple(pooled.value.shape[1:])), pooled.value.flatten(1))
         except ValueError:
             continue
-        backbone = _Backbone(before(traced, maps.node), arrangement, recognised.copies)
+        backbone = Backbone(before(traced, maps.node), arrangement, recognised.copies)
         yield Cut(backbone, recognised.pooling, head)
 
 
@@ -96,7 +81,7 @@ def _between(
                 vector = part.forward(random_maps.clone())
         except Exception:  # a model's Python may refuse numbers in any way
             continue
-        if recognised := _recognise(arrangement.maps(random_maps, size), vector):
+        if recognised := recognise(arrangement.maps(random_maps, size), vector.flatten(1)):
             return recognised
     return None
 
@@ -123,11 +108,6 @@ def _is_vector(value: Tensor) -> bool:
     return value.ndim >= 2 and value.flatten(1).shape[1] == max(value.shape[1:])
 
 
-def _recognise(maps: Tensor, pooled: Tensor) -> Recognised | None:
-    """None too for maps of one position, on which all poolings agree."""
-    return recognise(maps, pooled.flatten(1)) if maps.shape[2] * maps.shape[3] > 1 else None
-
-
 def _plain(head: nn.Module, pooled: Tensor) -> nn.Module:
     """The head as a chain of plain modules where that gives the same logits; else the head itself."""
     try:
@@ -152,22 +132,9 @@ def _attention_pools(traced: fx.GraphModule, row: list[Neck]) -> Iterator[Cut]:
         heads = int(pool.num_heads)
         output = projection(pool, heads)
         rest = _Head(after(traced, pooled.node), tuple(pooled.value.shape[1:]))
-        backbone = nn.Sequential(_Backbone(before(traced, maps.node), Arrangement()), AttentionValues(pool))
+        backbone = nn.Sequential(Backbone(before(traced, maps.node), Arrangement()), AttentionValues(pool))
         yield Cut(backbone, attention_pool(heads, output.in_features - heads),
                   nn.Sequential(output, _plain(rest, pooled.value.flatten(1))))
-
-
-class _Until(nn.Module):
-    """A model up to one of its modules."""
-
-    def __init__(self, taps: Taps, key: str) -> None:
-        super().__init__()
-        self.model = taps.model
-        self.taps = taps
-        self.key = key
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.taps.until(x, self.key).output.clone()
 
 
 def by_watching(model: nn.Module, example: Tensor, layer: str | None = None) -> Iterator[Cut]:
@@ -189,7 +156,7 @@ def by_watching(model: nn.Module, example: Tensor, layer: str | None = None) -> 
             return
         maps = arrangement.maps(call.kept, example.shape[-2:])
         for recognised, head, relu in _pooled_on_tape(tape, maps, logits):
-            backbone = _Backbone(_Until(taps, call.key), arrangement, recognised.copies)
+            backbone = Backbone(UpTo(taps, call.key), arrangement, recognised.copies)
             yield Cut(nn.Sequential(backbone, nn.ReLU()) if relu else backbone, recognised.pooling, head)
 
 
@@ -200,7 +167,7 @@ def _pooled_on_tape(tape: Tape, maps: Tensor, logits: Tensor) -> Iterator[tuple[
         if step.output.ndim < 2 or not _is_vector(step.output) or len(step.output) != len(maps):
             continue
         for relu in (False, True):
-            recognised = _recognise(maps.relu() if relu else maps, step.output)
+            recognised = recognise(maps.relu() if relu else maps, step.output.flatten(1))
             if recognised is None:
                 continue
             head = follow(tape.steps[n + 1:], step.output, logits)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+Module = TypeVar("Module", bound=nn.Module)
 
 # These only rearrange a vector, or do nothing in evaluation; that they did is checked on the numbers.
 _REARRANGING = {
@@ -104,7 +106,8 @@ def _as_module(step: Step, current: Tensor) -> nn.Module | None:
         make, settings = _SETTINGS[step.name.removesuffix("_")]
         return make(*(_argument(arguments, n, name, usual) for n, (name, usual) in enumerate(settings, 1)))
     if step.name == "prelu":
-        return _prelu(_argument(arguments, 1, "weight"))
+        weight = _argument(arguments, 1, "weight")
+        return _holding(nn.PReLU(len(weight)), weight)
     if step.name == "gelu":
         return nn.GELU(approximate=step.named.get("approximate", "none"))
     made = {"linear": _linear, "conv2d": _convolution, "layer_norm": _layer_norm, "batch_norm": _batch_norm}
@@ -115,25 +118,18 @@ def _linear(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
     return linear(_argument(arguments, 1, "weight"), _argument(arguments, 2, "bias"))
 
 
-def _hold(module: nn.Module, weight: Tensor | None, bias: Tensor | None = None) -> None:
-    """Give a module these very tensors, those that are there."""
+def _holding(module: Module, weight: Tensor | None, bias: Tensor | None = None) -> Module:
+    """The module, given these very tensors, those that are there."""
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None:
             module.register_parameter(name, nn.Parameter(tensor.detach(), requires_grad=False))
-
-
-def _prelu(weight: Tensor) -> nn.Module:
-    module = nn.PReLU(len(weight))
-    _hold(module, weight)
     return module
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """A Linear that holds these very tensors: weight (out, in), bias (out,)."""
     with torch.device("meta"):
-        module = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-    _hold(module, weight, bias)
-    return module
+        return _holding(nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None), weight, bias)
 
 
 def _convolution(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
@@ -149,10 +145,8 @@ def _layer_norm(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
     width = current.flatten(1).shape[1]
     if tuple(_argument(arguments, 1, "normalized_shape"))[-1] != width:
         return None
-    module = nn.LayerNorm(width, eps=_argument(arguments, 4, "eps", 1e-5),
-                          elementwise_affine=weight is not None, bias=bias is not None)
-    _hold(module, weight, bias)
-    return module
+    return _holding(nn.LayerNorm(width, eps=_argument(arguments, 4, "eps", 1e-5),
+                                 elementwise_affine=weight is not None, bias=bias is not None), weight, bias)
 
 
 def _batch_norm(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
@@ -164,5 +158,5 @@ def _batch_norm(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
     module = nn.BatchNorm1d(len(mean), eps=1e-5 if eps is None else eps, affine=weight is not None)
     module.running_mean, module.running_var = mean.detach(), variance.detach()
     if weight is not None:
-        _hold(module, weight, torch.zeros_like(weight) if bias is None else bias)
+        _holding(module, weight, torch.zeros_like(weight) if bias is None else bias)
     return module.eval()

@@ -30,34 +30,31 @@ def recognise(feature_maps: Tensor, pooled: Tensor) -> Recognised | None:
     (D = 2 C).
     """
     channels = feature_maps.shape[1]
-    if torch.equal(feature_maps.amax(PLACES), feature_maps.amin(PLACES)) or not pooled.any():
+    is_constant = feature_maps[0, 0].numel() < 2 or torch.equal(feature_maps.amax(PLACES), feature_maps.amin(PLACES))
+    if is_constant or not pooled.any():
         return None  # all poolings agree on constant or silent maps
     if pooled.shape[1] == 2 * channels:
         both = feature_maps.repeat(1, 2, 1, 1)
-        return next((Recognised(pair, 2) for pair in (CATAVGMAX, CATMAXAVG) if _alike(pair(both), pooled)), None)
+        return next((Recognised(pair, 2) for pair in (CATAVGMAX, CATMAXAVG)
+                     if _difference(pair(both), pooled) <= CLOSE), None)
     if pooled.shape[1] != channels:
         return None
     for key in ("gap", "gmp", "softpool"):
-        if _alike(POOLINGS[key](feature_maps), pooled):
+        if _difference(POOLINGS[key](feature_maps), pooled) <= CLOSE:
             return Recognised(POOLINGS[key])
     for key, fit in (("mixed", _share_of_maximum), ("gem", _power)):
-        value = fit(feature_maps, pooled)
-        if value is None or (exact := _difference(key, value, feature_maps, pooled)) > CLOSE:
+        if (value := fit(feature_maps, pooled)) is None:
             continue
-        rounded = round(value, 4)
-        good = _difference(key, rounded, feature_maps, pooled) <= max(FINE, 2 * exact)
-        return Recognised(POOLINGS[key].with_default(rounded if good else value))
+        precise, rounded = (POOLINGS[key].with_default(number) for number in (value, round(value, 4)))
+        if (least := _difference(precise(feature_maps), pooled)) <= CLOSE:
+            good = _difference(rounded(feature_maps), pooled) <= max(FINE, 2 * least)
+            return Recognised(rounded if good else precise)
     return None
 
 
-def _difference(key: str, value: float, feature_maps: Tensor, pooled: Tensor) -> float:
-    """The largest difference of this pooling from the pooled vector, as a share of its largest number."""
-    here = POOLINGS[key].with_default(value)(feature_maps)
-    return float((here - pooled).abs().max() / pooled.abs().max().clamp_min(1e-12))
-
-
-def _alike(one: Tensor, pooled: Tensor) -> bool:
-    return bool((one - pooled).abs().max() <= CLOSE * pooled.abs().max().clamp_min(1e-12))
+def _difference(one: Tensor, pooled: Tensor) -> float:
+    """The largest difference from the pooled vector, as a share of its largest number."""
+    return float((one - pooled).abs().max() / pooled.abs().max().clamp_min(1e-12))
 
 
 def _share_of_maximum(feature_maps: Tensor, pooled: Tensor) -> float | None:

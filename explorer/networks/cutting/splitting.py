@@ -35,7 +35,6 @@ class Split:
         head: (B, C) to logits (B, classes); a chain of plain modules where it can be written as one.
         way: how the place of the cut was found: "traced", "watched" or "named".
         shape: (C, H, W) of the feature maps of the example.
-        difference: the largest between the parts' logits and the model's, as a share of the largest logit.
     """
 
     backbone: nn.Module
@@ -43,7 +42,6 @@ class Split:
     head: nn.Module
     way: str
     shape: tuple[int, int, int]
-    difference: float
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -116,8 +114,7 @@ def _best(
     best: Split | None = None
     for cut in cuts:
         split = _checked(way, cut, example, model, differences)
-        if split is not None and (best is None or _preference(split) > _preference(best)):
-            best = split
+        best = max((one for one in (best, split) if one is not None), key=_preference, default=None)
         if best is not None and best.is_affine:
             break
     return best
@@ -134,26 +131,19 @@ def _checked(way: str, cut: Cut, example: Tensor, model: nn.Module, differences:
     try:
         feature_maps = cut.backbone(example)
         difference = _difference_from(model, cut, example)
+        if difference <= CLOSE:
+            # A head that has taken the batch for a constant fails at two images. A model whose Python looks at its
+            # numbers may branch elsewhere on another input; what torch.fx has read cannot.
+            two = torch.cat([example[:1], example[:1].flip(-1)])
+            branches = way != "traced" or isinstance(model, torch.jit.ScriptModule)
+            others = [4 * example + 2, 0.2 * example - 1] if branches else []
+            difference = max(_difference_from(model, cut, x) for x in (two, *others))
     except Exception:  # a model's Python may do anything when it is run in parts: then this is no cut
         return None
     if difference <= CLOSE:
-        # A head that has taken the batch for a constant fails at two images. A model whose Python looks at its numbers
-        # may branch elsewhere on another input; what torch.fx has read cannot.
-        branches = way != "traced" or isinstance(model, torch.jit.ScriptModule)
-        others = [4 * example + 2, 0.2 * example - 1] if branches else []
-        try:
-            difference = max(_difference_from(model, cut, x) for x in (_mirrored(example), *others))
-        except Exception:  # as above
-            return None
-    if difference <= CLOSE:
-        return Split(cut.backbone, cut.pooling, cut.head, way, tuple(feature_maps.shape[1:]), difference)
+        return Split(cut.backbone, cut.pooling, cut.head, way, tuple(feature_maps.shape[1:]))
     differences.append(difference)
     return None
-
-
-def _mirrored(example: Tensor) -> Tensor:
-    """Two inputs: the first of the example, and its mirror image."""
-    return torch.cat([example[:1], example[:1].flip(-1)])
 
 
 def _difference_from(model: nn.Module, cut: Cut, x: Tensor) -> float:

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -62,29 +63,23 @@ def _captured_function(model: nn.Module) -> str:
     return ""
 
 
+@dataclass(frozen=True, eq=False)
 class _Tap:
     """A module's `forward` that hands its output to a function, in threads that have set one."""
 
-    def __init__(
-        self, key: str, module: nn.Module, forward: Callable[..., Any], thread: threading.local
-    ) -> None:
-        self._key = key
-        self._module = module
-        self._forward = forward
-        self._thread = thread
+    key: str
+    module: nn.Module
+    forward: Callable[..., Any]
+    thread: threading.local
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        exchange = getattr(self._thread, "exchange", None)
-        output = self._forward(*arguments, **named)
+        exchange = getattr(self.thread, "exchange", None)
+        output = self.forward(*arguments, **named)
         if exchange is None:
             return output
-        self._thread.calls[self._key] += 1
-        count = self._thread.calls[self._key]
-        return exchange(self._key if count == 1 else f"{self._key}@{count}", self._module, arguments, output)
-
-    def is_of(self, module: nn.Module) -> bool:
-        """Whether it was put on this very module."""
-        return self._module is module
+        self.thread.calls[self.key] += 1
+        count = self.thread.calls[self.key]
+        return exchange(self.key if count == 1 else f"{self.key}@{count}", self.module, arguments, output)
 
     def __deepcopy__(self, known: dict[int, Any]) -> _Tap:
         return self
@@ -93,7 +88,7 @@ class _Tap:
 def _drop_tap_of_another(module: nn.Module) -> None:
     """A copied module would run through the tap of the one that it was copied from."""
     tap = vars(module).get("forward")
-    if isinstance(tap, _Tap) and not tap.is_of(module):
+    if isinstance(tap, _Tap) and tap.module is not module:
         del module.forward
 
 
@@ -154,6 +149,20 @@ class Taps:
             yield
         finally:
             self._thread.exchange = None
+
+
+class UpTo(nn.Module):
+    """A model up to one of its modules."""
+
+    def __init__(self, taps: Taps, key: str) -> None:
+        super().__init__()
+        self.model = taps.model  # so that its weights are counted
+        self.taps = taps
+        self.key = key
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Cloned: what comes after a module may work in place, as DenseNet's last ReLU does.
+        return self.taps.until(x, self.key).output.clone()
 
 
 class _Reached(BaseException):  # not an Exception: a model may catch those

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
+
+from explorer.networks.cutting.attention_pooling import is_attention_pool
 
 # Two traces at once would undo each other's patches in the wrong order, and the last would stay for good.
 _TRACING = threading.Lock()
@@ -24,13 +26,16 @@ class _Tracer(fx.Tracer):
     modules that other threads call meanwhile for parts of this model. Here those threads are let through.
     """
 
-    def __init__(self, is_whole: Callable[[nn.Module], bool], wrapped: Sequence[Callable[..., Any]]) -> None:
-        super().__init__(autowrap_modules=(math,), autowrap_functions=tuple(wrapped), param_shapes_constant=True)
-        self._is_whole = is_whole
+    def __init__(self) -> None:
+        from timm.layers import get_notrace_functions, get_notrace_modules  # late: timm's import takes a second
+
+        wrapped = tuple(function for function in get_notrace_functions() if callable(function))
+        super().__init__(autowrap_modules=(math,), autowrap_functions=wrapped, param_shapes_constant=True)
+        self._whole = tuple(get_notrace_modules())
         self._thread = threading.get_ident()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return self._is_whole(m) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, self._whole) or is_attention_pool(m) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
         if threading.get_ident() != self._thread:
@@ -54,12 +59,10 @@ class _OneArgument(nn.Module):
         return self.model(x)
 
 
-def trace(
-    model: nn.Module, example: Tensor, is_whole: Callable[[nn.Module], bool] = lambda module: False
-) -> fx.GraphModule:
+def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
     """The model as a graph that shares its modules.
 
-    Modules of torch.nn, those that timm says cannot be traced and those that are `is_whole` are single nodes.
+    Modules of torch.nn, those that timm says cannot be traced and those that pool by attention are single nodes.
     Raises whatever tracing raises where Python's control flow depends on tensors.
     """
     if isinstance(model, fx.GraphModule):
@@ -68,17 +71,9 @@ def trace(
         # TorchScript runs its own program, which torch.fx cannot read: record what it does to the example.
         with _TRACING, torch.no_grad():
             return make_fx(lambda x: model(x), pre_dispatch=True)(example)
-    leaves, wrapped = _known_leaves()
     root = _OneArgument(model) if len(inspect.signature(model.forward).parameters) > 1 else model
     with _TRACING:
-        graph = _Tracer(lambda module: isinstance(module, leaves) or is_whole(module), wrapped).trace(root)
-    return fx.GraphModule(root, graph)
-
-
-def _known_leaves() -> tuple[tuple[type, ...], list[Callable[..., Any]]]:
-    from timm.layers import get_notrace_functions, get_notrace_modules  # late: timm's import takes a second
-
-    return tuple(get_notrace_modules()), [function for function in get_notrace_functions() if callable(function)]
+        return fx.GraphModule(root, _Tracer().trace(root))
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,8 @@ def necks(traced: fx.GraphModule, example: Tensor) -> list[Neck]:
     for n, node in enumerate(nodes):
         if node not in tensors:
             continue
-        last_use = max((place[user] for user in _users_of_tensor(node, tensors)), default=-1)
+        # A node that reads the tensor's size alone is not among `tensors`, and does not count.
+        last_use = max((place[user] for user in node.users if user in tensors or user.op == "output"), default=-1)
         # Nothing earlier is used later than here, so what follows reads this node alone.
         if open_until <= n and last_use > n:
             row.append(Neck(node, tensors[node]))
@@ -119,20 +115,10 @@ class _Values(fx.Interpreter):
     def run_node(self, node: fx.Node) -> Any:
         result = super().run_node(node)
         depends = node.op == "placeholder" or any(source in self.kept for source in node.all_input_nodes)
-        if depends and node.op != "output" and self._holds_tensor(result):
+        parts = result if isinstance(result, (tuple, list)) else [result]
+        if depends and node.op != "output" and any(isinstance(part, Tensor) for part in parts):
             self.kept[node] = result.detach().clone() if isinstance(result, Tensor) and result.ndim else result
         return result
-
-    @staticmethod
-    def _holds_tensor(value: Any) -> bool:
-        if isinstance(value, Tensor):
-            return True
-        return isinstance(value, (tuple, list)) and any(isinstance(item, Tensor) for item in value)
-
-
-def _users_of_tensor(node: fx.Node, tensors: dict[fx.Node, Any]) -> list[fx.Node]:
-    """The nodes that read the tensor itself; one that reads its size alone does not count."""
-    return [user for user in node.users if user in tensors or user.op == "output"]
 
 
 def before(traced: fx.GraphModule, node: fx.Node) -> fx.GraphModule:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from explorer.errors import NetworkError
 from explorer.networks.loading.blueprints import Blueprint, Unfilled, build, droppable_keys, new_module
-from explorer.networks.loading.checkpoint import Candidate, Checkpoint, candidates
+from explorer.networks.loading.checkpoint import Checkpoint, readings
 from explorer.networks.loading.files import one_line
 from explorer.networks.loading.known_networks import identify, timm_architectures, torchvision_names
 
@@ -30,7 +30,7 @@ _FAMILIES = (
     (r"Mixed_\w+\..*|inception\w+\..*", r"inception|googlenet"),
     (r"stage\d\.\d+\.branch\d\..*", r"shufflenet"),
 )
-_BUILT: dict[tuple[str, str], dict[str, tuple[int, ...]]] = {}  # by builder and name
+_BUILT: dict[str, dict[str, tuple[int, ...]]] = {}  # by name
 
 
 class ArchitectureError(NetworkError):
@@ -68,9 +68,9 @@ def fill(checkpoint: Checkpoint, architecture: str | None, title: str) -> Bluepr
     with Unfilled():
         usual = build(architecture)
         model_state = usual.module.state_dict()
-        candidate = best_candidate(checkpoint.state, model_state)
+        prefixes, state = best_reading(checkpoint.state, model_state)
         droppable = droppable_keys(usual.known)
-        state = {key: tensor for key, tensor in candidate.state.items() if not key.startswith(droppable)}
+        state = {key: tensor for key, tensor in state.items() if not key.startswith(droppable)}
         by_order = _in_order(state, model_state)
         state = by_order or state
         classes = classes_in(state, model_state)
@@ -83,7 +83,7 @@ def fill(checkpoint: Checkpoint, architecture: str | None, title: str) -> Bluepr
     named = blueprint.module.state_dict()  # and not a new dict: some modules read in it which version the names are of
     named.update(state)
     blueprint.module.load_state_dict(named, strict=False)
-    opened = [*checkpoint.opened, *candidate.opened, *(["names matched by order alone"] if by_order else [])]
+    opened = [*checkpoint.opened, *prefixes, *(["names matched by order alone"] if by_order else [])]
     return replace(
         blueprint, module=blueprint.module.eval(), digest=checkpoint.digest,
         origin=f"your file, {usual.known.name}" + (f" ({', '.join(opened)})" if opened else ""),
@@ -109,48 +109,46 @@ def _in_order(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) ->
 def _nearest(checkpoint: Checkpoint) -> tuple[str, ...]:
     names = [*(f"torchvision/{name}" for name in torchvision_names()),
              *(f"timm/{name}" for name in timm_architectures())]
-    return nearest_architectures(checkpoint.state, names, lambda name: new_module(identify(name)))
+    return nearest_architectures(checkpoint.state, names)
 
 
-def nearest_architectures(state: Mapping[str, Tensor], names: Sequence[str], build: Callable[[str], nn.Module], *,
-                          seconds: float = 5.0) -> tuple[str, ...]:
+def nearest_architectures(state: Mapping[str, Tensor], names: Sequence[str], seconds: float = 5.0) -> tuple[str, ...]:
     """The three architectures whose tensors agree best with a state dict's by name and shape, the best first.
 
     Args:
-        state: as read; each of its `candidates` is compared.
-        names: of the architectures to compare with; likely ones are tried first.
-        build: makes one by name; it is called under `torch.device("meta")`, so without numbers.
+        state: as read; each of its `readings` is compared.
+        names: of the architectures to compare with, as `identify` takes them; likely ones are tried first.
         seconds: after which no further one is built; those that were built before stay known and cost nothing.
 
     Returns:
         Their names; architectures that share nothing or cannot be built are left out.
     """
-    shapes = [_shapes(candidate.state) for candidate in candidates(state)]
+    shapes = [_shapes(reading) for reading in readings(state).values()]
     end = time.monotonic() + seconds
     shares: dict[str, float] = {}
     for name in _likely_first(state, names):
-        key = f"{build.__module__}.{build.__qualname__}", name
-        if key not in _BUILT and time.monotonic() < end:
-            _BUILT[key] = _shapes_of(name, build)
-        if _BUILT.get(key):
-            shares[name] = max(_share(shape, _BUILT[key]) for shape in shapes)
+        if name not in _BUILT and time.monotonic() < end:
+            _BUILT[name] = _shapes_of(name)
+        if _BUILT.get(name):
+            shares[name] = max(_share(shape, _BUILT[name]) for shape in shapes)
     return tuple(sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])[:3])
 
 
 def _likely_first(state: Mapping[str, Tensor], names: Sequence[str]) -> list[str]:
     """The same names, those of families that use the state dict's kind of names first, else in their order."""
-    keys = list(candidates(state)[-1].state) + list(state)
+    keys = [key for reading in readings(state).values() for key in reading]
     for pattern, family in _FAMILIES:
         if any(re.fullmatch(pattern, key) for key in keys if len(key) < 200):
             return sorted(names, key=lambda name: re.search(family, name) is None)
     return list(names)
 
 
-def best_candidate(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> Candidate:
-    """The way to read the names that fits this architecture best; the names as they are when two are alike."""
-    ours = _shapes(model_state)
-    return max(candidates(state), key=lambda candidate: (_share(_shapes(candidate.state), ours),
-                                                         -len(candidate.opened)))
+def best_reading(
+    state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]
+) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+    """Of `readings`, the one that fits this architecture best; the names as they are when two are alike."""
+    ours = _shapes(model_state)  # max takes the first of equals
+    return max(readings(state).items(), key=lambda reading: _share(_shapes(reading[1]), ours))
 
 
 def classes_in(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> int | None:
@@ -224,10 +222,10 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(tensor.shape) for key, tensor in state.items() if not _is_counter(key)}
 
 
-def _shapes_of(name: str, build: Callable[[str], nn.Module]) -> dict[str, tuple[int, ...]]:
+def _shapes_of(name: str) -> dict[str, tuple[int, ...]]:
     try:
         with torch.device("meta"):
-            return _shapes(build(name).state_dict())
+            return _shapes(new_module(identify(name)).state_dict())
     except Exception:  # whatever a constructor that wants real numbers raises: it is not compared with
         return {}
 

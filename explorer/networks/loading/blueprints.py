@@ -16,6 +16,7 @@ from timm.models import PretrainedCfg
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from explorer.checks import is_whole
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks.loading.bundled import imagenet_class_names
@@ -63,7 +64,7 @@ def build(name: str, classes: int | None = None) -> Blueprint:
         NetworkError: there is no such network, its input is no square, or it cannot have so many outputs.
     """
     known = identify(name)
-    if classes is not None and (isinstance(classes, bool) or not isinstance(classes, int) or classes < 1):
+    if classes is not None and (not is_whole(classes) or classes < 1):
         raise NetworkError(f"The number of classes is {classes!r}; expected a whole number from 1.")
     return describe(known, new_module(known, classes), classes)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +12,6 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import timm
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from explorer.errors import NetworkError
@@ -22,7 +19,7 @@ from explorer.framing import Preprocessing
 from explorer.networks.calibration import Calibration
 from explorer.networks.cutting.taps import own_copy
 from explorer.networks.layers import Layers
-from explorer.networks.loading.files import checked_bytes
+from explorer.networks.loading.files import shipped, tensors_in
 from explorer.networks.network import Network
 from explorer.networks.probing import example_input
 from explorer.networks.trained_heads import read_trained
@@ -63,14 +60,15 @@ def _efficientnet_lite0() -> Network:
 def _flowers() -> Network:
     """Five heads that were trained on the maps of the same backbone, each with another pooling."""
     model, sha256 = _lite0()
-    with _reading("heads/flowers.json") as file:
-        card = json.loads(file.read_text(encoding="utf-8"))
+    file = ASSETS / "heads" / "flowers.json"
+    with shipped(file) as data:
+        card = json.loads(data)
         class_names, trained_on = tuple(map(str, card["classes"])), card["backbone"]["sha256"]
         weights = [trained_on, *(card["heads"][kind]["sha256"] for kind in KEYS)]
     if trained_on != sha256:
         raise NetworkError(f"The heads of {file.name} were trained on a backbone with sha256 {trained_on[:12]}..., and "
                            f"the bundled one has {sha256[:12]}....")
-    trained = read_trained(file.parent)
+    trained = read_trained(file)
     return _network(
         "flowers", model, trained.pop("gap").head,
         class_names=class_names,
@@ -91,11 +89,11 @@ def _lite0() -> tuple[Any, str]:
 
     A backbone that some network already has in memory is shared with it; the classifier is always its own.
     """
-    with _reading("efficientnet_lite0.json") as file:
-        card = json.loads(file.read_text(encoding="utf-8"))
+    with shipped(ASSETS / "efficientnet_lite0.json") as data:
+        card = json.loads(data)
         model, sha256 = timm.create_model(card["architecture"]), card["sha256"]
-    with _reading("efficientnet_lite0.safetensors") as file:
-        state, loaded = _checked_state(file, sha256), _IN_MEMORY.get(sha256)
+    with shipped(ASSETS / "efficientnet_lite0.safetensors", sha256) as data:
+        state, loaded = tensors_in(data), _IN_MEMORY.get(sha256)
         shared = {} if loaded is None else {
             name: tensor for name, tensor in loaded.state_dict().items() if not name.startswith("classifier.")}
         model.load_state_dict(state | shared, assign=True)
@@ -115,35 +113,16 @@ def _network(name: str, model: Any, head: nn.Module, **more: Any) -> Network:
 @cache
 def imagenet_class_names() -> tuple[str, ...]:
     """The 1000 names, in the order of the sorted synsets. Raises NetworkError when their file is missing or damaged."""
-    with _reading("imagenet_classes.txt") as file:
-        names = tuple(file.read_text(encoding="utf-8").splitlines())
+    with shipped(ASSETS / "imagenet_classes.txt") as data:
+        names = tuple(data.decode().splitlines())
     if len(names) != 1000:
-        raise NetworkError(f"The network's file {file.name} has {len(names)} names of classes; expected 1000.")
+        raise NetworkError(f"The network's file imagenet_classes.txt has {len(names)} names of classes; expected 1000.")
     return names
 
 
-@contextmanager
-def _reading(name: str) -> Iterator[Path]:
-    """The path of a bundled file; whatever its absence or damage raises becomes one sentence that names it."""
-    try:
-        yield ASSETS / name
-    except OSError as error:
-        raise NetworkError(f"The network's file {name} cannot be read: {error.strerror or error}.") from None
-    except SafetensorError as error:
-        raise NetworkError(f"The network's file {name} is not safetensors: {error}.") from None
-    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError):
-        raise NetworkError(f"The network's file {name} is damaged: its content is not what was expected.") from None
-
-
-def _checked_state(file: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file whose bytes have this hash, in fp32."""
-    tensors = load(checked_bytes(file, sha256, "network's"))
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-
-
 def _calibration(network: str) -> Calibration:
-    with _reading("calibration.json") as file:
-        fitted = json.loads(file.read_text(encoding="utf-8")).get(network, {})
+    with shipped(ASSETS / "calibration.json") as data:
+        fitted = json.loads(data).get(network, {})
         return Calibration({
             key: tuple((point["parameter"], point["multiplier"]) for point in points)
             for key, points in fitted.get("poolings", {}).items()

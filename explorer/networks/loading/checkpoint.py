@@ -66,14 +66,6 @@ class Checkpoint:
     digest: str
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One way to name a state dict's tensors: `opened` is the prefix that was taken off, () when none was."""
-
-    state: dict[str, Tensor]
-    opened: tuple[str, ...]
-
-
 def read_checkpoint(data: bytes | Path, name: str = "", most: int = MOST_BYTES) -> Checkpoint:
     """Read a state dict from .safetensors, .pth, .pt, .ckpt or .bin; its content says which, not its name.
 
@@ -101,31 +93,29 @@ def read_checkpoint(data: bytes | Path, name: str = "", most: int = MOST_BYTES) 
     return Checkpoint(state, (*opened, *prefixes), digest)
 
 
-def candidates(state: Mapping[str, Tensor]) -> tuple[Candidate, ...]:
+def readings(state: Mapping[str, Tensor]) -> dict[tuple[str, ...], dict[str, Tensor]]:
     """The ways in which this state dict's names can be read: as they are, then without each shared first name.
 
     Lightning puts `model.` or `net.` before all names, but an architecture may have an attribute of that name itself:
     so nothing is decided here. A first name is shared when at least three of four tensors have it; what does not
-    have it (a loss's weights, a metric's counts) is left out of that candidate.
+    have it (a loss's weights, a metric's counts) is left out of that reading.
+
+    Returns:
+        State dicts by what was taken off their names: (), ("model.",), ("model.", "net.").
     """
-    readings, rest = [Candidate(dict(state), ())], dict(state)
     opened: tuple[str, ...] = ()
+    rest = dict(state)
+    known = {opened: rest}
     for _ in range(4):
-        prefix, count = _commonest_first_name(rest)
-        if not prefix or count < 0.75 * len(rest):
+        first_names = Counter(key.partition(".")[0] for key in rest if "." in key)
+        [(first, count)] = first_names.most_common(1) or [("", 0)]
+        if not count or count < 0.75 * len(rest):
             break
+        prefix = f"{first}."
         rest = {key.removeprefix(prefix): tensor for key, tensor in rest.items() if key.startswith(prefix)}
         opened = (*opened, prefix)
-        readings.append(Candidate(rest, opened))
-    return tuple(readings)
-
-
-def _commonest_first_name(state: Mapping[str, Tensor]) -> tuple[str, int]:
-    counts = Counter(key.partition(".")[0] for key in state if "." in key)
-    if not counts:
-        return "", 0
-    first, count = counts.most_common(1)[0]
-    return f"{first}.", count
+        known[opened] = rest
+    return known
 
 
 def _without_wrappers(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from zipfile import BadZipFile
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
 
 from explorer.errors import NetworkError
 
@@ -47,7 +54,7 @@ def read_bytes(data: bytes | str | Path, name: str, most: int) -> tuple[bytes, s
     return content, title
 
 
-def checked_bytes(path: Path, sha256: str | None = None, whose: str = "heads'") -> bytes:
+def checked_bytes(path: Path, sha256: str | None = None, whose: str = "network's") -> bytes:
     """The bytes of a file that ships. Raises NetworkError where it cannot be read or has another sha256."""
     try:
         data = path.read_bytes()
@@ -58,3 +65,20 @@ def checked_bytes(path: Path, sha256: str | None = None, whose: str = "heads'") 
         raise NetworkError(f"The {whose} file {path.name} has sha256 {digest[:12]}..., expected {sha256[:12]}...: it "
                            "is damaged or was exchanged.")
     return data
+
+
+@contextmanager
+def shipped(path: Path, sha256: str | None = None) -> Iterator[bytes]:
+    """The bytes of a file that ships; what its absence or damage raises within becomes one sentence that names it."""
+    try:
+        yield checked_bytes(path, sha256)
+    except SafetensorError as error:
+        raise NetworkError(f"The network's file {path.name} is not safetensors: {error}.") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, BadZipFile):
+        raise NetworkError(f"The network's file {path.name} is damaged: its content is not what was expected."
+                           ) from None
+
+
+def tensors_in(data: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name, in fp32 where they have a fraction."""
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(data).items()}

@@ -12,7 +12,8 @@ import torchvision
 from timm.models import PretrainedCfg, get_deprecated_models, get_pretrained_cfg
 from torchvision.models import WeightsEnum, get_model_weights
 
-from explorer.errors import NetworkError, ParameterError
+from explorer.checks import checked_key
+from explorer.errors import NetworkError
 
 SOURCES = ("torchvision", "timm")
 _LONGEST_NAME = 80  # characters of an unknown name that are compared and shown
@@ -83,9 +84,7 @@ def search(text: str, source: str) -> list[str]:
 
     Raises ParameterError for an unknown source.
     """
-    if source not in SOURCES:
-        raise ParameterError(f"There is no source {source!r}; expected one of {', '.join(SOURCES)}.")
-    names = torchvision_names() if source == "torchvision" else timm_names()
+    names = torchvision_names() if checked_key(source, SOURCES, "source") == "torchvision" else timm_names()
     words = [_letters(word) for word in text.lower().removeprefix(f"{source}/").split()]
     words = [word for word in words if word]
     if not words:

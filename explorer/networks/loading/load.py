@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
@@ -111,14 +110,10 @@ def _adapted(
     network: Network, class_names: ClassNames | None, preprocessing: Preprocessing | None, activation: str | None
 ) -> Network:
     """A bundled network with other class names, preprocessing or activation."""
-    changes: dict[str, Any] = {}
-    if (names := _read_names(class_names)) is not None:
-        changes["class_names"] = names_for(len(network.class_names), names)
-    if preprocessing is not None:
-        changes["preprocessing"] = preprocessing
-    if activation is not None:
-        changes["activation"] = activation
-    return replace(network, **changes) if changes else network
+    names = _read_names(class_names)
+    return replace(
+        network, class_names=names_for(len(network.class_names), names) if names else network.class_names,
+        preprocessing=preprocessing or network.preprocessing, activation=activation or network.activation)
 
 
 def _read_names(class_names: ClassNames | None) -> tuple[str, ...] | None:

@@ -89,16 +89,14 @@ def _preprocessing(options: Options) -> Preprocessing | None:
     return replace(usual_preprocessing(options.network), **changes) if changes else None
 
 
+@cache
 def usual_preprocessing(architecture: str | None) -> Preprocessing:
     """What the trained weights of an architecture want of their input; ImageNet's usual one for none.
 
     Raises NetworkError when there is no such architecture.
     """
-    return Preprocessing() if architecture is None else _of_architecture(architecture)
-
-
-@cache
-def _of_architecture(architecture: str) -> Preprocessing:
+    if architecture is None:
+        return Preprocessing()
     if architecture in BUNDLED:
         return load_network(architecture).preprocessing
     return describe(identify(architecture), nn.Identity(), classes=1).preprocessing
