@@ -46,7 +46,7 @@ def evidence_name(pooling: str, against: str = "") -> str:
 
 
 class Runs:
-    """A whole photo at one size, and moved by all whole px (`explorer.questions.stitching`), taken apart at once.
+    """A whole photo at one size, and moved by all whole px (`explorer.questions.stitching`), decomposed at once.
 
     Attributes:
         analysis: of the photo that is not moved.

@@ -1,4 +1,4 @@
-"""Sigmoids, one class, poolings that a network brings along, and files of an answer that cannot be taken apart."""
+"""Sigmoids, one class, poolings that a network brings along, and files of an answer that cannot be decomposed."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_its_report_and_table_show_it_as_native(special):
     assert any("GAP beside GMP" in line for line in lines(top_answers(outcome, 1, False)))
 
 
-# What is written where nothing is taken apart.
+# What is written where nothing is decomposed.
 
 
 def plain(pooled: bool, layer: str | None, **options):

@@ -1,4 +1,4 @@
-"""`python -m explorer why` run within a test, and its lines taken apart."""
+"""`python -m explorer why` run within a test, and its lines parsed."""
 
 from __future__ import annotations
 
