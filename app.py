@@ -1,5 +1,9 @@
 """Explore: a photo in, the answer out."""
 
+from explorer.ui.skeleton import show_skeleton
+
+show_skeleton("Explore")  # the imports below take seconds the first time
+
 import streamlit as st
 
 from explorer.ui.controls import downloads, open_channel

@@ -1,4 +1,4 @@
-"""What an analysis costs, in bare forward passes of the same network.
+"""What an analysis costs, in bare forward passes of the same network by torch.
 
     python -m benchmarks.cost [--rounds 40] [--photo PHOTO]
 
@@ -40,7 +40,7 @@ def jobs(photo: Path) -> tuple[Callable[[], object], dict[str, Callable[[], obje
 
     @torch.no_grad()
     def from_input() -> Analysis:
-        maps = network.backbone(x)[0]
+        maps = network.engine(x)[0]
         return Analysis(network, image, framing.on_grid(*maps.shape[1:]), x, maps, 0.0)
 
     def cams() -> None:
@@ -57,7 +57,8 @@ def jobs(photo: Path) -> tuple[Callable[[], object], dict[str, Callable[[], obje
         for n, index in enumerate(classes):
             extractor(index, scores, retain_graph=n < len(classes) - 1)
 
-    return lambda: network(x), {
+    bare = network.run_by("torch")
+    return lambda: bare(x), {
         "the photo framed (in no other row but the third)": lambda: frame(image, network.preprocessing),
         "analysis, top-5 evidence under gap, gmp, attention": lambda: top_evidence(from_input(), THREE),
         "photo framed and analysed, top-5 evidence under gap, gmp, attention":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from torch.nn import functional
 from explorer.checks import checked_key, checked_whole, is_number
 from explorer.errors import MethodError, ParameterError
 from explorer.networks.head import has_constant_slopes, head_kind, hold
-from explorer.progress import Progress, Stop, in_batches
+from explorer.progress import Progress, Stop
 
 _GRADIENTS = 12  # classes whose gradient is kept: each is as large as the feature maps
 
@@ -55,6 +55,10 @@ class CamContext(ABC):
     @abstractmethod
     def answers(self, photos: Tensor) -> Tensor:
         """(B, classes): the network's answers to other inputs (B, channels, h, w), for Score-CAM alone."""
+
+    @abstractmethod
+    def batches(self, items: Tensor, unit: str, progress: Progress | None, stop: Stop | None) -> Iterator[Tensor]:
+        """`items` in slices of as many as go through the network at once, see `explorer.networks.engine`."""
 
     @abstractmethod
     def _gradient(self, index: int) -> Tensor:
@@ -171,13 +175,11 @@ def _ablated_logits(head: nn.Module, pooled: Tensor, index: int, batch: int = 25
 
 @torch.no_grad()
 def _score_cam(
-    context: CamContext, index: int, progress: Progress | None = None, stop: Stop | None = None,
-    batch: int = 16,
+    context: CamContext, index: int, progress: Progress | None = None, stop: Stop | None = None
 ) -> Tensor:
     """The paper's Algorithm 1: a softmax over channels of the logits that the masked photos get."""
-    checked_whole(batch, 1, None, "batch of Score-CAM")
     answers = []
-    for maps in in_batches(context.feature_maps[:, None], batch, "channels", progress, stop):
+    for maps in context.batches(context.feature_maps[:, None], "channels", progress, stop):
         upsampled = functional.interpolate(maps, context.x.shape[-2:], mode="bilinear", align_corners=False)
         low, high = upsampled.amin((2, 3), keepdim=True), upsampled.amax((2, 3), keepdim=True)
         ranged = (upsampled - low) / torch.where(high > low, high - low, torch.ones_like(high))

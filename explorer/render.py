@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -225,8 +226,10 @@ def png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def tile(photo: Image.Image, cells: np.ndarray, seen: Box, scale: Scale, side: int) -> Image.Image:
-    """A small grey picture of what the network saw, at most `side` px long, with a map laid over it."""
+def tiles(
+    photo: Image.Image, maps: Sequence[np.ndarray], seen: Box, scale: Scale, side: int
+) -> list[Image.Image]:
+    """Small grey pictures of what the network saw, at most `side` px long, each with a map (H, W) laid over it."""
     grey = photo.crop(_pixels(seen, photo.size)).convert("L").convert("RGB")
     grey, box = shrink(grey, (0, 0, grey.width, grey.height), side)
-    return overlay(grey, cells, box, scale, opacity=0.92)
+    return [overlay(grey, cells, box, scale, opacity=0.92) for cells in maps]

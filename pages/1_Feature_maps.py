@@ -1,5 +1,9 @@
 """Feature maps: which channels respond, where, and which of them contribute to the class."""
 
+from explorer.ui.skeleton import show_skeleton
+
+show_skeleton("Feature maps")  # the imports below take seconds the first time
+
 import streamlit as st
 
 from explorer.ui.components.wall import put_channels, wall, wall_status

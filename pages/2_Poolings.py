@@ -1,5 +1,9 @@
 """Poolings: what each pooling keeps, and how the answer changes."""
 
+from explorer.ui.skeleton import show_skeleton
+
+show_skeleton("Poolings")  # the imports below take seconds the first time
+
 import streamlit as st
 
 from explorer.ui.frame import frame

@@ -1,5 +1,9 @@
 """Activation maps: where the evidence lies, by pooling and by published CAM method."""
 
+from explorer.ui.skeleton import show_skeleton
+
+show_skeleton("Activation maps")  # the imports below take seconds the first time
+
 from explorer.ui.controls import downloads
 from explorer.ui.frame import frame
 from explorer.ui.networks.second_network import second_analysis, second_row

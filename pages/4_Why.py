@@ -1,5 +1,9 @@
 """Why: why this class and not that one, and how far the answer can be trusted."""
 
+from explorer.ui.skeleton import show_skeleton
+
+show_skeleton("Why")  # the imports below take seconds the first time
+
 from explorer.ui.controls import downloads
 from explorer.ui.frame import frame
 from explorer.ui.pages.why.contrast_panel import against_panel, talk_about_why

@@ -1,5 +1,9 @@
 """Method: how every number on the other pages is computed, and where methods and photos come from."""
 
+from explorer.ui.skeleton import show_skeleton
+
+show_skeleton("Method")  # the imports below take seconds the first time
+
 import streamlit as st
 
 from explorer import CAM_METHODS, POOLINGS

@@ -70,7 +70,7 @@ class Analysis(ForwardPass):
     def cam(self, method: str, class_index: int, pooling: str | None = None, **options: Any) -> Tensor:
         """(H, W): a published CAM, signed and not normalised, under the native pooling unless one is named.
 
-        Options go to the method: Score-CAM takes `progress(done, total)`, `stop() -> bool` and `batch`; Finer-CAM
+        Options go to the method: Score-CAM takes `progress(done, total)` and `stop() -> bool`; Finer-CAM
         takes `rivals`, `gamma` and `references`.
 
         Raises ParameterError (unknown method, class, pooling or option), MethodError, StoppedError.
@@ -172,10 +172,14 @@ class Outcome:
     def answer(self, class_index: int, calibrated: bool = False) -> Answer:
         """Probability, logit and rank of one class."""
         network = self.analysis.network
-        logit = self.logits[network.check_class(class_index)]
-        rank = 1 + int((self.logits > logit).sum())
+        logit, rank = float(self.logits[network.check_class(class_index)]), int(self._ranks[class_index])
         probability = float(self.probabilities(calibrated)[class_index])
-        return Answer(class_index, network.class_names[class_index], probability, float(logit), rank)
+        return Answer(class_index, network.class_names[class_index], probability, logit, rank)
+
+    @property
+    def _ranks(self) -> Tensor:
+        """(classes,): 1 and how many logits are larger, for all classes at once."""
+        return self._tensors("ranks", lambda: _ranks(self.logits))
 
     def evidence(self, class_index: int) -> Evidence:
         """The class's logit, decomposed over positions and channels."""
@@ -235,7 +239,7 @@ class Outcome:
         if options and (unknown := set(options) - set(chosen.options)):
             raise ParameterError(f"{method} has no option {', '.join(sorted(unknown))}; "
                                  f"expected {', '.join(chosen.options) or 'none'}.")
-        decisive = {name: value for name, value in options.items() if name not in {"progress", "stop", "batch"}}
+        decisive = {name: value for name, value in options.items() if name not in {"progress", "stop"}}
         key = ("cam", method, class_index, repr(sorted(decisive.items())))
         return self.results(key, lambda: chosen.compute(self.cam_context, class_index, **options))
 
@@ -262,10 +266,15 @@ class Outcome:
     def _make_cam_context(self) -> CamContext:
         analysis = self.analysis
         return PoolingContext(analysis.input, analysis.feature_maps, self.logits, self.head, self.pooled,
-                              analysis.network.backbone, self._pool)
+                              analysis.network.engine, self._pool)
 
     def _pool(self, feature_maps: Tensor) -> Tensor:
         return self._pooling.value(feature_maps, **self.parameters)
+
+
+def _ranks(logits: Tensor) -> Tensor:
+    falling = torch.where(logits.isnan(), -torch.inf, logits).sort(descending=True).values
+    return torch.where(logits.isnan(), 1, 1 + torch.searchsorted(-falling, -logits))
 
 
 class OutcomeWithoutEvidence(Outcome):

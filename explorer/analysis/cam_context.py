@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from explorer.cams import CamContext
+from explorer.networks.engine import Engine, inputs_at_once
 from explorer.networks.head import has_constant_slopes, hold
 from explorer.networks.layers import Layers
+from explorer.progress import Progress, Stop, in_batches
 
 
 class PoolingContext(CamContext):
@@ -19,7 +21,7 @@ class PoolingContext(CamContext):
 
     Args:
         x, feature_maps, logits, head, pooled: see `CamContext`.
-        backbone: (B, channels, h, w) to (B, C, H, W); only Score-CAM runs it.
+        engine: runs the backbone; only for Score-CAM.
         pool: (..., C, H, W) to (..., C), differentiable.
     """
 
@@ -27,12 +29,12 @@ class PoolingContext(CamContext):
     pooled: Tensor
 
     def __init__(
-        self, x: Tensor, feature_maps: Tensor, logits: Tensor, head: nn.Module, pooled: Tensor, backbone: nn.Module,
+        self, x: Tensor, feature_maps: Tensor, logits: Tensor, head: nn.Module, pooled: Tensor, engine: Engine,
         pool: Callable[[Tensor], Tensor],
     ) -> None:
         super().__init__(x, feature_maps, head, pooled)
         self._logits = logits
-        self._backbone = backbone
+        self._engine = engine
         self._pool = pool
         self._graph: tuple[Tensor, Tensor] | None = None
 
@@ -43,7 +45,11 @@ class PoolingContext(CamContext):
 
     def answers(self, photos: Tensor) -> Tensor:
         """(B, classes)"""
-        return self.head(self._pool(self._backbone(photos)))
+        return self.head(self._pool(self._engine(photos)))
+
+    def batches(self, items: Tensor, unit: str, progress: Progress | None, stop: Stop | None) -> Iterator[Tensor]:
+        """Slices of the items."""
+        return self._engine.batches(items, self.x, unit, progress, stop)
 
     def _gradient(self, index: int) -> Tensor:
         feature_maps, pooled = self._pooled_graph()
@@ -93,6 +99,10 @@ class LayerContext(CamContext):
     def answers(self, photos: Tensor) -> Tensor:
         """(B, classes)"""
         return self._layers.logits(photos)
+
+    def batches(self, items: Tensor, unit: str, progress: Progress | None, stop: Stop | None) -> Iterator[Tensor]:
+        """Slices of the items."""
+        return in_batches(items, inputs_at_once(self.x), unit, progress, stop)
 
     def _gradient(self, index: int) -> Tensor:
         maps, logits = self._graph_of_the_rest()

@@ -49,7 +49,7 @@ def analyse(
 def _run(network: Network, x: Tensor, layer: Layer | None) -> Tensor:
     """(1, C, H, W): the feature maps or a layer's. A network may take some sizes and refuse others in any way."""
     try:
-        return network.backbone(x) if layer is None else network.layers.maps(x, layer.key)
+        return network.engine(x) if layer is None else network.layers.maps(x, layer.key)
     except ExplorerError:
         raise
     except Exception as error:

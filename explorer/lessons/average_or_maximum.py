@@ -17,8 +17,7 @@ from explorer.images import digest
 from explorer.lessons.scenes import SMALLEST_SCALE, cut_out, ground_of, largest_scale, object_box, scene_of
 from explorer.networks import Network
 from explorer.poolings import POOLINGS
-from explorer.progress import Progress, Stop, in_batches
-from explorer.questions.edited_photo import BATCH
+from explorer.progress import Progress, Stop
 from explorer.render import Box
 
 STEPS = 10
@@ -187,12 +186,11 @@ class _SceneParts:
 
 def _maps(parts: _SceneParts, scales: np.ndarray, progress: Progress | None, stop: Stop | None) -> Tensor:
     """(1 + n, C, H, W): the feature maps of the ground alone, and of each scale."""
-    maps: list[Tensor] = []
-    for batch in in_batches([0.0, *scales.tolist()], BATCH, "scenes", progress, stop):
-        if not maps:  # the ground is run alone, so that a network which refuses the size does so in words
-            maps.append(analyse(parts.network, parts.ground, "squash", parts.side).feature_maps[None])
-        with torch.no_grad():
-            maps.append(parts.network.backbone(torch.stack([parts.input(scale) for scale in batch if scale])))
+    # The ground is analysed, so that a network which refuses the size does so in words.
+    ground, engine = analyse(parts.network, parts.ground, "squash", parts.side), parts.network.engine
+    maps = [ground.feature_maps[None]]
+    for batch in engine.batches(scales.tolist(), ground.input, "scenes", progress, stop):
+        maps.append(engine(torch.stack([parts.input(scale) for scale in batch])))
     return torch.cat(maps)
 
 

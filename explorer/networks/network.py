@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
@@ -16,6 +16,7 @@ from explorer.framing import Preprocessing
 from explorer.networks.calibration import Calibration
 from explorer.networks.cutting.splitting import NoGlobalPooling, split_at_global_pool
 from explorer.networks.cutting.taps import own_copy
+from explorer.networks.engine import Engine
 from explorer.networks.head import head_kind
 from explorer.networks.layers import Layers
 from explorer.networks.probing import (
@@ -56,6 +57,7 @@ class Network:
         cut: how the pooling's place was found: "known", "traced", "watched" or "named"; "" when there is none.
         trained: further poolings by key, with their parameters and the heads that were trained with them; they need not
             be in the registry. Such a head answers under any parameters of its pooling.
+        engine: what runs the backbone; None is one that chooses alone, see `explorer.networks.engine`.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Network:
     reason: str = ""
     cut: str = "known"
     trained: Mapping[str, TrainedPooling] = field(default_factory=dict)
+    engine: Engine = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
         checked_key(self.activation, ACTIVATIONS, "activation")
@@ -81,6 +84,8 @@ class Network:
         for part in (self.backbone, *self.heads):
             part.eval()
             part.requires_grad_(False)
+        if self.engine is None or self.engine.backbone is not self.backbone:  # `replace` may have changed it
+            object.__setattr__(self, "engine", Engine(self.backbone))
 
     def _check_trained(self) -> None:
         own = self.pooling
@@ -151,6 +156,18 @@ class Network:
             activation=activation or applied or ("sigmoid" if logits.shape[1] == 1 else "softmax"),
             layers=layers, reason=reason,
         )
+
+    def run_by(self, engine: str) -> Network:
+        """The same network with another engine: "torch", "onnx" (a graph is written, unless there is one) or "auto".
+
+        Raises ParameterError for another engine, NetworkError where there is no graph that gives the same maps.
+        """
+        if engine == self.engine.choice:
+            return self
+        other = replace(self, engine=self.engine.chosen(engine))
+        if engine == "onnx":
+            other.engine.write_graph(example_input(self.preprocessing))
+        return other
 
     @cached_property
     def head_kind(self) -> str:
@@ -240,7 +257,7 @@ class Network:
         """Logits (B, classes) of inputs (B, channels, h, w): one forward pass."""
         if self.pooling is None:
             return self.layers.logits(x)
-        return self.head(self.pooling.value(self.backbone(x), **self.pooling_parameters))
+        return self.head(self.pooling.value(self.engine(x), **self.pooling_parameters))
 
 
 def _as_trained(trained: TrainedPooling) -> Pooling:

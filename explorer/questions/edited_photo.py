@@ -20,7 +20,7 @@ from explorer.analysis.memory import remembered
 from explorer.checks import checked_key
 from explorer.errors import FramingError, ParameterError
 from explorer.framing import frame
-from explorer.progress import Progress, Stop, in_batches
+from explorer.progress import Progress, Stop
 from explorer.render import Box
 
 FILLS = MappingProxyType({
@@ -29,7 +29,6 @@ FILLS = MappingProxyType({
     "inpaint": "painted over from around it (Telea, 2004)",
 })
 BATCHED = ("blur", "mean")  # the fills that do not depend on what is taken out
-BATCH = 4  # inputs in one forward pass: of 8 and more, maps exceed 32 MB, and such memory is handed out anew each time
 _SIGMA = 0.5  # of the blur, in positions
 _PAINTED_SIDE = 640  # px: the long side of the photo that is painted over; its radius is in pixels
 _RADIUS = 5
@@ -102,9 +101,9 @@ def answers_to(
 
     Raises ParameterError likewise, StoppedError when `stop` returns True.
     """
-    logits = []
-    for batch in in_batches(shares, BATCH, "inputs", progress, stop):
-        inputs = changed_inputs(outcome.analysis, batch, fill)
+    logits, analysis = [], outcome.analysis
+    for batch in analysis.network.engine.batches(shares, analysis.input, "inputs", progress, stop):
+        inputs = changed_inputs(analysis, batch, fill)
         with torch.no_grad():
             logits.append(outcome.cam_context.answers(inputs))
     return torch.cat(logits) if logits else outcome.logits.new_empty(0, len(outcome.logits))

@@ -15,11 +15,10 @@ from torch import Tensor
 from explorer.analysis import Analysis, Outcome
 from explorer.arrays import to_array
 from explorer.checks import checked_whole
-from explorer.progress import Progress, Stop, in_batches
+from explorer.progress import Progress, Stop
 from explorer.questions.contrast import check_pair, minus
 
 MOST_STEPS = 8  # 64 forward passes
-_BATCH = 16  # the usual shifts at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,11 +147,9 @@ class Shifts:
     ) -> Iterator[tuple[tuple[int, int], Outcome]]:
         """Each shift with the outcome of the input moved by it, run in batches. Raises StoppedError by `stop`."""
         analysis = outcome.analysis
-        for batch in in_batches(self.all, _BATCH, "inputs", progress, stop):
+        for batch in analysis.network.engine.batches(self.all, analysis.input, "inputs", progress, stop):
             inputs = torch.cat([moved(analysis.input, *shift) for shift in batch])
-            with torch.no_grad():
-                batch_maps = analysis.network.backbone(inputs)
-            for shift, x, feature_maps in zip(batch, inputs, batch_maps, strict=True):
+            for shift, x, feature_maps in zip(batch, inputs, analysis.network.engine(inputs), strict=True):
                 run = Analysis(analysis.network, analysis.image, analysis.framing, x[None], feature_maps, 0.0)
                 yield shift, run.under(outcome.pooling, **outcome.parameters)
 

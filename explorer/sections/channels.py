@@ -43,7 +43,7 @@ def _tiles(outcome: Outcome, title: str, what: str, accounts: Mapping[int, tuple
     maps = [analysis.feature_maps[channel].numpy() for channel in channels]
     scale = render.Scale.positive(*maps)
     photo, seen = analysis.preview(PHOTO_SIDE)
-    pictures = [render.jpeg(render.tile(photo, values, seen, scale, TILE_SIDE), 82) for values in maps]
+    pictures = [render.jpeg(tile, 82) for tile in render.tiles(photo, maps, seen, scale, TILE_SIDE)]
     tiles = [
         el("button", picture(tile, f"Where channel {channel} responds"),
            el("span", el("span", "channel", class_="caption"), el("strong", str(channel)),

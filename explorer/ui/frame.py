@@ -23,9 +23,10 @@ from explorer.ui.networks.session_network import check_choices, network_in_use, 
 from explorer.ui.page import Page, sidebar_of
 from explorer.ui.session.cache import analysis_of
 from explorer.ui.session.choices import PRESENTABLE, sizes_of
-from explorer.ui.session.server import send_without_delay
+from explorer.ui.session.server import tend
 from explorer.ui.session.session import EXAMPLES, Session, example_photo, session_on
 from explorer.ui.session.url import follow_url
+from explorer.ui.skeleton import clear_skeleton
 from explorer.wording import percent
 
 PAGES = {
@@ -37,17 +38,17 @@ _HERE = Path(__file__).parent
 
 
 def frame(title: str) -> Page:
-    """Set the page up, draw the sidebar, and analyse the photo; every page calls it first.
+    """Draw the sidebar, and analyse the photo; every page calls it first.
 
     Where the photo does not allow a framing, a notice says so and the crop is used.
     """
-    st.set_page_config(page_title=f"{title} · PoolScope", layout="wide", initial_sidebar_state="auto")
     st.html(_HERE / "page.css")
-    send_without_delay()
+    tend()
     put_library()
     session = session_on(title)
     analysis = _analyse(session, follow_url(session))
     check_choices(session, analysis)
+    clear_skeleton()
     page = Page(session, analysis, sidebar_of(session))
     put_photo(analysis, session.photo.digest)
     if session.presenting:

@@ -94,12 +94,14 @@ def test_an_answer_is_reached_and_picked_by_keyboard_and_keeps_the_focus(visit):
 def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
     here = visit(theme=theme)
     found = []
-    for path, link in (("/", {"pooling": "gmp", "region": "1,1,1,1"}), ("/", {"pooling": "median", "calibrated": "0"}),
-                       ("/Feature_maps", {"beside": "3"}), ("/Poolings", {"channel": "5"}), ("/Activation_maps", {}),
-                       ("/Activation_maps", {"maps": "votes"}), ("/Activation_maps", {"maps": "cams"}),
-                       ("/Why", {}), ("/Why", {"ask": "without", "pooling": "gmp"}),
-                       ("/", {"present": "1"}), ("/Method", {}),
-                       *(("/Lessons", {"lesson": str(number)}) for number in (1, 3, 6, 8, 10))):
+    pages = [("/", {"pooling": "gmp", "region": "1,1,1,1"}), ("/Feature_maps", {"beside": "3"}),
+             ("/Poolings", {"channel": "5"}), ("/Why", {}), ("/Method", {}), ("/Lessons", {"lesson": "6"})]
+    if theme == "light":  # the dark pages have the same elements, in other colours
+        pages += [("/", {"pooling": "median", "calibrated": "0"}), ("/Activation_maps", {}),
+                  ("/Activation_maps", {"maps": "votes"}), ("/Activation_maps", {"maps": "cams"}),
+                  ("/Why", {"ask": "without", "pooling": "gmp"}), ("/", {"present": "1"}),
+                  *(("/Lessons", {"lesson": str(number)}) for number in (1, 3, 8, 10))]
+    for path, link in pages:
         here.go(path, **link)
         here.page.evaluate(AXE.read_text(encoding="utf-8"))
         found += here.page.evaluate("""async () => (await axe.run(document, {resultTypes: ["violations"]})).violations

@@ -279,8 +279,7 @@ def test_eigen_cam_knows_no_class(network, examples):
 # Score-CAM.
 
 
-@pytest.mark.parametrize("batch", [1, 16])
-def test_score_cam_is_its_definition_by_brute_force(make_network, batch):
+def test_score_cam_is_its_definition_by_brute_force(make_network):
     network = make_network(activation=nn.Identity(), seed=3)
     analysis = analyse(network, coloured(3))
     logits = []
@@ -290,18 +289,18 @@ def test_score_cam_is_its_definition_by_brute_force(make_network, batch):
     assert max(logits) - min(logits) > 0.01
     weights = torch.tensor(again.score_cam_weights(logits))
     expected = torch.einsum("k,kij->ij", weights, analysis.feature_maps)
-    torch.testing.assert_close(analysis.cam("score_cam", 1, batch=batch), expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(analysis.cam("score_cam", 1), expected, rtol=1e-3, atol=1e-5)
 
 
 def test_score_cam_reports_its_progress_to_the_end(make_network):
-    analysis = analyse(make_network(), coloured())
-    heard = []
-    analysis.cam("score_cam", 0, progress=lambda done, total: heard.append((done, total)), batch=2)
-    assert heard == [(2, 5), (4, 5), (5, 5)]
+    analysis = analyse(make_network(channels=25), coloured())
+    reports = []
+    analysis.cam("score_cam", 0, progress=lambda *numbers: reports.append(numbers))
+    assert reports == [(10, 25), (20, 25), (25, 25)]
 
 
 def test_a_stopped_score_cam_raises_and_leaves_nothing_broken(make_network):
-    network = make_network()
+    network = make_network(channels=25)
     analysis = analyse(network, coloured())
     calls, before = [], network.backbone.calls
 
@@ -309,8 +308,8 @@ def test_a_stopped_score_cam_raises_and_leaves_nothing_broken(make_network):
         calls.append(None)
         return len(calls) > 2
 
-    with pytest.raises(StoppedError, match="after 4 of 5 channels"):
-        analysis.cam("score_cam", 0, stop=stop, batch=2)
+    with pytest.raises(StoppedError, match="after 20 of 25 channels"):
+        analysis.cam("score_cam", 0, stop=stop)
     assert network.backbone.calls == before + 2
     finished = analysis.cam("score_cam", 0, stop=lambda: False)
     torch.testing.assert_close(finished, analyse(network, coloured()).cam("score_cam", 0))
@@ -351,9 +350,9 @@ def test_no_method_but_score_cam_runs_the_backbone(network, examples):
 
 
 def test_score_cam_runs_the_backbone_once_a_batch(make_network):
-    network = make_network()
+    network = make_network(channels=25)
     analysis = analyse(network, coloured())
-    analysis.cam("score_cam", 0, batch=2)
+    analysis.cam("score_cam", 0)
     assert network.backbone.calls == 1 + 3
 
 
@@ -467,7 +466,7 @@ def test_an_unknown_method_is_answered_with_those_that_exist(make_network):
 @pytest.mark.parametrize("method", ["grad_cam", "score_cam", "finer_cam"])
 def test_an_unknown_option_is_answered_with_those_that_exist(make_network, method):
     analysis = analyse(make_network(), coloured())
-    known = {"score_cam": "progress, stop, batch", "finer_cam": "rivals, gamma, references"}.get(method, "none")
+    known = {"score_cam": "progress, stop", "finer_cam": "rivals, gamma, references"}.get(method, "none")
     with pytest.raises(ParameterError, match=f"{method} has no option colour; expected {known}"):
         analysis.cam(method, 0, colour="red")
 
@@ -493,12 +492,6 @@ def test_finer_cam_refuses_options_that_mean_nothing(make_network, options):
     with pytest.raises(ParameterError, match=r"Finer-CAM.*expected"):
         analysis.cam("finer_cam", 0, **options)
 
-
-@pytest.mark.parametrize("batch", [0, 2.5])
-def test_score_cam_refuses_a_batch_that_means_nothing(make_network, batch):
-    analysis = analyse(make_network(), coloured())
-    with pytest.raises(ParameterError, match=r"Score-CAM.*expected"):
-        analysis.cam("score_cam", 0, batch=batch)
 
 
 def test_finer_cam_needs_a_second_class(make_network):

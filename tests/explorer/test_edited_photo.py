@@ -13,8 +13,8 @@ from explorer import analyse
 from explorer.errors import ParameterError, StoppedError
 from explorer.framing import Preprocessing, frame
 from explorer.networks import Network
+from explorer.networks.engine import inputs_at_once
 from explorer.questions.edited_photo import (
-    BATCH,
     BATCHED,
     FILLS,
     analysed_again,
@@ -244,11 +244,12 @@ def test_answers_are_those_of_each_changed_input_by_itself(make_network, pooling
     network = make_network()
     analysis = analyse(network, noise((190, 130)))
     outcome = analysis.under(pooling, **parameters)
-    shares = torch.rand(2 * BATCH + 5, 4, 4, generator=torch.Generator().manual_seed(0))
+    at_once = inputs_at_once(analysis.input)
+    shares = torch.rand(2 * at_once + 5, 4, 4, generator=torch.Generator().manual_seed(0))
     told = []
     found = answers_to(outcome, shares, "mean", lambda *numbers: told.append(numbers))
-    done = [*range(BATCH, 2 * BATCH + 5, BATCH), 2 * BATCH + 5]
-    assert told == [(each, 2 * BATCH + 5) for each in done]
+    done = [at_once, 2 * at_once, 2 * at_once + 5]
+    assert told == [(count, 2 * at_once + 5) for count in done]
     inputs = changed_inputs(analysis, shares, "mean")
     with torch.no_grad():
         expected = [network.head(outcome._pool(network.backbone(x[None])))[0] for x in inputs]
@@ -273,7 +274,7 @@ def test_told_to_stop_it_runs_no_further_batch(make_network):
     network = make_network()
     outcome = analyse(network, noise((190, 130))).under()
     before, told = network.backbone.calls, []
-    with pytest.raises(StoppedError, match=f"after {2 * BATCH} of 100 inputs"):
+    with pytest.raises(StoppedError, match=f"after {2 * inputs_at_once(outcome.analysis.input)} of 100 inputs"):
         answers_to(outcome, torch.zeros(100, 4, 4), "mean", lambda *numbers: told.append(numbers),
                    lambda: len(told) == 2)
     assert network.backbone.calls - before == 2

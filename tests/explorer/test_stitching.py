@@ -250,26 +250,26 @@ def test_against_a_rival_it_is_the_difference_of_both(make_network):
 # How it is run.
 
 
-def test_sixteen_shifts_are_one_batch_and_are_remembered(sees_light):
+def test_sixteen_shifts_of_a_small_input_are_two_passes_and_are_remembered(sees_light):
     outcome = analyse(sees_light, noise((96, 96))).under()
     sees_light.backbone.batches.clear()
     told = []
     found = stitched(outcome, 0, progress=lambda *counts: told.append(counts))
-    assert sees_light.backbone.batches == [16]
-    assert told == [(16, 16)]
+    assert sees_light.backbone.batches == [10, 6]
+    assert told == [(10, 16), (16, 16)]
     assert stitched(outcome, 0) is found
-    assert sees_light.backbone.batches == [16]
+    assert sees_light.backbone.batches == [10, 6]
 
 
 def test_it_tells_how_far_it_is_and_stops_when_told_to(sees_light):
     outcome = analyse(sees_light, noise((96, 96))).under()
     told = []
-    with pytest.raises(StoppedError, match="Stopped after 32 of 36"):
+    with pytest.raises(StoppedError, match="Stopped after 20 of 36"):
         stitched(outcome, 0, steps=6, progress=lambda *counts: told.append(counts), stop=lambda: len(told) == 2)
-    assert told == [(16, 36), (32, 36)]
+    assert told == [(10, 36), (20, 36)]
     told.clear()
     stitched(outcome, 0, steps=6, progress=lambda *counts: told.append(counts), stop=lambda: False)  # from the start
-    assert told == [(16, 36), (32, 36), (36, 36)]
+    assert told == [(10, 36), (20, 36), (30, 36), (36, 36)]
     with pytest.raises(StoppedError, match="after 0 of 16"):
         stitched(outcome, 0, stop=lambda: True)
 

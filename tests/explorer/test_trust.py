@@ -18,7 +18,7 @@ from explorer import POOLINGS, analyse
 from explorer.errors import ParameterError, StoppedError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
-from explorer.questions.edited_photo import BATCH
+from explorer.networks.engine import inputs_at_once
 from explorer.questions.trust import CONTROLS, maps_to_judge, probability_drops, removal_curves
 from tests.explorer.own_models import Small, network_of, seeded
 from tests.explorer.tiny import linear
@@ -319,14 +319,14 @@ def _of_mean_colour(analysis):
 
 def test_progress_is_told_and_a_stop_leaves_nothing_behind():
     analysis = additive(np.ones((4, 4)).tolist(), np.arange(0, 256, 16).reshape(4, 4).tolist())
-    outcome, told = analysis.under(), []
+    outcome, told, at_once = analysis.under(), [], inputs_at_once(analysis.input)
     with pytest.raises(StoppedError):
         removal_curves(outcome, 0, {}, "mean", 16, progress=lambda *both: told.append(both),
                        stop=lambda: len(told) >= 2)
-    assert [done for done, _ in told] == [BATCH, 2 * BATCH]
+    assert [done for done, _ in told] == [at_once, 2 * at_once]
     found = removal_curves(outcome, 0, {}, "mean", 16, progress=lambda *both: told.append(both))
     assert told[-1] == (found.passes, found.passes)
-    assert analysis.network.backbone.inputs == 1 + 2 * BATCH + found.passes
+    assert analysis.network.backbone.inputs == 1 + 2 * at_once + found.passes
     assert np.isfinite(found.of("random").deletion_area)
 
 

@@ -18,6 +18,8 @@ from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks.calibration import Calibration
 from explorer.networks.cutting.taps import own_copy
+from explorer.networks.engine import Engine, Graph
+from explorer.networks.graphs import with_weights
 from explorer.networks.layers import Layers
 from explorer.networks.loading.files import shipped, tensors_in
 from explorer.networks.network import Network
@@ -47,9 +49,9 @@ class FeatureMaps(nn.Module):
 
 
 def _efficientnet_lite0() -> Network:
-    model, sha256 = _lite0()
+    model, sha256 = lite0()
     return _network(
-        "efficientnet_lite0", model, model.classifier,
+        "efficientnet_lite0", model, model.classifier, sha256,
         class_names=imagenet_class_names(),
         digest=sha256,
         origin="ImageNet, bundled",
@@ -59,7 +61,7 @@ def _efficientnet_lite0() -> Network:
 
 def _flowers() -> Network:
     """Five heads that were trained on the maps of the same backbone, each with another pooling."""
-    model, sha256 = _lite0()
+    model, sha256 = lite0()
     file = ASSETS / "heads" / "flowers.json"
     with shipped(file) as data:
         card = json.loads(data)
@@ -70,7 +72,7 @@ def _flowers() -> Network:
                            f"the bundled one has {sha256[:12]}....")
     trained = read_trained(file)
     return _network(
-        "flowers", model, trained.pop("gap").head,
+        "flowers", model, trained.pop("gap").head, sha256,
         class_names=class_names,
         digest=hashlib.sha256("".join(weights).encode()).hexdigest(),
         origin="trained on flower photos, bundled",
@@ -82,9 +84,10 @@ BUNDLED: MappingProxyType[str, Callable[[], Network]] = MappingProxyType({
     "efficientnet_lite0": _efficientnet_lite0, "flowers": _flowers,
 })
 _IN_MEMORY: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()  # backbones by the sha256 of their file
+_GRAPHS: WeakValueDictionary[str, Graph] = WeakValueDictionary()  # likewise
 
 
-def _lite0() -> tuple[Any, str]:
+def lite0() -> tuple[Any, str]:
     """timm's model with the bundled weights, and the sha256 of their file.
 
     A backbone that some network already has in memory is shared with it; the classifier is always its own.
@@ -101,13 +104,24 @@ def _lite0() -> tuple[Any, str]:
     return model, sha256
 
 
-def _network(name: str, model: Any, head: nn.Module, **more: Any) -> Network:
-    """A network of that backbone, with GAP and a head."""
+def _graph(model: nn.Module, sha256: str) -> Graph:
+    """The backbone's graph, shared by all networks of these weights; its own file has none."""
+    graph = _GRAPHS.get(sha256)
+    if graph is None:
+        with shipped(ASSETS / "efficientnet_lite0.onnx") as data:
+            graph = _GRAPHS[sha256] = Graph(with_weights(data, FeatureMaps(model).state_dict()))
+    return graph
+
+
+def _network(name: str, model: Any, head: nn.Module, weights: str, **more: Any) -> Network:
+    """A network of that backbone, with GAP and a head; `weights` is the sha256 of the backbone's."""
+    graph = _graph(model, weights)
     model.classifier = head
     layers = Layers(own_copy(model), example_input(_PREPROCESSING))
     model.reset_classifier(0)
-    return Network(name=name, title=TITLES[name], backbone=FeatureMaps(model), pooling=POOLINGS["gap"], head=head,
-                   preprocessing=_PREPROCESSING, layers=layers, **more)
+    backbone = FeatureMaps(model)
+    return Network(name=name, title=TITLES[name], backbone=backbone, pooling=POOLINGS["gap"], head=head,
+                   preprocessing=_PREPROCESSING, layers=layers, engine=Engine(backbone, graph=graph), **more)
 
 
 @cache

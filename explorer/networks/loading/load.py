@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from explorer.checks import checked_key
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
+from explorer.networks.engine import ENGINES
 from explorer.networks.loading.architecture import ArchitectureError, fill
 from explorer.networks.loading.blueprints import Blueprint
 from explorer.networks.loading.bundled import BUNDLED
@@ -34,6 +36,7 @@ def load_network(
     preprocessing: Preprocessing | None = None,
     activation: str | None = None,
     layer: str | None = None,
+    engine: str = "auto",
     progress: Progress | None = None,
 ) -> Network:
     """Load a network, cut into its parts.
@@ -47,26 +50,30 @@ def load_network(
         preprocessing: what the network wants of its input; None takes what its architecture's weights want.
         activation: "softmax" or "sigmoid"; None is sigmoid for a single logit, else softmax.
         layer: path of the module after which to cut, where the pooling is not found without.
+        engine: what runs the backbone: "torch"; "onnx", ONNX Runtime, whose graph is written now; or "auto", ONNX
+            Runtime where it is known to be faster, see `explorer.networks.engine`.
         progress: called with the bytes fetched so far and in all.
 
     Raises:
         NetworkError: there is no such network or file; weights cannot be fetched; a file is not what it should be
-            (an ArchitectureError where it is of another architecture); nothing in a file is ever executed.
-        ParameterError: class names or preprocessing do not fit.
+            (an ArchitectureError where it is of another architecture); nothing in a file is ever executed; or
+            there is no ONNX graph that gives the same feature maps.
+        ParameterError: class names or preprocessing do not fit; there is no such engine.
     """
+    checked_key(engine, ENGINES, "engine")
     if isinstance(name, str) and name in BUNDLED:
-        return _adapted(BUNDLED[name](), class_names, preprocessing, activation)
+        return _adapted(BUNDLED[name](), class_names, preprocessing, activation).run_by(engine)
     if isinstance(name, Path) or _is_path(name):
         path = Path(name)
         return load_file(path, path.name, architecture=architecture, class_names=class_names,
-                         preprocessing=preprocessing, activation=activation, layer=layer)
+                         preprocessing=preprocessing, activation=activation, layer=layer).run_by(engine)
     try:
         identify(name)
     except NetworkError as error:
         raise NetworkError(f"{str(error).removesuffix('.')}; {listed(list(BUNDLED))} are bundled.") from None
     blueprint = pretrained(name, progress)
     return _network(blueprint, blueprint.known.name, blueprint.known.tagged, class_names, preprocessing, activation,
-                    layer)
+                    layer).run_by(engine)
 
 
 def load_file(

@@ -6,10 +6,6 @@ is, or a page that shows it. When they exceed the bound, the cache drops its own
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import ctypes
-import gc
 import logging
 import os
 import sys
@@ -28,6 +24,7 @@ from explorer.errors import ExplorerError, FramingError, NetworkError
 from explorer.networks import BUNDLED, Network
 from explorer.progress import Progress
 from explorer.ui.session.arguments import GIVEN, given, load_given
+from explorer.ui.session.garbage import collect, leave_out
 from explorer.ui.session.page_cache import drawn
 
 MOST_MEGABYTES = 2048  # of networks' weights, unless POOLSCOPE_NETWORKS_MB says otherwise
@@ -125,18 +122,11 @@ def clear() -> None:
 
 
 def settle(network: Network, counted: bool = True) -> None:
-    """A network has come into memory: count it, and leave it out of every later garbage collection.
-
-    Streamlit collects garbage after each run, and walking all that torch made costs 200 ms a click. At
-    the end it must be collected after all, or libraries under torch report leaks in the terminal.
-    """
+    """A network has come into memory: count it, and leave it out of every later garbage collection."""
     if counted:
         with _LOCK:
             _WEIGHTS[network.layers.model or network.backbone] = bytes_of(network)
-    collect()
-    gc.freeze()
-    atexit.unregister(gc.unfreeze)
-    atexit.register(gc.unfreeze)
+    leave_out()
 
 
 def bytes_in_memory() -> int:
@@ -150,21 +140,7 @@ def bytes_of(network: Network) -> int:
     parts = [part for part in (network.backbone, *network.heads, network.layers.model) if part is not None]
     tensors = chain.from_iterable(chain(part.parameters(), part.buffers()) for part in parts)
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
-    return sum(storages.values())
-
-
-def collect() -> None:
-    """Free what nobody needs any more, such as networks that were dropped: their modules refer to each other.
-
-    What was left out of the collections before is looked at once more, and left out of the next ones again.
-    """
-    frozen = gc.get_freeze_count()
-    gc.unfreeze()
-    gc.collect()
-    if frozen:
-        gc.freeze()
-    with contextlib.suppress(OSError, AttributeError):  # glibc keeps what was freed unless it is trimmed
-        ctypes.CDLL(None).malloc_trim(0)
+    return sum(storages.values()) + network.engine.bytes
 
 
 # Analyses.

@@ -1,17 +1,44 @@
-"""The server's sockets, set for quick pages."""
+"""The server's process, set for quick pages: its threads, its garbage collection, its sockets."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import streamlit as st
+import torch
+from streamlit import runtime
+
+from explorer.errors import ParameterError
+from explorer.networks.engine import usual_threads
+from explorer.ui.session.garbage import Collector
+
+
+def tend() -> None:
+    """Note that a page runs; the first time, set the process up."""
+    _set_up().note_run()
 
 
 @st.cache_resource(show_spinner=False)
-def send_without_delay() -> None:
+def _set_up() -> Collector:
+    collector = Collector()
+    try:
+        usual_threads()
+    except ParameterError as error:
+        print(f"PoolScope: {error} It is ignored.", file=sys.stderr, flush=True)
+        del os.environ["POOLSCOPE_THREADS"]
+    torch.set_num_threads(usual_threads())  # what follows a pass is small
+    if runtime.exists():
+        _send_without_delay()
+        threading.Thread(target=collector.run, daemon=True, name="collector").start()
+    return collector
+
+
+def _send_without_delay() -> None:
     """Set TCP_NODELAY on the server's sockets, once a process: without it answers wait up to 40 ms for each other.
 
     Streamlit offers no setting for it, so its sockets are recognised by their port among the process's own file

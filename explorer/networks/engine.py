@@ -1,0 +1,189 @@
+"""What runs a backbone forward: torch, or ONNX Runtime where that is faster.
+
+A backbone is never run backward, so it need not be run by torch. On a CPU ONNX Runtime takes a third of torch's time
+for most convolutional networks, and its threads sleep while they wait, so that it stays fast beside other work.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from explorer.checks import checked_key
+from explorer.errors import NetworkError, ParameterError
+from explorer.progress import Progress, Stop, in_batches
+
+ENGINES = ("auto", "torch", "onnx")
+CLOSE = 1e-4  # of the largest number on the maps: how far a graph's may be from torch's
+_MOST_THREADS = 4  # for one pass: more wait for each other longer than they work
+_SIZES = 4  # input sizes for which a session is kept
+_MOST_AT_ONCE, _PIXELS_AT_ONCE = 16, 100_000  # of torch: the maps of more inputs leave the processor's cache
+_LOG = logging.getLogger(__name__)
+
+
+def threads() -> int:
+    """Threads for one pass: POOLSCOPE_THREADS, else as many as this process has cores, up to 4.
+
+    Raises ParameterError where the variable is not a whole number of at least 1.
+    """
+    text = os.environ.get("POOLSCOPE_THREADS", "")
+    if text and not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ParameterError(f"POOLSCOPE_THREADS is {text!r:.40}; expected a whole number of at least 1.")
+    return int(text) if text else min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+
+
+def usual_threads() -> int:
+    """Threads for torch in a process that serves pages: one, unless POOLSCOPE_THREADS says otherwise.
+
+    Torch's threads spin while they wait for each other: beside other work a pass with two took up to a hundred times
+    as long as with one.
+    """
+    return threads() if os.environ.get("POOLSCOPE_THREADS") else 1
+
+
+def inputs_at_once(x: Tensor) -> int:
+    """How many inputs such as x (1, channels, h, w) go through torch in one pass on a CPU; see docs/decisions/0018."""
+    return min(_MOST_AT_ONCE, max(1, _PIXELS_AT_ONCE // (x.shape[2] * x.shape[3])))
+
+
+class Graph:
+    """A backbone as an ONNX graph, run one input at a time.
+
+    Args:
+        model: the graph in bytes, with its weights: "x" (1, channels, height, width) to "maps" (1, C, rows, columns).
+            The input's height and width are free in it, and fixed for each size in use: that takes a third off a pass.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        self._model = model
+        self._sessions: OrderedDict[tuple[int, ...], onnxruntime.InferenceSession] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def bytes(self) -> int:
+        """About what is held: the graph, and its weights again in each session, in an order of its own."""
+        return (1 + len(self._sessions)) * len(self._model)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Feature maps (B, C, H, W) of inputs (B, channels, h, w) float32."""
+        session = self._session(tuple(x.shape[2:]))
+        return torch.cat([torch.from_numpy(session.run(["maps"], {"x": one[None].numpy()})[0])
+                          for one in x.contiguous()])
+
+    def _session(self, size: tuple[int, ...]) -> onnxruntime.InferenceSession:
+        with self._lock:
+            session = self._sessions.pop(size, None) or self._started(*size)
+            self._sessions[size] = session  # the one used last comes last
+            if len(self._sessions) > _SIZES:
+                self._sessions.popitem(last=False)
+        return session
+
+    def _started(self, height: int, width: int) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads(), 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4  # what it refuses is raised
+        options.add_free_dimension_override_by_name("height", height)
+        options.add_free_dimension_override_by_name("width", width)
+        return onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
+
+
+class Engine:
+    """Runs one backbone: torch, or a graph of it where there is one that gives the same feature maps.
+
+    At each new input size the graph's first maps are compared with torch's: where they differ by more than 1e-4 of the
+    largest number, or the graph refuses the size, torch runs that size. Threads may share it.
+
+    Args:
+        backbone: (B, channels, h, w) to feature maps (B, C, H, W).
+        choice: "torch"; "onnx"; or "auto", a graph where there is one.
+        graph: of the backbone; None where none was written yet, see `write_graph`.
+
+    Raises ParameterError for another choice.
+    """
+
+    def __init__(self, backbone: nn.Module, choice: str = "auto", graph: Graph | None = None) -> None:
+        self.backbone = backbone
+        self.choice = checked_key(choice, ENGINES, "engine")
+        self._graph = None if choice == "torch" else graph
+        self._agrees: dict[tuple[int, ...], bool] = {}  # by input size, whether the graph gives torch's maps
+
+    @property
+    def name(self) -> str:
+        """Of what runs most passes now: "torch" or "ONNX Runtime"."""
+        return "ONNX Runtime" if self._graph and any(self._agrees.values() or [True]) else "torch"
+
+    @property
+    def bytes(self) -> int:
+        """Held beside the backbone's weights."""
+        return self._graph.bytes if self._graph else 0
+
+    def chosen(self, choice: str) -> Engine:
+        """An engine for the same backbone by another choice; a graph that is there is shared."""
+        return Engine(self.backbone, choice, self._graph)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Feature maps (B, C, H, W) of inputs (B, channels, h, w); raises whatever the backbone does."""
+        graph, size = self._graph, tuple(x.shape[2:])
+        if graph is None or x.dtype != torch.float32:
+            return self._by_torch(x)
+        if size not in self._agrees:
+            self._agrees[size] = self._gives_the_same(graph, x[:1])
+        return graph(x) if self._agrees[size] else self._by_torch(x)
+
+    def _runs_graph(self, size: tuple[int, ...]) -> bool:
+        return self._graph is not None and self._agrees.get(size, True)
+
+    @torch.no_grad()
+    def _by_torch(self, x: Tensor) -> Tensor:
+        return self.backbone(x)
+
+    def _gives_the_same(self, graph: Graph, x: Tensor) -> bool:
+        expected = self._by_torch(x)
+        try:
+            maps = graph(x)
+        except Exception as error:  # ONNX Runtime has no base class of what it raises
+            _LOG.info("ONNX Runtime does not run %s: %s", tuple(x.shape), error)
+            return False
+        if maps.shape != expected.shape:
+            return False
+        return bool((maps - expected).abs().max() <= CLOSE * expected.abs().max())
+
+    def batches(
+        self, items: Sequence[Any] | Tensor, x: Tensor, unit: str, progress: Progress | None, stop: Stop | None
+    ) -> Iterator[Any]:
+        """`items` in slices of as many as go through at once, one pass each; see `explorer.progress.in_batches`.
+
+        A graph takes one at a time, torch several small ones.
+
+        Args:
+            items: of which the inputs are made.
+            x: (1, channels, h, w), an input as they will be.
+        """
+        return in_batches(items, 1 if self._runs_graph(tuple(x.shape[2:])) else inputs_at_once(x), unit, progress, stop)
+
+    def write_graph(self, x: Tensor) -> None:
+        """Write a graph of the backbone, unless there is one, and use it from now on; it takes some seconds.
+
+        Args:
+            x: (1, channels, h, w), an input of the network's own size.
+
+        Raises NetworkError where no graph can be written, or it gives other feature maps.
+        """
+        from explorer.networks.graphs import export  # torch's exporter takes a second to import
+
+        if self._graph is None:
+            graph = Graph(export(self.backbone, x))
+            if not self._gives_the_same(graph, x):
+                raise NetworkError("The ONNX graph that torch wrote of the backbone gives other feature maps.")
+            self._agrees[tuple(x.shape[2:])] = True
+            self._graph = graph
