@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: run test lint bench bench-faithful zoo zoo-timm clean
+.PHONY: run test lint bench bench-load bench-soak bench-faithful zoo zoo-timm clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run app.py --server.port $(PORT) --server.headless true $(if $(ARGS),-- $(ARGS))
@@ -24,6 +24,13 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.viewer
+
+bench-load: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.load
+
+bench-soak: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.browser.chromium
+	$(BIN)/python -m benchmarks.soak
 
 # PHOTOS is a folder that holds imagenet/ and coco128/, see benchmarks/faithful/__main__.py.
 bench-faithful: $(VENV)/.installed-dev

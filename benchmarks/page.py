@@ -69,20 +69,20 @@ NEW_PHOTO = """() => new Promise((done) => {
 
 
 @contextlib.contextmanager
-def served(script: Path, folder: Path) -> Iterator[str]:
-    """A Streamlit app on a free port, until the block ends."""
+def served(script: Path, folder: Path, *options: str) -> Iterator[tuple[str, int]]:
+    """A Streamlit app on a free port, until the block ends: its address and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true",
-               "--server.port", str(port), "--browser.gatherUsageStats", "false"]
+               "--server.port", str(port), "--browser.gatherUsageStats", "false", *options]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(300):
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health"):
                 break
             time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         process.wait()
@@ -132,7 +132,7 @@ def main() -> None:
         folder = Path(name)
         (folder / "control.py").write_text(CONTROL)
         browser = playwright.chromium.launch(executable_path=ensure(), args=ARGUMENTS)
-        with served(ROOT / "app.py", ROOT) as ours, served(folder / "control.py", folder) as theirs:
+        with served(ROOT / "app.py", ROOT) as (ours, _), served(folder / "control.py", folder) as (theirs, _):
             page, control = (browser.new_page(viewport={"width": 1280, "height": 800}) for _ in range(2))
             page.goto(ours)
             page.wait_for_selector(".answers .answer", timeout=120_000)

@@ -164,14 +164,14 @@ def main() -> None:
         folder = Path(name)
         (folder / "control.py").write_text(CONTROL)
         browser = playwright.chromium.launch(executable_path=ensure(), args=ARGUMENTS)
-        with served(ROOT / "app.py", ROOT) as ours, served(folder / "control.py", folder) as theirs:
+        with served(ROOT / "app.py", ROOT) as (ours, _), served(folder / "control.py", folder) as (theirs, _):
             frames(browser, ours)
             control = browser.new_page(viewport={"width": 1280, "height": 900})
             control.goto(theirs)
             control.wait_for_selector(".stButton button", timeout=120_000)
             control.wait_for_timeout(2000)
             clicks(browser, ours, control, options.clicks)
-        with served(instruments, ROOT) as made_up:
+        with served(instruments, ROOT) as (made_up, _):
             wall(browser, made_up)
         browser.close()
 
