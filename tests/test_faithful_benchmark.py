@@ -46,8 +46,8 @@ def test_the_measures_of_a_small_map_by_hand():
     inside = np.array([[True, False], [False, False]])
     # The strongest place lies on the object; of 5 positive, 3 + 0.5 * 1 lie on it; an object of 1.5 places takes the
     # place of 3 wholly and half of the next strongest, which is 0.5 on it.
-    found = measured(np.array([[3.0, 1.0], [1.0 - 1e-9, -4.0]]), covered, inside)
-    assert found == pytest.approx((1, 3.5 / 5, (1 + 0.5 * 0.5) / 1.5))
+    result = measured(np.array([[3.0, 1.0], [1.0 - 1e-9, -4.0]]), covered, inside)
+    assert result == pytest.approx((1, 3.5 / 5, (1 + 0.5 * 0.5) / 1.5))
     # Two strongest places share the pointing; nothing positive has its energy everywhere alike.
     assert measured(np.array([[2.0, 2.0], [0.0, 0.0]]), covered, inside).pointing == 0.5
     flat = measured(-np.ones((2, 2)), covered, inside)
@@ -73,7 +73,7 @@ def test_its_maps_are_those_of_the_package(network, examples):
     question = Question(0, 967, ((0.5, 0.0, 1.0, 1.0),), (1, 2, 3), 1)
     runs = Runs(network, examples["cat_and_coffee"], 96)
     analysis = runs.analysis
-    drawn = {each.name: each for each in maps_of(runs, [question])}
+    drawn = {item.name: item for item in maps_of(runs, [question])}
     for key in POOLINGS:
         one = drawn[evidence_name(key)]
         cells = analysis.under(key).evidence(967).cells.numpy()
@@ -103,14 +103,14 @@ def test_questions_about_one_photo_count_once():
 def test_what_is_chosen_by_luck_gains_nothing_on_the_other_half():
     drawn = np.random.default_rng(0)
     ways = [MapVariant(f"way {n}", 224, False) for n in range(60)]
-    found = ObjectResults({way: drawn.normal(size=(40, 4)) for way in ways}, np.arange(40), np.ones(40, int))
-    best = max(found.mean(way).mean[-1] for way in ways)
-    choice = choose(found, ways, ways[0], splits=200)
-    seeming = best - found.mean(ways[0]).mean[-1]
+    result = ObjectResults({way: drawn.normal(size=(40, 4)) for way in ways}, np.arange(40), np.ones(40, int))
+    best = max(result.mean(way).mean[-1] for way in ways)
+    choice = choose(result, ways, ways[0], splits=200)
+    seeming = best - result.mean(ways[0]).mean[-1]
     assert choice.gains[:, -1].mean() < seeming / 2
     sure = MapVariant("sure", 224, False)
-    found.numbers[sure] = found.numbers[ways[0]] + 3
-    choice = choose(found, [*ways, sure], ways[0], splits=50)
+    result.numbers[sure] = result.numbers[ways[0]] + 3
+    choice = choose(result, [*ways, sure], ways[0], splits=50)
     assert choice.often == [(sure, 50)]
     assert choice.gains == pytest.approx(3)
 
@@ -130,18 +130,18 @@ def p_by_enumeration(values: list[float]) -> Fraction:
     exact = [Fraction(value) for value in values]
     sums = [abs(sum(sign * value for sign, value in zip(signs, exact, strict=True)))
             for signs in itertools.product((1, -1), repeat=len(exact))]
-    return Fraction(sum(each >= abs(sum(exact)) for each in sums), len(sums))
+    return Fraction(sum(item >= abs(sum(exact)) for item in sums), len(sums))
 
 
 @given(st.lists(st.integers(-6, 6).map(float), min_size=1, max_size=8))
 def test_the_paired_test_is_the_enumeration_of_all_signs(values):
-    found = paired_test(values)
-    assert found.p == pytest.approx(float(p_by_enumeration(values)), abs=1e-9)
-    assert found.mean == pytest.approx(sum(values) / len(values))
+    result = paired_test(values)
+    assert result.p == pytest.approx(float(p_by_enumeration(values)), abs=1e-9)
+    assert result.mean == pytest.approx(sum(values) / len(values))
     if len(values) > 1:
         mean = sum(values) / len(values)
         variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-        assert found.standard_error == pytest.approx(math.sqrt(variance / len(values)), abs=1e-9)
+        assert result.standard_error == pytest.approx(math.sqrt(variance / len(values)), abs=1e-9)
 
 
 def test_sums_that_are_equal_by_arithmetic_count_as_equal():
@@ -159,10 +159,10 @@ def test_one_difference_says_nothing_and_differences_of_one_side_say_what_signs_
 def test_drawn_signs_come_near_to_all_signs_and_are_drawn_alike_each_time():
     values = np.random.default_rng(2).normal(0.35, 1, 15).round(2)
     signs = np.array(list(itertools.product((1, -1), repeat=15)))
-    wanted = (np.abs(signs @ values) >= abs(values.sum()) - 1e-9).mean()
-    found = paired_test(values)
-    assert found.p == pytest.approx(wanted, abs=0.02)  # four standard errors of 9,999 draws
-    assert paired_test(values).p == found.p
+    expected = (np.abs(signs @ values) >= abs(values.sum()) - 1e-9).mean()
+    result = paired_test(values)
+    assert result.p == pytest.approx(expected, abs=0.02)  # four standard errors of 9,999 draws
+    assert paired_test(values).p == result.p
     assert paired_test(np.ones(40)).p == 1 / 10_000  # never 0: the differences as they are count too
 
 

@@ -368,10 +368,10 @@ def watched(windows: Windows, server: Server) -> Iterator[Callable[..., Visit]]:
 
     try:
         yield open_window
-        for each in opened:
-            each.check()
+        for entry in opened:
+            entry.check()
         _, failed, traceback = server.log[written:].partition("Traceback")
         assert not failed, traceback[-3000:]
     finally:
-        for each in opened:
-            each.page.close()
+        for entry in opened:
+            entry.page.close()

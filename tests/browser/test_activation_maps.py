@@ -65,22 +65,22 @@ def region_of(values: np.ndarray, least: float) -> tuple[int, int, int, int]:
 
 
 def test_the_likeliest_classes_and_three_poolings_make_nine_maps_on_one_scale(here, analysis, examples):
-    names = [each.name for each in top(analysis, 3)]
+    names = [item.name for item in top(analysis, 3)]
     assert rows(here) == names
     view = here.viewer(analysis, "grid")
     expect(view.find(".pane")).to_have_count(9)
     expect(view.find(".paneHead .name")).to_have_text(["GAP", "GMP", "Attention, t = 0.1"] * 3)
-    grids = [cells(analysis, key, each.class_index) for each in top(analysis, 3) for key in SHOWN]
+    grids = [cells(analysis, key, item.class_index) for item in top(analysis, 3) for key in SHOWN]
     limit = max(np.abs(grid).max() for grid in grids)
     assert view.ends == [signed(-limit), signed(limit), "logits"]
     for pane in (0, 1, 5):
         grounds = view.grounds(examples["cat_and_coffee"], pane)
-        wanted = [[painted(grounds[i, j], grids[pane][i, j], limit) for j in range(7)] for i in range(7)]
-        np.testing.assert_allclose(view.patches(pane), wanted, atol=12)
+        expected = [[painted(grounds[i, j], grids[pane][i, j], limit) for j in range(7)] for i in range(7)]
+        np.testing.assert_allclose(view.patches(pane), expected, atol=12)
     with here.without_a_frame():
         view.hover(2, 5, pane=4)
-        said = [float(text.replace("−", "-")) for text in view.find(".value").all_text_contents()]
-        assert said == pytest.approx([grid[2, 5] for grid in grids], abs=0.0051)
+        shown = [float(text.replace("−", "-")) for text in view.find(".value").all_text_contents()]
+        assert shown == pytest.approx([grid[2, 5] for grid in grids], abs=0.0051)
     expect(here.page).to_have_title("Activation maps · PoolScope")
 
 
@@ -154,8 +154,8 @@ def test_cam_methods_stand_side_by_side_each_on_a_scale_without_a_unit(here, ana
     grid = cells(analysis, "gap", first.class_index)
     for pane in (0, 1):
         grounds = view.grounds(photo, pane)
-        wanted = [[painted(grounds[i, j], (grid / np.abs(grid).max())[i, j], 1) for j in range(7)] for i in range(7)]
-        np.testing.assert_allclose(view.patches(pane), wanted, atol=12)
+        expected = [[painted(grounds[i, j], (grid / np.abs(grid).max())[i, j], 1) for j in range(7)] for i in range(7)]
+        np.testing.assert_allclose(view.patches(pane), expected, atol=12)
     expect(here.find(".st-key-cam_note .note")).to_contain_text("cannot be compared between maps")
 
 

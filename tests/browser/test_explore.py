@@ -26,7 +26,7 @@ def expected(outcome, calibrated: bool = True) -> list[tuple[str, str]]:
 
 
 def columns(analysis, third: str = "attention", calibrated: bool = True) -> dict[str, list[tuple[str, str]]]:
-    return {each.name: expected(each, calibrated) for each in map(analysis.under, ("gap", "gmp", third))}
+    return {item.name: expected(item, calibrated) for item in map(analysis.under, ("gap", "gmp", third))}
 
 
 def account(outcome, class_index: int) -> re.Pattern:

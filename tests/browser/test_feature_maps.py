@@ -137,7 +137,7 @@ def test_a_channel_is_found_by_its_number_and_another_laid_beside_it(here, known
     view.wait_for_photo()
     for i, j in ((6, 4), (1, 2)):
         view.hover(i, j)
-        assert view.find(".value").all_text_contents() == [plain(known.maps[each][i, j]) for each in (22, 495)]
+        assert view.find(".value").all_text_contents() == [plain(known.maps[item][i, j]) for item in (22, 495)]
         view.is_outlined(i, j, pane=1)
     other = here
     link = here.link
@@ -203,10 +203,10 @@ def test_another_pooling_changes_the_contributions(here, network, examples):
 def test_the_running_sum_goes_from_the_baseline_to_the_logit(here, known):
     texts = here.find(".st-key-running .textpoint text")
     expect(texts).to_have_count(3)
-    found = known.analysis.under().evidence(known.class_index)
-    said = " ".join(texts.all_text_contents())
-    assert f"baseline {plain(found.baseline)}" in said
-    assert f"logit {plain(found.logit)}" in said
+    result = known.analysis.under().evidence(known.class_index)
+    stated = " ".join(texts.all_text_contents())
+    assert f"baseline {plain(result.baseline)}" in stated
+    assert f"logit {plain(result.logit)}" in stated
 
 
 def test_another_photo_changes_the_wall_and_the_map_on_the_photo(here, network, examples):

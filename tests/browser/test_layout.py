@@ -93,7 +93,7 @@ def test_an_answer_is_reached_and_picked_by_keyboard_and_keeps_the_focus(visit):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
     here = visit(theme=theme)
-    found = []
+    result = []
     pages = [("/", {"pooling": "gmp", "region": "1,1,1,1"}), ("/Feature_maps", {"beside": "3"}),
              ("/Poolings", {"channel": "5"}), ("/Why", {}), ("/Method", {}), ("/Lessons", {"lesson": "6"})]
     if theme == "light":  # the dark pages have the same elements, in other colours
@@ -104,14 +104,14 @@ def test_axe_finds_nothing_serious_in_what_the_app_draws(theme, visit):
     for path, link in pages:
         here.go(path, **link)
         here.page.evaluate(AXE.read_text(encoding="utf-8"))
-        found += here.page.evaluate("""async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
+        result += here.page.evaluate("""async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
             .flatMap(({id, impact, nodes}) => nodes.map(({target, html, failureSummary}) =>
                 ({id, impact, ours: Array.isArray(target[0]), html: html.slice(0, 160), why: failureSummary})))""")
-    grave = [each for each in found if each["impact"] in {"serious", "critical"}]
-    for each in grave:
-        if not each["ours"]:  # Streamlit's own elements are not in a shadow root
-            warnings.warn(f"axe, {theme}, in Streamlit's own: {each['id']}: {each['html']}", stacklevel=1)
-    assert [each for each in grave if each["ours"]] == []
+    grave = [item for item in result if item["impact"] in {"serious", "critical"}]
+    for item in grave:
+        if not item["ours"]:  # Streamlit's own elements are not in a shadow root
+            warnings.warn(f"axe, {theme}, in Streamlit's own: {item['id']}: {item['html']}", stacklevel=1)
+    assert [item for item in grave if item["ours"]] == []
 
 
 @pytest.mark.parametrize(("path", "link", "parts"), [

@@ -72,13 +72,13 @@ def test_three_poolings_stand_side_by_side_with_their_answers_maps_and_formulas(
 def test_the_maps_of_a_row_stand_on_one_scale_and_each_is_painted_by_its_own_evidence(here, analysis, examples):
     class_index = analysis.under().top(1)[0].class_index
     cells = [analysis.under(key).evidence(class_index).cells.double().numpy() for key in ("gap", "gmp", "attention")]
-    limit = max(np.abs(each).max() for each in cells)
+    limit = max(np.abs(item).max() for item in cells)
     view = here.viewer(analysis, "evidence")
     assert view.ends == [signed(-limit), signed(limit), "logits"]
-    for pane, each in enumerate(cells):
+    for pane, item in enumerate(cells):
         grounds = view.grounds(examples["coffee"], pane)
-        wanted = [[painted(grounds[i, j], each[i, j], limit) for j in range(7)] for i in range(7)]
-        np.testing.assert_allclose(view.patches(pane), wanted, atol=10)
+        goal = [[painted(grounds[i, j], item[i, j], limit) for j in range(7)] for i in range(7)]
+        np.testing.assert_allclose(view.patches(pane), goal, atol=10)
     notes = view.find(".note").all_text_contents()
     assert [re.match(r"logit (\S+)", note)[1] for note in notes] == [
         plain(analysis.under(key).evidence(class_index).logit) for key in ("gap", "gmp", "attention")]
@@ -247,7 +247,7 @@ def test_the_channels_on_which_two_poolings_differ_most_are_listed_and_open_thei
     def differences(one: str, other: str) -> tuple[list[str], list[str]]:
         a, b = (analysis.under(key).evidence(class_index).channels.double().numpy() for key in (one, other))
         largest = np.argsort(-np.abs(a - b), kind="stable")[:8]
-        return [f"channel {each}" for each in largest], [signed((a - b)[each]) for each in largest]
+        return [f"channel {item}" for item in largest], [signed((a - b)[item]) for item in largest]
 
     def listed() -> tuple[list[str], list[str]]:
         return (here.find(".differences .name").all_text_contents(),

@@ -53,9 +53,9 @@ def fits(here) -> None:
     assert here.page.evaluate(SCROLLS) == [[0, 0]] * 3, says(here)
     lowest = 0
     for part in (".says", ".legend", ".lines", ".readout", ".panes canvas >> nth=0", ".steps"):
-        found = here.find(f".stage {part}")
-        if found.is_visible():
-            box = found.bounding_box()
+        result = here.find(f".stage {part}")
+        if result.is_visible():
+            box = result.bounding_box()
             right, bottom = box["x"] + box["width"], box["y"] + box["height"]
             assert box["x"] >= 0, (part, says(here))
             assert box["y"] >= 0, (part, says(here))
@@ -78,15 +78,15 @@ def test_each_step_of_a_talk_fits_the_projector_and_nothing_is_beside_it(path, v
     here.viewer(analyse(network, examples["rocket"], framing), "stage").wait_for_photo()
     _, count = place(here)
     assert count >= 4
-    said = [says(here)]
+    shown = [says(here)]
     fits(here)
     with here.without_a_frame():
         for n in range(2, count + 1):
             here.page.keyboard.press("ArrowRight")
             assert place(here) == (n, count)
             fits(here)
-            assert says(here) not in said, "each step says something of its own"
-            said.append(says(here))
+            assert says(here) not in shown, "each step says something of its own"
+            shown.append(says(here))
 
 
 def test_what_is_said_comes_from_the_numbers(visit, network, examples):

@@ -70,14 +70,14 @@ def test_broken_files_are_one_sentence_each_and_the_last_good_photo_stays(visit,
     expect(here.find(".headline h1")).to_have_text(headline(analyse(network, good).under()))
     here.settle(here.find(".answers"))
     link, before = here.link, drawn(here)
-    said = ""
+    stated = ""
     for kind in ("empty", "text", "cut short", "bomb"):
         here.upload(f"{kind}.png", broken()[kind])
         expect(here.find(".notice p")).to_have_count(1)
-        expect(here.find(".notice p")).not_to_have_text(said)
+        expect(here.find(".notice p")).not_to_have_text(stated)
         here.settle(here.find(".answers"))
-        said = here.notices()[0]
-        assert re.fullmatch(r"[A-Z][^\n]+\. The last photo stays\.", said), (kind, said)
+        stated = here.notices()[0]
+        assert re.fullmatch(r"[A-Z][^\n]+\. The last photo stays\.", stated), (kind, stated)
         assert drawn(here) == before
         assert here.link == link
     here.choose("Pooling", "GMP")

@@ -157,13 +157,13 @@ def test_the_map_of_winners_has_the_legends_colours_and_counts_and_its_readout_t
     assert len({tuple(colour) for _, colour in legend.values()}) == len(legend), "no two classes of one colour"
     listed = dict(zip((network.class_names[index] for index in names), counts.tolist(), strict=True))
     for name, (count, colour) in legend.items():
-        assert count == listed.get(name, sum(listed.values()) - sum(listed.get(each, 0) for each in legend))
+        assert count == listed.get(name, sum(listed.values()) - sum(listed.get(item, 0) for item in legend))
         assert any(np.array_equal(colour, rgb(stop)) for stop in PALETTE.split())
     view.slide("Opacity", 100)
     patches, grounds = view.patches(1), view.grounds(examples[example])
     for i, j in np.ndindex(analysis.framing.grid):
         name = network.class_names[won[i * analysis.framing.grid[1] + j]]
-        _, colour = legend.get(name) or legend[next(each for each in legend if each.startswith("others"))]
+        _, colour = legend.get(name) or legend[next(item for item in legend if item.startswith("others"))]
         np.testing.assert_allclose(
             patches[i, j], grounds[i, j] * (1 - LABEL_COVER) + colour * LABEL_COVER, atol=2 * TOLERANCE,
             err_msg=f"position ({i}, {j}) is won by {name}")
@@ -204,18 +204,18 @@ def test_the_readout_is_the_number_its_share_and_its_position(visit, network, ex
         for i, j in {strongest, weakest, (0, 0), (6, 6), (3, 4)}:
             view.hover(i, j)
             value = cells[i, j]
-            found = re.fullmatch(
+            result = re.fullmatch(
                 r"Position \((\d+), (\d+)\): ([+−]?\d+\.\d\d) logits"
                 r"(?:, (<0\.1|[\d.]+)% of the (positive|negative) evidence)?", view.readout)
-            assert found, view.readout
-            assert (int(found[1]), int(found[2])) == (i, j)
-            assert number(found[3]) == pytest.approx(value, abs=0.0051)
-            assert found[3].startswith("+") == (value >= 0.005)
+            assert result, view.readout
+            assert (int(result[1]), int(result[2])) == (i, j)
+            assert number(result[3]) == pytest.approx(value, abs=0.0051)
+            assert result[3].startswith("+") == (value >= 0.005)
             if value:
-                assert found[5] == ("positive" if value > 0 else "negative")
+                assert result[5] == ("positive" if value > 0 else "negative")
                 share = np.abs(value) / np.abs(cells[cells * value > 0]).sum() * 100
-                assert share == pytest.approx(0.05, abs=0.05) if found[4] == "<0.1" else \
-                    number(found[4]) == pytest.approx(share, abs=0.51)
+                assert share == pytest.approx(0.05, abs=0.05) if result[4] == "<0.1" else \
+                    number(result[4]) == pytest.approx(share, abs=0.51)
             np.testing.assert_allclose(view.outlined(), view.rectangles[i, j], atol=2 * 512 / 434 + 0.5)
         view.leave()
         view.says(rf"^Strongest position \({strongest[0]}, {strongest[1]}\): ")
@@ -236,10 +236,10 @@ def test_the_line_under_the_photo_adds_up(visit, network, examples):
     here = visit()
     for name in ("cat", "photographer"):
         analysis = analyse(network, examples[name])
-        found = analysis.under("gmp").evidence(answer(analysis))
+        result = analysis.under("gmp").evidence(answer(analysis))
         text = here.go(example=name, pooling="gmp").viewer(analysis).find(".lines").text_content()
         logit, baseline, rest = (number(part) for part in re.match(
             r"logit (−?\d+\.\d\d) = (−?\d+\.\d\d) baseline \+ (−?\d+\.\d\d) evidence", text).groups())
-        assert (logit, baseline) == pytest.approx((found.logit, found.baseline), abs=0.0051)
-        assert rest == pytest.approx(float(found.cells.double().sum()), abs=0.0101)
+        assert (logit, baseline) == pytest.approx((result.logit, result.baseline), abs=0.0051)
+        assert rest == pytest.approx(float(result.cells.double().sum()), abs=0.0101)
         assert re.search(r"exact, residual \de-\d", text)

@@ -35,13 +35,13 @@ from tests.browser.painting import (
 TOLERANCE = 3  # of 255
 
 
-def wanted(cells: np.ndarray, limit: float, **options) -> np.ndarray:
+def expected(cells: np.ndarray, limit: float, **options) -> np.ndarray:
     """(H, W, 3): the colour that each position is to have over the even photo; what is not a number has none."""
     return np.array([[painted(GROUND, value, limit, **options) for value in row] for row in np.nan_to_num(cells)])
 
 
 def shows(view, cells: np.ndarray, limit: float, pane: int = 0, **options) -> None:
-    np.testing.assert_allclose(view.patches(pane), wanted(cells, limit, **options), atol=TOLERANCE)
+    np.testing.assert_allclose(view.patches(pane), expected(cells, limit, **options), atol=TOLERANCE)
 
 
 def at(view, point: tuple[float, float], pixels: np.ndarray) -> np.ndarray:
@@ -246,8 +246,8 @@ def test_maps_side_by_side_share_a_scale_of_their_unit_and_let_go_of_it_together
     for pane, cells in enumerate((STRONG, WEAK, SHARES)):
         if pane != 1:  # which has a box besides
             view.is_outlined(3, 3, pane)
-        said = view.find(".value").nth(pane).text_content().replace("−", "-")
-        assert float(said.rstrip("%")) == pytest.approx(cells[3, 3] * (100 if pane == 2 else 1), abs=0.51 if
+        stated = view.find(".value").nth(pane).text_content().replace("−", "-")
+        assert float(stated.rstrip("%")) == pytest.approx(cells[3, 3] * (100 if pane == 2 else 1), abs=0.51 if
                                                         pane == 2 else 0.0051)
 
 

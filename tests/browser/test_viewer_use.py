@@ -108,10 +108,10 @@ def test_the_place_pointed_at_is_outlined_and_read_in_every_viewer_of_the_page(v
         for pointed, pane, (i, j) in ((looks, 1, (4, 2)), (evidence, 2, (0, 6))):
             pointed.hover(i, j, pane)
             for view in (looks, evidence):
-                for each in range(3):
-                    view.is_outlined(i, j, each)
-            said = evidence.find(".value").all_text_contents()
-            assert [numbers(text)[0] for text in said] == pytest.approx(
+                for item in range(3):
+                    view.is_outlined(i, j, item)
+            shown = evidence.find(".value").all_text_contents()
+            assert [numbers(text)[0] for text in shown] == pytest.approx(
                 [cells_of(analysis, key, class_index)[i, j] for key in COMPARED], abs=0.0051)
             weights = [looked_at(analysis, key, class_index)[i, j] for key in COMPARED]
             assert looks.find(".value").all_text_contents() == [percent(weight) for weight in weights]
@@ -139,7 +139,7 @@ def test_nothing_moves_when_something_is_pointed_at(visit, network, examples):
         views = [here.viewer(analyse(network, examples["coffee"]), key).wait_for_photo() for key in keys]
 
         def places(views=views) -> list[dict]:
-            return [each.bounding_box() for view in views for each in view.find("canvas, .tools").all()]
+            return [item.bounding_box() for view in views for item in view.find("canvas, .tools").all()]
 
         views[0].top().scroll_into_view_if_needed()
         before = places()

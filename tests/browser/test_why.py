@@ -20,8 +20,8 @@ def test_a_rival_is_chosen_and_the_page_takes_the_difference_apart(visit, networ
     here.find(".chip").get_by_text("go-kart", exact=True).click()
     here.leads_to(rival=str(KART))
     expect(here.find(".headline h1")).to_have_text("Why football helmet and not go-kart?")
-    found = contrast(analyse(network, examples["astronaut"]).under(), HELMET, KART)
-    expect(here.find(".st-key-against .lines")).to_contain_text(f"{signed(found.difference)} = ")
+    result = contrast(analyse(network, examples["astronaut"]).under(), HELMET, KART)
+    expect(here.find(".st-key-against .lines")).to_contain_text(f"{signed(result.difference)} = ")
     here.find("tr").get_by_text("GMP").click()
     here.leads_to(pooling="gmp")
     expect(here.find(".headline h1")).to_have_text("Why football helmet and not go-kart?")
@@ -45,8 +45,8 @@ def test_the_smallest_flip_that_is_shown_is_the_one_that_the_package_finds(visit
     here = visit().go("/Why", ask="flip", example="rocket")
     expect(here.find(".pair")).to_be_visible(timeout=120_000)
     outcome = analyse(network, examples["rocket"]).under()
-    found = smallest_flip(outcome, outcome.top(1)[0].class_index)
-    expect(here.find(".pair")).to_contain_text(re.compile(re.escape(f"the prediction is {found.after.name}")))
+    result = smallest_flip(outcome, outcome.top(1)[0].class_index)
+    expect(here.find(".pair")).to_contain_text(re.compile(re.escape(f"the prediction is {result.after.name}")))
     assert here.find(".pair img").count() == 4
     assert here.find(".pair img").evaluate_all("(images) => images.every((image) => image.naturalWidth > 100)")
 

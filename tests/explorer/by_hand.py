@@ -69,11 +69,11 @@ class ByHand:
 
 def carrying(values: list[float]) -> list[int]:
     """The fewest places that hold half of what is positive, the largest first."""
-    order, found = sorted(range(len(values)), key=lambda place: -values[place]), []
+    order, result = sorted(range(len(values)), key=lambda place: -values[place]), []
     half = sum(value for value in values if value > 0) / 2
-    while sum(values[place] for place in found) < half - 1e-9:
-        found.append(order[len(found)])
-    return found
+    while sum(values[place] for place in result) < half - 1e-9:
+        result.append(order[len(result)])
+    return result
 
 
 def chosen_of(places: list[int]) -> np.ndarray:

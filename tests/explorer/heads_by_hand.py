@@ -32,7 +32,7 @@ def looks_of(maps: Tensor, query: Sequence[float]) -> list[float]:
     agreements = [math.fsum(float(q) * channel[n] for q, channel in zip(query, channels, strict=True))
                   for n in range(len(channels[0]))]
     exponentials = [math.exp(agreement - max(agreements)) for agreement in agreements]
-    return [each / math.fsum(exponentials) for each in exponentials]
+    return [item / math.fsum(exponentials) for item in exponentials]
 
 
 def learned_attention_of(maps: Tensor, query: Sequence[float]) -> list[float]:

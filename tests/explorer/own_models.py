@@ -146,7 +146,7 @@ def apart(network: Network, x: Tensor) -> Tensor:
     return network.head(network.pooling.value(network.backbone(x), **network.pooling_parameters))
 
 
-def worst(got: Tensor, wanted: Tensor) -> float:
+def worst(got: Tensor, expected: Tensor) -> float:
     """The largest difference, as a share of the largest that is wanted."""
-    assert got.shape == wanted.shape
-    return float((got - wanted).abs().max() / wanted.abs().max())
+    assert got.shape == expected.shape
+    return float((got - expected).abs().max() / expected.abs().max())

@@ -29,24 +29,25 @@ def patches(seed=0, size=(130, 100)):
 
 def everything(analysis, classes=(0, 2)):
     """All that an analysis can be asked without running the backbone again, by what was asked."""
-    found = {"votes": analysis.votes(), "input": analysis.input, "feature maps": analysis.feature_maps}
+    result = {"votes": analysis.votes(), "input": analysis.input, "feature maps": analysis.feature_maps}
     for pooling in POOLINGS:
         outcome = analysis.under(pooling)
-        found[pooling, "pooled"], found[pooling, "weights"] = outcome.pooled, outcome.weights
-        found[pooling, "logits"] = outcome.logits
-        found[pooling, "probabilities"] = outcome.probabilities(calibrated=True)
+        result[pooling, "pooled"], result[pooling, "weights"] = outcome.pooled, outcome.weights
+        result[pooling, "logits"] = outcome.logits
+        result[pooling, "probabilities"] = outcome.probabilities(calibrated=True)
         for one in outcome.evidences(classes):
-            found[pooling, "cells", one.class_index] = one.cells
-            found[pooling, "channels", one.class_index] = one.channels
+            result[pooling, "cells", one.class_index] = one.cells
+            result[pooling, "channels", one.class_index] = one.channels
         for method in CHEAP:
-            found[pooling, method] = analysis.cam(method, classes[0], pooling)
-    return found
+            result[pooling, method] = analysis.cam(method, classes[0], pooling)
+    return result
 
 
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
+def assert_same(result, expected):
+    assert result.keys() == expected.keys()
     for key, tensor in expected.items():
-        torch.testing.assert_close(found[key], tensor, rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(result[key], tensor, rtol=1e-4, atol=1e-5,
+                                   msg=lambda text, key=key: f"{key}: {text}")
 
 
 # One forward pass.
@@ -139,9 +140,9 @@ def test_eight_threads_with_different_photos_on_one_network_get_what_each_gets_a
         return top, everything(analysis, top)
 
     expected = [worker(n) for n in range(8)]
-    for (top, found), (known, alone) in zip(together(worker), expected, strict=True):
+    for (top, result), (known, alone) in zip(together(worker), expected, strict=True):
         assert top == known
-        assert_same(found, alone)
+        assert_same(result, alone)
 
 
 def test_eight_threads_on_one_analysis_get_what_one_gets_alone(make_network):
@@ -150,9 +151,9 @@ def test_eight_threads_on_one_analysis_get_what_one_gets_alone(make_network):
     for _ in range(5):
         shared = analyse(network, patches())
         results = together(lambda _, shared=shared: everything(shared))
-        for found in results:
-            assert_same(found, expected)
-            for key, tensor in found.items():
+        for result in results:
+            assert_same(result, expected)
+            for key, tensor in result.items():
                 assert tensor is results[0][key], key
 
 
@@ -359,10 +360,10 @@ def test_votes_sum_to_one_at_every_position(network, examples):
 
 def test_under_gap_the_logit_is_the_mean_of_what_the_positions_say(network, examples):
     analysis = analyse(network, examples["rocket"])
-    said = [network.head(analysis.feature_maps[:, i, j][None])[0] for i in range(7) for j in range(7)]
-    mean = torch.stack(said).double().mean(0)
+    stated = [network.head(analysis.feature_maps[:, i, j][None])[0] for i in range(7) for j in range(7)]
+    mean = torch.stack(stated).double().mean(0)
     torch.testing.assert_close(analysis.under("gap").logits.double(), mean, rtol=0, atol=1e-4)
-    votes = torch.stack([torch.softmax(one, 0) for one in said], 1).view(1000, 7, 7)
+    votes = torch.stack([torch.softmax(one, 0) for one in stated], 1).view(1000, 7, 7)
     torch.testing.assert_close(analysis.votes(), votes, rtol=1e-4, atol=1e-6)
 
 

@@ -75,10 +75,10 @@ def test_a_sigmoids_votes_and_winners_are_those_of_the_positions_logits(make_net
 def test_a_sigmoids_path_has_each_classs_own_probability(make_network):
     net = dataclasses.replace(make_network(), activation="sigmoid")
     analysis = analysis_of(net, random_maps())
-    found = path(analysis, "gem", [2, 0])
-    outcomes = [analysis.under("gem", p=float(p)) for p in found.values]
+    result = path(analysis, "gem", [2, 0])
+    outcomes = [analysis.under("gem", p=float(p)) for p in result.values]
     expected = [[sigmoid(float(outcome.logits[index])) for index in (2, 0)] for outcome in outcomes]
-    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-5)
+    np.testing.assert_allclose(result.probabilities, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -134,9 +134,9 @@ def special(make_network):
 def test_a_pooling_of_the_networks_own_is_native_and_stands_before_the_eight(special):
     outcome = analyse(special, photo()).under()
     assert (outcome.pooling, outcome.name, outcome.label) == ("catavgmax", "GAP beside GMP", "native")
-    names = [each.name for each in outcome.under_each_pooling()]
+    names = [item.name for item in outcome.under_each_pooling()]
     assert names == ["GAP beside GMP", *(pooling.label() for pooling in POOLINGS.values())]
-    assert [each.label for each in outcome.under_each_pooling()] == ["native", *["what-if"] * 8]
+    assert [item.label for item in outcome.under_each_pooling()] == ["native", *["what-if"] * 8]
     with pytest.raises(ParameterError, match="no pooling 'max'; expected one of catavgmax, gap"):
         outcome.analysis.under("max")
 
@@ -149,9 +149,9 @@ def test_its_evidence_is_the_averages_and_the_maximums_by_hand(special):
         expected += weight[k] * maps[k] / maps[k].size
         at_peak = maps[k] == maps[k].max()
         expected[at_peak] += weight[5 + k] * maps[k].max() / at_peak.sum()
-    found = analysis.under().evidence(2)
-    np.testing.assert_allclose(found.cells.numpy(), expected, atol=1e-5)
-    assert found.exact
+    result = analysis.under().evidence(2)
+    np.testing.assert_allclose(result.cells.numpy(), expected, atol=1e-5)
+    assert result.exact
     assert float(special.head.bias[2]) + expected.sum() == pytest.approx(float(special(analysis.input)[0, 2]), abs=1e-5)
     assert analysis.cam("grad_cam", 2).shape == (4, 4)
 
@@ -208,7 +208,7 @@ def test_the_record_says_why_there_is_no_evidence(pooled, layer):
     assert shown["cam"]["method"] == "grad_cam"
     np.testing.assert_allclose(shown["cam"]["cells"], outcome.cam("grad_cam", 1).numpy(), rtol=1e-5)
     assert shown["probability"] == pytest.approx(sigmoid(shown["logit"]), rel=1e-5)
-    assert [len(each["classes"]) for each in record["top"]] == [4]
+    assert [len(item["classes"]) for item in record["top"]] == [4]
 
 
 @pytest.mark.parametrize(("pooled", "layer"), PLAIN)
@@ -233,9 +233,9 @@ def test_the_drawing_has_a_rectangle_a_position_and_says_why(pooled, layer):
     text = overlay_svg(outcome, 2)
     tree = ElementTree.fromstring(text.encode())
     space = "{http://www.w3.org/2000/svg}"
-    boxes = [each for each in tree.iter(f"{space}rect") if each.find(f"{space}title") is not None]
+    boxes = [item for item in tree.iter(f"{space}rect") if item.find(f"{space}title") is not None]
     assert len(boxes) == outcome.analysis.feature_maps[0].numel()
-    words = [each.text for each in tree.iter(f"{space}text")]
+    words = [item.text for item in tree.iter(f"{space}text")]
     assert any(text.startswith("Grad-CAM of <b>cow</b>, ") for text in words)
     assert any(outcome.analysis.no_evidence_reason[:20] in text for text in words)
     assert not any("logits" in text for text in words)

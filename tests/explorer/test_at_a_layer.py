@@ -311,9 +311,9 @@ def test_where_all_is_well_there_is_no_trouble():
 def test_trouble_in_the_final_maps_of_a_network_without_a_pooling_names_its_layer():
     net = network(False)
     net.layers.steps.two[0].bias.data[1] = math.inf
-    found = trouble(analyse(net, photo()).under())
-    assert found.startswith("The feature maps hold 16 numbers that are NaN or infinite (of 96); they first arise in")
-    assert "two.0" in found
+    result = trouble(analyse(net, photo()).under())
+    assert result.startswith("The feature maps hold 16 numbers that are NaN or infinite (of 96); they first arise in")
+    assert "two.0" in result
 
 
 def test_every_error_here_is_one_sentence():

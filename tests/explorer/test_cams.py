@@ -56,23 +56,23 @@ def theirs(original, analyses):
         "layer_cam": torchcam.methods.LayerCAM(original, LAYER),
         "finer_cam": torchcam.methods.FinerCAM(original, LAYER),
     }
-    asked = [(name, answer.class_index) for name in PHOTOS for answer in analyses[name].under().top(3)]
-    found = {}
+    requests = [(name, answer.class_index) for name in PHOTOS for answer in analyses[name].under().top(3)]
+    result = {}
     for name in PHOTOS:
         logits = original(analyses[name].input)
-        for index in (index for photo, index in asked if photo == name):
+        for index in (index for photo, index in requests if photo == name):
             for method, extractor in extractors.items():
                 kept = {} if method == "cam" else {"retain_graph": True}
-                found[method, name, index] = extractor(index, logits, normalized=False, **kept)[0][0].detach()
+                result[method, name, index] = extractor(index, logits, normalized=False, **kept)[0][0].detach()
     for extractor in extractors.values():
         extractor.remove_hooks()
     # One sample with next to no noise is Grad-CAM++; why not its own, see the test below.
     with torchcam.methods.SmoothGradCAMpp(original, LAYER, num_samples=1, std=1e-12) as smooth:
-        for name, index in asked:
+        for name, index in requests:
             with torch.no_grad():
                 original(analyses[name].input)
-            found["grad_cam_plus_plus", name, index] = smooth(index, normalized=False, eps=1e-20)[0][0].detach()
-    return found
+            result["grad_cam_plus_plus", name, index] = smooth(index, normalized=False, eps=1e-20)[0][0].detach()
+    return result
 
 
 @pytest.mark.parametrize("method", ["cam", "grad_cam", "grad_cam_plus_plus", "xgrad_cam", "layer_cam", "finer_cam"])
@@ -102,11 +102,11 @@ def test_torchcams_own_grad_cam_plus_plus_lacks_its_denominator_and_is_no_oracle
     # It divides a copy (`alpha[idx][mask].div_`), so its channel weights are sums of [g]_+^3, which no paper says.
     analysis = analyses["cat"]
     with torchcam.methods.GradCAMpp(original, LAYER) as oracle:
-        found = oracle(285, original(analysis.input), normalized=False)[0][0].detach()
+        result = oracle(285, original(analysis.input), normalized=False)[0][0].detach()
     cubes = analysis.under().cam_context.gradient(285).relu().pow(3).sum((1, 2))
     undivided = torch.einsum("k,kij->ij", cubes, analysis.feature_maps)
-    assert correlation(found, undivided) >= 0.99999
-    assert correlation(found, analysis.cam("grad_cam_plus_plus", 285)) < 0.98
+    assert correlation(result, undivided) >= 0.99999
+    assert correlation(result, analysis.cam("grad_cam_plus_plus", 285)) < 0.98
 
 
 # Against the second derivation, under GAP and a Linear.
@@ -363,10 +363,10 @@ def test_score_cam_runs_the_backbone_once_a_batch(make_network):
 def test_maps_are_finite_and_of_the_grids_shape_under_every_pooling(network, examples, pooling):
     analysis = analyse(network, examples["rocket"], "whole", 160)
     for method in CHEAP:
-        found = analysis.cam(method, 657, pooling)
-        assert found.shape == analysis.framing.grid == analysis.feature_maps.shape[1:]
-        assert found.isfinite().all()
-        assert not found.requires_grad
+        result = analysis.cam(method, 657, pooling)
+        assert result.shape == analysis.framing.grid == analysis.feature_maps.shape[1:]
+        assert result.isfinite().all()
+        assert not result.requires_grad
 
 
 @pytest.mark.parametrize("method", ["cam", "grad_cam", "xgrad_cam", "hires_cam", "finer_cam"])
@@ -420,23 +420,23 @@ def test_a_cam_can_be_asked_of_a_pooling_with_its_parameter(make_network):
 
 
 def test_many_threads_asking_one_analysis_get_what_one_gets(network, examples):
-    asked = [(method, index, pooling) for method in CHEAP for index in (281, 282) for pooling in ("gap", "gmp")]
+    requests = [(method, index, pooling) for method in CHEAP for index in (281, 282) for pooling in ("gap", "gmp")]
     alone = analyse(network, examples["cat"])
     shared = analyse(network, examples["cat"])
     barrier = threading.Barrier(8)
 
     def ask(worker):
         barrier.wait()
-        turned = asked[worker:] + asked[:worker]
+        turned = requests[worker:] + requests[:worker]
         return {key: shared.cam(*key) for key in turned}
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(ask, range(8)))
-    for key in asked:
+        result = list(pool.map(ask, range(8)))
+    for key in requests:
         expected = alone.cam(*key)
-        for one in found:
+        for one in result:
             torch.testing.assert_close(one[key], expected, rtol=1e-4, atol=1e-5)
-            assert one[key] is found[0][key]
+            assert one[key] is result[0][key]
 
 
 # Errors that teach.

@@ -85,9 +85,9 @@ def test_a_case_has_two_sentences_and_photos_that_are_there(case, network):
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_sentences_name_the_classes_of_the_case(case, network):
-    said = " ".join(case.look).lower()
+    shown = " ".join(case.look).lower()
     for index in (case.class_index, case.rival):
-        assert network.class_names[index].lower() in said
+        assert network.class_names[index].lower() in shown
 
 
 def test_drawn_photos_are_small():

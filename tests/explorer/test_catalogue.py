@@ -103,20 +103,20 @@ def test_the_best_match_comes_first(text, source, first):
 
 
 def test_every_match_holds_every_word_and_no_other_name_does():
-    found = search("a1 resnet", "timm")
-    assert len(found) == len(set(found)) > 10
-    assert set(found) == {name for name in timm_names()
+    result = search("a1 resnet", "timm")
+    assert len(result) == len(set(result)) > 10
+    assert set(result) == {name for name in timm_names()
                           if "a1" in re.sub("[_.]", "", name) and "resnet" in re.sub("[_.]", "", name)}
     assert search("resnet a1", "timm")[:1] == search("a1 resnet", "timm")[:1]
 
 
 def test_exact_then_prefix_then_the_rest():
-    found = search("resnet50", "timm")
-    exact = [name for name in found if name.split(".")[0] == "resnet50"]
-    begins = [name for name in found if name.startswith("resnet50") and name not in exact]
-    assert found[:len(exact)] == exact
-    assert set(found[len(exact):len(exact) + len(begins)]) == set(begins)
-    assert "wide_resnet50_2.racm_in1k" in found[len(exact) + len(begins):]
+    result = search("resnet50", "timm")
+    exact = [name for name in result if name.split(".")[0] == "resnet50"]
+    begins = [name for name in result if name.startswith("resnet50") and name not in exact]
+    assert result[:len(exact)] == exact
+    assert set(result[len(exact):len(exact) + len(begins)]) == set(begins)
+    assert "wide_resnet50_2.racm_in1k" in result[len(exact) + len(begins):]
 
 
 def test_nothing_finds_all_and_nonsense_nothing():

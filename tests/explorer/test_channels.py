@@ -193,13 +193,13 @@ def test_orders_kinds_and_carriers_agree_with_plain_loops(make_network, case):
     assert running[0] == pytest.approx(0.5)
     assert running[-1] == pytest.approx(0.5 + sum(contribution))
     for share in (0.3, 0.8, 1.0):
-        found, paying = table.top_contributors(share), [contribution[k] for k in kinds["paying"]]
+        result, paying = table.top_contributors(share), [contribution[k] for k in kinds["paying"]]
         enough = [
             n for n in range(1, len(paying) + 1)
             if any(sum(some) >= share * sum(paying) - 1e-8 for some in combinations(paying, n))
         ]
-        assert (found is None) == (not paying)
-        assert found is None or (found.count, found.total) == (enough[0], channels)
+        assert (result is None) == (not paying)
+        assert result is None or (result.count, result.total) == (enough[0], channels)
 
 
 @pytest.mark.parametrize("name", heads())
@@ -289,18 +289,18 @@ def test_the_histogram_counts_every_position_once_in_at_most_twenty_bins(network
 def test_the_pooled_value_under_each_pooling_agrees_with_the_second_derivation(make_network, channel):
     maps = random_maps(4)
     outcome = analysis_of(make_network(channels=4), maps).under("gem", p=4)
-    found = channel_card(outcome, 0, channel).pooled_under
+    result = channel_card(outcome, 0, channel).pooled_under
     chosen = {key: () if pooling.parameter is None else (pooling.parameter.default,)
               for key, pooling in POOLINGS.items()} | {"gem": (4.0,)}
     expected = [again.pooled(key, maps.double().tolist(), *chosen[key])[channel] for key in POOLINGS]
-    assert [each.value for each in found] == pytest.approx(expected, abs=1e-5)
-    assert [each.label for each in found] == ["native"] + ["what-if"] * 7
-    assert found[list(POOLINGS).index("gem")].name == "GeM, p = 4"
+    assert [item.value for item in result] == pytest.approx(expected, abs=1e-5)
+    assert [item.label for item in result] == ["native"] + ["what-if"] * 7
+    assert result[list(POOLINGS).index("gem")].name == "GeM, p = 4"
 
 
 def test_a_native_pooling_keeps_the_networks_parameter(make_network):
     outcome = analysis_of(make_network(pooling="gem", p=2.5), random_maps()).under("gap")
-    labels = {each.name: each.label for each in channel_card(outcome, 0, 0).pooled_under}
+    labels = {item.name: item.label for item in channel_card(outcome, 0, 0).pooled_under}
     assert labels["GeM, p = 2.5"] == "native"
     assert labels["GAP"] == "what-if"
     assert list(labels.values()).count("native") == 1
@@ -314,7 +314,7 @@ def ranked(weights: list[float]) -> tuple[list[int], list[int]]:
 
 
 def as_classes(card) -> tuple[list[int], list[int]]:
-    return [each.class_index for each in card.raises], [each.class_index for each in card.lowers]
+    return [item.class_index for item in card.raises], [item.class_index for item in card.lowers]
 
 
 def test_the_bundled_networks_card_reads_a_column_of_its_head(network, examples):
@@ -323,8 +323,8 @@ def test_the_bundled_networks_card_reads_a_column_of_its_head(network, examples)
         card = channel_card(outcome, 657, channel)
         column = network.head.weight[:, channel].tolist()
         assert as_classes(card) == ranked(column)
-        assert [each.weight for each in card.raises] == [column[c] for c in as_classes(card)[0]]
-        assert [each.name for each in card.raises] == [network.class_names[c] for c in as_classes(card)[0]]
+        assert [item.weight for item in card.raises] == [column[c] for c in as_classes(card)[0]]
+        assert [item.name for item in card.raises] == [network.class_names[c] for c in as_classes(card)[0]]
         assert card.weights_are == "weights"
         assert card.weight == pytest.approx(column[657])
 
@@ -338,8 +338,8 @@ def test_the_weights_of_an_affine_head_are_differences_of_its_answers(make_netwo
     for channel in range(5):
         card = channel_card(outcome, 0, channel)
         assert as_classes(card) == ranked(differences[channel])
-        for each in card.raises + card.lowers:
-            assert each.weight == pytest.approx(differences[channel][each.class_index], abs=1e-5)
+        for item in card.raises + card.lowers:
+            assert item.weight == pytest.approx(differences[channel][item.class_index], abs=1e-5)
         assert card.weights_are == "weights"
 
 
@@ -355,8 +355,8 @@ def test_behind_a_layer_norm_the_weights_are_slopes_with_its_statistics_held(mak
         card = channel_card(outcome, 3, channel)
         slopes = [float(last.weight[c, channel] * norm.weight[channel]) / deviation for c in range(12)]
         assert as_classes(card) == ranked(slopes)
-        for each in card.raises + card.lowers:
-            assert each.weight == pytest.approx(slopes[each.class_index], rel=1e-4)
+        for item in card.raises + card.lowers:
+            assert item.weight == pytest.approx(slopes[item.class_index], rel=1e-4)
         assert card.weight == pytest.approx(slopes[3], rel=1e-4)
         assert card.weights_are == "slopes at this photo"
 
@@ -368,7 +368,7 @@ def test_the_weights_of_a_nonlinear_head_are_its_derivatives_at_the_pooled_vecto
         card = channel_card(outcome, 0, channel)
         slopes = [(c + 1) * 2 * channel * float(outcome.pooled[channel]) for c in range(4)]
         assert as_classes(card) == ranked(slopes)
-        assert [each.weight for each in card.raises] == pytest.approx([slopes[c] for c in as_classes(card)[0]])
+        assert [item.weight for item in card.raises] == pytest.approx([slopes[c] for c in as_classes(card)[0]])
         assert card.weights_are == "slopes at this photo"
         # The way to the pooled vector is half as steep as its end.
         assert card.weight == pytest.approx(slopes[0] / 2, abs=1e-5)
@@ -385,8 +385,8 @@ def test_the_derivatives_of_a_head_with_bends_agree_with_small_steps(make_networ
             slopes = ((fine((pooled + step)[None]) - fine((pooled - step)[None]))[0] / 2e-6).tolist()
         card = channel_card(outcome, 0, channel)
         assert as_classes(card) == ranked(slopes)
-        for each in card.raises + card.lowers:
-            assert each.weight == pytest.approx(slopes[each.class_index], abs=1e-4)
+        for item in card.raises + card.lowers:
+            assert item.weight == pytest.approx(slopes[item.class_index], abs=1e-4)
 
 
 def test_a_head_without_weights_raises_its_own_class_alone(make_network):

@@ -52,19 +52,19 @@ def refusal(data: bytes | Path, name: str = "my_model.pth", **how: int) -> str:
     return sentence
 
 
-def assert_same(got: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
-    assert list(got) == list(wanted)
-    for key in wanted:
-        assert got[key].dtype == wanted[key].dtype
-        assert torch.equal(got[key], wanted[key])
+def assert_same(got: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert list(got) == list(expected)
+    for key in expected:
+        assert got[key].dtype == expected[key].dtype
+        assert torch.equal(got[key], expected[key])
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_reads_what_torch_load_reads(state, zipped):
     data = saved({"epoch": 3, "state_dict": state, "best": torch.tensor(0.5)}, _use_new_zipfile_serialization=zipped)
-    wanted = torch.load(io.BytesIO(data), weights_only=True)["state_dict"]
+    expected = torch.load(io.BytesIO(data), weights_only=True)["state_dict"]
     checkpoint = read_checkpoint(data)
-    assert_same(checkpoint.state, dict(wanted))
+    assert_same(checkpoint.state, dict(expected))
     assert checkpoint.opened == ("state_dict",)
 
 
@@ -72,8 +72,8 @@ def test_reads_what_safetensors_reads_in_the_order_of_the_file(state):
     data = save(dict(state))
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     checkpoint = read_checkpoint(data, "model.pth")
-    wanted = load(data)
-    assert_same(checkpoint.state, {key: wanted[key] for key in header})
+    expected = load(data)
+    assert_same(checkpoint.state, {key: expected[key] for key in header})
 
 
 @settings(max_examples=30, deadline=None)
@@ -85,8 +85,8 @@ def test_views_of_one_storage_come_out_as_torch_load_gives_them(data):
     view = base.narrow(axis, start, data.draw(st.integers(0, base.shape[axis] - start)))
     kind = data.draw(st.sampled_from([torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool]))
     file = saved({"view": view.to(kind), "raw": view, "parameter": nn.Parameter(base)})
-    wanted = torch.load(io.BytesIO(file), weights_only=True)
-    assert_same(read_checkpoint(file).state, {key: tensor.detach() for key, tensor in wanted.items()})
+    expected = torch.load(io.BytesIO(file), weights_only=True)
+    assert_same(read_checkpoint(file).state, {key: tensor.detach() for key, tensor in expected.items()})
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

@@ -31,10 +31,10 @@ def test_every_usual_form_gives_the_same_names(text, tmp_path):
 @given(st.lists(st.text(st.characters(codec="utf-8", categories=["L", "P", "S"]), min_size=1, max_size=30),
                 min_size=1, max_size=20))
 def test_a_list_its_json_and_its_mappings_are_the_same(names):
-    wanted = tuple(names)
-    assert read_class_names(names) == wanted
-    assert read_class_names(json.dumps(names).encode()) == wanted
-    assert read_class_names(json.dumps(dict(enumerate(names))).encode()) == wanted
+    expected = tuple(names)
+    assert read_class_names(names) == expected
+    assert read_class_names(json.dumps(names).encode()) == expected
+    assert read_class_names(json.dumps(dict(enumerate(names))).encode()) == expected
 
 
 def test_names_that_begin_with_a_number_are_not_taken_for_numbered_lines():

@@ -68,14 +68,14 @@ def test_the_table_shows_the_top_five_under_each_pooling_as_the_record_has_them(
     code, out, err = run(ASTRONAUT)
     assert (code, err) == (0, "")
     top = json.loads((tmp_path / "astronaut.json").read_text())["top"]
-    assert [each["key"] for each in top] == list(POOLINGS)
+    assert [item["key"] for item in top] == list(POOLINGS)
     table = cells_of(out)
     for start in range(0, len(table), 8):
         names, labels, _, *rows = table[start:start + 8]
-        assert names == [each["name"] for each in top[:len(names)]]
-        assert labels == [each["label"] for each in top[:len(names)]]
+        assert names == [item["name"] for item in top[:len(names)]]
+        assert labels == [item["label"] for item in top[:len(names)]]
         for n, row in enumerate(rows):
-            answers = [each["classes"][n] for each in top[:len(names)]]
+            answers = [item["classes"][n] for item in top[:len(names)]]
             assert row == [cell for answer in answers
                            for cell in (str(n + 1), answer["name"], percent(answer["probability"]))]
         top = top[len(names):]

@@ -40,9 +40,9 @@ def test_mean_weights_agree_with_plain_loops_over_channels_and_positions(make_ne
         for i in range(3):
             for j in range(4):
                 expected[i, j] += sizes[k] / sum(sizes) * weights[k][i][j] / total
-    found = mean_weights(outcome, 0)
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    result = mean_weights(outcome, 0)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 @st.composite
@@ -58,12 +58,12 @@ def maps_and_weights(draw):
 def test_mean_weights_sum_to_one_and_are_never_negative(make_network, case, key):
     maps, weights = case
     outcome = analysis_of(make_network(linear([weights], [0.0]), classes=1, channels=len(maps)), maps).under(key)
-    found = mean_weights(outcome, 0)
-    assert found.shape == maps.shape[1:]
-    assert (found >= 0).all()
-    assert found.sum() == pytest.approx(1, abs=1e-9)
-    assert -1e-9 <= entropy(found) <= math.log2(found.size) + 1e-9
-    assert 1 <= fewest_positions(found) <= found.size
+    result = mean_weights(outcome, 0)
+    assert result.shape == maps.shape[1:]
+    assert (result >= 0).all()
+    assert result.sum() == pytest.approx(1, abs=1e-9)
+    assert -1e-9 <= entropy(result) <= math.log2(result.size) + 1e-9
+    assert 1 <= fewest_positions(result) <= result.size
 
 
 def test_gap_looks_everywhere_alike_and_gmp_at_the_maxima(make_network):
@@ -108,9 +108,9 @@ def test_on_a_photo_gap_looks_at_all_positions_and_gmp_at_fewer(network, example
     ([[0.0, 1.0]], 0), ([[0.5, 0.25], [0.25, 0.0]], 1.5), ([[0.125] * 8], 3),
 ])
 def test_entropy_by_hand(weights, bits):
-    found = entropy(np.array(weights))
-    assert found == bits
-    assert math.copysign(1, found) == 1
+    result = entropy(np.array(weights))
+    assert result == bits
+    assert math.copysign(1, result) == 1
 
 
 def test_the_entropy_of_what_is_not_a_number_is_none_either():
@@ -147,10 +147,10 @@ def test_the_largest_differences_by_hand(make_network):
     maps = torch.tensor([[[4.0, 0.0, 0.0, 0.0]], [[2.0, 2.0, 2.0, 2.0]], [[1.0, 1.0, 0.0, 0.0]], [[0.0] * 4]])
     network = make_network(linear([[1.0, 5.0, -8.0, 9.0]], [0.0]), classes=1, channels=4)
     analysis = analysis_of(network, maps)
-    found = largest_differences(analysis.under("gap"), analysis.under("gmp"), 0)
-    assert found == [(2, 0.5, 1.0, -4.0, -8.0, 4.0), (0, 1.0, 4.0, 1.0, 4.0, -3.0)]
-    assert found[0].difference == 4
-    assert largest_differences(analysis.under("gap"), analysis.under("gmp"), 0, count=1) == found[:1]
+    result = largest_differences(analysis.under("gap"), analysis.under("gmp"), 0)
+    assert result == [(2, 0.5, 1.0, -4.0, -8.0, 4.0), (0, 1.0, 4.0, 1.0, 4.0, -3.0)]
+    assert result[0].difference == 4
+    assert largest_differences(analysis.under("gap"), analysis.under("gmp"), 0, count=1) == result[:1]
     assert largest_differences(analysis.under("gap"), analysis.under("gap"), 0) == []
 
 
@@ -161,17 +161,17 @@ def test_the_largest_differences_agree_with_a_plain_sort(network, examples, key)
     of_a, of_b = (outcome.evidence(657).channels.double().tolist() for outcome in (a, b))
     parts = [x - y for x, y in zip(of_a, of_b, strict=True)]
     expected = sorted((k for k in range(1280) if parts[k] != 0), key=lambda k: (-abs(parts[k]), k))[:6]
-    found = largest_differences(a, b, 657)
-    assert [each.channel for each in found] == expected
-    for each in found:
-        assert each.pooled_b == pytest.approx(float(b.pooled[each.channel]))
-        assert each.difference == pytest.approx(each.contribution_a - each.contribution_b)
+    result = largest_differences(a, b, 657)
+    assert [item.channel for item in result] == expected
+    for item in result:
+        assert item.pooled_b == pytest.approx(float(b.pooled[item.channel]))
+        assert item.difference == pytest.approx(item.contribution_a - item.contribution_b)
 
 
 def test_differences_that_are_not_finite_are_left_out(make_network):
     maps = torch.tensor([[[NAN, 0.0]], [[INF, 0.0]], [[1.0, 0.0]], [[-INF, INF]]])
     analysis = analysis_of(make_network(linear([[1.0] * 4], [0.0]), classes=1, channels=4), maps)
-    assert [each.channel for each in largest_differences(analysis.under("gap"), analysis.under("gmp"), 0)] == [2]
+    assert [item.channel for item in largest_differences(analysis.under("gap"), analysis.under("gmp"), 0)] == [2]
 
 
 def test_outcomes_of_networks_with_different_channels_are_not_compared(make_network):
@@ -188,16 +188,16 @@ def test_each_step_of_a_path_is_what_the_network_says_there(network, examples, k
     analysis = analyse(network, examples["cat_and_coffee"])
     parameter = POOLINGS[key].parameter
     for calibrated in (False, True):
-        found = path(analysis, key, [285, 967, 0], calibrated)
-        assert found.parameter is parameter
-        assert (found.values[0], found.values[-1]) == parameter.usual
-        steps = found.values[1:] / found.values[:-1] if parameter.logarithmic else np.diff(found.values)
+        result = path(analysis, key, [285, 967, 0], calibrated)
+        assert result.parameter is parameter
+        assert (result.values[0], result.values[-1]) == parameter.usual
+        steps = result.values[1:] / result.values[:-1] if parameter.logarithmic else np.diff(result.values)
         assert steps == pytest.approx(steps[0])
-        assert found.calibrated is calibrated
-        for n, value in enumerate(found.values):
+        assert result.calibrated is calibrated
+        for n, value in enumerate(result.values):
             outcome = analysis.under(key, **{parameter.name: float(value)})
             expected = outcome.probabilities(calibrated)[[285, 967, 0]].numpy()
-            np.testing.assert_allclose(found.probabilities[n], expected, rtol=1e-3, atol=1e-5)
+            np.testing.assert_allclose(result.probabilities[n], expected, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("key", WITH_PARAMETER)
@@ -205,11 +205,11 @@ def test_an_end_that_is_called_gap_or_gmp_is_it(make_network, key):
     for maps in (random_maps(), random_maps() - 0.4, random_maps(5, 20, 20)):
         for name in ("Linear", "LayerNorm, Linear", "polynomial"):
             analysis = analysis_of(make_network(heads()[name]), maps)
-            found = path(analysis, key, [0, 1, 2, 3])
-            for n, end in zip((0, -1), found.ends, strict=True):
+            result = path(analysis, key, [0, 1, 2, 3])
+            for n, end in zip((0, -1), result.ends, strict=True):
                 if end in {"GAP", "GMP"}:
                     expected = analysis.under(end.lower()).probabilities().numpy()
-                    np.testing.assert_allclose(found.probabilities[n], expected, rtol=1e-4, atol=1e-5)
+                    np.testing.assert_allclose(result.probabilities[n], expected, rtol=1e-4, atol=1e-5)
                 assert end
 
 
@@ -234,29 +234,29 @@ def test_a_path_is_calibrated_as_a_whole_or_not_at_all(make_network):
     raw = path(analysis_of(whole, random_maps()), "gem", [1, 2])
     assert raw.calibrated is False
     for network, expected in ((whole, True), (part, False), (make_network(), False)):
-        found = path(analysis_of(network, random_maps()), "gem", [1, 2], calibrated=True)
-        assert found.calibrated is expected
-        assert np.array_equal(found.probabilities, raw.probabilities) is not expected
+        result = path(analysis_of(network, random_maps()), "gem", [1, 2], calibrated=True)
+        assert result.calibrated is expected
+        assert np.array_equal(result.probabilities, raw.probabilities) is not expected
     assert path(analysis_of(whole, random_maps()), "lse", [1], calibrated=True).calibrated is False
 
 
 def test_a_native_step_is_never_multiplied_and_does_not_stop_the_others(make_network):
     network = calibrated_with(make_network(pooling="mixed", a=0.5), mixed=((0.0, 3.0), (1.0, 3.0)))
     analysis = analysis_of(network, random_maps())
-    found, raw = (path(analysis, "mixed", [0, 1, 2, 3], calibrated) for calibrated in (True, False))
-    assert found.calibrated is True
-    middle = len(found.values) // 2
-    np.testing.assert_array_equal(found.probabilities[middle], raw.probabilities[middle])
+    result, raw = (path(analysis, "mixed", [0, 1, 2, 3], calibrated) for calibrated in (True, False))
+    assert result.calibrated is True
+    middle = len(result.values) // 2
+    np.testing.assert_array_equal(result.probabilities[middle], raw.probabilities[middle])
     for n in (0, -1):
         powers = raw.probabilities[n] ** 3  # three times the logits
-        np.testing.assert_allclose(found.probabilities[n], powers / powers.sum(), rtol=1e-9)
+        np.testing.assert_allclose(result.probabilities[n], powers / powers.sum(), rtol=1e-9)
 
 
 def test_the_probabilities_are_of_all_classes_and_not_of_the_chosen_alone(make_network):
-    found = path(analysis_of(make_network(), random_maps()), "gem", [0, 1, 2, 3])
-    assert found.probabilities.sum(1) == pytest.approx(np.ones(len(found.values)))
+    result = path(analysis_of(make_network(), random_maps()), "gem", [0, 1, 2, 3])
+    assert result.probabilities.sum(1) == pytest.approx(np.ones(len(result.values)))
     one = path(analysis_of(make_network(), random_maps()), "gem", [2])
-    np.testing.assert_allclose(one.probabilities[:, 0], found.probabilities[:, 2], atol=1e-6)
+    np.testing.assert_allclose(one.probabilities[:, 0], result.probabilities[:, 2], atol=1e-6)
 
 
 def test_a_path_needs_neither_the_backbone_nor_pooling_weights(make_network, monkeypatch):
@@ -288,12 +288,12 @@ def test_an_unknown_pooling_or_class_is_refused(make_network):
 
 @pytest.mark.parametrize("key", ["gem", "topk"])
 def test_a_path_of_maps_that_are_not_finite_is_nan_and_no_error(make_network, key):
-    found = path(analysis_of(make_network(), torch.full((5, 2, 2), NAN)), key, [0], calibrated=True)
-    assert np.isnan(found.probabilities).all()
+    result = path(analysis_of(make_network(), torch.full((5, 2, 2), NAN)), key, [0], calibrated=True)
+    assert np.isnan(result.probabilities).all()
 
 
 def test_one_position_and_one_class_are_enough(make_network):
     network = make_network(linear([[2.0]], [1.0]), classes=1, channels=1)
     for key in WITH_PARAMETER:
-        found = path(analysis_of(network, torch.full((1, 1, 1), 3.0)), key, [0])
-        assert found.probabilities.tolist() == [[1.0]] * len(found.values)
+        result = path(analysis_of(network, torch.full((1, 1, 1), 3.0)), key, [0])
+        assert result.probabilities.tolist() == [[1.0]] * len(result.values)

@@ -43,12 +43,12 @@ def some_of(analysis, seed: int = 1) -> np.ndarray:
 def inside(analysis, chosen: np.ndarray) -> np.ndarray:
     """(height, width) bool, pixel by pixel: its centre lies in the rectangle of a chosen position."""
     width, height = analysis.image.size
-    found = np.zeros((height, width), bool)
+    result = np.zeros((height, width), bool)
     for box in analysis.framing.rectangles[chosen]:
         for y in range(height):
             for x in range(width):
-                found[y, x] |= bool(box[0] <= x + 0.5 < box[2] and box[1] <= y + 0.5 < box[3])
-    return found
+                result[y, x] |= bool(box[0] <= x + 0.5 < box[2] and box[1] <= y + 0.5 < box[3])
+    return result
 
 
 def array(image: Image.Image) -> np.ndarray:
@@ -139,10 +139,10 @@ def test_nothing_of_what_is_painted_over_is_left_in_it(make_network, size):
 
 def pixels_by_rectangles(analysis, chosen: np.ndarray) -> np.ndarray:
     """As `inside`, for rectangles whose edges are whole numbers."""
-    found = np.zeros(analysis.image.size[::-1], bool)
+    result = np.zeros(analysis.image.size[::-1], bool)
     for left, top, right, bottom in analysis.framing.rectangles[chosen]:
-        found[round(top) : round(bottom), round(left) : round(right)] = True
-    return found
+        result[round(top) : round(bottom), round(left) : round(right)] = True
+    return result
 
 
 def test_two_sides_of_different_colours_are_painted_on_from_their_own_side(make_network):
@@ -246,23 +246,23 @@ def test_answers_are_those_of_each_changed_input_by_itself(make_network, pooling
     outcome = analysis.under(pooling, **parameters)
     at_once = inputs_at_once(analysis.input)
     shares = torch.rand(2 * at_once + 5, 4, 4, generator=torch.Generator().manual_seed(0))
-    told = []
-    found = answers_to(outcome, shares, "mean", lambda *numbers: told.append(numbers))
+    reports = []
+    result = answers_to(outcome, shares, "mean", lambda *numbers: reports.append(numbers))
     done = [at_once, 2 * at_once, 2 * at_once + 5]
-    assert told == [(count, 2 * at_once + 5) for count in done]
+    assert reports == [(count, 2 * at_once + 5) for count in done]
     inputs = changed_inputs(analysis, shares, "mean")
     with torch.no_grad():
         expected = [network.head(outcome._pool(network.backbone(x[None])))[0] for x in inputs]
-    torch.testing.assert_close(found, torch.stack(expected))
-    assert not found.requires_grad
+    torch.testing.assert_close(result, torch.stack(expected))
+    assert not result.requires_grad
 
 
 def test_without_a_pooling_answers_are_the_models_own():
     network = layered.network(pooled=False)
     analysis = analyse(network, layered.photo())
     shares = torch.eye(16).reshape(16, 4, 4)
-    found = answers_to(analysis.under(), shares)
-    torch.testing.assert_close(found, network.layers.logits(changed_inputs(analysis, shares)))
+    result = answers_to(analysis.under(), shares)
+    torch.testing.assert_close(result, network.layers.logits(changed_inputs(analysis, shares)))
 
 
 def test_nothing_asked_is_nothing_answered(make_network):
@@ -273,10 +273,10 @@ def test_nothing_asked_is_nothing_answered(make_network):
 def test_told_to_stop_it_runs_no_further_batch(make_network):
     network = make_network()
     outcome = analyse(network, noise((190, 130))).under()
-    before, told = network.backbone.calls, []
+    before, reports = network.backbone.calls, []
     with pytest.raises(StoppedError, match=f"after {2 * inputs_at_once(outcome.analysis.input)} of 100 inputs"):
-        answers_to(outcome, torch.zeros(100, 4, 4), "mean", lambda *numbers: told.append(numbers),
-                   lambda: len(told) == 2)
+        answers_to(outcome, torch.zeros(100, 4, 4), "mean", lambda *numbers: reports.append(numbers),
+                   lambda: len(reports) == 2)
     assert network.backbone.calls - before == 2
 
 
@@ -318,8 +318,8 @@ def test_shrunk_it_is_nearly_the_changed_photo_shrunk(make_network, fill):
 
 def test_pixels_of_a_photo_shrunk_are_those_whose_centres_lie_in_the_positions():
     chosen = np.array([[True, False], [False, True]])
-    found = np.asarray(pixels_of(chosen, (7, 5), (1.4, 0.0, 6.0, 5.0)))
+    result = np.asarray(pixels_of(chosen, (7, 5), (1.4, 0.0, 6.0, 5.0)))
     # Across: 1.4 to 3.7 to 6.0; centres 2.5 (at 1.5, 2.5, 3.5) and 4.5, 5.5. Down: 0 to 2.5 to 5, where 2.5 is below.
-    assert (found // 255).tolist() == [
+    assert (result // 255).tolist() == [
         [0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 1, 1, 0],
         [0, 0, 0, 0, 1, 1, 0]]

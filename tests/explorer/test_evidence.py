@@ -76,10 +76,10 @@ def measured(network, photos: dict[str, Image.Image]) -> Iterator[tuple[tuple[st
                 with torch.no_grad():
                     logits = network.head(outcome.pooled[None])[0]
                 worst = 0.0
-                for found in outcome.evidences(classes):
-                    assert found.logit == pytest.approx(float(logits[found.class_index]), abs=1e-4)
-                    left = float(logits[found.class_index]) - found.baseline - float(found.cells.double().sum())
-                    assert found.residual == pytest.approx(left, abs=1e-4)
+                for result in outcome.evidences(classes):
+                    assert result.logit == pytest.approx(float(logits[result.class_index]), abs=1e-4)
+                    left = float(logits[result.class_index]) - result.baseline - float(result.cells.double().sum())
+                    assert result.residual == pytest.approx(left, abs=1e-4)
                     worst = max(worst, abs(left))
                 yield (pooling, framing, photo), worst
 
@@ -93,10 +93,10 @@ def residuals(network, examples) -> Residuals:
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_baseline_and_evidence_give_the_logit_on_twenty_photos_in_three_framings(residuals, pooling):
-    found = {key: residual for key, residual in residuals.items() if key[0] == pooling}
-    assert len(found) == 60
-    worst = max(found, key=found.get)
-    assert found[worst] <= LARGEST_RESIDUAL[pooling], worst
+    result = {key: residual for key, residual in residuals.items() if key[0] == pooling}
+    assert len(result) == 60
+    worst = max(result, key=result.get)
+    assert result[worst] <= LARGEST_RESIDUAL[pooling], worst
 
 
 def test_baseline_and_evidence_give_the_logit_on_twenty_real_photos(network):
@@ -117,18 +117,18 @@ def test_the_identity_holds_at_both_ends_of_the_parameter(network, examples, poo
         analysis = analyse(network, image)
         for number in (known.low, known.high):
             outcome = analysis.under(pooling, **{known.name: number})
-            for found in outcome.evidences([answer.class_index for answer in outcome.top(5)]):
-                left = found.logit - found.baseline - float(found.cells.double().sum())
+            for result in outcome.evidences([answer.class_index for answer in outcome.top(5)]):
+                left = result.logit - result.baseline - float(result.cells.double().sum())
                 assert abs(left) <= LARGEST_RESIDUAL[pooling], number
 
 
 @pytest.mark.parametrize("pooling", ["gmp", "lse"])
 def test_baseline_and_channels_give_the_logit(network, examples, pooling):
     outcome = analyse(network, examples["cat_and_coffee"]).under(pooling)
-    for found in outcome.evidences([answer.class_index for answer in outcome.top(5)]):
-        assert found.channels.shape == (1280,)
-        assert float(found.channels.double().sum()) + found.baseline == pytest.approx(found.logit, abs=1e-4)
-        torch.testing.assert_close(found.channels, found.slopes * outcome.pooled)
+    for result in outcome.evidences([answer.class_index for answer in outcome.top(5)]):
+        assert result.channels.shape == (1280,)
+        assert float(result.channels.double().sum()) + result.baseline == pytest.approx(result.logit, abs=1e-4)
+        torch.testing.assert_close(result.channels, result.slopes * outcome.pooled)
 
 
 # Against the second derivation, and by hand.
@@ -162,15 +162,15 @@ def test_evidence_agrees_with_the_second_derivation(pooling):
     plain = maps.double().tolist()
     parameter = (POOLINGS[pooling].parameter.default,) if POOLINGS[pooling].parameter else ()
     weights, vector = again.pooling_weights(pooling, plain, *parameter), again.pooled(pooling, plain, *parameter)
-    for found in evidence_of(maps, pooling, head, [3, 0, 2]):
-        row = matrix[found.class_index]
+    for result in evidence_of(maps, pooling, head, [3, 0, 2]):
+        row = matrix[result.class_index]
         expected = torch.tensor(again.evidence(plain, weights, vector, row))
-        torch.testing.assert_close(found.cells, expected, rtol=1e-4, atol=2e-5)
+        torch.testing.assert_close(result.cells, expected, rtol=1e-4, atol=2e-5)
         contributions = torch.tensor([a * y for a, y in zip(row, vector, strict=True)])
-        torch.testing.assert_close(found.channels, contributions, rtol=1e-4, atol=1e-5)
-        assert found.baseline == pytest.approx(bias[found.class_index], abs=1e-5)
-        assert found.logit == pytest.approx(again.linear(matrix, bias, vector)[found.class_index], abs=1e-5)
-        assert found.exact is (pooling != "lse")
+        torch.testing.assert_close(result.channels, contributions, rtol=1e-4, atol=1e-5)
+        assert result.baseline == pytest.approx(bias[result.class_index], abs=1e-5)
+        assert result.logit == pytest.approx(again.linear(matrix, bias, vector)[result.class_index], abs=1e-5)
+        assert result.exact is (pooling != "lse")
 
 
 def test_evidence_on_a_tiny_network_by_hand():
@@ -199,17 +199,17 @@ def test_under_gap_and_a_linear_the_evidence_is_zhous_map_over_the_positions(net
     for answer in analysis.under("gap").top(3):
         row = network.head.weight[answer.class_index].double()
         zhou = torch.einsum("k,kij->ij", row, analysis.feature_maps.double())
-        found = analysis.under("gap").evidence(answer.class_index)
-        torch.testing.assert_close(found.cells.double(), zhou / 49, rtol=1e-5, atol=1e-6)
+        result = analysis.under("gap").evidence(answer.class_index)
+        torch.testing.assert_close(result.cells.double(), zhou / 49, rtol=1e-5, atol=1e-6)
 
 
 def test_a_silent_channel_gives_no_evidence_and_no_nan():
     head, _, _ = random_head()
     for pooling in POOLINGS:
-        found = evidence_of(torch.zeros(5, 3, 3), pooling, head, [1])[0]
-        assert found.cells.abs().max() == 0
-        assert found.channels.abs().max() == 0
-        assert found.logit == pytest.approx(found.baseline, abs=1e-5)
+        result = evidence_of(torch.zeros(5, 3, 3), pooling, head, [1])[0]
+        assert result.cells.abs().max() == 0
+        assert result.channels.abs().max() == 0
+        assert result.logit == pytest.approx(result.baseline, abs=1e-5)
 
 
 def test_what_gem_clamps_away_gives_no_evidence():
@@ -261,12 +261,12 @@ def test_an_affine_head_is_decomposed_exactly(name, pooling):
     head = AFFINE[name].eval().requires_grad_(False)
     assert head_kind(head) == "affine"
     maps = random_maps()
-    for found in evidence_of(maps, pooling, head, [3, 1]):
-        left = found.logit - found.baseline - float(found.cells.double().sum())
+    for result in evidence_of(maps, pooling, head, [3, 1]):
+        left = result.logit - result.baseline - float(result.cells.double().sum())
         assert abs(left) <= (1e-3 if pooling == "lse" else 5e-5)
-        assert found.residual == pytest.approx(left, abs=1e-5)
-        assert float(found.channels.sum()) + found.baseline == pytest.approx(found.logit, abs=5e-5)
-        assert found.exact is (pooling != "lse")
+        assert result.residual == pytest.approx(left, abs=1e-5)
+        assert float(result.channels.sum()) + result.baseline == pytest.approx(result.logit, abs=5e-5)
+        assert result.exact is (pooling != "lse")
 
 
 @pytest.mark.parametrize("name", [name for name in AFFINE if "LayerNorm" not in name and name != "nested"])
@@ -309,12 +309,12 @@ class HalfOfIt(nn.Sequential):
 def test_any_other_head_is_nonlinear_and_integrated(head):
     head = head.eval().requires_grad_(False)
     assert head_kind(head) == "nonlinear"
-    for found in evidence_of(random_maps(), "gap", head, [0, 3]):
-        assert found.exact is False
-        assert found.baseline == pytest.approx(float(head(torch.zeros(1, 5))[0, found.class_index]), abs=1e-5)
-        left = found.logit - found.baseline - float(found.cells.double().sum())
+    for result in evidence_of(random_maps(), "gap", head, [0, 3]):
+        assert result.exact is False
+        assert result.baseline == pytest.approx(float(head(torch.zeros(1, 5))[0, result.class_index]), abs=1e-5)
+        left = result.logit - result.baseline - float(result.cells.double().sum())
         assert abs(left) <= 1e-2
-        assert found.residual == pytest.approx(left, abs=1e-5)
+        assert result.residual == pytest.approx(left, abs=1e-5)
 
 
 def hardswish_head(channels=5, hidden=9, classes=4, seed=11):
@@ -330,24 +330,24 @@ def test_a_nonlinear_heads_slopes_agree_with_a_very_fine_independent_integration
     first, last = head[0], head[2]
     for pooling in ("gap", "gmp"):
         vector = again.pooled(pooling, maps.double().tolist())
-        for found in evidence_of(maps, pooling, head, [0, 2]):
+        for result in evidence_of(maps, pooling, head, [0, 2]):
             expected = again.hardswish_head_slopes(
                 first.weight.double().tolist(), first.bias.double().tolist(),
-                last.weight[found.class_index].double().tolist(), vector,
+                last.weight[result.class_index].double().tolist(), vector,
             )
-            torch.testing.assert_close(found.slopes, torch.tensor(expected), rtol=0, atol=5e-3)
-            through = torch.nn.functional.hardswish(first.bias.double()) @ last.weight[found.class_index].double()
-            assert found.baseline == pytest.approx(float(through + last.bias[found.class_index]), abs=1e-5)
-            assert found.exact is False
-            assert abs(found.logit - found.baseline - float(found.cells.double().sum())) <= 1e-2
+            torch.testing.assert_close(result.slopes, torch.tensor(expected), rtol=0, atol=5e-3)
+            through = torch.nn.functional.hardswish(first.bias.double()) @ last.weight[result.class_index].double()
+            assert result.baseline == pytest.approx(float(through + last.bias[result.class_index]), abs=1e-5)
+            assert result.exact is False
+            assert abs(result.logit - result.baseline - float(result.cells.double().sum())) <= 1e-2
 
 
 @pytest.mark.parametrize("seed", [0, 7, 13, 29])
 def test_nonlinear_heads_leave_a_residual_of_at_most_a_hundredth(seed):
     head, maps = hardswish_head(seed=seed), random_maps(seed=seed).abs()
     for pooling in ("gap", "gmp"):
-        for found in evidence_of(maps, pooling, head, [0, 1, 2, 3]):
-            assert abs(found.logit - found.baseline - float(found.cells.double().sum())) <= 1e-2
+        for result in evidence_of(maps, pooling, head, [0, 1, 2, 3]):
+            assert abs(result.logit - result.baseline - float(result.cells.double().sum())) <= 1e-2
 
 
 def test_a_head_as_large_as_mobilenets_leaves_a_residual_of_at_most_a_hundredth():
@@ -357,8 +357,8 @@ def test_a_head_as_large_as_mobilenets_leaves_a_residual_of_at_most_a_hundredth(
     head[3].weight.data *= 3
     head = head.eval().requires_grad_(False)
     maps = torch.randn(960, 7, 7, generator=torch.Generator().manual_seed(13)).relu() * 2
-    for found in evidence_of(maps, "gap", head, list(range(0, 1000, 100))):
-        assert abs(found.residual) <= 1e-2
+    for result in evidence_of(maps, "gap", head, list(range(0, 1000, 100))):
+        assert abs(result.residual) <= 1e-2
 
 
 @pytest.mark.parametrize("size", [0.05, 5.0, 30.0])
@@ -370,8 +370,8 @@ def test_a_head_that_normalises_first_and_is_not_affine_adds_up_too(size):
     maps = torch.randn(96, 3, 4, generator=torch.Generator().manual_seed(4)) * size
     pooled = maps.mean((1, 2))
     logits = head(pooled[None])[0]
-    for found in decompose(maps / 12, pooled, logits, head, list(range(7)), True):
-        assert not found.exact
-        assert abs(found.residual) <= 3e-3
-        left = float(logits[found.class_index]) - found.baseline - float(found.cells.double().sum())
-        assert found.residual == pytest.approx(left, abs=1e-5)
+    for result in decompose(maps / 12, pooled, logits, head, list(range(7)), True):
+        assert not result.exact
+        assert abs(result.residual) <= 3e-3
+        left = float(logits[result.class_index]) - result.baseline - float(result.cells.double().sum())
+        assert result.residual == pytest.approx(left, abs=1e-5)

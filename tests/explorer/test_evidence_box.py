@@ -20,7 +20,7 @@ def tens(rows: int, columns: int) -> np.ndarray:
     return np.array([[[5 + 10 * j, 7 + 20 * i, 15 + 10 * j, 27 + 20 * i] for j in range(columns)] for i in range(rows)])
 
 
-def found(cells, threshold=0.2):
+def box_of(cells, threshold=0.2):
     cells = np.asarray(cells, dtype=np.float64)
     return locate(cells, tens(*cells.shape), threshold)
 
@@ -28,7 +28,7 @@ def found(cells, threshold=0.2):
 def test_a_box_by_hand():
     # The maximum is 10. At least 2 have: 10, 4, 2 (joined) and 9 (alone, at the corner).
     cells = [[0, 1, 0, 0], [0, 10, 2, -5], [0, 4, 0, 1], [9, 1, 0, 0]]
-    box = found(cells)
+    box = box_of(cells)
     assert box.component.tolist() == [[False] * 4, [False, True, True, False], [False, True, False, False], [False] * 4]
     assert (box.rows, box.columns, box.positions) == ((1, 2), (1, 2), 3)
     assert (box.left, box.top, box.right, box.bottom) == (15, 27, 35, 67)
@@ -37,46 +37,46 @@ def test_a_box_by_hand():
 
 
 def test_what_is_exactly_the_share_belongs_to_the_region():
-    assert found([[10.0, 2.0]]).positions == 2
-    assert found([[10.0, 1.999]]).positions == 1
-    assert found([[10.0, 10.0, 9.999]], threshold=1).positions == 2
+    assert box_of([[10.0, 2.0]]).positions == 2
+    assert box_of([[10.0, 1.999]]).positions == 1
+    assert box_of([[10.0, 10.0, 9.999]], threshold=1).positions == 2
 
 
 def test_corners_do_not_join():
-    box = found([[1.0, 0.0], [0.0, 1.0]])
+    box = box_of([[1.0, 0.0], [0.0, 1.0]])
     assert box.positions == 1
     assert box.share == 0.5
 
 
 def test_of_regions_as_large_the_one_with_more_evidence_is_taken_and_then_the_first():
-    assert found([[2, 2, 0, 3, 2]]).columns == (3, 4)
-    assert found([[3, 2, 0, 2, 2]]).columns == (0, 1)
-    assert found([[2, 2, 0, 2, 2]]).columns == (0, 1)
-    assert found([[9, 0, 2, 2]]).columns == (2, 3)
+    assert box_of([[2, 2, 0, 3, 2]]).columns == (3, 4)
+    assert box_of([[3, 2, 0, 2, 2]]).columns == (0, 1)
+    assert box_of([[2, 2, 0, 2, 2]]).columns == (0, 1)
+    assert box_of([[9, 0, 2, 2]]).columns == (2, 3)
 
 
 @pytest.mark.parametrize("cells", [
     np.zeros((7, 7)), np.full((3, 3), -1.0), np.array([[-INF, INF]]),
 ])
 def test_a_map_with_nothing_positive_has_no_box(cells):
-    assert found(cells) is None
+    assert box_of(cells) is None
 
 
 def test_what_is_not_finite_counts_as_nothing():
-    box = found([[NAN, 1.0, INF, 4.0]])  # two regions of one position each
+    box = box_of([[NAN, 1.0, INF, 4.0]])  # two regions of one position each
     assert (box.columns, box.positions, box.share) == ((3, 3), 1, 0.8)
-    assert found([[INF, 3.0]]).columns == (1, 1)
+    assert box_of([[INF, 3.0]]).columns == (1, 1)
 
 
 def test_one_position_is_a_box_of_its_own():
-    box = found([[0.3]])
+    box = box_of([[0.3]])
     assert (box.left, box.top, box.right, box.bottom, box.positions, box.share) == (5, 7, 15, 27, 1, 1.0)
 
 
 @pytest.mark.parametrize("threshold", [0, 1.01, NAN, True])
 def test_a_threshold_outside_its_range_is_refused(threshold):
     with pytest.raises(ParameterError, match="threshold is"):
-        found([[1.0]], threshold)
+        box_of([[1.0]], threshold)
 
 
 def test_arrays_that_do_not_fit_are_refused():
@@ -108,7 +108,7 @@ def test_the_box_agrees_with_a_flood_fill(rows, columns, data, threshold):
     numbers = data.draw(st.lists(st.sampled_from([-3.0, 0.0, 0.0, 1.0, 2.0, 4.0, 5.0]), min_size=rows * columns,
                                  max_size=rows * columns))
     values = {divmod(n, columns): value for n, value in enumerate(numbers)}
-    box = found(np.reshape(numbers, (rows, columns)), threshold)
+    box = box_of(np.reshape(numbers, (rows, columns)), threshold)
     most = max(values.values())
     if most <= 0:
         assert box is None

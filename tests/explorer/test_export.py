@@ -161,25 +161,25 @@ def test_the_record_says_what_was_computed(photographer, network):
 
 
 def test_the_records_evidence_adds_up_to_its_logit(photographer):
-    found = numbers(photographer.under(), TRIPOD)["class"]
-    assert np.array(found["cells"]) == pytest.approx(gap_evidence(photographer, TRIPOD), abs=1e-5)
-    assert found["evidence"] == pytest.approx(math.fsum(map(math.fsum, found["cells"])), abs=1e-6)
-    assert found["baseline"] + found["evidence"] + found["residual"] == pytest.approx(found["logit"], abs=1e-9)
-    assert abs(found["residual"]) <= 1e-4
+    result = numbers(photographer.under(), TRIPOD)["class"]
+    assert np.array(result["cells"]) == pytest.approx(gap_evidence(photographer, TRIPOD), abs=1e-5)
+    assert result["evidence"] == pytest.approx(math.fsum(map(math.fsum, result["cells"])), abs=1e-6)
+    assert result["baseline"] + result["evidence"] + result["residual"] == pytest.approx(result["logit"], abs=1e-9)
+    assert abs(result["residual"]) <= 1e-4
 
 
 def test_the_record_tops_eight_poolings_with_the_chosen_ones_parameter(photographer):
     top = numbers(photographer.under("gem", p=4), TRIPOD)["top"]
-    assert [each["key"] for each in top] == ["gap", "gmp", "gem", "lse", "topk", "mixed", "softpool", "attention"]
-    assert [each["label"] for each in top] == ["native"] + ["what-if"] * 7
-    parameters = {each["key"]: each["parameters"] for each in top}
+    assert [item["key"] for item in top] == ["gap", "gmp", "gem", "lse", "topk", "mixed", "softpool", "attention"]
+    assert [item["label"] for item in top] == ["native"] + ["what-if"] * 7
+    parameters = {item["key"]: item["parameters"] for item in top}
     assert parameters["gem"] == {"p": 4}
     assert parameters["lse"] == {"r": 3}
     maps, head = photographer.feature_maps.double(), photographer.network.head
     pooled = maps.pow(4).mean((1, 2)).pow(1 / 4)
     logits = head.weight.double() @ pooled + head.bias.double()
     best = logits.topk(5).indices.tolist()
-    listed = next(each for each in top if each["key"] == "gem")["classes"]
+    listed = next(item for item in top if item["key"] == "gem")["classes"]
     assert [answer["index"] for answer in listed] == best
     assert [answer["rank"] for answer in listed] == [1, 2, 3, 4, 5]
     assert [answer["logit"] for answer in listed] == pytest.approx(logits[best].tolist(), abs=1e-3)
@@ -189,8 +189,8 @@ def test_the_record_tops_eight_poolings_with_the_chosen_ones_parameter(photograp
 def test_calibration_changes_the_probabilities_of_what_ifs_and_says_where(photographer):
     plain = numbers(photographer.under("gmp"), TRIPOD)
     mended = numbers(photographer.under("gmp"), TRIPOD, calibrated=True)
-    assert [each["calibrated"] for each in plain["top"]] == [False] * 8
-    assert [each["calibrated"] for each in mended["top"]] == [False] + [True] * 7
+    assert [item["calibrated"] for item in plain["top"]] == [False] * 8
+    assert [item["calibrated"] for item in mended["top"]] == [False] + [True] * 7
     assert mended["top"][0] == plain["top"][0]
     assert mended["top"][0]["multiplier"] is None
     assert mended["class"]["logit"] == plain["class"]["logit"]

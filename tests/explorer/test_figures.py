@@ -16,7 +16,7 @@ NASTY = "<b>bold</b> & <a href='javascript:alert(1)'>link</a> %{x}"
 
 
 def trace(figure: go.Figure, name: str) -> go.Scatter:
-    return next(each for each in figure.data if each.name == name)
+    return next(item for item in figure.data if item.name == name)
 
 
 def sum_of_three(**options) -> go.Figure:
@@ -174,7 +174,7 @@ def test_the_diagonal_spans_all_values():
 
 
 def test_a_chosen_channel_is_ringed():
-    assert [each.name for each in a_scatter().data] == [None, "channels"]
+    assert [item.name for item in a_scatter().data] == [None, "channels"]
     ring = trace(a_scatter(chosen=2), "chosen")
     assert (list(ring.x), list(ring.y), list(ring.customdata)) == ([2], [3], [2])
     assert trace(a_scatter(chosen=0), "chosen").customdata[0] == 0
@@ -198,7 +198,7 @@ def test_channels_that_are_all_alike_or_not_finite_are_drawn(value):
     figure = figures.scatter(*np.full((3, 4), value), "GAP", "GMP")
     assert trace(figure, "channels").marker.cmax > 0
     opacity = trace(figure, "channels").marker.opacity
-    assert all(0 <= each <= 1 for each in opacity)
+    assert all(0 <= item <= 1 for item in opacity)
     json.loads(figure.to_json())
 
 
@@ -242,15 +242,15 @@ def test_the_parameter_as_it_is_now_has_a_line():
 
 def test_both_ends_are_named_at_their_side():
     figure = a_path(low_end="GAP", high_end="towards GMP & <more>")
-    assert [(each.x, each.xanchor, each.text) for each in figure.layout.annotations] == [
+    assert [(item.x, item.xanchor, item.text) for item in figure.layout.annotations] == [
         (0, "left", "GAP"), (1, "right", "towards GMP &amp; &lt;more&gt;")]
     assert not a_path().layout.annotations
 
 
 def test_many_classes_differ_in_colour_or_dash():
     figure = figures.path([1.0, 2.0], np.full((2, 20), 0.05), [str(n) for n in range(20)], "p", False)
-    assert len({(each.line.color, each.line.dash) for each in figure.data}) == 20
-    assert len({each.line.color for each in figure.data[:6]}) == 6
+    assert len({(item.line.color, item.line.dash) for item in figure.data}) == 20
+    assert len({item.line.color for item in figure.data[:6]}) == 6
 
 
 def test_one_class_and_numbers_that_are_not_finite_are_drawn():
@@ -269,11 +269,11 @@ def test_probabilities_that_do_not_fit_are_refused():
 
 def test_each_curve_is_drawn_as_it_is_over_the_same_shares_of_one():
     figure = some_curves()
-    assert [each.name for each in figure.data] == ["evidence", "by chance"]
+    assert [item.name for item in figure.data] == ["evidence", "by chance"]
     assert list(trace(figure, "evidence").y) == [0.9, 0.2, 0.0]
     assert list(trace(figure, "by chance").y) == [0.9, 0.7, 0.1]
-    assert [list(each.x) for each in figure.data] == [[0, 0.25, 1]] * 2
-    assert {each.mode for each in figure.data} == {"lines"}
+    assert [list(item.x) for item in figure.data] == [[0, 0.25, 1]] * 2
+    assert {item.mode for item in figure.data} == {"lines"}
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("share", "what is left")
     assert list(figure.layout.xaxis.range) == [0, 1]
     assert figure.layout.yaxis.rangemode == "tozero"
@@ -301,7 +301,7 @@ def test_curves_beyond_the_colours_and_dashes_there_are_are_drawn_too():
     many = {str(n): np.full(2, n / 20) for n in range(20)}
     for controls in ((), tuple(many)):
         figure = figures.curves(np.array([0.0, 1.0]), many, controls, "share", "left")
-        assert [float(each.y[0]) for each in figure.data] == [n / 20 for n in range(20)]
+        assert [float(item.y[0]) for item in figure.data] == [n / 20 for n in range(20)]
 
 
 def test_curves_with_numbers_that_are_not_finite_and_no_curves_at_all_are_drawn():
@@ -329,7 +329,7 @@ def test_what_rises_is_drawn_over_the_logarithm_of_the_scale_below_zero_and_with
     assert figure.layout.yaxis.rangemode is None, "what is below zero is not cut off"
     assert line.line.color != other.line.color
     assert line.line.dash != other.line.dash
-    assert "now" not in [each.name for each in some_rising(at=None).data]
+    assert "now" not in [item.name for item in some_rising(at=None).data]
     with pytest.raises(ParameterError, match=r"the scales \(2,\); expected \(n,\) each"):
         figures.rising(np.array([0.1, 1.0]), {"one": np.ones(3)}, None, "size", "logit")
 
@@ -339,11 +339,11 @@ def test_what_rises_is_drawn_over_the_logarithm_of_the_scale_below_zero_and_with
 
 def texts(figure: go.Figure) -> list[str]:
     """Every text of a figure that a name may be in, without the line breaks that are meant."""
-    found = [figure.layout.xaxis.title.text, figure.layout.yaxis.title.text]
-    for each in figure.data:
-        found += [each.name or "", (each.hovertemplate or "").replace("<br>", " ").replace("<extra></extra>", "")]
-    found += [each.text for each in figure.layout.annotations]
-    return [text for text in found if text]
+    result = [figure.layout.xaxis.title.text, figure.layout.yaxis.title.text]
+    for item in figure.data:
+        result += [item.name or "", (item.hovertemplate or "").replace("<br>", " ").replace("<extra></extra>", "")]
+    result += [item.text for item in figure.layout.annotations]
+    return [text for text in result if text]
 
 
 @pytest.mark.parametrize("figure", [

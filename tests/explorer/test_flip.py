@@ -106,15 +106,15 @@ def test_a_flip_flips_no_position_of_it_can_be_put_back_and_none_is_missed(make_
     def flips(taken: np.ndarray) -> bool:
         return int(every.without(taken).argmax()) != answer
 
-    found = flip(outcome, fill=fill, most=1.0)
+    result = flip(outcome, fill=fill, most=1.0)
     best = every.fewest(flips)
-    assert flips(found.chosen)
-    assert not any(map(flips, one_less(found.chosen)))
-    assert best <= found.chosen.sum() <= best + 1
-    logits = every.without(found.chosen)
-    assert (found.after.class_index, found.after.rank) == (int(logits.argmax()), 1)
-    assert found.after.logit == pytest.approx(float(logits.max()), abs=1e-4)
-    assert found.class_after.logit == pytest.approx(float(logits[answer]), abs=1e-4)
+    assert flips(result.chosen)
+    assert not any(map(flips, one_less(result.chosen)))
+    assert best <= result.chosen.sum() <= best + 1
+    logits = every.without(result.chosen)
+    assert (result.after.class_index, result.after.rank) == (int(logits.argmax()), 1)
+    assert result.after.logit == pytest.approx(float(logits.max()), abs=1e-4)
+    assert result.class_after.logit == pytest.approx(float(logits[answer]), abs=1e-4)
 
 
 @pytest.mark.parametrize(("side", "seed", "pooling", "fill"), CASES)
@@ -125,11 +125,11 @@ def test_what_is_enough_is_enough_and_no_position_of_it_can_be_spared(make_netwo
     def enough(kept: np.ndarray) -> bool:
         return int(every.without(~kept).argmax()) == answer
 
-    found = sufficient(outcome, fill=fill)
-    assert enough(found.chosen)
-    assert not any(map(enough, one_less(found.chosen)))
-    assert every.fewest(enough) <= found.chosen.sum() <= every.fewest(enough) + 1
-    assert (found.after.class_index, found.class_after.rank) == (answer, 1)
+    result = sufficient(outcome, fill=fill)
+    assert enough(result.chosen)
+    assert not any(map(enough, one_less(result.chosen)))
+    assert every.fewest(enough) <= result.chosen.sum() <= every.fewest(enough) + 1
+    assert (result.after.class_index, result.class_after.rank) == (answer, 1)
 
 
 @pytest.mark.parametrize(("classes", "seed"), [(1, 0), (3, 1), (3, 4)])
@@ -142,14 +142,14 @@ def test_a_class_that_is_asked_by_itself_flips_where_its_logit_crosses_zero(make
         def flips(taken: np.ndarray, index: int = index, was: bool = was) -> bool:
             return (every.without(taken)[index] > 0) != was
 
-        found, best = flip(outcome, index, fill="mean", most=1.0), every.fewest(flips)
-        assert (found.before.probability > 0.5) == was
-        assert flips(found.chosen)
-        assert not any(map(flips, one_less(found.chosen)))
-        assert best <= found.chosen.sum() <= best + 1
-        assert found.after == found.class_after
-        assert found.after.class_index == index
-        assert (found.after.probability > 0.5) != was
+        result, best = flip(outcome, index, fill="mean", most=1.0), every.fewest(flips)
+        assert (result.before.probability > 0.5) == was
+        assert flips(result.chosen)
+        assert not any(map(flips, one_less(result.chosen)))
+        assert best <= result.chosen.sum() <= best + 1
+        assert result.after == result.class_after
+        assert result.after.class_index == index
+        assert (result.after.probability > 0.5) != was
         kept = sufficient(outcome, index, fill="mean")
         assert not flips(~kept.chosen)
         assert all(flips(~fewer) for fewer in one_less(kept.chosen))
@@ -172,7 +172,7 @@ def textured(make_network, least: float):
     pixels = 124 + chequers * AMOUNTS.repeat(24, 0).repeat(24, 1)
     image = Image.fromarray(pixels[..., None].repeat(3, 2).astype(np.uint8))
     own = Preprocessing(size=72, crop_ratio=1.0, stride=24)
-    of_one = float(np.mean([1 / (255 * each) for each in own.std]))
+    of_one = float(np.mean([1 / (255 * item) for item in own.std]))
     network = make_network(linear([[9 / of_one], [0.0]], [-least, 0.0]), classes=2, channels=1)
     return analyse(dataclasses.replace(with_backbone(network, Texture()), preprocessing=own), image).under()
 
@@ -184,21 +184,21 @@ def textured(make_network, least: float):
 def test_what_is_worth_most_is_taken_out_and_brought_in_by_hand(make_network, least, out, enough):
     outcome = textured(make_network, least)
     assert float(outcome.logits[0]) == pytest.approx(450 - least, abs=0.1)
-    found = flip(outcome, fill="mean", most=1.0)
-    assert found.chosen.sum() == len(out)
-    assert 450 - AMOUNTS[found.chosen].sum() < least
-    assert sorted(AMOUNTS[found.chosen], reverse=True) == out
+    result = flip(outcome, fill="mean", most=1.0)
+    assert result.chosen.sum() == len(out)
+    assert 450 - AMOUNTS[result.chosen].sum() < least
+    assert sorted(AMOUNTS[result.chosen], reverse=True) == out
     kept = sufficient(outcome, fill="mean")
     assert kept.chosen.sum() == len(enough)
     assert AMOUNTS[kept.chosen].sum() > least
-    assert found.class_after.logit == pytest.approx(450 - AMOUNTS[found.chosen].sum() - least, abs=0.1)
+    assert result.class_after.logit == pytest.approx(450 - AMOUNTS[result.chosen].sum() - least, abs=0.1)
 
 
 @pytest.mark.parametrize(("most", "positions"), [(0.3, None), (3 / 9, 3), (1, 3)])
 def test_at_most_that_share_is_taken_out(make_network, most, positions):
-    found = flip(textured(make_network, 255), fill="mean", most=most)
-    assert found.most == most
-    assert (None if found.chosen is None else found.chosen.sum()) == positions
+    result = flip(textured(make_network, 255), fill="mean", most=most)
+    assert result.most == most
+    assert (None if result.chosen is None else result.chosen.sum()) == positions
 
 
 # Real photos.
@@ -211,31 +211,31 @@ def changed_pixels(before: Image.Image, after: Image.Image) -> np.ndarray:
 @pytest.mark.parametrize(("name", "pooling", "fill"), [("astronaut", None, "mean"), ("cat_and_coffee", "gmp", "blur")])
 def test_the_network_says_so_of_the_changed_photo(network, examples, name, pooling, fill):
     outcome = analyse(network, examples[name]).under(pooling)
-    found = flip(outcome, fill=fill)
-    assert found.chosen is not None
-    assert found.chosen.sum() <= 24
-    changed_to = found.photo()
-    said = analyse(network, changed_to).under(pooling)
-    assert said.top(1)[0].class_index != outcome.top(1)[0].class_index == found.class_index
-    assert said.top(1)[0] == found.after
-    assert said.answer(found.class_index) == found.class_after
-    assert found.before == outcome.top(1)[0]
+    result = flip(outcome, fill=fill)
+    assert result.chosen is not None
+    assert result.chosen.sum() <= 24
+    changed_to = result.photo()
+    stated = analyse(network, changed_to).under(pooling)
+    assert stated.top(1)[0].class_index != outcome.top(1)[0].class_index == result.class_index
+    assert stated.top(1)[0] == result.after
+    assert stated.answer(result.class_index) == result.class_after
+    assert result.before == outcome.top(1)[0]
     assert changed_to.size == examples[name].size
     changed = changed_pixels(examples[name], changed_to)
     boxes = outcome.analysis.framing.rectangles
     for place in np.ndindex(7, 7):
         left, top, right, bottom = boxes[place].round().astype(int)
         share = changed[top + 1 : bottom - 1, left + 1 : right - 1].mean()
-        assert share > 0.5 if found.chosen[place] else share == 0
+        assert share > 0.5 if result.chosen[place] else share == 0
 
 
 def test_what_is_enough_is_so_on_the_changed_photo(network, examples):
     outcome, fill = analyse(network, examples["coffee"], "crop", 128).under(), "mean"
-    found = sufficient(outcome, fill=fill)
-    assert 0 < found.chosen.sum() < 16
-    assert analyse(network, found.photo(), "crop", 128).under().top(1)[0].class_index == found.class_index
-    rest = changed_photo(outcome.analysis, ~found.chosen, fill)
-    assert not changed_pixels(found.photo(), rest).any()
+    result = sufficient(outcome, fill=fill)
+    assert 0 < result.chosen.sum() < 16
+    assert analyse(network, result.photo(), "crop", 128).under().top(1)[0].class_index == result.class_index
+    rest = changed_photo(outcome.analysis, ~result.chosen, fill)
+    assert not changed_pixels(result.photo(), rest).any()
 
 
 def test_the_probabilities_are_calibrated_where_asked_for(network, examples):
@@ -250,18 +250,18 @@ def test_the_probabilities_are_calibrated_where_asked_for(network, examples):
 def test_what_the_photo_does_not_confirm_is_not_returned(make_network, monkeypatch):
     outcome = tiny(make_network, 3, 1)
     plain = flip(outcome, fill="mean", most=1.0)
-    asked = []
+    calls = []
 
     def only_many(analysis, chosen, fill):
-        asked.append(int(chosen.sum()))
+        calls.append(int(chosen.sum()))
         return changed_photo(analysis, chosen if chosen.sum() >= plain.chosen.sum() + 2 else chosen & False, fill)
 
     monkeypatch.setattr(searching, "changed_photo", only_many)
-    found = flip(outcome, fill="mean", most=1.0)
-    assert plain.chosen.sum() in asked
-    assert found.chosen is not None
-    assert found.chosen.sum() >= plain.chosen.sum() + 2
-    assert analyse(outcome.analysis.network, found.photo()).under().top(1)[0].class_index != found.class_index
+    result = flip(outcome, fill="mean", most=1.0)
+    assert plain.chosen.sum() in calls
+    assert result.chosen is not None
+    assert result.chosen.sum() >= plain.chosen.sum() + 2
+    assert analyse(outcome.analysis.network, result.photo()).under().top(1)[0].class_index != result.class_index
     monkeypatch.setattr(searching, "changed_photo", lambda analysis, chosen, fill: analysis.image)
     assert flip(outcome, fill="mean", most=1.0).chosen is None
 
@@ -277,11 +277,11 @@ def test_without_evidence_grad_cam_orders_and_the_model_decides(pooled, layer):
         rest = network.layers.steps.rest
         (rest if pooled else rest[1]).weight *= 30  # or nothing that it sees matters
         outcome = analyse(network, image, layer=layer).under()
-        found = flip(outcome, fill="mean", most=1.0)
-        if found.chosen is not None:
+        result = flip(outcome, fill="mean", most=1.0)
+        if result.chosen is not None:
             found_any += 1
-            logits = network.layers.logits(frame(found.photo(), network.preprocessing)[0])[0]
-            assert int(logits.argmax()) == found.after.class_index != found.class_index
+            logits = network.layers.logits(frame(result.photo(), network.preprocessing)[0])[0]
+            assert int(logits.argmax()) == result.after.class_index != result.class_index
     assert found_any
 
 
@@ -305,10 +305,10 @@ def test_passes_are_the_inputs_that_were_run_and_progress_only_grows(make_networ
     network = tiny(make_network, 3, 2).analysis.network
     network = dataclasses.replace(network, backbone=Counting(network.backbone))
     outcome = analyse(network, photo(3, 2)).under()
-    before, told = network.backbone.inputs, []
-    found = ask(outcome, fill="mean", progress=lambda *numbers: told.append(numbers))
-    assert found.passes == network.backbone.inputs - before
-    done, expected = zip(*told, strict=True)
+    before, reports = network.backbone.inputs, []
+    result = ask(outcome, fill="mean", progress=lambda *numbers: reports.append(numbers))
+    assert result.passes == network.backbone.inputs - before
+    done, expected = zip(*reports, strict=True)
     assert list(done) == sorted(done)
     assert len(set(expected)) == 1
     assert done[-1] == expected[-1]
@@ -317,18 +317,18 @@ def test_passes_are_the_inputs_that_were_run_and_progress_only_grows(make_networ
 @pytest.mark.parametrize("after", [0, 3])
 def test_it_stops_when_told(make_network, after):
     outcome = tiny(make_network, 3, 2)
-    told = []
+    reports = []
     with pytest.raises(StoppedError):
-        flip(outcome, fill="mean", most=1.0, stop=lambda: told.append(0) or len(told) > after)
-    assert len(told) == after + 1
+        flip(outcome, fill="mean", most=1.0, stop=lambda: reports.append(0) or len(reports) > after)
+    assert len(reports) == after + 1
 
 
 def test_an_answer_that_does_not_depend_on_the_photo_is_not_flipped_and_needs_nothing(make_network):
     network = make_network(linear([[0.0] * 5] * 3, [0.0, 2.0, 1.0]), classes=3)
     outcome = analyse(network, photo(4, 0)).under()
-    found = flip(outcome)
-    assert (found.chosen, found.after, found.class_after) == (None,) * 3
-    assert (found.most, found.before.class_index) == (0.5, 1)
+    result = flip(outcome)
+    assert (result.chosen, result.after, result.class_after) == (None,) * 3
+    assert (result.most, result.before.class_index) == (0.5, 1)
     enough = sufficient(outcome)
     assert not enough.chosen.any()
 
@@ -355,58 +355,58 @@ def test_one_class_alone_has_no_other(make_network):
 # The search itself.
 
 
-def margins_of(does, asked: list):
+def margins_of(does, calls: list):
     def margins(sets):
-        asked.extend(map(len, sets))
-        return np.array([float(does(set(each))) for each in sets])
+        calls.extend(map(len, sets))
+        return np.array([float(does(set(item))) for item in sets])
     return margins
 
 
 @pytest.mark.parametrize("needed", [1, 17, 137, 400])
 def test_in_a_long_order_the_first_size_is_found_with_few_questions(needed):
-    order, asked = list(np.random.default_rng(0).permutation(400)), []
-    margins = margins_of(lambda each: 1 if set(order[:needed]) <= each else -1, asked)
+    order, calls = list(np.random.default_rng(0).permutation(400)), []
+    margins = margins_of(lambda item: 1 if set(order[:needed]) <= item else -1, calls)
     assert next(searching.by_order(margins, order, 400)) == order[:needed]
-    assert len(asked) < 100
+    assert len(calls) < 100
 
 
 def test_in_a_short_order_every_size_is_asked_about_until_one_does():
-    asked = []
-    margins = margins_of(lambda each: 1 if len(each) in (5, 9) else -1, asked)
-    found = searching.by_order(margins, list(range(20)), 20)
-    assert next(found) == [0, 1, 2, 3, 4]
-    assert asked == list(range(1, 17))
-    assert [len(each) for each in found] == [9]
+    calls = []
+    margins = margins_of(lambda item: 1 if len(item) in (5, 9) else -1, calls)
+    result = searching.by_order(margins, list(range(20)), 20)
+    assert next(result) == [0, 1, 2, 3, 4]
+    assert calls == list(range(1, 17))
+    assert [len(item) for item in result] == [9]
 
 
 def test_thinning_keeps_what_is_needed_and_nothing_else():
-    asked = []
-    margins = margins_of(lambda each: 1 if {3, 7} <= each or {1, 2, 5} <= each else -1, asked)
+    calls = []
+    margins = margins_of(lambda item: 1 if {3, 7} <= item or {1, 2, 5} <= item else -1, calls)
     trail = searching.thinned(margins, range(12))
     assert set(trail[0]) in ({3, 7}, {1, 2, 5})
     assert trail[-1] == list(range(12))
-    assert [len(each) for each in trail] == sorted(len(each) for each in trail)
-    assert len(asked) < 80
+    assert [len(item) for item in trail] == sorted(len(item) for item in trail)
+    assert len(calls) < 80
 
 
 def test_measuring_finds_what_works_only_together_with_what_was_taken():
     # Alone 4 and 9 do little and each other position nothing; together they do it.
-    def worth(each: set[int]) -> float:
-        return -1 + 0.3 * (4 in each) + 0.2 * (9 in each) + 0.6 * (each >= {4, 9})
+    def worth(item: set[int]) -> float:
+        return -1 + 0.3 * (4 in item) + 0.2 * (9 in item) + 0.6 * (item >= {4, 9})
 
-    found = next(searching.measured(margins_of(worth, []), range(30), 10))
-    assert {4, 9} <= set(found)
-    assert len(found) <= 4
+    result = next(searching.measured(margins_of(worth, []), range(30), 10))
+    assert {4, 9} <= set(result)
+    assert len(result) <= 4
 
 
 def test_measuring_takes_one_position_where_one_is_enough():
-    assert next(searching.measured(margins_of(lambda each: 1 if 20 in each else -1, []), range(30), 10)) == [20]
+    assert next(searching.measured(margins_of(lambda item: 1 if 20 in item else -1, []), range(30), 10)) == [20]
 
 
 def test_measuring_ends_at_the_most_positions_and_goes_on_where_a_set_is_not_wanted():
-    nothing = searching.measured(margins_of(lambda each: len(each) - 100.0, []), range(30), 7)
+    nothing = searching.measured(margins_of(lambda item: len(item) - 100.0, []), range(30), 7)
     assert list(nothing) == []
-    sizes = [len(each) for each in searching.measured(margins_of(lambda each: len(each) - 2.5, []), range(30), 7)]
+    sizes = [len(item) for item in searching.measured(margins_of(lambda item: len(item) - 2.5, []), range(30), 7)]
     assert sizes == [3, 5, 7]
 
 
@@ -418,10 +418,10 @@ def test_the_cut_out_is_the_photo_in_the_positions_and_nearly_white_beside_them(
     analysis = analyse(network, examples["coffee"])
     chosen = np.zeros((7, 7), bool)
     chosen[2:4, 3], chosen[6, 6] = True, True
-    found = cut_out(analysis, chosen, long_side)
+    result = cut_out(analysis, chosen, long_side)
     shown, (left, top, right, bottom) = analysis.preview(long_side)
-    assert (found.mode, found.size) == ("RGB", shown.size)
-    pixels, before = np.asarray(found).astype(int), np.asarray(shown).astype(int)
+    assert (result.mode, result.size) == ("RGB", shown.size)
+    pixels, before = np.asarray(result).astype(int), np.asarray(shown).astype(int)
     kept = np.zeros(pixels.shape[:2], bool)
     for y, x in np.ndindex(kept.shape):
         i, j = (y + 0.5 - top) / (bottom - top) * 7, (x + 0.5 - left) / (right - left) * 7

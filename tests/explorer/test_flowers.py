@@ -29,7 +29,7 @@ def flowers() -> Network:
 
 
 def storages(network: Network) -> dict[str, int]:
-    return {name: each.untyped_storage().data_ptr() for name, each in network.backbone.named_parameters()}
+    return {name: item.untyped_storage().data_ptr() for name, item in network.backbone.named_parameters()}
 
 
 # As it is shipped.
@@ -52,11 +52,11 @@ def test_evidence_under_each_trained_head_adds_up_to_its_logit(flowers, examples
     weight, bias = outcome.head.weight.double(), outcome.head.bias.double()
     maps, weights = outcome.analysis.feature_maps.double(), outcome.weights.double()
     logits = weight @ (weights * maps).sum((1, 2)) + bias
-    for found in outcome.evidences(range(5)):
-        assert found.exact
-        assert abs(found.residual) < 1e-4
-        assert found.baseline + float(found.cells.sum()) == pytest.approx(found.logit, abs=1e-4)
-        assert found.logit == pytest.approx(float(logits[found.class_index]), abs=1e-4)
+    for result in outcome.evidences(range(5)):
+        assert result.exact
+        assert abs(result.residual) < 1e-4
+        assert result.baseline + float(result.cells.sum()) == pytest.approx(result.logit, abs=1e-4)
+        assert result.logit == pytest.approx(float(logits[result.class_index]), abs=1e-4)
 
 
 def test_the_answer_by_its_layers_is_that_by_its_parts(flowers, examples):
@@ -68,13 +68,13 @@ def test_the_answer_by_its_layers_is_that_by_its_parts(flowers, examples):
 
 def test_the_backbones_weights_are_in_memory_once_and_each_has_its_own_head(flowers, network, examples):
     assert storages(flowers) == storages(network) == storages(load_network("flowers"))
-    maps = [analyse(each, examples["rocket"]).feature_maps for each in (flowers, network)]
+    maps = [analyse(item, examples["rocket"]).feature_maps for item in (flowers, network)]
     assert torch.equal(*maps)
-    ends = {each.data_ptr() for each in network.head.parameters()}
-    assert not ends & {each.data_ptr() for head in flowers.heads for each in head.parameters()}
+    ends = {item.data_ptr() for item in network.head.parameters()}
+    assert not ends & {item.data_ptr() for head in flowers.heads for item in head.parameters()}
     assert flowers.digest != network.digest
-    heads = sum(each.numel() for head in flowers.heads for each in head.parameters())
-    assert flowers.parameters == sum(each.numel() for each in flowers.backbone.parameters()) + heads
+    heads = sum(item.numel() for head in flowers.heads for item in head.parameters())
+    assert flowers.parameters == sum(item.numel() for item in flowers.backbone.parameters()) + heads
 
 
 # Files that are not what they should be.

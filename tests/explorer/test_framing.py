@@ -269,9 +269,9 @@ FILTERS = {"nearest": Image.Resampling.NEAREST, "box": Image.Resampling.BOX, "bi
 @pytest.mark.parametrize("name", FILTERS)
 def test_each_interpolation_is_pillows_filter_of_that_name(name):
     for kind in FRAMINGS:
-        image, wanted = speckled(200, 200), Preprocessing(size=64, crop_ratio=1.0, interpolation=name)
+        image, goal = speckled(200, 200), Preprocessing(size=64, crop_ratio=1.0, interpolation=name)
         expected = np.asarray(image.resize((64, 64), FILTERS[name])).astype(float)
-        np.testing.assert_allclose(pixels_of(frame(image, wanted, kind)[0], wanted), expected, atol=0.01)
+        np.testing.assert_allclose(pixels_of(frame(image, goal, kind)[0], goal), expected, atol=0.01)
         others = [np.asarray(image.resize((64, 64), other)) for key, other in FILTERS.items() if key != name]
         assert all(np.abs(expected - other).max() > 2 for other in others)
 
@@ -286,18 +286,18 @@ def test_a_network_of_grey_images_is_given_the_photo_in_grey(kind):
     # ITU-R 601's weights of red, green and blue, which Pillow documents for "L".
     flat = Image.new("RGB", (60, 60), (200, 100, 50))
     level = (200 * 299 + 100 * 587 + 50 * 114) / 1000
-    found = frame(flat, grey, kind)[0]
-    assert found.unique().tolist() == pytest.approx([(level / 255 - 0.1307) / 0.3081], abs=0.5 / 255 / 0.3081)
+    result = frame(flat, grey, kind)[0]
+    assert result.unique().tolist() == pytest.approx([(level / 255 - 0.1307) / 0.3081], abs=0.5 / 255 / 0.3081)
 
 
 @pytest.mark.parametrize("own", [28, 96, 225, 300, 640, 1024])
 def test_a_networks_own_size_is_always_allowed(own):
     for kind in ("crop", "squash"):
-        image, wanted = speckled(120, 90), Preprocessing(size=own)
+        image, goal = speckled(120, 90), Preprocessing(size=own)
         for side in (None, own):
-            assert frame(image, wanted, kind, side)[1].input_size == (own, own)
+            assert frame(image, goal, kind, side)[1].input_size == (own, own)
         for side in (min(own, 96), 640, 200):
-            assert frame(image, wanted, kind, side)[1].input_size == (side, side)
+            assert frame(image, goal, kind, side)[1].input_size == (side, side)
 
 
 @pytest.mark.parametrize(("own", "side", "words"), [
@@ -312,8 +312,8 @@ def test_a_side_that_is_neither_in_the_range_nor_the_networks_own_is_refused(own
 @pytest.mark.parametrize(("stride", "expected"), [(8, (424, 300)), (14, (420, 300)), (16, (432, 300)), (32, (416, 300)),
                                                   (1, (425, 300))])
 def test_whole_rounds_the_long_side_to_the_networks_own_stride(stride, expected):
-    wanted = Preprocessing(size=300, stride=stride)  # 850 x 600 at 300: 425 px
-    assert frame(Image.new("RGB", (850, 600)), wanted, "whole")[1].input_size == expected
+    goal = Preprocessing(size=300, stride=stride)  # 850 x 600 at 300: 425 px
+    assert frame(Image.new("RGB", (850, 600)), goal, "whole")[1].input_size == expected
 
 
 def test_a_network_of_one_size_takes_no_other():
@@ -363,13 +363,13 @@ def test_a_preprocessing_that_cannot_be_is_refused_in_one_sentence(field, values
        st.sampled_from(sorted(FRAMINGS)), st.sampled_from(sorted(FILTERS)), st.booleans())
 def test_what_is_accepted_gives_finite_inputs_of_what_was_seen(width, height, size, ratio, stride, kind, name, grey):
     numbers = {"mean": (0.4,), "std": (1e-6,)} if grey else {}
-    wanted = Preprocessing(size=size, crop_ratio=ratio, stride=stride, interpolation=name, **numbers)
+    goal = Preprocessing(size=size, crop_ratio=ratio, stride=stride, interpolation=name, **numbers)
     try:
-        x, framing = frame(speckled(width, height), wanted, kind)
+        x, framing = frame(speckled(width, height), goal, kind)
     except FramingError:
         assert kind == "whole"
         return
-    assert x.shape[1] == len(wanted.mean)
+    assert x.shape[1] == len(goal.mean)
     assert torch.isfinite(x).all()
     assert min(framing.input_size) == size
     left, top, right, bottom = framing.seen

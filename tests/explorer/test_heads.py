@@ -335,12 +335,12 @@ def test_decay_shrinks_weights_by_the_same_share_in_all_kinds_and_biases_not_at_
 
 def test_progress_rises_to_the_end_also_when_training_stops_early():
     maps, labels = told_apart()
-    told = []
+    reports = []
     train(maps, labels, ["gap", "gmp"], budget=Budget(epochs=60, patience=5, every=5),
-                progress=lambda done, total: told.append((done, total)))
-    assert told == sorted(told)
-    assert told[-1] == (120, 120)
-    assert (60, 120) in told
+                progress=lambda done, total: reports.append((done, total)))
+    assert reports == sorted(reports)
+    assert reports[-1] == (120, 120)
+    assert (60, 120) in reports
 
 
 def test_a_stop_ends_it_at_once():
@@ -424,17 +424,17 @@ def small_sample(swapped=False):
     return Sample(quantise(maps), labels, held_out, ("even", "strong"), tuple(map(str, range(32))))
 
 
-def of(found, kind, size):
+def of(result, kind, size):
     """The summary of a kind at a size."""
-    return next(summary for summary in found if (summary.kind, summary.size) == (kind, size))
+    return next(summary for summary in result if (summary.kind, summary.size) == (kind, size))
 
 
 def test_summaries_are_the_means_and_deviations_of_their_runs():
     runs = list(training_runs(small_sample(), ["gmp", "flatten"], (4, 2), 3))
-    found = summaries(runs)
-    assert [(summary.kind, summary.size, summary.seeds) for summary in found] == [
+    result = summaries(runs)
+    assert [(summary.kind, summary.size, summary.seeds) for summary in result] == [
         ("gmp", 2, 3), ("gmp", 4, 3), ("flatten", 2, 3), ("flatten", 4, 3)]
-    for summary in found:
+    for summary in result:
         ends = [run.trained.kept for run in runs if (run.kind, run.size) == (summary.kind, summary.size)]
         for name, values in {
             "train_loss": [end.train_loss for end in ends],
@@ -493,9 +493,9 @@ def test_the_shipped_numbers_are_those_of_the_shipped_heads_on_the_shipped_sampl
     assert list(heads) == list(KINDS)
     for kind, head in heads.items():
         logits = head.double()(maps)
-        said = card["heads"][kind]["sample"]
-        assert float((logits.argmax(1) == labels).double().mean()) == pytest.approx(said["accuracy"], abs=1e-4)
-        assert float(functional.cross_entropy(logits, labels)) == pytest.approx(said["loss"], abs=1e-3)
+        shown = card["heads"][kind]["sample"]
+        assert float((logits.argmax(1) == labels).double().mean()) == pytest.approx(shown["accuracy"], abs=1e-4)
+        assert float(functional.cross_entropy(logits, labels)) == pytest.approx(shown["loss"], abs=1e-3)
         assert sum(parameter.numel() for parameter in head.parameters()) == card["heads"][kind]["parameters"]
 
 
@@ -525,10 +525,10 @@ def test_the_heads_are_as_good_as_was_asked_for_or_the_card_says_by_what_they_ar
 
 
 def test_flatten_learns_more_by_heart_than_gap(shipped):
-    found = summaries(training_runs(shipped, ["gap", "flatten"], (5, 10), 2,
+    result = summaries(training_runs(shipped, ["gap", "flatten"], (5, 10), 2,
                                     budget=Budget(epochs=40, patience=None, every=40)))
     for size in (5, 10):
-        gap, flatten = of(found, "gap", size), of(found, "flatten", size)
+        gap, flatten = of(result, "gap", size), of(result, "flatten", size)
         assert flatten.gap.mean > gap.gap.mean
         assert flatten.validation_loss.mean - flatten.train_loss.mean > gap.validation_loss.mean - gap.train_loss.mean
 

@@ -196,9 +196,9 @@ def test_threads_read_at_once_from_the_start_and_no_bomb_is_decoded(tmp_path):
     assert child.returncode == 0, child.stderr.decode()
     sizes, answers = json.loads(child.stdout)
     assert sizes == [[32, 24]] * 32
-    for name, (_, said) in bombs().items():
+    for name, (_, shown) in bombs().items():
         message, megabytes = answers[name]
-        assert said in check_sentence(message), name
+        assert shown in check_sentence(message), name
         assert megabytes < 30, name
 
 
@@ -211,10 +211,10 @@ def test_a_file_that_was_cut_short_is_refused_or_its_first_frame_is_whole(kind):
     data, cuts = FILES[kind], np.linspace(0, len(FILES[kind]) - 1, 60).astype(int)
     whole = np.asarray(read_image(data))
     outcomes = [outcome(data[:cut]) for cut in cuts]
-    assert all(isinstance(found, str) or same(found, whole) for found in outcomes)
+    assert all(isinstance(result, str) or same(result, whole) for result in outcomes)
     first_half = outcomes[:30] if kind not in MOVING else outcomes[:6]
-    assert all(isinstance(found, str) for found in first_half)
-    damaged = [found for cut, found in zip(cuts, outcomes, strict=True) if cut > 12 and isinstance(found, str)]
+    assert all(isinstance(result, str) for result in first_half)
+    damaged = [result for cut, result in zip(cuts, outcomes, strict=True) if cut > 12 and isinstance(result, str)]
     assert damaged
     assert all("cut short" in message for message in damaged)
 

@@ -114,12 +114,12 @@ def test_gradients_of_the_answer_are_those_that_a_hook_finds(name):
             return seen[0].clone()
 
         with hooked(model, layer.key, hook):
-            wanted = torch.autograd.grad(model(x)[0, 3], seen[0])[0]
+            reference = torch.autograd.grad(model(x)[0, 3], seen[0])[0]
         maps = layers.maps(x, layer.key).requires_grad_()
         got = torch.autograd.grad(layers.answer(x, layer.key, maps)[0, 3], maps)[0]
-        largest = float(wanted.abs().max())
+        largest = float(reference.abs().max())
         assert largest > 0
-        torch.testing.assert_close(got, channels_first(name, wanted, layer), atol=1e-5 * largest, rtol=1e-4)
+        torch.testing.assert_close(got, channels_first(name, reference, layer), atol=1e-5 * largest, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["small", "densenet", "swin", "timm's ViT", "flattens"])
@@ -139,12 +139,12 @@ def test_other_maps_give_the_answer_that_a_hook_gets_with_them(name):
         return changed
 
     with torch.no_grad(), hooked(model, layer.key, halved):
-        wanted = model(x)
+        reference = model(x)
     maps = layers.maps(x, layer.key)
     maps[:, :, 1:] *= 0.5
     with torch.no_grad():
-        assert worst(wanted, layers.logits(x)) > 1e-4
-        assert worst(layers.answer(x, layer.key, maps), wanted) <= 1e-5
+        assert worst(reference, layers.logits(x)) > 1e-4
+        assert worst(layers.answer(x, layer.key, maps), reference) <= 1e-5
 
 
 @pytest.mark.parametrize("name", ["small", "swin", "resnet"])
@@ -212,11 +212,11 @@ def test_the_class_tokens_attention_in_timms_vit_is_softmax_of_queries_and_keys(
     model, layers, x = model_and_layers("timm's ViT")
     after = model.blocks[block + 1]
     tokens = model._pos_embed(model.patch_embed(x))
-    for each in model.blocks[: block + 1]:
-        tokens = each(tokens)
+    for item in model.blocks[: block + 1]:
+        tokens = item(tokens)
     query, key, _ = after.attn.qkv(after.norm1(tokens))[0].unflatten(-1, (3, 3, 8)).permute(1, 2, 0, 3)
-    wanted = _attention_by_hand(query, key)[:, 1:]
-    torch.testing.assert_close(layers.attention(x, f"blocks.{block}"), wanted.reshape(3, 4, 4), atol=1e-6, rtol=1e-4)
+    reference = _attention_by_hand(query, key)[:, 1:]
+    torch.testing.assert_close(layers.attention(x, f"blocks.{block}"), reference.reshape(3, 4, 4), atol=1e-6, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -229,9 +229,9 @@ def test_the_class_tokens_attention_in_torchvisions_vit_is_softmax_of_queries_an
     tokens = block.ln_1(seen[0])[0]
     query, key, _ = (tokens @ block.self_attention.in_proj_weight.T + block.self_attention.in_proj_bias).unflatten(
         -1, (3, 2, 6)).permute(1, 2, 0, 3)
-    wanted = _attention_by_hand(query, key)[:, 1:].reshape(2, 4, 4)
+    reference = _attention_by_hand(query, key)[:, 1:].reshape(2, 4, 4)
     key = next(layer.key for layer in layers.all if layer.key.endswith("encoder_layer_1"))
-    torch.testing.assert_close(layers.attention(x, key), wanted, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(layers.attention(x, key), reference, atol=1e-6, rtol=1e-4)
 
 
 def test_a_network_without_attention_has_none():
@@ -265,22 +265,22 @@ def test_a_vit_that_averages_its_patch_tokens_has_a_pooling_of_them(named):
 def test_threads_look_at_different_layers_of_one_network_without_meeting():
     _, layers, x = model_and_layers("small")
     other = inputs(seed=5)
-    wanted = {(key, n): layers.maps(each, key) for key in ("stem", "block") for n, each in enumerate((x, other))}
+    reference = {(key, n): layers.maps(item, key) for key in ("stem", "block") for n, item in enumerate((x, other))}
     logits = layers.logits(x)
 
     def look(key: str, n: int) -> bool:
-        return all(torch.equal(layers.maps((x, other)[n], key), wanted[key, n]) for _ in range(60))
+        return all(torch.equal(layers.maps((x, other)[n], key), reference[key, n]) for _ in range(60))
 
     def answer(key: str) -> bool:
-        zero = torch.zeros_like(wanted[key, 0])
+        zero = torch.zeros_like(reference[key, 0])
         first = layers.answer(x, key, zero)
         return all(torch.equal(layers.answer(x, key, zero), first) and torch.equal(layers.logits(x), logits)
                    for _ in range(60))
 
     with ThreadPoolExecutor(6) as threads:
-        done = [threads.submit(look, *key) for key in wanted] + [threads.submit(answer, key)
+        done = [threads.submit(look, *key) for key in reference] + [threads.submit(answer, key)
                                                                  for key in ("stem", "block")]
-        assert all(each.result(60) for each in done)
+        assert all(item.result(60) for item in done)
 
 
 # How maps lie in a tensor
@@ -307,15 +307,15 @@ def test_positions_fill_the_grid_of_the_inputs_aspect(rows, columns, stride):
     assert grid_of(rows * columns, (rows * stride, columns * stride)) == (rows, columns)
 
 
-@pytest.mark.parametrize(("shape", "size", "wanted"), [
+@pytest.mark.parametrize(("shape", "size", "reference"), [
     ((1, 512, 7, 7), (224, 224), Arrangement("first")), ((1, 7, 7, 512), (224, 224), Arrangement("last")),
     ((1, 5, 7, 512), (160, 224), Arrangement("last")), ((1, 512, 5, 7), (160, 224), Arrangement("first")),
     ((1, 49, 64), (224, 224), Arrangement("tokens", 0)), ((1, 50, 64), (224, 224), Arrangement("tokens", 1)),
     ((1, 51, 64), (224, 224), Arrangement("tokens", 2)), ((1, 201, 64), (224, 224), Arrangement("tokens", 5)),
     ((1, 64), (224, 224), None), ((1, 8, 3, 7, 7), (224, 224), None), ((1, 512, 2, 40), (224, 224), None),
 ])
-def test_how_a_tensor_holds_maps_is_told_from_its_shape(shape, size, wanted):
-    assert arrangement_of(torch.zeros(shape), size) == wanted
+def test_how_a_tensor_holds_maps_is_told_from_its_shape(shape, size, reference):
+    assert arrangement_of(torch.zeros(shape), size) == reference
     assert arrangement_of(torch.zeros(shape, dtype=torch.long), size) is None
 
 
@@ -384,8 +384,8 @@ def test_a_class_token_beside_other_tokens_looks_at_the_patches(make, key):
         tokens = model.blocks[0](model._pos_embed(model.patch_embed(x)))
         after = model.blocks[1]
         query, keys, _ = after.attn.qkv(after.norm1(tokens))[0].unflatten(-1, (3, 3, 8)).permute(1, 2, 0, 3)
-    wanted = _attention_by_hand(query, keys)[:, prefix:].reshape(3, 4, 4)
-    torch.testing.assert_close(network_of(model).layers.attention(x, key), wanted, atol=1e-6, rtol=1e-4)
+    reference = _attention_by_hand(query, keys)[:, prefix:].reshape(3, 4, 4)
+    torch.testing.assert_close(network_of(model).layers.attention(x, key), reference, atol=1e-6, rtol=1e-4)
 
 
 def test_tokens_without_a_class_token_have_no_class_tokens_attention():

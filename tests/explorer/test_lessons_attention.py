@@ -60,8 +60,8 @@ def test_the_one_without_anything_learned_looks_at_what_resembles_the_average(ti
     result = attention_and_adaptive(analysis_of(teacher, maps), temperature=times)
     vectors = positions(maps.double().numpy())
     mean = np.mean(vectors, 0)
-    cosines = [float(each @ mean / max(np.linalg.norm(each) * np.linalg.norm(mean), 1e-30)) for each in vectors]
-    np.testing.assert_allclose(result.free.weights.ravel(), softmax([each / (0.1 * times) for each in cosines]),
+    cosines = [float(item @ mean / max(np.linalg.norm(item) * np.linalg.norm(mean), 1e-30)) for item in vectors]
+    np.testing.assert_allclose(result.free.weights.ravel(), softmax([item / (0.1 * times) for item in cosines]),
                                atol=1e-5)
     assert result.free.answer is None
 

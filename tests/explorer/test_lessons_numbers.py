@@ -44,8 +44,8 @@ def test_every_number_from_the_maps_to_the_class_again_in_loops(make_network, ke
     pooled = again.pooled(key, maps, *parameter)
     logits = again.linear(head.weight.double().tolist(), head.bias.double().tolist(), pooled)
     for channel in range(5):
-        found = from_maps_to_one_number(analysis.under(key), 2, channel)
-        one = found.channel
+        result = from_maps_to_one_number(analysis.under(key), 2, channel)
+        one = result.channel
         values = [value for row in maps[channel] for value in row]
         assert one.values.tolist() == maps[channel]
         assert one.total == pytest.approx(sum(values))
@@ -57,39 +57,39 @@ def test_every_number_from_the_maps_to_the_class_again_in_loops(make_network, ke
         assert one.weight == pytest.approx(float(head.weight[2, channel]))
         assert one.contribution == pytest.approx(contributions[channel], rel=1e-5, abs=1e-6)
         assert one.rank == 1 + sum(other > contributions[channel] for other in contributions)
-    assert found.total == pytest.approx(sum(contributions), abs=1e-6)
-    assert found.answer.name == "class 2"
-    assert found.baseline == pytest.approx(float(head.bias[2]))
-    assert found.answer.logit == pytest.approx(logits[2], abs=1e-6)
-    assert found.left_over == pytest.approx(found.answer.logit - found.baseline - found.total)
-    assert abs(found.left_over) < 1e-5
+    assert result.total == pytest.approx(sum(contributions), abs=1e-6)
+    assert result.answer.name == "class 2"
+    assert result.baseline == pytest.approx(float(head.bias[2]))
+    assert result.answer.logit == pytest.approx(logits[2], abs=1e-6)
+    assert result.left_over == pytest.approx(result.answer.logit - result.baseline - result.total)
+    assert abs(result.left_over) < 1e-5
     powers = [math.exp(logit) for logit in logits]
-    assert found.normalised.numerator / found.normalised.denominator == pytest.approx(powers[2] / sum(powers))
-    assert found.normalised.shift == pytest.approx(max(logits), abs=1e-6)
-    assert found.normalised.denominator == pytest.approx(sum(powers) / max(powers))
-    assert found.answer.probability == pytest.approx(powers[2] / sum(powers))
-    assert found.answer.rank == 1 + sum(logit > logits[2] for logit in logits)
+    assert result.normalised.numerator / result.normalised.denominator == pytest.approx(powers[2] / sum(powers))
+    assert result.normalised.shift == pytest.approx(max(logits), abs=1e-6)
+    assert result.normalised.denominator == pytest.approx(sum(powers) / max(powers))
+    assert result.answer.probability == pytest.approx(powers[2] / sum(powers))
+    assert result.answer.rank == 1 + sum(logit > logits[2] for logit in logits)
 
 
 def test_the_bundled_networks_numbers_again(network, examples):
     analysis = analyse(network, examples["coffee"])
     espresso = network.class_names.index("espresso")
-    found = from_maps_to_one_number(analysis.under(), espresso)
-    assert [(stage.key, stage.shape) for stage in found.stages] == [
+    result = from_maps_to_one_number(analysis.under(), espresso)
+    assert [(stage.key, stage.shape) for stage in result.stages] == [
         ("maps", (1280, 7, 7)), ("pooled", (1280,)), ("logits", (1000,)), ("probabilities", (1000,)), ("answer", (1,))]
     maps = analysis.feature_maps.numpy().astype(np.float64)
     row, bias = network.head.weight[espresso].numpy().astype(np.float64), float(network.head.bias[espresso])
     contributions = row * maps.mean((1, 2))
     best = int(np.argmax(contributions))
-    assert (found.channel.channel, found.channel.rank) == (best, 1)
-    assert found.channel.total == pytest.approx(maps[best].sum())
-    assert found.channel.mean * row[best] == pytest.approx(found.channel.contribution, rel=1e-5)
-    assert found.channel.maximum == maps[best].max()
-    assert found.total + bias == pytest.approx(contributions.sum() + bias, abs=1e-4)
-    assert found.answer.logit == pytest.approx(contributions.sum() + bias, abs=1e-4)
+    assert (result.channel.channel, result.channel.rank) == (best, 1)
+    assert result.channel.total == pytest.approx(maps[best].sum())
+    assert result.channel.mean * row[best] == pytest.approx(result.channel.contribution, rel=1e-5)
+    assert result.channel.maximum == maps[best].max()
+    assert result.total + bias == pytest.approx(contributions.sum() + bias, abs=1e-4)
+    assert result.answer.logit == pytest.approx(contributions.sum() + bias, abs=1e-4)
     logits = network.head.weight.double().numpy() @ maps.mean((1, 2)) + network.head.bias.double().numpy()
-    assert found.normalised.denominator == pytest.approx(np.exp(logits - logits.max()).sum(), rel=1e-4)
-    assert found.answer.probability == pytest.approx(np.exp(logits[espresso]) / np.exp(logits).sum(), rel=1e-4)
+    assert result.normalised.denominator == pytest.approx(np.exp(logits - logits.max()).sum(), rel=1e-4)
+    assert result.answer.probability == pytest.approx(np.exp(logits[espresso]) / np.exp(logits).sum(), rel=1e-4)
 
 
 def test_a_tie_names_all_its_places(make_network):
@@ -103,21 +103,21 @@ def test_a_tie_names_all_its_places(make_network):
 @pytest.mark.parametrize("head", ["LayerNorm, Linear", "Linear, Hardswish, Linear", "polynomial"])
 def test_what_a_head_that_is_integrated_leaves_over_is_the_residual(make_network, head):
     analysis = tiny_analysis(make_network, head=heads()[head])
-    found = from_maps_to_one_number(analysis.under(), 1)
+    result = from_maps_to_one_number(analysis.under(), 1)
     with torch.no_grad():
         logits = heads()[head].eval()(analysis.feature_maps.mean((1, 2))[None])[0]
-    assert found.answer.logit == pytest.approx(float(logits[1]), abs=1e-5)
-    assert found.baseline + found.total + found.left_over == pytest.approx(found.answer.logit)
-    assert abs(found.left_over) < (1e-2 if "swish" in head or head == "polynomial" else 1e-5)
+    assert result.answer.logit == pytest.approx(float(logits[1]), abs=1e-5)
+    assert result.baseline + result.total + result.left_over == pytest.approx(result.answer.logit)
+    assert abs(result.left_over) < (1e-2 if "swish" in head or head == "polynomial" else 1e-5)
 
 
 def test_under_a_sigmoid_the_answer_may_be_several_classes(make_network):
     head = linear([[1.0] * 5, [-1.0] * 5, [2.0] * 5, [0.5] * 5], [0.0] * 4)
     network = dataclasses.replace(make_network(head), activation="sigmoid")
-    found = from_maps_to_one_number(analysis_of(network, random_maps()).under(), 2)
-    assert found.stages[-1].shape == (3,)
-    sigmoid = 1 / (1 + math.exp(-found.answer.logit))
-    assert found.normalised.numerator / found.normalised.denominator == pytest.approx(sigmoid)
+    result = from_maps_to_one_number(analysis_of(network, random_maps()).under(), 2)
+    assert result.stages[-1].shape == (3,)
+    sigmoid = 1 / (1 + math.exp(-result.answer.logit))
+    assert result.normalised.numerator / result.normalised.denominator == pytest.approx(sigmoid)
     against = from_maps_to_one_number(analysis_of(network, random_maps()).under(), 1)
     assert against.answer.probability == pytest.approx(1 / (1 + math.exp(-against.answer.logit)))
     assert against.normalised.numerator / against.normalised.denominator == pytest.approx(against.answer.probability)
@@ -125,9 +125,9 @@ def test_under_a_sigmoid_the_answer_may_be_several_classes(make_network):
 
 def test_a_network_that_gives_probabilities_itself_has_no_step_for_them(make_network):
     network = dataclasses.replace(make_network(), activation="none")
-    found = from_maps_to_one_number(analysis_of(network, random_maps()).under(), 0)
-    assert [stage.key for stage in found.stages] == ["maps", "pooled", "logits", "answer"]
-    assert found.normalised is None
+    result = from_maps_to_one_number(analysis_of(network, random_maps()).under(), 0)
+    assert [stage.key for stage in result.stages] == ["maps", "pooled", "logits", "answer"]
+    assert result.normalised is None
 
 
 def test_a_channel_or_class_that_does_not_exist_is_refused(make_network):
@@ -188,23 +188,23 @@ def test_every_window_and_stride_again_in_loops(make_network, shape, kind):
     one = analysis.feature_maps[3].double().tolist()
     for window in range(1, max(shape) + 1):
         for stride in range(1, window + 1):
-            found = local_and_global(analysis, 3, kind, window, stride)
+            result = local_and_global(analysis, 3, kind, window, stride)
             outputs, windows, reads = by_loops(one, kind, window, stride)
-            np.testing.assert_allclose(found.output, outputs, rtol=1e-9)
-            assert found.sides == (min(window, shape[0]), min(window, shape[1]))
-            assert found.unread == pytest.approx(np.mean(np.array(reads) == 0))
+            np.testing.assert_allclose(result.output, outputs, rtol=1e-9)
+            assert result.sides == (min(window, shape[0]), min(window, shape[1]))
+            assert result.unread == pytest.approx(np.mean(np.array(reads) == 0))
             if shape != (1, 1):
-                told = variance_told(one, outputs, windows, reads)
-                assert found.variance_kept == pytest.approx(told, abs=1e-6)
+                reports = variance_told(one, outputs, windows, reads)
+                assert result.variance_kept == pytest.approx(reports, abs=1e-6)
             if kind == "max":
-                for r, c in np.ndindex(*found.output.shape):
-                    i, j = found.peaks[r, c]
+                for r, c in np.ndindex(*result.output.shape):
+                    i, j = result.peaks[r, c]
                     top, left, bottom, right = windows[r][c]
                     assert top <= i < bottom
                     assert left <= j < right
-                    assert one[i][j] == found.output[r, c]
+                    assert one[i][j] == result.output[r, c]
             else:
-                assert found.peaks is None
+                assert result.peaks is None
 
 
 @pytest.mark.parametrize(("kind", "key"), [("average", "gap"), ("max", "gmp")])
@@ -214,11 +214,11 @@ def test_the_largest_window_is_the_global_pooling(make_network, network, example
                      tiny_analysis(make_network, random_maps(5, 2, 6))):
         pooled = POOLINGS[key].value(analysis.feature_maps)
         for channel in (0, 4):
-            found = local_and_global(analysis, channel, kind, largest_window(analysis))
-            assert found.output.shape == (1, 1)
-            for value in (found.output[0, 0], found.global_value):
+            result = local_and_global(analysis, channel, kind, largest_window(analysis))
+            assert result.output.shape == (1, 1)
+            for value in (result.output[0, 0], result.global_value):
                 assert value == pytest.approx(float(pooled[channel]), rel=1e-5, abs=1e-6)
-            assert found.sides == analysis.feature_maps.shape[1:]
+            assert result.sides == analysis.feature_maps.shape[1:]
 
 
 @given(st.lists(st.floats(0, 10, width=32), min_size=16, max_size=16))
@@ -288,9 +288,9 @@ def built(key: str, channels: int, rows: int, columns: int, classes: int) -> nn.
         return nn.Sequential(front, nn.Linear(inputs, classes))
 
 
-def check_costs(found, channels, rows, columns, classes):
-    assert found.shape == (channels, rows, columns)
-    for key, cost in zip(("gap", "pyramid", "flatten"), found.heads, strict=True):
+def check_costs(result, channels, rows, columns, classes):
+    assert result.shape == (channels, rows, columns)
+    for key, cost in zip(("gap", "pyramid", "flatten"), result.heads, strict=True):
         head = built(key, channels, rows, columns, classes)
         assert cost.name == HEADS[key].name
         assert cost.parameters == sum(weight.numel() for weight in head.parameters())

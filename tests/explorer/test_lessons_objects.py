@@ -173,10 +173,10 @@ def test_the_average_goes_with_the_area_and_the_maximum_stays(lamp):
     # 384 x 384 px, 16 x 16 positions of 24 px; the ground is of brightness 1 / 255.
     dark = 1 / 255
     for scale, positions in ((0.125, 4), (0.25, 16), (0.5, 64), (1.0, 256)):
-        found = average_or_maximum(lamp, Setting(0, box=LAMP), scale, p=2)
+        result = average_or_maximum(lamp, Setting(0, box=LAMP), scale, p=2)
         share = positions / 256
-        assert found.share == share
-        gap, gmp, gem = logits(found)
+        assert result.share == share
+        gap, gmp, gem = logits(result)
         assert gap == pytest.approx(6 * (share + (1 - share) * dark), abs=1e-4)
         assert gmp == pytest.approx(6, abs=1e-4)
         assert gem == pytest.approx(6 * math.sqrt(share + (1 - share) * dark**2), abs=1e-4)
@@ -199,14 +199,14 @@ def test_repeated_the_average_rises_fourfold_and_ninefold_and_the_maximum_not_at
 
 
 def test_growing_the_average_gets_half_way_at_half_the_area_and_the_maximum_at_once(lamp):
-    found = growing(lamp, Setting(0, box=LAMP))
-    np.testing.assert_allclose(found.scales, np.geomspace(0.05, 1, 10))
-    gap, gmp, gem = found.half_way
+    result = growing(lamp, Setting(0, box=LAMP))
+    np.testing.assert_allclose(result.scales, np.geomspace(0.05, 1, 10))
+    gap, gmp, gem = result.half_way
     assert gap == pytest.approx(math.sqrt(0.5), abs=0.02)
     assert gmp < 0.1
     assert gmp < gem < gap
-    assert (found.risen[0, 1:] >= found.risen[0, :-1] - 1e-6).all()
-    np.testing.assert_allclose(found.risen[:, -1], 1)
+    assert (result.risen[0, 1:] >= result.risen[0, :-1] - 1e-6).all()
+    np.testing.assert_allclose(result.risen[:, -1], 1)
 
 
 # The answers, computed again.
@@ -234,28 +234,28 @@ def test_the_answers_to_a_scene_again_in_loops(make_network, examples, ground):
     network = make_network(channels=7, classes=6)
     analysis = analyse(network, examples["cat"])
     setting = Setting(2, ground, 4, (50.0, 40.0, 200.0, 220.0), (examples["rocket"], examples["coffee"]))
-    found = average_or_maximum(analysis, setting, 0.3, p=5.0)
+    result = average_or_maximum(analysis, setting, 0.3, p=5.0)
     assert side_of_scenes(network) == 192
-    assert found.analysis.image.size == (192, 192)
+    assert result.analysis.image.size == (192, 192)
     by_hand = scene_of(ground_of(ground, examples["cat"], 192, setting.others),
                        examples["cat"].crop((50, 40, 200, 220)), 0.3, 4)
-    assert found.analysis.image.tobytes() == by_hand.tobytes()
+    assert result.analysis.image.tobytes() == by_hand.tobytes()
     pixels = torch.tensor(np.asarray(by_hand, dtype=np.float32) / 255).permute(2, 0, 1)
-    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (network.preprocessing.mean, network.preprocessing.std))
-    torch.testing.assert_close(found.analysis.input[0], (pixels - mean) / std, atol=1e-5, rtol=1e-5)
-    check_answers(network, found, 2, 5.0)
+    mean, std = (torch.tensor(item).view(3, 1, 1) for item in (network.preprocessing.mean, network.preprocessing.std))
+    torch.testing.assert_close(result.analysis.input[0], (pixels - mean) / std, atol=1e-5, rtol=1e-5)
+    check_answers(network, result, 2, 5.0)
 
 
 def test_the_answers_to_the_bundled_networks_scene_again(network, examples):
     espresso = network.class_names.index("espresso")
     analysis = analyse(network, examples["coffee"])
-    found = average_or_maximum(analysis, Setting(espresso), 0.6)
+    result = average_or_maximum(analysis, Setting(espresso), 0.6)
     box = locate(analysis.under().evidence(espresso).cells.numpy(), analysis.framing.rectangles)
-    assert found.box == object_box(analysis.under(), espresso) == (box.left, box.top, box.right, box.bottom)
+    assert result.box == object_box(analysis.under(), espresso) == (box.left, box.top, box.right, box.bottom)
     with torch.no_grad():
-        maps = network.backbone(found.analysis.input)[0]
+        maps = network.backbone(result.analysis.input)[0]
         vectors = maps.mean((1, 2)), maps.amax((1, 2)), maps.pow(3).mean((1, 2)).pow(1 / 3)
-        for outcome, pooled in zip(found.outcomes, vectors, strict=True):
+        for outcome, pooled in zip(result.outcomes, vectors, strict=True):
             answer, logits = outcome.answer(espresso), network.head(pooled[None])[0]
             assert answer.logit == pytest.approx(float(logits[espresso]), abs=1e-3)
             assert answer.rank == 1 + int((logits > logits[espresso]).sum())
@@ -266,8 +266,8 @@ def test_on_the_bundled_network_the_maximum_gets_half_way_at_a_smaller_object(ne
     tripod = network.class_names.index("tripod")
     analysis = analyse(network, examples["photographer"])
     assert side_of_scenes(network) == 448
-    found = growing(analysis, Setting(tripod))
-    assert found.half_way[1] < found.half_way[0]
+    result = growing(analysis, Setting(tripod))
+    assert result.half_way[1] < result.half_way[0]
     once, four = (average_or_maximum(analysis, Setting(tripod, count=count), 0.3).outcomes for count in (1, 4))
     gap, gmp = (float(many.logits[tripod] / one.logits[tripod]) for one, many in zip(once[:2], four[:2], strict=True))
     assert gap > 1.5 * gmp
@@ -280,23 +280,23 @@ def test_how_far_each_pooling_has_risen_from_the_empty_ground_by_single_scenes(m
     alone = analyse(network, ground_of("plain", examples["cat"], 192), "squash", 192)
     for index in range(4):
         setting = Setting(index, "plain", count, (50.0, 40.0, 200.0, 220.0))
-        found = growing(analysis, setting, p=4.0)
-        assert found.names == ("GAP", "GMP", "GeM, p = 4")
-        assert (found.scales[0], found.scales[-1]) == (0.05, pytest.approx(1 / math.isqrt(count)))
-        scenes = [average_or_maximum(analysis, setting, scale, p=4.0) for scale in found.scales.tolist()]
+        result = growing(analysis, setting, p=4.0)
+        assert result.names == ("GAP", "GMP", "GeM, p = 4")
+        assert (result.scales[0], result.scales[-1]) == (0.05, pytest.approx(1 / math.isqrt(count)))
+        scenes = [average_or_maximum(analysis, setting, scale, p=4.0) for scale in result.scales.tolist()]
         for row, (key, own) in enumerate((("gap", {}), ("gmp", {}), ("gem", {"p": 4.0}))):
             empty = float(alone.under(key, **own).logits[index])
             logits = [float(scene.outcomes[row].logits[index]) for scene in scenes]
-            assert found.empty[row] == pytest.approx(empty, abs=1e-5)
+            assert result.empty[row] == pytest.approx(empty, abs=1e-5)
             way = max(logits) - empty
             if way < 1e-4:
-                assert np.isnan([*found.risen[row], found.half_way[row]]).all() or way > -1e-4
+                assert np.isnan([*result.risen[row], result.half_way[row]]).all() or way > -1e-4
                 continue
-            np.testing.assert_allclose(found.risen[row], [(logit - empty) / way for logit in logits], atol=2e-5 / way)
+            np.testing.assert_allclose(result.risen[row], [(logit - empty) / way for logit in logits], atol=2e-5 / way)
             first = next(n for n, logit in enumerate(logits) if logit - empty >= way / 2)
-            assert found.half_way[row] <= found.scales[first] * (1 + 1e-9)
-            assert first == 0 or found.half_way[row] >= found.scales[first - 1]
-            at = np.interp(np.log(found.half_way[row]), np.log(found.scales), found.risen[row])
+            assert result.half_way[row] <= result.scales[first] * (1 + 1e-9)
+            assert first == 0 or result.half_way[row] >= result.scales[first - 1]
+            at = np.interp(np.log(result.half_way[row]), np.log(result.scales), result.risen[row])
             assert first == 0 or at == pytest.approx(0.5, abs=1e-3)
             rising += 1
     assert rising > 3
@@ -331,8 +331,8 @@ def test_probabilities_are_calibrated_where_a_number_was_fitted(make_network, ex
     setting = Setting(1, box=(50.0, 40.0, 200.0, 220.0))
     scene = average_or_maximum(analysis, setting, 0.5, 3.0)
     for row, (key, own, factor) in enumerate((("gap", {}, 1.0), ("gmp", {}, 0.25), ("gem", {"p": 3.0}, 0.4))):
-        wanted = (scene.analysis.under(key, **own).logits * factor).softmax(0)[1]
-        assert scene.outcomes[row].answer(1, calibrated=True).probability == pytest.approx(float(wanted), abs=1e-6)
+        goal = (scene.analysis.under(key, **own).logits * factor).softmax(0)[1]
+        assert scene.outcomes[row].answer(1, calibrated=True).probability == pytest.approx(float(goal), abs=1e-6)
 
 
 def test_a_head_that_was_trained_for_a_pooling_answers_under_it(make_network, examples):
@@ -341,8 +341,8 @@ def test_a_head_that_was_trained_for_a_pooling_answers_under_it(make_network, ex
     analysis = analyse(network, examples["cat"])
     setting = Setting(1, box=(50.0, 40.0, 200.0, 220.0))
     scene = average_or_maximum(analysis, setting, 1.0)
-    wanted = float(head(scene.analysis.feature_maps.amax((1, 2)))[1])
-    assert float(scene.outcomes[1].logits[1]) == pytest.approx(wanted, abs=1e-5)
+    goal = float(head(scene.analysis.feature_maps.amax((1, 2)))[1])
+    assert float(scene.outcomes[1].logits[1]) == pytest.approx(goal, abs=1e-5)
     ground = analyse(network, ground_of("plain", examples["cat"], 192), "squash", 192)
     empty = float(head(ground.feature_maps.amax((1, 2)))[1])
     assert growing(analysis, setting).empty[1] == pytest.approx(empty, abs=1e-5)

@@ -54,27 +54,27 @@ def change(before, after) -> float:
 @pytest.mark.parametrize("shape", [(3, 4), (5, 2), (4, 4)])
 def test_all_poolings_answer_the_same_of_shuffled_positions_and_layouts_do_not(make_network, shape):
     analysis = analysis_of(make_network(), random_maps(5, *shape))
-    found = lost_place(analysis.under(), 1, 7)
-    maps, order = analysis.feature_maps.double().tolist(), found.permutation.tolist()
+    actual = lost_place(analysis.under(), 1, 7)
+    maps, order = analysis.feature_maps.double().tolist(), actual.permutation.tolist()
     rows, columns = shape
     assert sorted(order) == list(range(rows * columns))
-    assert found.moved == sum(n != place for n, place in enumerate(order)) / len(order) > 0.5
+    assert actual.moved == sum(n != place for n, place in enumerate(order)) / len(order) > 0.5
     shuffled = [[[one[order[i * columns + j] // columns][order[i * columns + j] % columns] for j in range(columns)]
                  for i in range(rows)] for one in maps]
     head = analysis.network.head
-    for result in found.poolings:
+    for result in actual.poolings:
         parameter = POOLINGS[result.key].resolve({}).values()
         for logits, given_maps in ((result.before, maps), (result.after, shuffled)):
             pooled = again.pooled(result.key, given_maps, *parameter)
-            wanted = again.linear(head.weight.double().tolist(), head.bias.double().tolist(), pooled)
-            np.testing.assert_allclose(logits, wanted, rtol=1e-5, atol=1e-6)
+            expected = again.linear(head.weight.double().tolist(), head.bias.double().tolist(), pooled)
+            np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
         assert result.vector_change <= SAME
         assert result.logit_change <= SAME
-    assert [result.key for result in found.poolings] == list(POOLINGS)
-    pyramid, flatten = found.layouts
-    vectors = [[[again.gap_value(one) for one in each] + [part for one in each for part in quarters(one)]
-                for each in (maps, shuffled)],
-               [[value for one in each for row in one for value in row] for each in (maps, shuffled)]]
+    assert [result.key for result in actual.poolings] == list(POOLINGS)
+    pyramid, flatten = actual.layouts
+    vectors = [[[again.gap_value(one) for one in item] + [part for one in item for part in quarters(one)]
+                for item in (maps, shuffled)],
+               [[value for one in item for row in one for value in row] for item in (maps, shuffled)]]
     for result, (before, after) in zip((pyramid, flatten), vectors, strict=True):
         assert result.vector_change == pytest.approx(change(before, after), rel=1e-5)
         assert result.vector_change > 0.1
@@ -84,13 +84,13 @@ def test_all_poolings_answer_the_same_of_shuffled_positions_and_layouts_do_not(m
 @pytest.mark.parametrize("key", POOLINGS)
 def test_the_evidence_goes_along_with_its_positions(make_network, key):
     analysis = analysis_of(make_network(), random_maps())
-    found = lost_place(analysis.under(key), 2, 3)
-    before, after = found.cells_before.flatten().tolist(), found.cells_after.flatten().tolist()
-    assert after == pytest.approx([before[place] for place in found.permutation.tolist()], abs=1e-6)
-    wanted = max(abs(a - before[place]) for a, place in zip(after, found.permutation.tolist(), strict=True))
-    assert found.evidence_change == pytest.approx(wanted / max(map(abs, before)), abs=1e-6)
-    assert found.evidence_change < 1e-5
-    assert found.cells_before.tolist() == analysis.under(key).evidence(2).cells.tolist()
+    actual = lost_place(analysis.under(key), 2, 3)
+    before, after = actual.cells_before.flatten().tolist(), actual.cells_after.flatten().tolist()
+    assert after == pytest.approx([before[place] for place in actual.permutation.tolist()], abs=1e-6)
+    expected = max(abs(a - before[place]) for a, place in zip(after, actual.permutation.tolist(), strict=True))
+    assert actual.evidence_change == pytest.approx(expected / max(map(abs, before)), abs=1e-6)
+    assert actual.evidence_change < 1e-5
+    assert actual.cells_before.tolist() == analysis.under(key).evidence(2).cells.tolist()
     assert change(before, after) > 0.1
 
 
@@ -98,25 +98,25 @@ def test_of_the_bundled_networks_maps_all_eight_poolings_answer_the_same(network
     analysis = analyse(network, examples["astronaut"])
     shape = tuple(analysis.feature_maps.shape)
     trained = {kind: seeded_head(kind, shape) for kind in ("pyramid", "flatten")}
-    found = lost_place(analysis.under(), 560, 0, trained)
-    order = found.permutation.numpy()
+    actual = lost_place(analysis.under(), 560, 0, trained)
+    order = actual.permutation.numpy()
     maps = analysis.feature_maps.numpy().reshape(1280, 49)
-    assert len(found.poolings) == 8
-    for result in found.poolings:
+    assert len(actual.poolings) == 8
+    for result in actual.poolings:
         assert result.vector_change <= SAME
         assert result.logit_change <= SAME
         assert torch.equal(result.before, analysis.under(result.key).logits)
-    for result in found.layouts:
+    for result in actual.layouts:
         with torch.no_grad():
-            wanted = [trained[result.key](torch.tensor(each.reshape(1, *shape)))[0] for each in (maps, maps[:, order])]
-        torch.testing.assert_close((result.before, result.after), tuple(wanted))
-        largest = float((wanted[1] - wanted[0]).abs().max() / wanted[0].abs().max())
+            expected = [trained[result.key](torch.tensor(own.reshape(1, *shape)))[0] for own in (maps, maps[:, order])]
+        torch.testing.assert_close((result.before, result.after), tuple(expected))
+        largest = float((expected[1] - expected[0]).abs().max() / expected[0].abs().max())
         assert result.logit_change == pytest.approx(largest, rel=1e-3)
         assert result.logit_change > 0.05
         assert result.vector_change > 0.3
     cells = analysis.under().evidence(560).cells.numpy().ravel()
-    np.testing.assert_allclose(found.cells_after.numpy().ravel(), cells[order], atol=1e-6)
-    assert found.evidence_change < 1e-5
+    np.testing.assert_allclose(actual.cells_after.numpy().ravel(), cells[order], atol=1e-6)
+    assert actual.evidence_change < 1e-5
 
 
 def test_the_same_seed_shuffles_the_same_way_and_another_one_differently(make_network):
@@ -126,9 +126,9 @@ def test_the_same_seed_shuffles_the_same_way_and_another_one_differently(make_ne
 
 
 def test_a_single_position_has_nowhere_else_to_go(make_network):
-    found = lost_place(analysis_of(make_network(), random_maps(5, 1, 1, seed=2) + 1).under(), 0)
-    assert found.moved == 0
-    assert [result.vector_change for result in found.layouts] == [0, 0]
+    actual = lost_place(analysis_of(make_network(), random_maps(5, 1, 1, seed=2) + 1).under(), 0)
+    assert actual.moved == 0
+    assert [result.vector_change for result in actual.layouts] == [0, 0]
 
 
 def test_a_head_that_does_not_take_these_maps_is_refused_by_name(make_network):
@@ -163,22 +163,22 @@ def region_again(smooth: list[list[float]], threshold: float) -> set[tuple[int, 
                 left.remove((i, j))
                 region.add((i, j))
                 edge += [(i + 1, j), (i - 1, j), (i, j + 1), (i, j - 1)]
-        best = max(best, (len(region), sum(smooth[i][j] for i, j in region), region), key=lambda each: each[:2])
+        best = max(best, (len(region), sum(smooth[i][j] for i, j in region), region), key=lambda item: item[:2])
     return best[2]
 
 
-def check_where(found, cells: list[list[float]], analysis, threshold: float):
+def check_where(actual, cells: list[list[float]], analysis, threshold: float):
     """Box and mask of a map of evidence, drawn again."""
     height, width = analysis.input.shape[-2:]
     smooth = again.bilinear(cells, height, width)
-    segmented = found.segmented
+    segmented = actual.segmented
     region = region_again(smooth, threshold)
     # A pixel whose value is the threshold's up to rounding may fall on either side.
     assert len({tuple(at) for at in np.argwhere(segmented.mask).tolist()} ^ region) <= 2
     positive = sum(max(v, 0) for row in smooth for v in row)
     assert segmented.area == pytest.approx(len(region) / (height * width), abs=3 / (height * width))
     assert segmented.evidence == pytest.approx(sum(smooth[i][j] for i, j in region) / positive, rel=1e-3)
-    coarse = {tuple(at) for at in np.argwhere(found.box.component).tolist()}
+    coarse = {tuple(at) for at in np.argwhere(actual.box.component).tolist()}
     assert coarse == region_again(cells, threshold)
 
 
@@ -201,13 +201,13 @@ def test_box_and_mask_of_a_small_network_again_pixel_by_pixel(make_network, exam
 
 def test_box_and_mask_of_the_cup_again_and_they_lie_right_of_the_cat(network, examples):
     analysis = analyse(network, examples["cat_and_coffee"], "whole", 128)
-    found = {name: where_from_maps(analysis.under(), network.class_names.index(name))
+    actual = {name: where_from_maps(analysis.under(), network.class_names.index(name))
              for name in ("espresso", "Egyptian cat")}
     row = network.head.weight[network.class_names.index("espresso")].double()
     maps = analysis.feature_maps.double()
     cells = (torch.einsum("k,kij->ij", row, maps) / maps[0].numel()).tolist()
-    check_where(found["espresso"], cells, analysis, 0.2)
-    middles = {name: np.argwhere(each.segmented.mask)[:, 1].mean() for name, each in found.items()}
+    check_where(actual["espresso"], cells, analysis, 0.2)
+    middles = {name: np.argwhere(item.segmented.mask)[:, 1].mean() for name, item in actual.items()}
     assert middles["Egyptian cat"] < analysis.input.shape[-1] / 2 < middles["espresso"]
 
 
@@ -229,11 +229,11 @@ def one_channel() -> Network:
 def test_mask_and_shares_stay_within_their_bounds(numbers, threshold):
     maps = torch.tensor(numbers).reshape(1, 3, 4)
     analysis = analysis_of(one_channel(), maps)
-    found = where_from_maps(analysis.under(), 0, threshold)
-    assert (found.box is None) is (max(numbers) <= 0)
-    if found.segmented is not None:
-        assert 0 < found.segmented.area <= 1
-        assert 0 < found.segmented.evidence <= 1 + 1e-9
+    actual = where_from_maps(analysis.under(), 0, threshold)
+    assert (actual.box is None) is (max(numbers) <= 0)
+    if actual.segmented is not None:
+        assert 0 < actual.segmented.area <= 1
+        assert 0 < actual.segmented.evidence <= 1 + 1e-9
 
 
 def test_the_mask_on_the_photo_covers_what_it_covers_of_the_input(make_network, examples):
@@ -263,10 +263,10 @@ def test_the_mask_on_the_photo_covers_what_it_covers_of_the_input(make_network, 
 @pytest.mark.parametrize("head", ["LayerNorm, Linear", "Linear, Hardswish, Linear"])
 def test_any_head_has_a_place_for_its_classes(make_network, head):
     analysis = analysis_of(make_network(heads()[head]), random_maps())
-    found = where_from_maps(analysis.under(), 1)
-    if found.box is not None:
+    actual = where_from_maps(analysis.under(), 1)
+    if actual.box is not None:
         cells = analysis.under().evidence(1).cells.double()
-        inside = cells[found.box.component]
+        inside = cells[actual.box.component]
         assert float(inside.min()) >= 0.2 * float(cells.max()) - 1e-9
 
 

@@ -38,30 +38,30 @@ def torch_says(numbers: int, expected: int, classes: int) -> str:
 @pytest.mark.parametrize(("size", "shape"), [(96, "square"), (300, "square"), (96, "own"), (120, "wide"), (97, "tall")])
 def test_every_number_at_a_size_again(make_network, examples, size, shape):
     network, photo = make_network(channels=7, classes=6), examples["rocket"]
-    found = any_input_size(analyse(network, photo, "whole"), size, shape)
+    result = any_input_size(analyse(network, photo, "whole"), size, shape)
     cut = {"square": photo, "own": photo}.get(shape) or strip(photo, shape)
     with torch.no_grad():
         x, framing = frame(cut, network.preprocessing, "crop" if shape == "square" else "whole", size)
         maps = network.backbone(x)[0]
         usual = network.backbone(frame(photo, network.preprocessing)[0])[0].mean((1, 2))
         here, before = network.head(maps.mean((1, 2))), network.head(usual)
-    assert found.analysis.framing.input_size == framing.input_size
-    assert found.analysis.feature_maps.shape == maps.shape
+    assert result.analysis.framing.input_size == framing.input_size
+    assert result.analysis.feature_maps.shape == maps.shape
     order = np.argsort(-here.numpy())[:5]
-    assert [answer.class_index for answer in found.top] == order.tolist()
-    np.testing.assert_allclose([answer.probability for answer in found.top], here.softmax(0).numpy()[order], rtol=1e-5)
-    assert found.cosine == pytest.approx(cosine(maps.mean((1, 2)).tolist(), usual.tolist()), abs=1e-6)
+    assert [answer.class_index for answer in result.top] == order.tolist()
+    np.testing.assert_allclose([answer.probability for answer in result.top], here.softmax(0).numpy()[order], rtol=1e-5)
+    assert result.cosine == pytest.approx(cosine(maps.mean((1, 2)).tolist(), usual.tolist()), abs=1e-6)
     best = int(before.argmax())
-    assert (found.before.class_index, found.usual.class_index) == (best, best)
-    assert found.before.probability == pytest.approx(float(before.softmax(0)[best]))
-    assert found.usual.probability == pytest.approx(float(here.softmax(0)[best]))
-    assert found.usual.rank == 1 + int((here > here[best]).sum())
+    assert (result.before.class_index, result.usual.class_index) == (best, best)
+    assert result.before.probability == pytest.approx(float(before.softmax(0)[best]))
+    assert result.usual.probability == pytest.approx(float(here.softmax(0)[best]))
+    assert result.usual.rank == 1 + int((here > here[best]).sum())
     if maps.numel() == 7 * 4 * 4:
-        assert found.flatten_error == ""
-        assert found.flatten_difference < 1e-5
+        assert result.flatten_error == ""
+        assert result.flatten_difference < 1e-5
     else:
-        assert found.flatten_difference is None
-        assert found.flatten_error == torch_says(maps.numel(), 7 * 4 * 4, 5)
+        assert result.flatten_difference is None
+        assert result.flatten_error == torch_says(maps.numel(), 7 * 4 * 4, 5)
 
 
 def strip(photo: Image.Image, shape: str) -> Image.Image:
@@ -79,18 +79,18 @@ def strip(photo: Image.Image, shape: str) -> Image.Image:
 
 def test_the_bundled_network_at_another_size_and_torchs_own_error(network, examples):
     analysis = analyse(network, examples["coffee"])
-    found = any_input_size(analysis, 128)
+    result = any_input_size(analysis, 128)
     with torch.no_grad():
         maps = network.backbone(frame(examples["coffee"], network.preprocessing, "crop", 128)[0])[0]
         logits = network.head(maps.mean((1, 2))[None])[0]
-    assert found.analysis.feature_maps.shape == maps.shape == (1280, 4, 4)
+    assert result.analysis.feature_maps.shape == maps.shape == (1280, 4, 4)
     best, shares = logits.topk(5), logits.softmax(0)
-    assert [answer.class_index for answer in found.top] == best.indices.tolist()
-    assert [answer.probability for answer in found.top] == pytest.approx(shares[best.indices].tolist(), rel=1e-3)
+    assert [answer.class_index for answer in result.top] == best.indices.tolist()
+    assert [answer.probability for answer in result.top] == pytest.approx(shares[best.indices].tolist(), rel=1e-3)
     pooled = analysis.feature_maps.mean((1, 2)).tolist()
-    assert found.cosine == pytest.approx(cosine(maps.mean((1, 2)).tolist(), pooled), abs=1e-6)
-    assert found.flatten_error == torch_says(1280 * 16, 1280 * 49, 5)
-    assert "1x20480 and 62720x5" in found.flatten_error
+    assert result.cosine == pytest.approx(cosine(maps.mean((1, 2)).tolist(), pooled), abs=1e-6)
+    assert result.flatten_error == torch_says(1280 * 16, 1280 * 49, 5)
+    assert "1x20480 and 62720x5" in result.flatten_error
     home = any_input_size(analysis, 224)
     assert (home.cosine, home.flatten_error) == (pytest.approx(1), "")
     assert home.flatten_difference < 1e-4

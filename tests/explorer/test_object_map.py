@@ -30,16 +30,16 @@ def noise(size: tuple[int, int], seed: int = 0) -> Image.Image:
 
 def test_it_is_the_stitched_evidence_of_the_class_less_the_mean_of_its_rivals_at_the_larger_size(make_network):
     network = make_network(classes=9)
-    found = object_map(analyse(network, noise((150, 100))), 2)
+    result = object_map(analyse(network, noise((150, 100))), 2)
     side = round(SUGGESTED.enlarged * 96 / 24) * 24
-    outcome = analyse(network, noise((150, 100)), "crop", found.framing.input_size[0]).under()
-    assert abs(min(found.framing.input_size) - side) <= network.preprocessing.stride
-    assert found.rivals == unlike(outcome, 2)
-    assert found.rivals
-    own, *others = (stitched(outcome, index).cells for index in (2, *found.rivals))
-    np.testing.assert_allclose(found.cells, own - np.mean(others, 0), atol=1e-5)
-    np.testing.assert_allclose(found.framing.rectangles, outcome.analysis.framing.on_grid(*own.shape).rectangles)
-    assert found.passes == 17
+    outcome = analyse(network, noise((150, 100)), "crop", result.framing.input_size[0]).under()
+    assert abs(min(result.framing.input_size) - side) <= network.preprocessing.stride
+    assert result.rivals == unlike(outcome, 2)
+    assert result.rivals
+    own, *others = (stitched(outcome, index).cells for index in (2, *result.rivals))
+    np.testing.assert_allclose(result.cells, own - np.mean(others, 0), atol=1e-5)
+    np.testing.assert_allclose(result.framing.rectangles, outcome.analysis.framing.on_grid(*own.shape).rectangles)
+    assert result.passes == 17
 
 
 @pytest.mark.parametrize("framing", ["crop", "whole", "squash"])
@@ -53,32 +53,32 @@ def test_a_network_of_independent_classes_has_no_rivals_and_one_of_one_size_keep
     network = dataclasses.replace(make_network(), activation="sigmoid",
                                   preprocessing=Preprocessing(size=96, stride=24, fixed=True))
     analysis = analyse(network, noise((96, 96)))
-    found = object_map(analysis, 1)
-    assert found.rivals == ()
-    assert found.framing.input_size == (96, 96)
-    np.testing.assert_allclose(found.cells, stitched(analysis.under(), 1).cells, atol=1e-5)
+    result = object_map(analysis, 1)
+    assert result.rivals == ()
+    assert result.framing.input_size == (96, 96)
+    np.testing.assert_allclose(result.cells, stitched(analysis.under(), 1).cells, atol=1e-5)
 
 
 def test_it_is_remembered_and_stops_when_told_to(make_network):
     analysis = analyse(make_network(), noise((96, 96)))
     with pytest.raises(StoppedError):
         object_map(analysis, 0, stop=lambda: True)
-    told = []
-    found = object_map(analysis, 0, lambda *counts: told.append(counts))
-    assert told[-1] == (16, 16)
-    assert object_map(analysis, 0) is found
+    reports = []
+    result = object_map(analysis, 0, lambda *counts: reports.append(counts))
+    assert reports[-1] == (16, 16)
+    assert object_map(analysis, 0) is result
 
 
 def test_on_a_photo_of_two_objects_each_is_found_on_its_side(network, examples):
     analysis = analyse(network, examples["cat_and_coffee"])
     middle = examples["cat_and_coffee"].width / 2
     for index, right in ((967, True), (285, False)):
-        found = object_map(analysis, index)
-        left, _, _, _ = evidence_in_box(analysis.under(), index, found).box
-        strongest = found.framing.rectangles.reshape(-1, 4)[found.cells.argmax()]
+        result = object_map(analysis, index)
+        left, _, _, _ = evidence_in_box(analysis.under(), index, result).box
+        strongest = result.framing.rectangles.reshape(-1, 4)[result.cells.argmax()]
         assert ((strongest[0] + strongest[2]) / 2 > middle) == right
         assert (left > middle - 20) == right
-        assert index not in found.rivals
+        assert index not in result.rivals
 
 
 # The rivals.
@@ -171,7 +171,7 @@ def gains(random: tuple, uniform: tuple, insertion: float = 0.1) -> dict:
                    "insertion": [insertion if name == "uniform" else 0.1, 0, 0]} for name, numbers in ways.items()}
 
 
-@pytest.mark.parametrize(("random", "uniform", "insertion", "said"), [
+@pytest.mark.parametrize(("random", "uniform", "insertion", "words"), [
     ([0.21, 0.01, 0.0001], [0.3, 0.02, 0.0001], 0.1,
      "Over 40 photos it beats both: +0.21 ± 0.01 on random and +0.30 ± 0.02 on uniform in the area between the two "
      "curves."),
@@ -185,9 +185,9 @@ def gains(random: tuple, uniform: tuple, insertion: float = 0.1) -> dict:
      "Over 40 photos it beats neither: −0.21 ± 0.01 on random and −0.30 ± 0.02 on uniform in the area between the two "
      "curves."),
 ])
-def test_whether_a_map_beats_its_controls_is_said_as_it_came_out(random, uniform, insertion, said, network, written):
+def test_whether_a_map_beats_its_controls_is_said_as_it_came_out(random, uniform, insertion, words, network, written):
     written(network, {"it": gains(random, uniform, insertion)})
-    assert verdict(network, "it") == said
+    assert verdict(network, "it") == words
     assert verdict(network, "another") == "Over many photos another has not been measured."
 
 
@@ -204,8 +204,8 @@ def test_what_was_measured_of_the_bundled_network_is_there_and_the_suggestion_ho
     for kinds in known.gains["evidence under GAP"]["random"].values():
         assert kinds.mean > 0
         assert kinds.p <= LIKELY
-    for found in known.objects.values():
-        suggested, plain = found["suggested"]["together"], found["evidence"]["together"]
+    for result in known.objects.values():
+        suggested, plain = result["suggested"]["together"], result["evidence"]["together"]
         assert suggested[0] - plain[0] > 0, "else something else is to be suggested"
     coco = known.objects["coco"]
     assert f"{coco['suggested']['pointing'][0]:.0%}" in where_objects_were(network)

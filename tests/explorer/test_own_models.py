@@ -159,9 +159,9 @@ def test_a_model_as_people_write_it_is_cut_and_gives_its_logits_at_any_size_and_
     photos = [*inputs(batch=4)[:, None], *inputs(40, 56, batch=3)[:, None], inputs(batch=3)]
     for x in photos:
         with torch.no_grad():
-            wanted = _logits(model(x))
-        assert worst(apart(network, x), wanted) <= 1e-5
-        assert worst(network(x), wanted) <= 1e-5
+            expected = _logits(model(x))
+        assert worst(apart(network, x), expected) <= 1e-5
+        assert worst(network(x), expected) <= 1e-5
 
 
 @pytest.mark.parametrize("p", [1.5, 2.7, 3.0, 8.25])
@@ -205,7 +205,7 @@ def test_nothing_of_the_callers_model_changes(make):
     seen: list[int] = []
     model.block.register_forward_hook(lambda module, arguments, output: seen.append(1) and None)
     state = copy.deepcopy(model.state_dict())
-    flags = [(name, each.requires_grad, each.data_ptr()) for name, each in model.named_parameters()]
+    flags = [(name, item.requires_grad, item.data_ptr()) for name, item in model.named_parameters()]
     modes = {name: module.training for name, module in model.named_modules()}
     held = {name: sorted(vars(module)) for name, module in model.named_modules()}
     hooks = {name: list(module._forward_hooks) for name, module in model.named_modules()}
@@ -214,20 +214,20 @@ def test_nothing_of_the_callers_model_changes(make):
     network(inputs())
     network.layers.answer(inputs(), "stem", network.layers.maps(inputs(), "stem"))
 
-    assert all(torch.equal(each, state[name]) for name, each in model.state_dict().items())
-    assert [(name, each.requires_grad, each.data_ptr()) for name, each in model.named_parameters()] == flags
+    assert all(torch.equal(item, state[name]) for name, item in model.state_dict().items())
+    assert [(name, item.requires_grad, item.data_ptr()) for name, item in model.named_parameters()] == flags
     assert {name: module.training for name, module in model.named_modules()} == modes
     assert {name: sorted(vars(module)) for name, module in model.named_modules()} == held
     assert {name: list(module._forward_hooks) for name, module in model.named_modules()} == hooks
     assert vars(model).get("calls", 0) == 0
-    assert not any(each.grad is not None for each in model.parameters())
+    assert not any(item.grad is not None for item in model.parameters())
 
 
 def test_weights_are_shared_and_not_copied():
     model = seeded(Small)
     network = network_of(model)
-    own = {each.data_ptr() for each in model.parameters()}
-    assert {each.data_ptr() for each in network.head.parameters()} <= own
+    own = {item.data_ptr() for item in model.parameters()}
+    assert {item.data_ptr() for item in network.head.parameters()} <= own
     x, before = inputs(), network_of(model)(inputs())
     with torch.no_grad():
         model.fc.bias += 1
@@ -240,14 +240,14 @@ def test_a_model_in_half_precision_is_run_in_single_precision_and_left_as_it_is(
     network = network_of(model)
     with torch.no_grad():
         assert worst(apart(network, inputs()), single(inputs())) <= 1e-5
-    assert all(each.dtype == torch.float16 for each in model.parameters())
+    assert all(item.dtype == torch.float16 for item in model.parameters())
 
 
 def test_a_model_in_training_mode_answers_as_in_evaluation():
     model = seeded(lambda: Small(head=two_layers()))
     with torch.no_grad():
-        wanted = model(inputs())
-    assert worst(network_of(model.train())(inputs()), wanted) <= 1e-5
+        expected = model(inputs())
+    assert worst(network_of(model.train())(inputs()), expected) <= 1e-5
 
 
 def test_a_model_that_still_holds_activations_of_a_training_step_is_refused_as_one_that_cannot_be_copied():

@@ -235,7 +235,7 @@ def test_a_model_that_holds_a_lambda_of_itself_keeps_its_statistics():
     before = copy.deepcopy(model.state_dict())
     with contextlib.suppress(NetworkError):  # to refuse it would do as well
         network_of(model)
-    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+    assert all(torch.equal(item, before[name]) for name, item in model.state_dict().items())
 
 
 @pytest.mark.parametrize(("classes", "last"), [(CLASSES, nn.Softmax(1)), (1, nn.Sigmoid())])

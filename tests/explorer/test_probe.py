@@ -75,8 +75,8 @@ def test_ignoring_positions_is_pooling_the_others_afresh(make_network, key, valu
     chosen = chosen_of(3, 4, (1, 2), (2, 3), (0, 1))
     pooled = again.pooled(key, left_of(maps, chosen), *plain)
     expected = again.linear(network.head.weight.double().tolist(), network.head.bias.double().tolist(), pooled)
-    found = ignoring(analysis_of(network, maps).under(key, **named), chosen)
-    assert found.tolist() == pytest.approx(expected, abs=1e-5)
+    result = ignoring(analysis_of(network, maps).under(key, **named), chosen)
+    assert result.tolist() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("key", ["gap", "topk"])
@@ -88,18 +88,18 @@ def test_so_it_is_on_a_photo_in_the_bundled_network(network, examples, key):
     pooled = np.array(again.pooled(key, left_of(analysis.feature_maps, chosen), *plain))
     linear_head = next(module for module in network.head.modules() if isinstance(module, nn.Linear))
     expected = linear_head.weight.double().numpy() @ pooled + linear_head.bias.double().numpy()
-    found = ignoring(analysis.under(key, **named), chosen).numpy()
-    np.testing.assert_allclose(found, expected, atol=2e-4)
-    assert np.abs(found - analysis.under(key, **named).logits.numpy()).max() > 0.1
+    result = ignoring(analysis.under(key, **named), chosen).numpy()
+    np.testing.assert_allclose(result, expected, atol=2e-4)
+    assert np.abs(result - analysis.under(key, **named).logits.numpy()).max() > 0.1
 
 
 @pytest.mark.parametrize(("key", "values"), [("gmp", ()), ("attention", ())])
 def test_ignoring_all_but_one_position_leaves_what_it_says_by_itself(network, examples, key, values):
     analysis = analyse(network, examples["coffee"])
-    said = analysis.under().vote_logits()
+    shown = analysis.under().vote_logits()
     outcome = analysis.under(key, **numbers(key, values)[0])
     for place in ((0, 0), (3, 4)):
-        torch.testing.assert_close(ignoring(outcome, ~chosen_of(7, 7, place)).float(), said[:, place[0], place[1]],
+        torch.testing.assert_close(ignoring(outcome, ~chosen_of(7, 7, place)).float(), shown[:, place[0], place[1]],
                                    atol=2e-4, rtol=1e-5)
 
 
@@ -112,8 +112,8 @@ def test_so_it_is_with_any_head_and_negative_maps(make_network, head):
         vector = maps[:, 1, 2].clamp_min(0) if key == "gem" else maps[:, 1, 2]
         with torch.no_grad():
             expected = head(vector[None])[0]
-        found = ignoring(analysis.under(key), ~chosen_of(2, 3, (1, 2)))
-        torch.testing.assert_close(found.float(), expected, atol=1e-4, rtol=1e-4)
+        result = ignoring(analysis.under(key), ~chosen_of(2, 3, (1, 2)))
+        torch.testing.assert_close(result.float(), expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("pooling", "first"), [(CATAVGMAX, "gap"), (CATMAXAVG, "gmp")])
@@ -130,21 +130,21 @@ def test_average_and_maximum_side_by_side_are_those_of_the_rest(make_network, po
 def attentive(make_network) -> tuple[object, Tensor, Tensor]:
     """An analysis under a trained attention of two heads over two values each, the values, and what is asked."""
     generator = torch.Generator().manual_seed(6)
-    values, asked = torch.randn(4, 2, 3, generator=generator), 2 * torch.randn(2, 2, 3, generator=generator)
-    looks = torch.softmax(asked.flatten(1), 1).unflatten(1, (2, 3))
+    values, requests = torch.randn(4, 2, 3, generator=generator), 2 * torch.randn(2, 2, 3, generator=generator)
+    looks = torch.softmax(requests.flatten(1), 1).unflatten(1, (2, 3))
     head = nn.Linear(6, 4)
     network = dataclasses.replace(make_network(head, channels=6), pooling=attention_pool(2, 4))
-    return analysis_of(network, torch.cat([values, looks])), values, asked
+    return analysis_of(network, torch.cat([values, looks])), values, requests
 
 
 @pytest.mark.parametrize("places", [[(0, 2), (1, 1)], [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]])
 def test_a_trained_attention_looks_at_the_rest_with_a_softmax_over_the_rest(make_network, places):
-    analysis, values, asked = attentive(make_network)
+    analysis, values, requests = attentive(make_network)
     chosen = chosen_of(2, 3, *places)
     pooled = []
     for k in range(4):
         left = [(float(v), math.exp(float(a))) for v, a, out in zip(
-            values[k].flatten(), asked[k // 2].flatten(), chosen.ravel(), strict=True) if not out]
+            values[k].flatten(), requests[k // 2].flatten(), chosen.ravel(), strict=True) if not out]
         pooled.append(sum(v * e for v, e in left) / sum(e for _, e in left))
     head = analysis.network.head
     expected = again.linear(head.weight.double().tolist(), head.bias.double().tolist(), [*pooled, 0.0, 0.0])
@@ -170,11 +170,11 @@ def test_held_by_hand(make_network):
     maps = torch.tensor([[[4.0, 0.0], [8.0, 0.0]], [[0.0, 2.0], [0.0, 6.0]]])
     analysis = analysis_of(make_network(linear([[1.0, -2.0]], [0.5]), classes=1, channels=2), maps)
     # Under GAP the positions hold 1, -1, 2 and -3.
-    found = held(analysis.under(), 0, np.array([[True, True], [False, False]]))
-    assert found == HeldEvidence(0.0, -1.0, pytest.approx(1 / 3), 0.25, True, pytest.approx(0, abs=1e-6))
-    found = held(analysis.under(), 0, np.array([[True, False], [True, False]]))
-    assert found[:4] == (3.0, -1.0, 1.0, 0.0)
-    assert math.copysign(1, found.negative_share) == 1
+    result = held(analysis.under(), 0, np.array([[True, True], [False, False]]))
+    assert result == HeldEvidence(0.0, -1.0, pytest.approx(1 / 3), 0.25, True, pytest.approx(0, abs=1e-6))
+    result = held(analysis.under(), 0, np.array([[True, False], [True, False]]))
+    assert result[:4] == (3.0, -1.0, 1.0, 0.0)
+    assert math.copysign(1, result.negative_share) == 1
     # Under GMP one position of each channel is all there is: 8 and -12.
     assert held(analysis.under("gmp"), 0, np.array([[False, False], [True, False]]))[:4] == (8.0, -4.0, 1.0, 0.0)
 
@@ -212,42 +212,42 @@ def test_the_table_holds_what_is_said_under_each_pooling_before_ignoring_and_aft
     network = make_network(classes=7)
     outcome = analyse(network, photo()).under("gem", p=5)
     chosen = chosen_of(4, 4, (1, 1), (1, 2), (3, 0))
-    found = probe(outcome, 6, chosen)
-    assert [row.outcome.pooling for row in found.rows] == list(POOLINGS)
-    assert found.own.outcome.parameters == {"p": 5.0}
-    assert found.classes[0] == 6
-    assert len(set(found.classes)) == len(found.classes) >= 5
+    result = probe(outcome, 6, chosen)
+    assert [row.outcome.pooling for row in result.rows] == list(POOLINGS)
+    assert result.own.outcome.parameters == {"p": 5.0}
+    assert result.classes[0] == 6
+    assert len(set(result.classes)) == len(result.classes) >= 5
     photos = {fill: changed_photo(outcome.analysis, chosen, fill) for fill in FILLS}
-    for row in found.rows:
+    for row in result.rows:
         named = dict(row.outcome.parameters)
         under = outcome.analysis.under(row.outcome.pooling, **named)
         expected = {fill: by_hand(network, row.outcome.pooling, named, image) for fill, image in photos.items()}
         ways = [(row.before, by_hand(network, row.outcome.pooling, named, photo())),
                 (row.ignoring, ignoring(under, chosen).double().numpy()),
                 *((row.after[fill], expected[fill]) for fill in FILLS)]
-        for said, logits in ways:
-            assert said.top.class_index == logits.argmax()
-            assert said.top.rank == 1
-            for index, answer in zip(found.classes, said.classes, strict=True):
+        for shown, logits in ways:
+            assert shown.top.class_index == logits.argmax()
+            assert shown.top.rank == 1
+            for index, answer in zip(result.classes, shown.classes, strict=True):
                 assert (answer.class_index, answer.name) == (index, f"class {index}")
                 assert answer.logit == pytest.approx(logits[index], abs=1e-5)
                 assert answer.probability == pytest.approx(softmax(logits)[index], abs=1e-5)
                 assert answer.rank == 1 + (logits > logits[index]).sum()
         assert not row.calibrated
     own = by_hand(network, "gem", {"p": 5.0}, photo())[6]
-    for fill, disagreement in zip(FILLS, found.disagreements, strict=True):
+    for fill, disagreement in zip(FILLS, result.disagreements, strict=True):
         lost = own - by_hand(network, "gem", {"p": 5.0}, photos[fill])[6]
         assert (disagreement.fill, disagreement.drop) == (fill, pytest.approx(lost, abs=1e-5))
-        assert np.array_equal(np.asarray(found.photo(fill)), np.asarray(photos[fill]))
+        assert np.array_equal(np.asarray(result.photo(fill)), np.asarray(photos[fill]))
 
 
 def test_what_the_answer_becomes_is_among_the_classes(network, examples):
     outcome = analyse(network, examples["astronaut"]).under()
     chosen = np.zeros((7, 7), bool)
     chosen[3:, 4:] = True
-    found = probe(outcome, 0, chosen, ("mean",))
-    assert found.classes[:2] == (0, outcome.top(1)[0].class_index)
-    assert {found.own.ignoring.top.class_index, found.own.after["mean"].top.class_index} <= set(found.classes)
+    result = probe(outcome, 0, chosen, ("mean",))
+    assert result.classes[:2] == (0, outcome.top(1)[0].class_index)
+    assert {result.own.ignoring.top.class_index, result.own.after["mean"].top.class_index} <= set(result.classes)
 
 
 def test_calibrated_are_probabilities_of_what_if_poolings_and_nothing_else(make_network):
@@ -259,11 +259,11 @@ def test_calibrated_are_probabilities_of_what_if_poolings_and_nothing_else(make_
     for one, other in zip(plain.rows, mended.rows, strict=True):
         for a, b in ((one.before, other.before), (one.ignoring, other.ignoring),
                      (one.after["blur"], other.after["blur"])):
-            assert [each.logit for each in a.classes] == [each.logit for each in b.classes]
+            assert [item.logit for item in a.classes] == [item.logit for item in b.classes]
             # All four classes are watched.
-            logits = np.array([each.logit for each in sorted(b.classes)])
+            logits = np.array([item.logit for item in sorted(b.classes)])
             expected = softmax(logits * (0.25 if other.outcome.pooling == "gmp" else 1))
-            assert [each.probability for each in sorted(b.classes)] == pytest.approx(expected.tolist(), abs=1e-5)
+            assert [item.probability for item in sorted(b.classes)] == pytest.approx(expected.tolist(), abs=1e-5)
             assert b.top.probability == pytest.approx(expected.max(), abs=1e-5)
 
 
@@ -280,14 +280,14 @@ def test_without_a_pooling_there_is_what_the_network_says_of_the_changed_photos(
     network = layered.network(pooled=False, activation=activation)
     outcome = analyse(network, layered.photo()).under()
     chosen = chosen_of(4, 4, (2, 2), (2, 3))
-    found = probe(outcome, 2, chosen)
-    assert (found.held, len(found.rows), found.own.ignoring, found.disagreements) == (None, 1, None, ())
+    result = probe(outcome, 2, chosen)
+    assert (result.held, len(result.rows), result.own.ignoring, result.disagreements) == (None, 1, None, ())
     for fill in FILLS:
         x = frame(changed_photo(outcome.analysis, chosen, fill), network.preprocessing)[0]
         logits = network.layers.logits(x)[0].double()
-        wanted = torch.sigmoid(logits) if activation == "sigmoid" else torch.softmax(logits, 0)
-        for answer in found.own.after[fill].classes:
-            assert answer.probability == pytest.approx(float(wanted[answer.class_index]), abs=1e-5)
+        goal = torch.sigmoid(logits) if activation == "sigmoid" else torch.softmax(logits, 0)
+        for answer in result.own.after[fill].classes:
+            assert answer.probability == pytest.approx(float(goal[answer.class_index]), abs=1e-5)
 
 
 def test_what_does_not_exist_is_refused(make_network):
@@ -301,9 +301,9 @@ def test_what_does_not_exist_is_refused(make_network):
 
 def test_the_probe_keeps_its_own_positions(make_network):
     chosen = chosen_of(4, 4, (0, 0))
-    found = probe(analyse(make_network(), photo()).under(), 0, chosen, ())
+    result = probe(analyse(make_network(), photo()).under(), 0, chosen, ())
     chosen[:] = True
-    assert found.chosen.sum() == 1
+    assert result.chosen.sum() == 1
 
 
 # Whether evidence and change agree.
@@ -336,9 +336,9 @@ MIDDLE = chosen_of(4, 4, (1, 1), (1, 2), (2, 1), (2, 2))
 def test_what_other_positions_see_of_a_part_tells_how_far_the_logit_falls(make_network, share, kind):
     outcome = seen_through(make_network, share)
     maps = outcome.analysis.feature_maps[0].double().numpy()
-    found = probe(outcome, 0, MIDDLE, ("mean", "inpaint")).disagreements
-    assert [each.fill for each in found] == ["mean", "inpaint"]
-    painted = found[1]
+    result = probe(outcome, 0, MIDDLE, ("mean", "inpaint")).disagreements
+    assert [item.fill for item in result] == ["mean", "inpaint"]
+    painted = result[1]
     # Painted over, the photo is grey all over: each position is what a grey one is, and 16 / 16 of it is evidence.
     grey = (maps[0, 0] - share * maps.mean() / (1 + share)) * (1 + share)
     assert painted.held == pytest.approx(maps[1:3, 1:3].sum(), abs=1e-4)
@@ -347,9 +347,9 @@ def test_what_other_positions_see_of_a_part_tells_how_far_the_logit_falls(make_n
     assert painted.outside == pytest.approx(maps.sum() - maps[1:3, 1:3].sum() - 12 * grey, abs=3 * near)
     assert painted.drop == pytest.approx(maps.sum() - 16 * grey, abs=4 * near)
     if share == 0:
-        assert [each.outside for each in found] == pytest.approx([0, 0], abs=1e-4)
-    for each in found:
-        assert each.drop == pytest.approx(each.held - each.inside + each.outside, abs=1e-3)
+        assert [item.outside for item in result] == pytest.approx([0, 0], abs=1e-4)
+    for item in result:
+        assert item.drop == pytest.approx(item.held - item.inside + item.outside, abs=1e-3)
     assert painted.kind == kind
 
 
@@ -358,10 +358,10 @@ def test_the_loss_is_what_was_held_less_what_stands_there_plus_what_others_lose(
     outcome = analyse(network, examples["cat"]).under(key)
     chosen = np.zeros((7, 7), bool)
     chosen[1:4, 2:5] = True
-    found = probe(outcome, 281, chosen, ("blur",))
-    (each,) = found.disagreements
-    assert each.drop == pytest.approx(each.held - each.inside + each.outside, abs=2e-3)
-    assert each.held == found.held.logits
+    result = probe(outcome, 281, chosen, ("blur",))
+    (item,) = result.disagreements
+    assert item.drop == pytest.approx(item.held - item.inside + item.outside, abs=2e-3)
+    assert item.held == result.held.logits
 
 
 @pytest.mark.parametrize(("held_", "drop", "kind"), [

@@ -29,26 +29,26 @@ def forgetful(module: nn.Module, seed: int) -> nn.Module:
     for number, weights in enumerate(copied.parameters()):
         if weights.numel() > 1:
             weights.data = drawn_anew(weights.data, seed, number)
-    for each in copied.modules():
-        if isinstance(each, nn.BatchNorm2d):
-            each.train()
-            each.track_running_stats, each.running_mean, each.running_var = False, None, None
+    for item in copied.modules():
+        if isinstance(item, nn.BatchNorm2d):
+            item.train()
+            item.track_running_stats, item.running_mean, item.running_var = False, None, None
     return copied
 
 
 def state(network: Network) -> dict[str, tuple[int, Tensor]]:
     """What would tell that a network was changed: its tensors, and how often each was written to."""
     parts = {"backbone": network.backbone, "head": network.head}
-    return {f"{part}.{name}": (each._version, each.clone())
-            for part, module in parts.items() for name, each in module.state_dict().items()}
+    return {f"{part}.{name}": (item._version, item.clone())
+            for part, module in parts.items() for name, item in module.state_dict().items()}
 
 
 def unchanged(network: Network, before: dict[str, tuple[int, Tensor]]) -> bool:
     after = state(network)
     modules = [*network.backbone.modules(), *network.head.modules()]
     return (after.keys() == before.keys() and not any(module.training for module in modules)
-            and all(version == after[name][0] and torch.equal(each, after[name][1])
-                    for name, (version, each) in before.items()))
+            and all(version == after[name][0] and torch.equal(item, after[name][1])
+                    for name, (version, item) in before.items()))
 
 
 # What is drawn.
@@ -81,9 +81,9 @@ def test_maps_are_those_of_a_network_that_really_holds_the_drawn_weights(make_ne
     analysis = analyse(network, examples["cat"])
     for seed in (4, 5):
         other = dataclasses.replace(network, **{part: forgetful(getattr(network, part), seed)})
-        wanted = map_of(analyse(other, examples["cat"]).under(pooling), 2, kind)
+        expected = map_of(analyse(other, examples["cat"]).under(pooling), 2, kind)
         drawn = map_of(redrawn(analysis.under(pooling), part, seed), 2, kind)
-        np.testing.assert_allclose(drawn, wanted, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(drawn, expected, rtol=1e-4, atol=1e-5)
         assert not np.allclose(drawn, map_of(analysis.under(pooling), 2, kind), atol=1e-3)
 
 
@@ -175,8 +175,8 @@ def test_without_a_pooling_what_leads_to_the_maps_is_told_from_what_follows(exam
     # Grad-CAM by hand, from the maps and the head as they were drawn: a flattened map has its weights as gradient.
     weights = drawn_anew(model.fc.weight, 0, 0) if part == "head" else model.fc.weight
     rows = weights[1].reshape(8, 8, 8).detach()
-    wanted = (rows.mean((1, 2))[:, None, None] * maps).sum(0)
-    np.testing.assert_allclose(map_of(drawn, 1, "grad_cam"), wanted.numpy(), rtol=1e-3, atol=1e-5)
+    expected = (rows.mean((1, 2))[:, None, None] * maps).sum(0)
+    np.testing.assert_allclose(map_of(drawn, 1, "grad_cam"), expected.numpy(), rtol=1e-3, atol=1e-5)
 
 
 def test_a_layer_is_looked_at_between_what_leads_there_and_what_follows(examples):
@@ -224,11 +224,11 @@ def test_rank_correlation_is_pearsons_of_mean_ranks(case):
                 for value in values]
 
     a, b = (ranks(values) for values in case)
-    centred = [[value - sum(each) / len(each) for value in each] for each in (a, b)]
+    centred = [[value - sum(item) / len(item) for value in item] for item in (a, b)]
     product = sum(u * v for u, v in zip(*centred, strict=True))
     lengths = math.sqrt(sum(u * u for u in centred[0]) * sum(v * v for v in centred[1]))
-    wanted = product / lengths if lengths else 0.0
-    assert rank_correlation(*(np.array([values]) for values in case)) == pytest.approx(wanted, abs=1e-9)
+    expected = product / lengths if lengths else 0.0
+    assert rank_correlation(*(np.array([values]) for values in case)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_rank_correlation_knows_the_order_alone():
@@ -241,22 +241,22 @@ def test_rank_correlation_knows_the_order_alone():
 
 def test_agreement_and_energy_are_means_over_the_drawings(make_network, examples):
     outcome = analyse(make_network(), examples["rocket"]).under("gmp")
-    found = randomisation(outcome, 3, "backbone")
+    result = randomisation(outcome, 3, "backbone")
     drawn = [redrawn(outcome, "backbone", seed) for seed in (0, 1, 2)]
     maps, own = [map_of(other, 3, "evidence") for other in drawn], map_of(outcome, 3, "evidence")
     energies = [(other.analysis.feature_maps.double() ** 2).sum(0).numpy() for other in drawn]
-    assert found.agreement == pytest.approx(np.mean([abs(rank_correlation(own, cells)) for cells in maps]))
-    assert found.energy_after == pytest.approx(np.mean([abs(rank_correlation(*pair))
+    assert result.agreement == pytest.approx(np.mean([abs(rank_correlation(own, cells)) for cells in maps]))
+    assert result.energy_after == pytest.approx(np.mean([abs(rank_correlation(*pair))
                                                        for pair in zip(maps, energies, strict=True)]))
-    assert found.fallen_apart == (found.agreement < FALLEN_APART)
-    assert (found.name, found.part) == ("evidence under GMP", "backbone")
+    assert result.fallen_apart == (result.agreement < FALLEN_APART)
+    assert (result.name, result.part) == ("evidence under GMP", "backbone")
 
 
 def test_a_map_that_knows_no_head_does_not_fall_apart_without_one(make_network, examples):
     analysis = analyse(make_network(), examples["cat"])
-    found = randomisation(analysis.under(), 0, "head", "eigen_cam")
-    assert found.agreement == pytest.approx(1)
-    assert not found.fallen_apart
+    result = randomisation(analysis.under(), 0, "head", "eigen_cam")
+    assert result.agreement == pytest.approx(1)
+    assert not result.fallen_apart
     assert randomisation(analysis.under(), 0, "backbone", "eigen_cam").agreement < 0.999
 
 
@@ -264,9 +264,9 @@ def test_a_map_upside_down_is_no_new_map(make_network, monkeypatch):
     monkeypatch.setattr("explorer.questions.randomisation.DRAWINGS", 8)
     # One channel, so that every head gives the same map or its negative.
     network = make_network(linear([[1.0], [-2.0]], [0.0, 0.0]), classes=2, channels=1)
-    found = randomisation(analysis_of(network, random_maps(1, 4, 4)).under(), 0, "head")
-    assert (found.agreement, found.fallen_apart) == (pytest.approx(1), False)
-    assert found.energy_after == pytest.approx(1)
+    result = randomisation(analysis_of(network, random_maps(1, 4, 4)).under(), 0, "head")
+    assert (result.agreement, result.fallen_apart) == (pytest.approx(1), False)
+    assert result.energy_after == pytest.approx(1)
 
 
 def test_a_map_that_is_not_finite_afterwards_is_no_map_that_fell_apart(make_network):
@@ -282,9 +282,9 @@ def test_a_map_that_is_not_finite_afterwards_is_no_map_that_fell_apart(make_netw
 
     network = make_network(linear([[1.0, 0.5, 0.2]], [0.0]), classes=1, channels=3)
     analysis = analyse(with_backbone(network, Overflows()), _gradient_photo())
-    found = randomisation(analysis.under(), 0, "backbone")
-    assert math.isnan(found.agreement)
-    assert not found.fallen_apart
+    result = randomisation(analysis.under(), 0, "backbone")
+    assert math.isnan(result.agreement)
+    assert not result.fallen_apart
 
 
 def _gradient_photo():
@@ -305,22 +305,22 @@ def test_on_the_bundled_network_evidence_needs_the_backbone_and_layer_cam_hardly
 
 
 def test_it_tells_how_far_it_is_and_stops_when_told_to(make_network, examples):
-    network, told = make_network(), []
+    network, reports = make_network(), []
     outcome = analyse(network, examples["cat"]).under()
     with pytest.raises(StoppedError, match="2 of 3"):
-        randomisation(outcome, 0, "backbone", progress=lambda *both: told.append(both),
-                   stop=lambda: len(told) == 2)
-    assert told == [(1, 3), (2, 3)]
+        randomisation(outcome, 0, "backbone", progress=lambda *both: reports.append(both),
+                   stop=lambda: len(reports) == 2)
+    assert reports == [(1, 3), (2, 3)]
     with pytest.raises(StoppedError):
         randomisation(outcome, 0, "head", "score_cam", stop=lambda: True)
 
 
-@pytest.mark.parametrize(("given", "said"), [
+@pytest.mark.parametrize(("given", "sentence"), [
     ({"class_index": 4}, "class"), ({"part": "pooling"}, "head, backbone"), ({"map": "heat"}, "evidence, cam"),
 ])
-def test_what_does_not_exist_is_refused_by_name(make_network, examples, given, said):
+def test_what_does_not_exist_is_refused_by_name(make_network, examples, given, sentence):
     outcome = analyse(make_network(), examples["cat"]).under()
-    with pytest.raises(ParameterError, match=said):
+    with pytest.raises(ParameterError, match=sentence):
         randomisation(outcome, **{"class_index": 0, "part": "head"} | given)
 
 

@@ -51,16 +51,16 @@ def beside_turned(maps: np.ndarray) -> np.ndarray:
 DEFINITIONS = {"gap": average, "gmp": maximum, "softpool": soft, "gem": power, "mixed": mix}
 
 
-def said(found: Recognised, maps: np.ndarray) -> np.ndarray:
+def pooled_by(result: Recognised, maps: np.ndarray) -> np.ndarray:
     """What the definition of the pooling that was named makes of these maps."""
-    if found.pooling.key == "catavgmax":
-        assert found.copies == 2
-        return (beside if found.pooling is CATAVGMAX else beside_turned)(maps)
-    assert found.copies == 1
-    return DEFINITIONS[found.pooling.key](maps, **found.pooling.resolve({}))
+    if result.pooling.key == "catavgmax":
+        assert result.copies == 2
+        return (beside if result.pooling is CATAVGMAX else beside_turned)(maps)
+    assert result.copies == 1
+    return DEFINITIONS[result.pooling.key](maps, **result.pooling.resolve({}))
 
 
-def told(maps: np.ndarray, pooled: np.ndarray) -> Recognised | None:
+def recognised(maps: np.ndarray, pooled: np.ndarray) -> Recognised | None:
     return recognise(_single(maps), _single(pooled))
 
 
@@ -68,8 +68,8 @@ def _single(array: np.ndarray) -> Tensor:
     return torch.tensor(array.copy(), dtype=torch.float32)
 
 
-def agrees(found: Recognised, maps: np.ndarray, pooled: np.ndarray) -> bool:
-    return bool(np.abs(said(found, maps) - pooled).max() <= 2e-4 * np.abs(pooled).max() + 1e-9)
+def agrees(result: Recognised, maps: np.ndarray, pooled: np.ndarray) -> bool:
+    return bool(np.abs(pooled_by(result, maps) - pooled).max() <= 2e-4 * np.abs(pooled).max() + 1e-9)
 
 
 # Eighths: exact in single precision, with many ties, zeros and negatives, constant maps and single positions among them
@@ -84,35 +84,35 @@ MAPS = MAPS.filter(lambda n: (n.max((2, 3)) != n.min((2, 3))).any())
 def test_a_pooling_that_is_known_is_told_by_what_it_does(pool, maps):
     pooled = pool(maps)
     assume(pooled.any())
-    found = told(maps, pooled)
-    assert found is not None
-    assert agrees(found, maps, pooled)
+    result = recognised(maps, pooled)
+    assert result is not None
+    assert agrees(result, maps, pooled)
 
 
 @given(maps=MAPS, percent=st.integers(0, 100))
 def test_a_mix_of_average_and_maximum_is_told_with_its_share(maps, percent):
     pooled = mix(maps, percent / 100)
     assume(pooled.any())
-    found = told(maps, pooled)
-    assert found is not None
-    assert agrees(found, maps, pooled)
+    result = recognised(maps, pooled)
+    assert result is not None
+    assert agrees(result, maps, pooled)
 
 
 @given(maps=MAPS, tenths=st.integers(11, 200))
 def test_gem_is_told_with_its_power(maps, tenths):
     pooled = power(maps, tenths / 10)
     assume(pooled.any())
-    found = told(maps, pooled)
-    assert found is not None
-    assert agrees(found, maps, pooled)
+    result = recognised(maps, pooled)
+    assert result is not None
+    assert agrees(result, maps, pooled)
 
 
 @given(maps=MAPS, data=st.data())
 def test_what_is_named_always_gives_the_vector(maps, data):
     width = data.draw(st.sampled_from([maps.shape[1], 2 * maps.shape[1]]))
     pooled = data.draw(arrays(np.int64, (len(maps), width), elements=st.integers(-40, 40))) / 8
-    found = told(maps, pooled)
-    assert found is None or agrees(found, maps, pooled)
+    result = recognised(maps, pooled)
+    assert result is None or agrees(result, maps, pooled)
 
 
 @pytest.mark.parametrize("pool", [
@@ -125,7 +125,7 @@ def test_what_is_named_always_gives_the_vector(maps, data):
 ])
 def test_what_is_none_of_them_is_not_named(pool):
     maps = np.random.default_rng(0).normal(1, 1, (2, 5, 4, 3)) ** 2
-    assert told(maps, pool(maps)) is None
+    assert recognised(maps, pool(maps)) is None
 
 
 @pytest.mark.parametrize(("pool", "key", "parameters"), [
@@ -136,15 +136,15 @@ def test_what_is_none_of_them_is_not_named(pool):
 ])
 def test_on_maps_that_tell_them_apart_each_is_named(pool, key, parameters):
     maps = np.random.default_rng(1).normal(0.5, 1, (2, 6, 5, 4))
-    found = told(maps, pool(maps))
-    assert found.pooling.key == key
-    assert found.pooling.resolve({}) == pytest.approx(parameters, rel=2e-3)
+    result = recognised(maps, pool(maps))
+    assert result.pooling.key == key
+    assert result.pooling.resolve({}) == pytest.approx(parameters, rel=2e-3)
 
 
 @pytest.mark.parametrize(("pool", "named"), [(beside, CATAVGMAX), (beside_turned, CATMAXAVG)])
 def test_average_and_maximum_side_by_side_are_told_by_which_comes_first(pool, named):
     maps = np.random.default_rng(2).normal(0, 1, (1, 3, 4, 4))
-    assert told(maps, pool(maps)).pooling is named
+    assert recognised(maps, pool(maps)).pooling is named
 
 
 def test_weights_of_poolings_side_by_side_times_their_maps_give_the_vector():
@@ -161,18 +161,18 @@ def test_weights_of_poolings_side_by_side_times_their_maps_give_the_vector():
 def test_a_share_that_was_trained_is_told_to_single_precision(share):
     maps = np.random.default_rng(4).normal(0, 1, (1, 64, 7, 7))
     pooled = mix(maps, share)
-    found = told(maps, pooled)
-    assert found is not None
-    np.testing.assert_allclose(said(found, maps), pooled, atol=1e-5 * np.abs(pooled).max())
+    result = recognised(maps, pooled)
+    assert result is not None
+    np.testing.assert_allclose(pooled_by(result, maps), pooled, atol=1e-5 * np.abs(pooled).max())
 
 
 @pytest.mark.parametrize("p", [1.234_55, 2.718_28])
 def test_a_power_that_was_trained_is_told_to_single_precision(p):
     maps = np.random.default_rng(5).normal(0, 1, (1, 64, 7, 7))
-    found = told(maps, power(maps, p))
-    assert found.pooling.resolve({})["p"] == pytest.approx(p, abs=1e-5)
+    result = recognised(maps, power(maps, p))
+    assert result.pooling.resolve({})["p"] == pytest.approx(p, abs=1e-5)
 
 
 def test_a_power_of_80_is_told():
     maps = np.random.default_rng(6).normal(0, 1, (1, 16, 7, 7))
-    assert told(maps, power(maps, 80)).pooling.key == "gem"
+    assert recognised(maps, power(maps, 80)).pooling.key == "gem"

@@ -196,14 +196,14 @@ def test_the_pictures_are_reddest_where_the_evidence_is_largest(tree, astronaut)
 
 def test_a_map_of_small_evidence_is_pale_on_the_shared_scale(tree, astronaut):
     i, j = np.unravel_index(astronaut.under("gmp").evidence(HELMET).cells.numpy().argmax(), (7, 7))
-    found = {}
+    result = {}
     for name in ("GAP", "GMP"):
         picture = tree.picture(f"Evidence for football helmet, under {name}")
         unit = picture.shape[0] / 512
         y, x = (round(unit * (32 + 64 * place + 16)) for place in (i, j))
         side = round(unit * 32)
-        found[name] = redness(picture[y : y + side, x : x + side]).mean()
-    assert found["GMP"] > found["GAP"] + 40
+        result[name] = redness(picture[y : y + side, x : x + side]).mean()
+    assert result["GMP"] > result["GAP"] + 40
 
 
 def test_the_strongest_position_of_a_map_is_outlined_and_named(tree, astronaut):

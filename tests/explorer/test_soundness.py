@@ -34,7 +34,7 @@ def coarse() -> nn.Conv2d:
     return nn.Conv2d(3, 5, 24, stride=24)
 
 
-def told(make_network, backbone: nn.Module) -> str | None:
+def sentence_of(make_network, backbone: nn.Module) -> str | None:
     return trouble(analyse(with_backbone(make_network(), backbone), patches()).under())
 
 
@@ -72,7 +72,7 @@ SPOILS = {
 def test_the_layer_that_spoils_the_numbers_is_named(make_network, spoils, place):
     layers = [nn.Identity(), coarse(), nn.Tanh(), nn.Conv2d(5, 5, 1)]
     layers.insert(place, Op(SPOILS[spoils]))
-    sentence = told(make_network, nn.Sequential(*layers, nn.Tanh(), nn.Dropout()))
+    sentence = sentence_of(make_network, nn.Sequential(*layers, nn.Tanh(), nn.Dropout()))
     assert sentence.startswith("The feature maps hold ")
     assert sentence.endswith(f" (of 80); they first arise in the layer {place} (Op) of the backbone.")
 
@@ -90,7 +90,7 @@ def test_a_nested_layer_is_named_by_its_path(make_network):
             return self.after(self.inside["convolve"](x))
 
     network = nn.Sequential(nn.Identity(), Block())
-    assert told(make_network, network).endswith("in the layer 1.inside.convolve.1 (Op) of the backbone.")
+    assert sentence_of(make_network, network).endswith("in the layer 1.inside.convolve.1 (Op) of the backbone.")
 
 
 def test_a_sum_in_a_blocks_own_forward_is_named_by_the_block(make_network):
@@ -103,7 +103,7 @@ def test_a_sum_in_a_blocks_own_forward_is_named_by_the_block(make_network):
             return self.branch(x) + x
 
     large = Op(lambda x: x * 0 + 3e38)
-    assert told(make_network, nn.Sequential(coarse(), large, Shortcut())) == (
+    assert sentence_of(make_network, nn.Sequential(coarse(), large, Shortcut())) == (
         "The feature maps hold 80 numbers that are NaN or infinite (of 80); they first arise in the layer 2 (Shortcut) "
         "of the backbone.")
 
@@ -113,7 +113,7 @@ def test_a_backbone_without_layers_is_named_itself(make_network):
         def forward(self, x):
             return x[:, :1, ::24, ::24].repeat(1, 5, 1, 1) / 0
 
-    assert told(make_network, Bare()).endswith("they first arise in the backbone (Bare).")
+    assert sentence_of(make_network, Bare()).endswith("they first arise in the backbone (Bare).")
 
 
 def test_a_wrapper_around_one_model_is_left_out_of_the_name(make_network):
@@ -126,26 +126,26 @@ def test_a_wrapper_around_one_model_is_left_out_of_the_name(make_network):
             return self.model(x)
 
     wrapped = nn.Sequential(coarse(), Op(lambda x: x / 0))
-    assert told(make_network, Wrapper(wrapped)).endswith("in the layer 1 (Op) of the backbone.")
-    assert told(make_network, nn.Sequential(wrapped)).endswith("in the layer 0.1 (Op) of the backbone.")
+    assert sentence_of(make_network, Wrapper(wrapped)).endswith("in the layer 1 (Op) of the backbone.")
+    assert sentence_of(make_network, nn.Sequential(wrapped)).endswith("in the layer 0.1 (Op) of the backbone.")
 
 
 @pytest.mark.parametrize("where", ["weight", "bias"])
 def test_a_layer_with_damaged_numbers_of_its_own_is_said_to_have_them(make_network, where):
     backbone = nn.Sequential(coarse(), nn.Conv2d(5, 5, 1))
     getattr(backbone[1], where).data[2] = NAN
-    assert told(make_network, backbone) == (
+    assert sentence_of(make_network, backbone) == (
         "The feature maps hold 16 numbers that are NaN or infinite (of 80); they first arise in the layer 1 (Conv2d) "
         f"of the backbone, whose own {where} holds such numbers.")
     backbone[1].weight.data[2], backbone[1].bias.data[2] = INF, NAN
-    assert told(make_network, backbone).endswith("whose own weight and bias hold such numbers.")
+    assert sentence_of(make_network, backbone).endswith("whose own weight and bias hold such numbers.")
 
 
 def test_a_batch_norms_damaged_statistics_are_seen(make_network):
     backbone = nn.Sequential(coarse(), nn.BatchNorm2d(5))
     backbone[1].running_var[0] = INF
     backbone[1].running_mean[0] = INF
-    assert told(make_network, backbone).endswith(
+    assert sentence_of(make_network, backbone).endswith(
         "in the layer 1 (BatchNorm2d) of the backbone, whose own running_mean and running_var hold such numbers.")
 
 
@@ -156,14 +156,14 @@ def test_what_is_infinite_on_purpose_and_goes_away_again_is_not_blamed(make_netw
         return torch.softmax(x + hidden, -1) * x
 
     sound = nn.Sequential(coarse(), Op(attend))
-    assert told(make_network, sound) is None
-    assert told(make_network, nn.Sequential(*sound, Op(lambda x: x / 0))).endswith(
+    assert sentence_of(make_network, sound) is None
+    assert sentence_of(make_network, nn.Sequential(*sound, Op(lambda x: x / 0))).endswith(
         "in the layer 2 (Op) of the backbone.")
 
 
 def test_damage_that_is_mended_on_the_way_is_not_blamed(make_network):
     layers = [coarse(), Op(lambda x: x / 0), Op(lambda x: x.nan_to_num_(0, 0, 0)), Op(lambda x: x / 0)]
-    assert told(make_network, nn.Sequential(*layers)).endswith("in the layer 3 (Op) of the backbone.")
+    assert sentence_of(make_network, nn.Sequential(*layers)).endswith("in the layer 3 (Op) of the backbone.")
 
 
 def test_only_one_number_is_one_number(make_network):
@@ -172,7 +172,7 @@ def test_only_one_number_is_one_number(make_network):
         x[0, 0, 0, 0] /= 0
         return x
 
-    sentence = told(make_network, nn.Sequential(coarse(), Op(one)))
+    sentence = sentence_of(make_network, nn.Sequential(coarse(), Op(one)))
     assert sentence == ("The feature maps hold 1 number that is NaN or infinite (of 80); it first arises in the layer "
                         "1 (Op) of the backbone.")
 
@@ -182,7 +182,7 @@ def test_numbers_that_numpy_writes_are_seen_too(make_network):
         x.numpy()[:] = NAN
         return x
 
-    assert told(make_network, nn.Sequential(coarse(), Op(with_numpy), nn.Tanh(), nn.Conv2d(5, 5, 1))).endswith(
+    assert sentence_of(make_network, nn.Sequential(coarse(), Op(with_numpy), nn.Tanh(), nn.Conv2d(5, 5, 1))).endswith(
         "they first arise in the layer 1 (Op) of the backbone.")
 
 
@@ -196,7 +196,7 @@ def test_a_backbone_that_fails_when_asked_again_is_named_as_a_part(make_network)
                 raise RuntimeError("not again")
             return x[:, :1, ::24, ::24].repeat(1, 5, 1, 1) / 0
 
-    assert told(make_network, Moody()).endswith("they first arise in the backbone.")
+    assert sentence_of(make_network, Moody()).endswith("they first arise in the backbone.")
 
 
 def test_an_input_that_is_not_finite_is_named_first(make_network):

@@ -128,8 +128,8 @@ def test_a_number_of_names_that_is_not_the_heads_is_refused(checkpoint):
 
 
 def test_preprocessing_and_activation_may_be_given(checkpoint):
-    wanted = Preprocessing(size=96, mean=(0.5,) * 3, std=(0.25,) * 3)
-    network = load_file(checkpoint, "x", architecture="resnet18", preprocessing=wanted, activation="sigmoid")
+    expected = Preprocessing(size=96, mean=(0.5,) * 3, std=(0.25,) * 3)
+    network = load_file(checkpoint, "x", architecture="resnet18", preprocessing=expected, activation="sigmoid")
     assert (network.preprocessing.size, network.preprocessing.std) == (96, (0.25,) * 3)
     torch.testing.assert_close(network.probabilities(torch.tensor([[0.0, 2.0]])),
                                torch.tensor([[0.5, 0.8807970779778823]]))

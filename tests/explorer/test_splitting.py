@@ -86,23 +86,23 @@ def test_the_parts_of_each_family_give_its_logits_and_their_evidence_sums_to_the
             assert network.backbone(x).shape[1] == channels
     analysis = analyse(network, PHOTO, "whole")
     with torch.no_grad():
-        wanted = model(analysis.input)[0]
-    largest = float(wanted.abs().max())
+        goal = model(analysis.input)[0]
+    largest = float(goal.abs().max())
     for index in (0, 6):
         evidence = analysis.under().evidence(index)
         assert evidence.exact == (kind == "affine")
         total = evidence.baseline + float(evidence.cells.double().sum())
-        assert abs(total - float(wanted[index])) <= (1e-4 if evidence.exact else 1e-2) * largest
+        assert abs(total - float(goal[index])) <= (1e-4 if evidence.exact else 1e-2) * largest
 
 
 def test_densenets_feature_maps_are_those_after_its_last_relu_in_place():
     model = _of_torchvision("densenet121")
     x = inputs(64, 64)
     with torch.no_grad():
-        wanted = model.features(x).relu()
+        goal = model.features(x).relu()
         got = split_at_global_pool(model, x).backbone(x)
     assert float((model.features(x) < 0).float().mean()) > 0.1  # so it matters
-    torch.testing.assert_close(got, wanted)
+    torch.testing.assert_close(got, goal)
 
 
 def test_swins_feature_maps_are_its_channels_last_ones_turned():
@@ -198,19 +198,19 @@ def test_a_named_layer_is_where_the_cut_is_made():
             torch.testing.assert_close(split.backbone(inputs(40, 56)), model.maps(inputs(40, 56)))
 
 
-@pytest.mark.parametrize(("layer", "said"), [("nothing", "no module 'nothing'"), ("stem", "follows the module stem"),
+@pytest.mark.parametrize(("layer", "words"), [("nothing", "no module 'nothing'"), ("stem", "follows the module stem"),
                                              ("fc", "follows the module fc")])
-def test_a_layer_that_is_not_before_the_pooling_is_refused(layer, said):
+def test_a_layer_that_is_not_before_the_pooling_is_refused(layer, words):
     for attempt in (lambda: split_at_global_pool(seeded(Small), inputs(), layer),
                     lambda: network_of(seeded(Small), layer=layer)):
-        with pytest.raises(NoGlobalPooling, match=said):
+        with pytest.raises(NoGlobalPooling, match=words):
             attempt()
 
 
 # What is no classifier
 
 
-@pytest.mark.parametrize(("make", "said"), [
+@pytest.mark.parametrize(("make", "words"), [
     (lambda: nn.Conv2d(3, 5, 3, padding=1), "not an image classifier"),
     (lambda: nn.Sequential(nn.Conv2d(3, 5, 3, 2), nn.ConvTranspose2d(5, 3, 3, 2)), "not an image classifier"),
     (lambda: Does(lambda x: x.mean()), "no feature maps"),
@@ -222,8 +222,8 @@ def test_a_layer_that_is_not_before_the_pooling_is_refused(layer, said):
     (lambda: nn.Linear(7, 3), "cannot be run on an input of shape"),
     (lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "cannot be run on an input"),
 ])
-def test_what_is_no_classifier_is_refused_in_one_sentence(make, said):
-    with pytest.raises(NetworkError, match=said) as refused:
+def test_what_is_no_classifier_is_refused_in_one_sentence(make, words):
+    with pytest.raises(NetworkError, match=words) as refused:
         network_of(seeded(make))
     assert "\n" not in str(refused.value)
 

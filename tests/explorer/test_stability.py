@@ -112,10 +112,10 @@ def stable(analysis, class_index: int, poolings=(), variations=None, **named: ob
 
 
 def found_for(
-    network: Network, photo: Image.Image, variations: object, *, asked: int = 0, **named: object
+    network: Network, photo: Image.Image, variations: object, *, requests: int = 0, **named: object
 ) -> PoolingStability:
     """The answers under the network's own pooling."""
-    return stable(analyse(network, photo), asked, variations=variations, **named).under[0]
+    return stable(analyse(network, photo), requests, variations=variations, **named).under[0]
 
 
 # Places.
@@ -242,11 +242,11 @@ def test_the_place_follows_the_class_to_the_other_half_where_the_photo_itself_ha
 
 
 def test_the_answers_are_counted_and_the_range_of_the_probability_is_that_of_all():
-    found = stable(analyse(sees_sides(), two_halves()), 0, variations={"flip": [1], "brightness": [0.6, 0.1]})
-    assert "stays in 1 of 3 variants" in stability_sentence(found, found.under[0])
+    result = stable(analyse(sees_sides(), two_halves()), 0, variations={"flip": [1], "brightness": [0.6, 0.1]})
+    assert "stays in 1 of 3 variants" in stability_sentence(result, result.under[0])
     of_left = {name: math.exp(left) / (math.exp(left) + math.exp(right) + math.exp(0.3)) for name, left, right in (
         ("original", 400 / 255, 200 / 255), ("flip", 200 / 255, 400 / 255), ("dark", 40 / 255, 20 / 255))}
-    assert f"between {of_left['flip']:.0%} and {of_left['original']:.0%}," in movement_sentence(found.under[0])
+    assert f"between {of_left['flip']:.0%} and {of_left['original']:.0%}," in movement_sentence(result.under[0])
 
 
 def test_a_class_that_becomes_the_answer_has_its_name():
@@ -278,10 +278,10 @@ def test_where_each_class_is_asked_by_itself_the_answer_stays_while_the_class_ke
 
 def test_a_single_logit_keeps_its_side_of_one_half():
     photo = Image.new("RGB", (96, 96), (80, 80, 80))  # 2 * 80 / 255 - 0.5 > 0; 2 * 0.6 * 80 / 255 - 0.5 < 0
-    found = stable(analyse(sees_brightness(), photo), 0, variations={"brightness": [0.6, 0.9, 1.4]})
-    assert found.independent
-    assert [row.stays for row in found.under[0].rows] == [False, True, True]
-    assert [row.answer for row in found.under[0].rows] == [0, 0, 0]
+    result = stable(analyse(sees_brightness(), photo), 0, variations={"brightness": [0.6, 0.9, 1.4]})
+    assert result.independent
+    assert [row.stays for row in result.under[0].rows] == [False, True, True]
+    assert [row.answer for row in result.under[0].rows] == [0, 0, 0]
 
 
 # Photos.
@@ -301,7 +301,7 @@ def test_a_shift_of_nothing_and_a_zoom_of_one_show_what_the_network_saw(network,
 
 def test_a_shift_moves_the_input_by_as_many_pixels_with_what_lies_beyond_the_framing(network, examples):
     analysis = analyse(network, examples["rocket"])  # 640 x 427: there is photo left and right of the framing
-    right, up = (varied(analysis, each)[0].input for each in variants(analysis, {"shift": [(12, 0), (0, -4)]}))
+    right, up = (varied(analysis, entry)[0].input for entry in variants(analysis, {"shift": [(12, 0), (0, -4)]}))
     assert (right[..., :-12] - analysis.input[..., 12:]).abs().max() * 128 <= 1.01
     assert (up[..., 4:, :] - analysis.input[..., :-4, :]).abs().max() * 128 <= 1.01
     whole = analyse(network, examples["rocket"], "whole", 256)  # the same scale but for half a percent
@@ -323,10 +323,10 @@ def test_compressed_mirrored_and_brighter_photos_get_the_answers_of_files_made_b
     assert (lookup[pixels[:8]] == brighter).all()
     files = [saved(photo, "JPEG", quality=10, subsampling=2), saved(Image.fromarray(pixels[:, ::-1].copy()), "PNG"),
              saved(Image.fromarray(lookup[pixels]), "PNG")]
-    found = stable(analyse(network, photo), 967, ("gmp", "gem:p=4"),
+    result = stable(analyse(network, photo), 967, ("gmp", "gem:p=4"),
                       {"jpeg": [10], "flip": [1], "brightness": [1.4]}, calibrated=True)
-    assert [under.name for under in found.under] == ["GMP", "GeM, p = 4"]
-    for under, (pooling, parameters) in zip(found.under, (("gmp", {}), ("gem", {"p": 4})), strict=True):
+    assert [under.name for under in result.under] == ["GMP", "GeM, p = 4"]
+    for under, (pooling, parameters) in zip(result.under, (("gmp", {}), ("gem", {"p": 4})), strict=True):
         for row, file in zip(under.rows, files, strict=True):
             outcome = analyse(network, read_image(file)).under(pooling, **parameters)
             answer = outcome.answer(967, calibrated=True)
@@ -340,30 +340,30 @@ def test_the_photo_and_its_analysis_stay_as_they_are(network, examples):
     photo = examples["cat"]
     before, analysis = digest(photo), analyse(network, photo)
     x, maps, logits = analysis.input.clone(), analysis.feature_maps.clone(), analysis.under("gmp").logits.clone()
-    found = stable(analysis, 281, ("gmp",))
+    result = stable(analysis, 281, ("gmp",))
     assert digest(photo) == before
     assert torch.equal(analysis.input, x)
     assert torch.equal(analysis.feature_maps, maps)
     assert torch.equal(analysis.under("gmp").logits, logits)
-    assert found.under[0].original.logit == pytest.approx(float(logits[281]))
+    assert result.under[0].original.logit == pytest.approx(float(logits[281]))
 
 
 # Variants.
 
 
 def crops_of(analysis) -> list[tuple[float, ...]]:
-    return [varied(analysis, each)[1] for each in variants(analysis, ["crop"])]
+    return [varied(analysis, entry)[1] for entry in variants(analysis, ["crop"])]
 
 
 def test_a_crop_moves_only_where_there_is_photo():
     network = sees_brightness(12, crop_ratio=1.0)
     wide = analyse(network, Image.new("RGB", (200, 100)))  # it sees 50 to 150 px, from top to bottom
     assert np.array(crops_of(wide)) == pytest.approx(np.array([(40, 0, 140, 100), (60, 0, 160, 100)]))
-    assert [each.label for each in variants(wide, ["crop"])] == ["a crop moved 10% to the left",
+    assert [entry.label for entry in variants(wide, ["crop"])] == ["a crop moved 10% to the left",
                                                                    "a crop moved 10% to the right"]
     near = analyse(network, Image.new("RGB", (108, 96)))  # 6 px are left on each side
     assert np.array(crops_of(near)) == pytest.approx(np.array([(0, 0, 96, 96), (12, 0, 108, 96)]))
-    values = [each.value for each in variants(near, {"crop": [(-0.02, 0), (0.5, 0)]})]
+    values = [entry.value for entry in variants(near, {"crop": [(-0.02, 0), (0.5, 0)]})]
     assert np.array(values) == pytest.approx(np.array([(-0.02, 0), (0.0625, 0)]))
 
 
@@ -404,13 +404,13 @@ def test_every_variation_at_its_usual_values_is_allowed_and_differs_from_nothing
         assert len({variant.label for variant in tried}) == len(tried) >= 1
         assert all(variant.size > 0 for variant in tried)
     assert [variant.variation for variant in variants(analysis, ["jpeg"])] == ["jpeg"] * 5
-    assert {each.variation for each in variants(analysis)} == set(VARIATIONS)
+    assert {entry.variation for entry in variants(analysis)} == set(VARIATIONS)
 
 
 def test_a_photo_too_long_for_jpeg_is_not_compressed():
     analysis = analyse(sees_brightness(12), Image.new("RGB", (65_600, 2)), "squash")
     assert variants(analysis, ["jpeg"]) == ()
-    under = found_for(analysis.network, analysis.image, ["flip"], asked=0)
+    under = found_for(analysis.network, analysis.image, ["flip"], requests=0)
     assert under.rows[0].stays
 
 
@@ -420,36 +420,36 @@ def test_a_photo_too_long_for_jpeg_is_not_compressed():
 def test_each_variant_costs_one_forward_pass_however_many_poolings_are_asked(make_network):
     network = make_network()
     analysis = analyse(network, layered.photo())
-    before, told = network.backbone.calls, []
-    found = stable(analysis, 1, list(POOLINGS), progress=lambda done, total: told.append((done, total)))
-    count = len(found.variants)
+    before, reports = network.backbone.calls, []
+    result = stable(analysis, 1, list(POOLINGS), progress=lambda done, total: reports.append((done, total)))
+    count = len(result.variants)
     assert network.backbone.calls - before == count
-    assert told == [(n, count) for n in range(1, count + 1)]
-    assert [under.pooling for under in found.under] == list(POOLINGS)
-    assert all([row.variant for row in under.rows] == list(found.variants) for under in found.under)
+    assert reports == [(n, count) for n in range(1, count + 1)]
+    assert [under.pooling for under in result.under] == list(POOLINGS)
+    assert all([row.variant for row in under.rows] == list(result.variants) for under in result.under)
 
 
 def test_it_stops_when_told_to(make_network):
     network = make_network()
-    analysis, told = analyse(network, layered.photo()), []
+    analysis, reports = analyse(network, layered.photo()), []
     before = network.backbone.calls
     with pytest.raises(StoppedError, match="after 3 of 30 variants"):
-        stable(analysis, 1, progress=lambda done, total: told.append(done), stop=lambda: len(told) == 3)
-    assert told == [1, 2, 3]
+        stable(analysis, 1, progress=lambda done, total: reports.append(done), stop=lambda: len(reports) == 3)
+    assert reports == [1, 2, 3]
     assert network.backbone.calls - before == 3
 
 
 def test_outcomes_with_parameters_are_asked_again_with_the_same(make_network):
     analysis = analyse(make_network(), layered.photo())
     outcomes = [analysis.under("gem", p=7), analysis.under("topk", share=0.5)]
-    found = stability(outcomes, 2, {"flip": [(1,)]})
+    result = stability(outcomes, 2, {"flip": [(1,)]})
     mirrored = analyse(analysis.network, analysis.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
-    for under, outcome, parameters in zip(found.under, outcomes, ({"p": 7}, {"share": 0.5}), strict=True):
+    for under, outcome, parameters in zip(result.under, outcomes, ({"p": 7}, {"share": 0.5}), strict=True):
         assert under.name == outcome.name
         expected = mirrored.under(outcome.pooling, **parameters).logits[2]
         assert under.rows[0].logit == pytest.approx(float(expected), abs=1e-5)
     alone = stability(outcomes[:1], 2, {"flip": [(1,)]})
-    assert alone.under[0].rows[0].logit == pytest.approx(found.under[0].rows[0].logit, abs=1e-5)
+    assert alone.under[0].rows[0].logit == pytest.approx(result.under[0].rows[0].logit, abs=1e-5)
     own = stable(analysis, 2, variations=["flip"]).under[0]
     assert (own.pooling, own.label) == ("gap", "native")
 
@@ -473,10 +473,10 @@ def test_a_network_without_evidence_answers_and_is_placed_by_grad_cam(pooled, la
     network = layered.network(pooled)
     network = dataclasses.replace(network, preprocessing=dataclasses.replace(network.preprocessing, fixed=True))
     analysis = analyse(network, layered.photo(), layer=layer)
-    found = stable(analysis, 1)
-    assert found.place_by == "grad_cam"
-    assert {variant.variation for variant in found.variants} == set(VARIATIONS)
-    for row in (found.under[0].original, *found.under[0].rows):
+    result = stable(analysis, 1)
+    assert result.place_by == "grad_cam"
+    assert {variant.variation for variant in result.variants} == set(VARIATIONS)
+    for row in (result.under[0].original, *result.under[0].rows):
         changed, shows = (analysis, analysis.framing.seen) if row.variant is AS_IT_IS else varied(analysis, row.variant)
         assert changed.input.shape == (1, 3, 96, 96)
         logits = network.layers.logits(changed.input)[0]
@@ -498,10 +498,10 @@ def test_a_classifier_that_flattens_its_maps_is_varied_as_it_is():
     network = Network.from_module(flat, Preprocessing(size=32, fixed=True))
     assert network.pooling is None
     photo = layered.photo(3, (70, 50))
-    found = stable(analyse(network, photo), 2, variations=("flip", "scale", "crop"))
+    result = stable(analyse(network, photo), 2, variations=("flip", "scale", "crop"))
     mirrored = analyse(network, photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).input
-    assert found.under[0].rows[0].logit == pytest.approx(flat(mirrored)[0, 2].item(), abs=1e-5)
-    assert found.under[0].pooling == "none"
+    assert result.under[0].rows[0].logit == pytest.approx(flat(mirrored)[0, 2].item(), abs=1e-5)
+    assert result.under[0].pooling == "none"
 
 
 def test_a_network_of_grey_images_is_varied_too():
@@ -535,41 +535,42 @@ def test_the_sentence_counts_and_names_the_least_change():
                      {"shift": [(-4, 0), (4, 0), (0, 12)], "flip": [1], "jpeg": [90, 30]})
     steady = [row_of(variant) for variant in tried]
 
-    def said(*changed: int, independent: bool = False, variation: str | None = None) -> str:
+    def says(*changed: int, independent: bool = False, variation: str | None = None) -> str:
         rows = [dataclasses.replace(row, answer=1, stays=False, probability=0.41) if n in changed else row
                 for n, row in enumerate(steady)]
-        found = stability_of([row for row in rows if variation in (None, row.variant.variation)], independent)
-        return stability_sentence(found, found.under[0])
+        result = stability_of([row for row in rows if variation in (None, row.variant.variation)], independent)
+        return stability_sentence(result, result.under[0])
 
-    assert said() == "The answer stays in all 6 variants."
-    assert said(2) == "The answer stays in 5 of 6 variants; a shift of 12 px down makes it bobsled."
-    assert said(2, 3, 1) == ("The answer stays in 3 of 6 variants; a shift of 4 px to the right makes it bobsled, and "
+    assert says() == "The answer stays in all 6 variants."
+    assert says(2) == "The answer stays in 5 of 6 variants; a shift of 12 px down makes it bobsled."
+    assert says(2, 3, 1) == ("The answer stays in 3 of 6 variants; a shift of 4 px to the right makes it bobsled, and "
                              "two others change it too.")
     # Quality 90 is a seventh of the way to 30; four px are a third of the way to twelve.
-    assert said(0, 4) == ("The answer stays in 4 of 6 variants; JPEG at quality 90 makes it bobsled, and one other "
+    assert says(0, 4) == ("The answer stays in 4 of 6 variants; JPEG at quality 90 makes it bobsled, and one other "
                           "changes it too.")
-    assert said(*range(6)).startswith("The answer stays in none of 6 variants; JPEG at quality 90 makes it bobsled")
-    assert said(3, variation="flip") == "The answer does not stay; mirroring makes it bobsled."
-    assert said(3, variation="jpeg") == "The answer stays in all 2 variants."
-    assert said(variation="flip") == "The answer stays in the one variant."
-    assert said(variation="scale") == "Nothing was varied."
-    assert said(3, independent=True) == ("The answer for football helmet stays in 5 of 6 variants; mirroring brings it "
+    assert says(*range(6)).startswith("The answer stays in none of 6 variants; JPEG at quality 90 makes it bobsled")
+    assert says(3, variation="flip") == "The answer does not stay; mirroring makes it bobsled."
+    assert says(3, variation="jpeg") == "The answer stays in all 2 variants."
+    assert says(variation="flip") == "The answer stays in the one variant."
+    assert says(variation="scale") == "Nothing was varied."
+    assert says(3, independent=True) == ("The answer for football helmet stays in 5 of 6 variants; mirroring brings it "
                                         "to 41%.")
 
 
 def test_the_second_sentence_gives_the_range_and_the_largest_movement():
     darker, lighter = variants(analyse(sees_brightness(12), Image.new("RGB", (160, 130))), {"brightness": [0.6, 1.4]})
-    found = stability_of([row_of(darker, probability=0.12, moved=0.4),
+    result = stability_of([row_of(darker, probability=0.12, moved=0.4),
                           row_of(lighter, probability=0.3, moved=1.26)])
-    assert movement_sentence(found.under[0]) == ("Its probability lies between 12% and 50%, and its evidence moves by "
+    assert movement_sentence(result.under[0]) == ("Its probability lies between 12% and 50%, and its evidence moves by "
                                                  "at most 1.3 positions.")
     nowhere = stability_of([row_of(darker)])
     assert movement_sentence(nowhere.under[0]) == "Its probability stays at 50%."
 
 
 def test_a_sentence_of_a_real_run_says_what_its_rows_say():
-    found = stable(analyse(sees_sides(), two_halves()), 0, variations={"flip": [1], "brightness": [0.6]})
-    assert stability_sentence(found, found.under[0]) == "The answer stays in 1 of 2 variants; mirroring makes it right."
+    result = stable(analyse(sees_sides(), two_halves()), 0, variations={"flip": [1], "brightness": [0.6]})
+    assert stability_sentence(result, result.under[0]) == (
+        "The answer stays in 1 of 2 variants; mirroring makes it right.")
 
 
 # The border.

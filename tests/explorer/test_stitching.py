@@ -69,14 +69,14 @@ def test_a_dot_of_light_is_on_the_strongest_fine_cell(sees_light, steps):
     fine = 24 // steps
     random = np.random.default_rng(steps)
     for x, y in [(12, 12), (83, 83), (12, 83), *random.integers(12, 84, (8, 2)).tolist()]:
-        found = stitched(analyse(sees_light, dot(x, y)).under(), 0, steps=steps)
-        assert np.unravel_index(np.argmax(found.cells), found.cells.shape) == (y // fine, x // fine)
+        result = stitched(analyse(sees_light, dot(x, y)).under(), 0, steps=steps)
+        assert np.unravel_index(np.argmax(result.cells), result.cells.shape) == (y // fine, x // fine)
 
 
 def test_two_dots_that_the_grid_cannot_tell_apart_are_told_apart(sees_light):
     one, other = (analyse(sees_light, dot(*at)).under() for at in ((25, 26), (46, 40)))
     np.testing.assert_array_equal(one.evidence(0).cells, other.evidence(0).cells)
-    peaks = [np.argmax(stitched(each, 0).cells) for each in (one, other)]
+    peaks = [np.argmax(stitched(item, 0).cells) for item in (one, other)]
     assert peaks == [4 * 16 + 4, 6 * 16 + 7]
 
 
@@ -84,11 +84,11 @@ def test_a_dots_evidence_by_hand(sees_light):
     # Two steps of 12 px: each run puts 6 / 16 / 24^2 on the position that holds the dot, a quarter on each fine cell.
     # The dot lies on fine cell (3, 2). Unmoved, its position has fine cells 2 and 3 both ways; moved by half a
     # position, 3 and 4 down, 1 and 2 across.
-    found = stitched(analyse(sees_light, dot(30, 40)).under(), 0, steps=2)
+    result = stitched(analyse(sees_light, dot(30, 40)).under(), 0, steps=2)
     down, across = np.array([0, 0, 1, 2, 1, 0, 0, 0]), np.array([0, 1, 2, 1, 0, 0, 0, 0])
-    np.testing.assert_allclose(found.cells, np.outer(down, across) / 4 * 6 / 16 / 576 / 4, rtol=1e-5)
-    assert found.outside == pytest.approx(0, abs=1e-9)
-    assert found.shifts.tolist() == [[-12, -12], [-12, 0], [0, -12], [0, 0]]
+    np.testing.assert_allclose(result.cells, np.outer(down, across) / 4 * 6 / 16 / 576 / 4, rtol=1e-5)
+    assert result.outside == pytest.approx(0, abs=1e-9)
+    assert result.shifts.tolist() == [[-12, -12], [-12, 0], [0, -12], [0, 0]]
 
 
 def test_a_photo_that_moves_by_a_fine_cell_takes_its_evidence_along(sees_light):
@@ -126,35 +126,35 @@ def photo_moved(network, examples):
     padded = np.pad(analysis.input.numpy(), ((0, 0), (0, 0), (0, 16), (0, 16)), mode="edge")
     pixels = [padded[..., up : up + 128, left : left + 128] for up in (16, 0) for left in (16, 0)]
     with torch.no_grad():
-        return analysis, torch.cat([network.backbone(torch.from_numpy(each.copy())) for each in pixels])
+        return analysis, torch.cat([network.backbone(torch.from_numpy(item.copy())) for item in pixels])
 
 
 @pytest.mark.parametrize("key", ["gap", "lse", "attention"])
 def test_the_parts_add_up_to_the_mean_logit_of_the_moved_photos(network, photo_moved, key):
     analysis, maps = photo_moved
     outcome = analysis.under(key)
-    found = stitched(outcome, 967, steps=2)
+    result = stitched(outcome, 967, steps=2)
     with torch.no_grad():
         logits = network.head(POOLINGS[key].value(maps))[:, 967].double().numpy()
-    np.testing.assert_allclose(found.logits, logits, atol=2e-4)
-    assert found.logits[3] == pytest.approx(float(outcome.logits[967]), abs=2e-4)  # not moved
-    assert found.logit == pytest.approx(logits.mean(), abs=1e-4)
-    total = found.baseline + found.cells.sum() + found.outside
-    assert total == pytest.approx(found.logit, abs=1e-3 if key == "lse" else 1e-4)
-    assert found.residual == pytest.approx(found.logit - total, abs=1e-9)
-    assert found.exact is (key != "lse")
-    assert found.cells.shape == (8, 8)
+    np.testing.assert_allclose(result.logits, logits, atol=2e-4)
+    assert result.logits[3] == pytest.approx(float(outcome.logits[967]), abs=2e-4)  # not moved
+    assert result.logit == pytest.approx(logits.mean(), abs=1e-4)
+    total = result.baseline + result.cells.sum() + result.outside
+    assert total == pytest.approx(result.logit, abs=1e-3 if key == "lse" else 1e-4)
+    assert result.residual == pytest.approx(result.logit - total, abs=1e-9)
+    assert result.exact is (key != "lse")
+    assert result.cells.shape == (8, 8)
 
 
 @pytest.mark.parametrize("head", heads())
 def test_the_parts_add_up_for_every_head(make_network, head):
     for key, rival in (("gmp", None), ("lse", 3)):
         outcome = analyse(make_network(heads()[head]), noise((96, 96))).under(key)
-        found = stitched(outcome, 1, rival, steps=3)
+        result = stitched(outcome, 1, rival, steps=3)
         integrated = head in {"Linear, Hardswish, Linear", "polynomial"}
-        assert abs(found.residual) < (1e-2 if integrated else 1e-3 if key == "lse" else 1e-4)
-        assert found.exact is (not integrated and key != "lse")
-        assert found.logit == pytest.approx(found.logits.mean())
+        assert abs(result.residual) < (1e-2 if integrated else 1e-3 if key == "lse" else 1e-4)
+        assert result.exact is (not integrated and key != "lse")
+        assert result.logit == pytest.approx(result.logits.mean())
 
 
 @pytest.mark.parametrize("key", ["gap", "topk"])
@@ -179,12 +179,12 @@ def test_it_agrees_with_loops_over_runs_and_pixels(make_network, key):
                         seen[(y - down) // 6, (x - right) // 6] += 1 / 36 / 16
                     else:
                         outside += part
-    found = stitched(analysis.under(key), 2)
-    np.testing.assert_allclose(found.cells, expected, atol=1e-5)
-    np.testing.assert_allclose(found.coverage, seen, atol=1e-9)
-    assert found.outside == pytest.approx(outside, abs=1e-5)
-    np.testing.assert_allclose(found.logits, logits, atol=1e-5)
-    assert found.baseline == pytest.approx(biases[2])
+    result = stitched(analysis.under(key), 2)
+    np.testing.assert_allclose(result.cells, expected, atol=1e-5)
+    np.testing.assert_allclose(result.coverage, seen, atol=1e-9)
+    assert result.outside == pytest.approx(outside, abs=1e-5)
+    np.testing.assert_allclose(result.logits, logits, atol=1e-5)
+    assert result.baseline == pytest.approx(biases[2])
 
 
 def test_where_a_position_is_no_whole_number_of_pixels_each_overlap_is_measured(make_network):
@@ -211,30 +211,30 @@ def test_where_a_position_is_no_whole_number_of_pixels_each_overlap_is_measured(
                         wide = min(left + side_x, (n + 1) * side_x / 3) - max(left, n * side_x / 3)
                         if tall > 0 and wide > 0:
                             expected[m, n] += cells[i, j] * tall * wide / side_y / side_x / 9
-    found = stitched(analysis.under(), 0, steps=3)
-    assert found.shifts.tolist() == [list(pair) for pair in shifts]
-    np.testing.assert_allclose(found.cells, expected, atol=1e-5)
-    assert found.outside == pytest.approx(everything - expected.sum(), abs=1e-5)
-    assert abs(found.residual) < 1e-4
+    result = stitched(analysis.under(), 0, steps=3)
+    assert result.shifts.tolist() == [list(pair) for pair in shifts]
+    np.testing.assert_allclose(result.cells, expected, atol=1e-5)
+    assert result.outside == pytest.approx(everything - expected.sum(), abs=1e-5)
+    assert abs(result.residual) < 1e-4
 
 
 def test_an_even_photo_gives_as_much_as_each_place_was_seen(sees_light):
-    found = stitched(analyse(sees_light, Image.new("RGB", (96, 96), (255, 255, 255))).under(), 0)
-    np.testing.assert_allclose(found.cells, found.coverage * 6 / 256, rtol=1e-5)
+    result = stitched(analyse(sees_light, Image.new("RGB", (96, 96), (255, 255, 255))).under(), 0)
+    np.testing.assert_allclose(result.cells, result.coverage * 6 / 256, rtol=1e-5)
     # Along a side, four runs: -12 leaves the first two fine cells out, -6 the first; 6 leaves out the last.
     along = np.array([0.5, 0.75, *[1.0] * 13, 0.75])
-    np.testing.assert_allclose(found.coverage, np.outer(along, along), rtol=1e-9)
-    assert found.cells.sum() + found.outside == pytest.approx(6, abs=1e-5)
+    np.testing.assert_allclose(result.coverage, np.outer(along, along), rtol=1e-9)
+    assert result.cells.sum() + result.outside == pytest.approx(6, abs=1e-5)
 
 
 def test_one_step_is_the_plain_evidence(network, examples):
     for key, parameters in (("gap", {}), ("gmp", {}), ("gem", {"p": 7})):
         outcome = analyse(network, examples["rocket"]).under(key, **parameters)
-        evidence, found = outcome.evidence(657), stitched(outcome, 657, steps=1)
-        np.testing.assert_allclose(found.cells, evidence.cells.numpy(), atol=1e-5)
-        assert (found.outside, found.coverage.min(), found.shifts.tolist()) == (0, 1, [[0, 0]])
-        assert found.logit == pytest.approx(evidence.logit, abs=1e-5)
-        assert found.baseline == evidence.baseline
+        evidence, result = outcome.evidence(657), stitched(outcome, 657, steps=1)
+        np.testing.assert_allclose(result.cells, evidence.cells.numpy(), atol=1e-5)
+        assert (result.outside, result.coverage.min(), result.shifts.tolist()) == (0, 1, [[0, 0]])
+        assert result.logit == pytest.approx(evidence.logit, abs=1e-5)
+        assert result.baseline == evidence.baseline
 
 
 def test_against_a_rival_it_is_the_difference_of_both(make_network):
@@ -253,23 +253,23 @@ def test_against_a_rival_it_is_the_difference_of_both(make_network):
 def test_sixteen_shifts_of_a_small_input_are_two_passes_and_are_remembered(sees_light):
     outcome = analyse(sees_light, noise((96, 96))).under()
     sees_light.backbone.batches.clear()
-    told = []
-    found = stitched(outcome, 0, progress=lambda *counts: told.append(counts))
+    reports = []
+    result = stitched(outcome, 0, progress=lambda *counts: reports.append(counts))
     assert sees_light.backbone.batches == [10, 6]
-    assert told == [(10, 16), (16, 16)]
-    assert stitched(outcome, 0) is found
+    assert reports == [(10, 16), (16, 16)]
+    assert stitched(outcome, 0) is result
     assert sees_light.backbone.batches == [10, 6]
 
 
 def test_it_tells_how_far_it_is_and_stops_when_told_to(sees_light):
     outcome = analyse(sees_light, noise((96, 96))).under()
-    told = []
+    reports = []
     with pytest.raises(StoppedError, match="Stopped after 20 of 36"):
-        stitched(outcome, 0, steps=6, progress=lambda *counts: told.append(counts), stop=lambda: len(told) == 2)
-    assert told == [(10, 36), (20, 36)]
-    told.clear()
-    stitched(outcome, 0, steps=6, progress=lambda *counts: told.append(counts), stop=lambda: False)  # from the start
-    assert told == [(10, 36), (20, 36), (30, 36), (36, 36)]
+        stitched(outcome, 0, steps=6, progress=lambda *counts: reports.append(counts), stop=lambda: len(reports) == 2)
+    assert reports == [(10, 36), (20, 36)]
+    reports.clear()
+    stitched(outcome, 0, steps=6, progress=lambda *counts: reports.append(counts), stop=lambda: False)  # from the start
+    assert reports == [(10, 36), (20, 36), (30, 36), (36, 36)]
     with pytest.raises(StoppedError, match="after 0 of 16"):
         stitched(outcome, 0, stop=lambda: True)
 
@@ -295,10 +295,10 @@ def test_a_network_of_one_size_alone_and_one_of_few_pixels_a_position_are_asked_
     network = dataclasses.replace(make_network(), preprocessing=fixed)
     assert abs(stitched(analyse(network, noise((200, 150))).under(), 0).residual) < 1e-5
     light = with_backbone(make_network(linear([[1.0]], [0.0]), classes=1, channels=1), Brightness(3))
-    found = stitched(analyse(dataclasses.replace(light, preprocessing=PLAIN), dot(50, 40)).under(), 0, steps=5)
-    assert found.cells.shape == (160, 160)
-    assert abs(found.residual) < 1e-5
-    assert np.argmax(found.cells) // 160 in (66, 67, 68)  # the fine cells on row 40: 40 / 0.6 to 41 / 0.6
+    result = stitched(analyse(dataclasses.replace(light, preprocessing=PLAIN), dot(50, 40)).under(), 0, steps=5)
+    assert result.cells.shape == (160, 160)
+    assert abs(result.residual) < 1e-5
+    assert np.argmax(result.cells) // 160 in (66, 67, 68)  # the fine cells on row 40: 40 / 0.6 to 41 / 0.6
 
 
 def test_what_does_not_exist_is_refused(make_network):

@@ -33,12 +33,12 @@ def parsed(text: str) -> ElementTree.Element:
 
 
 def rectangles(document: ElementTree.Element) -> list[ElementTree.Element]:
-    (group,) = (each for each in document.iter(f"{SVG}g") if each.get("id") == "positions")
+    (group,) = (item for item in document.iter(f"{SVG}g") if item.get("id") == "positions")
     return list(group)
 
 
 def words(document: ElementTree.Element) -> list[str]:
-    return ["".join(each.itertext()) for each in document.iter(f"{SVG}text")]
+    return ["".join(item.itertext()) for item in document.iter(f"{SVG}text")]
 
 
 def picture_in(document: ElementTree.Element) -> Image.Image:
@@ -61,16 +61,16 @@ def test_lengths_are_in_pixels_of_the_photo_whatever_the_size_of_the_picture_ins
         (image,) = document.iter(f"{SVG}image")
         assert (image.get("width"), image.get("height"), image.get("x")) == ("640", "427", None)
         assert picture_in(document).size == size
-        found = np.array([[float(each.get(name)) for name in ("x", "y", "width", "height")]
-                          for each in rectangles(document)]).reshape(7, 7, 4)
+        result = np.array([[float(item.get(name)) for name in ("x", "y", "width", "height")]
+                          for item in rectangles(document)]).reshape(7, 7, 4)
         # 224 of 256 px of the short side, in the middle, 32 px a position: 427 / 256 px of the photo for one.
-        assert found[0, 0] == pytest.approx([(640 - 373.6) / 2, (427 - 373.6) / 2, 53.4, 53.4], abs=1.5)
-        assert found[6, 6, :2] + found[6, 6, 2:] == pytest.approx([(640 + 373.6) / 2, (427 + 373.6) / 2], abs=1.5)
+        assert result[0, 0] == pytest.approx([(640 - 373.6) / 2, (427 - 373.6) / 2, 53.4, 53.4], abs=1.5)
+        assert result[6, 6, :2] + result[6, 6, 2:] == pytest.approx([(640 + 373.6) / 2, (427 + 373.6) / 2], abs=1.5)
 
 
 def test_the_numbers_add_up_to_the_logit_in_the_legend(rocket):
     document = parsed(overlay_svg(rocket, MISSILE))
-    total = math.fsum(evidence_in(each) for each in rectangles(document))
+    total = math.fsum(evidence_in(item) for item in rectangles(document))
     maps, head = rocket.analysis.feature_maps, rocket.analysis.network.head
     logit = float(head.weight[MISSILE].double() @ maps.amax((1, 2)).double() + head.bias[MISSILE])
     bias = float(head.bias[MISSILE])
@@ -97,15 +97,15 @@ def test_drawn_by_hand_the_rectangles_give_the_overlay(network, examples):
     outcome = analyse(network, examples["photographer"]).under()
     document = parsed(overlay_svg(outcome, MISSILE))
     drawn = np.asarray(picture_in(document).convert("RGB"), dtype=np.float64)
-    for each in rectangles(document):
-        x, y, width, height = (round(float(each.get(name))) for name in ("x", "y", "width", "height"))
-        colour = np.array([int(each.get("fill")[n : n + 2], 16) for n in (1, 3, 5)])
-        cover = float(each.get("fill-opacity"))
+    for item in rectangles(document):
+        x, y, width, height = (round(float(item.get(name))) for name in ("x", "y", "width", "height"))
+        colour = np.array([int(item.get("fill")[n : n + 2], 16) for n in (1, 3, 5)])
+        cover = float(item.get("fill-opacity"))
         part = drawn[y : y + height, x : x + width]
         part[:] = part * (1 - cover) + colour * cover
-    wanted = np.asarray(outcome.analysis.overlay(outcome.evidence(MISSILE).cells), dtype=np.float64)
-    assert np.abs(drawn - wanted).mean() < 3  # the picture inside is a JPEG
-    blocks = [array.reshape(32, 16, 32, 16, 3).mean((1, 3)) for array in (drawn, wanted)]
+    expected = np.asarray(outcome.analysis.overlay(outcome.evidence(MISSILE).cells), dtype=np.float64)
+    assert np.abs(drawn - expected).mean() < 3  # the picture inside is a JPEG
+    blocks = [array.reshape(32, 16, 32, 16, 3).mean((1, 3)) for array in (drawn, expected)]
     assert np.abs(blocks[0] - blocks[1]).max() < 6
 
 
@@ -113,7 +113,7 @@ def test_the_legend_has_the_ends_of_the_scale_and_its_colours(rocket):
     document = parsed(overlay_svg(rocket, MISSILE))
     limit = float(rocket.evidence(MISSILE).cells.abs().max())
     assert {f"−{limit:.2f}", "0", f"+{limit:.2f} logits"} <= set(words(document))
-    stops = [each.get("stop-color") for each in document.iter(f"{SVG}stop")]
+    stops = [item.get("stop-color") for item in document.iter(f"{SVG}stop")]
     assert (stops[0], stops[4], stops[-1], len(stops)) == ("#2166ac", "#f7f7f7", "#b2182b", 9)
 
 
@@ -121,10 +121,10 @@ def test_nothing_in_it_asks_for_anything_from_outside(rocket):
     text = overlay_svg(rocket, MISSILE)
     assert set(re.findall(r"https?://[^\s\"]*", text)) == {"http://www.w3.org/2000/svg"}
     document = parsed(text)
-    assert {each.tag.removeprefix(SVG) for each in document.iter()} == {
+    assert {item.tag.removeprefix(SVG) for item in document.iter()} == {
         "svg", "title", "defs", "linearGradient", "stop", "rect", "image", "g", "text",
     }
-    assert not [name for each in document.iter() for name in each.attrib if name.startswith("on")]
+    assert not [name for item in document.iter() for name in item.attrib if name.startswith("on")]
 
 
 def test_a_hostile_class_name_stays_text(make_network, examples):
@@ -153,8 +153,8 @@ def test_numbers_that_are_not_finite_are_said_to_be_none_and_leave_the_photo_vis
     head = nn.Linear(5, 1)
     nn.init.constant_(head.weight, math.nan)
     document = parsed(overlay_svg(analyse(make_network(head, classes=1), examples["cat"]).under(), 0))
-    assert all(each[0].text.endswith(": not a number") for each in rectangles(document))
-    assert {float(each.get("fill-opacity")) for each in rectangles(document)} == {0}
+    assert all(item[0].text.endswith(": not a number") for item in rectangles(document))
+    assert {float(item.get("fill-opacity")) for item in rectangles(document)} == {0}
     assert "logit not a number = baseline" in " ".join(words(document))
 
 

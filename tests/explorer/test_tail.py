@@ -156,10 +156,10 @@ def check_cut(head) -> Network:
     network = network_of(model)
     for x in (2 * inputs(batch=1), inputs(40, 56) - 1):
         with torch.no_grad():
-            wanted = model(x)
-            assert worst(network(x), wanted) <= 1e-5
+            expected = model(x)
+            assert worst(network(x), expected) <= 1e-5
             if network.pooling:
-                assert worst(apart(network, x), wanted) <= 1e-5
+                assert worst(apart(network, x), expected) <= 1e-5
     return network
 
 
@@ -190,9 +190,9 @@ def test_weights_made_of_the_vector_itself_are_not_constants():
 def test_the_chain_shares_the_heads_weights():
     head = seeded(lambda: nn.Sequential(nn.LayerNorm(CHANNELS), nn.Linear(CHANNELS, CLASSES)))
     chain = chain_of(head, vectors())
-    assert {each.data_ptr() for each in chain.parameters()} == {each.data_ptr() for each in head.parameters()}
-    assert not any(each.requires_grad for each in chain.parameters())
-    assert all(each.requires_grad for each in head.parameters())
+    assert {item.data_ptr() for item in chain.parameters()} == {item.data_ptr() for item in head.parameters()}
+    assert not any(item.requires_grad for item in chain.parameters())
+    assert all(item.requires_grad for item in head.parameters())
 
 
 def test_a_frozen_batch_norm_is_held_at_its_running_statistics_by_hand():

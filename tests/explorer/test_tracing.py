@@ -73,9 +73,9 @@ def test_another_thread_runs_its_modules_during_a_trace_as_ever():
     other, parameters, x = seeded(Small), WithParameters().eval(), inputs()
     y = torch.tensor([[1.0, -1.0]])
     with torch.no_grad():
-        wanted, second = other(x), parameters(y)
+        expected, second = other(x), parameters(y)
         traced, answers = _during_a_trace(lambda: [(other(x), parameters(y)) for _ in range(100)])
-    assert all(torch.equal(got, wanted) and torch.equal(more, second) for got, more in answers)
+    assert all(torch.equal(got, expected) and torch.equal(more, second) for got, more in answers)
     # Nor did the trace take the other's modules for its own.
     assert {node.op for node in traced.graph.nodes} <= {"placeholder", "call_module", "call_method", "call_function",
                                                         "output"}
@@ -91,9 +91,9 @@ def test_another_thread_takes_gradients_and_makes_modules_during_a_trace():
         model = seeded(Small)
         return model(x), torch.autograd.grad(model(x).sum(), model.fc.bias)[0]
 
-    wanted, gradient = work()
+    expected, gradient = work()
     _, (got, more) = _during_a_trace(work)
-    torch.testing.assert_close(got, wanted)
+    torch.testing.assert_close(got, expected)
     torch.testing.assert_close(more, gradient)
 
 
@@ -101,15 +101,15 @@ def test_many_traces_and_many_users_at_once_do_not_meet():
     models = [seeded(Small, seed) for seed in range(3)] + [seeded(Branching, 3)]
     networks, x = [network_of(model) for model in models], inputs()
     with torch.no_grad():
-        wanted = [model(x) for model in models]
+        expected = [model(x) for model in models]
     done = threading.Event()
 
     def use(n: int) -> int:
         calls = 0
         while not done.is_set() or calls < 30:
             with torch.no_grad():
-                assert torch.equal(models[n](x), wanted[n])
-                assert worst(networks[n](x), wanted[n]) <= 1e-5
+                assert torch.equal(models[n](x), expected[n])
+                assert worst(networks[n](x), expected[n]) <= 1e-5
                 networks[n].layers.answer(x, "stem", networks[n].layers.maps(x, "stem"))
             calls += 1
         return calls
@@ -118,17 +118,17 @@ def test_many_traces_and_many_users_at_once_do_not_meet():
         for _ in range(4):
             made = network_of(models[n])
             assert made.pooling.key == "gap"
-            assert worst(apart(made, x), wanted[n]) <= 1e-5
+            assert worst(apart(made, x), expected[n]) <= 1e-5
 
     with ThreadPoolExecutor(8) as threads:
         users = [threads.submit(use, n) for n in range(4)]
         cutters = [threads.submit(cut, n) for n in range(4)]
         try:
-            for each in cutters:
-                each.result(60)
+            for item in cutters:
+                item.result(60)
         finally:
             done.set()
-        assert sum(each.result(60) for each in users) >= 120
+        assert sum(item.result(60) for item in users) >= 120
 
 
 def test_a_trace_that_fails_leaves_torch_as_it_was_and_the_next_one_works():

@@ -43,8 +43,8 @@ class OpenAIAttentionPool2d(nn.Module):
 
 def _lively(pool: nn.Module) -> nn.Module:
     """Large weights, so that the heads do not look everywhere alike."""
-    for each in pool.parameters():
-        nn.init.normal_(each, std=0.7)
+    for item in pool.parameters():
+        nn.init.normal_(item, std=0.7)
     return pool
 
 
@@ -79,7 +79,7 @@ def by_hand(pool: nn.Module, feature_maps: Tensor) -> tuple[Tensor, Tensor, Tens
     if parts[0] is None:
         weights, biases = pool.qkv.weight.chunk(3), pool.qkv.bias.chunk(3)
     else:
-        weights, biases = [each.weight for each in parts], [each.bias for each in parts]
+        weights, biases = [item.weight for item in parts], [item.bias for item in parts]
     query, key, value = (
         (torch.einsum("bnc,dc->bnd", tokens, weight) + bias).unflatten(-1, (pool.num_heads, -1))
         for weight, bias in zip(weights, biases, strict=True))
@@ -109,8 +109,8 @@ def test_values_and_weights_are_the_softmax_and_the_values_derived_by_hand(name)
     torch.testing.assert_close(looks, attention[..., 1:] + attention[..., :1] / positions, atol=1e-6, rtol=1e-5)
     assert float(looks.amax(-1).max()) > 3 / positions  # they do look somewhere
     excess = value[:, :, :1] - value[:, :, 1:].mean(2, keepdim=True)
-    wanted = value[:, :, 1:] + attention[..., :1, None] * excess
-    torch.testing.assert_close(got[:, :-heads].flatten(2), wanted.transpose(2, 3).flatten(1, 2), atol=1e-5, rtol=1e-4)
+    expected = value[:, :, 1:] + attention[..., :1, None] * excess
+    torch.testing.assert_close(got[:, :-heads].flatten(2), expected.transpose(2, 3).flatten(1, 2), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "size"), [
@@ -138,12 +138,12 @@ def test_the_weights_look_and_are_not_looked_at():
     torch.testing.assert_close(gradient[:4], prepared.detach()[4:].repeat_interleave(2, 0))
 
 
-@pytest.mark.parametrize(("weights", "wanted"), [
+@pytest.mark.parametrize(("weights", "expected"), [
     ([[[1.0, 0.0]], [[0.0, 1.0]]], [3.0, 5.0, 8.0, -4.0]), ([[[0.5, 0.5]], [[0.25, 0.75]]], [3.5, 6.0, 7.75, -3.0])])
-def test_two_heads_average_their_own_halves_of_the_values_by_hand(weights, wanted):
+def test_two_heads_average_their_own_halves_of_the_values_by_hand(weights, expected):
     values = torch.tensor([[[3.0, 4.0]], [[5.0, 7.0]], [[7.0, 8.0]], [[0.0, -4.0]]])
     prepared = torch.cat([values, torch.tensor(weights)])
-    assert attention_pool(2, 4).value(prepared).tolist() == [*wanted, 0.0, 0.0]
+    assert attention_pool(2, 4).value(prepared).tolist() == [*expected, 0.0, 0.0]
 
 
 NETWORKS = [name for name in POOLS if name != "OpenAI"]

@@ -116,14 +116,14 @@ def doubles(maps: Tensor) -> np.ndarray:
 
 def gradient_by_hand(network: Network, key: str, maps: np.ndarray, index: int, step: float = 1e-5) -> np.ndarray:
     """(C, H, W): of the logit, by differences."""
-    found = np.zeros_like(maps)
+    result = np.zeros_like(maps)
     for place in np.ndindex(*maps.shape):
         up, down = maps.copy(), maps.copy()
         up[place] += step
         down[place] -= step
-        ends = [logits_by_hand(head_of(network, key), pooled_by_hand(key, each))[index] for each in (up, down)]
-        found[place] = (ends[0] - ends[1]) / (2 * step)
-    return found
+        ends = [logits_by_hand(head_of(network, key), pooled_by_hand(key, item))[index] for item in (up, down)]
+        result[place] = (ends[0] - ends[1]) / (2 * step)
+    return result
 
 
 # What is said under each.
@@ -154,9 +154,9 @@ def test_a_moved_parameter_keeps_the_head_and_becomes_a_what_if(network, analysi
 
 
 def test_the_poolings_are_labelled_by_what_their_head_was_trained_with(analysis):
-    said = {each.pooling: each.label for each in analysis.under().under_each_pooling()}
-    assert said == dict.fromkeys(POOLINGS, "what-if") | {"gap": "native"} | dict.fromkeys(KEYS[1:], "trained")
-    assert list(said) == [*POOLINGS, "learned_attention", "gated"]
+    stated = {item.pooling: item.label for item in analysis.under().under_each_pooling()}
+    assert stated == dict.fromkeys(POOLINGS, "what-if") | {"gap": "native"} | dict.fromkeys(KEYS[1:], "trained")
+    assert list(stated) == [*POOLINGS, "learned_attention", "gated"]
 
 
 def test_without_a_parameter_it_is_the_learned_one(network, analysis):
@@ -166,7 +166,7 @@ def test_without_a_parameter_it_is_the_learned_one(network, analysis):
     assert network.pooling_of("gem").parameter.default == P
     assert network.pooling_of("gem").parameter.usual == POOLINGS["gem"].parameter.usual
     assert POOLINGS["gem"].parameter.default == 3
-    assert next(each for each in analysis.under().under_each_pooling() if each.pooling == "gem").label == "trained"
+    assert next(item for item in analysis.under().under_each_pooling() if item.pooling == "gem").label == "trained"
 
 
 def test_the_network_by_itself_says_what_it_says_under_its_own_pooling(network):
@@ -181,16 +181,16 @@ def test_the_network_by_itself_says_what_it_says_under_its_own_pooling(network):
 def test_evidence_under_each_adds_up_to_its_own_heads_logit(network, analysis, maps, key):
     outcome, head = analysis.under(key), head_of(network, key)
     weights = outcome.weights.double().numpy()
-    for found in outcome.evidences(range(CLASSES)):
+    for result in outcome.evidences(range(CLASSES)):
         cells = np.zeros((ROWS, COLUMNS))
         for k, i, j in np.ndindex(*maps.shape):
-            cells[i, j] += float(head.weight[found.class_index, k]) * weights[k, i, j] * float(maps[k, i, j])
-        np.testing.assert_allclose(found.cells, cells, atol=1e-5)
-        assert found.baseline == pytest.approx(float(head.bias[found.class_index]))
-        expected = logits_by_hand(head, pooled_by_hand(key, doubles(maps)))[found.class_index]
-        assert found.baseline + cells.sum() == pytest.approx(expected, abs=1e-4)
-        assert abs(found.residual) < 1e-5
-        assert found.exact
+            cells[i, j] += float(head.weight[result.class_index, k]) * weights[k, i, j] * float(maps[k, i, j])
+        np.testing.assert_allclose(result.cells, cells, atol=1e-5)
+        assert result.baseline == pytest.approx(float(head.bias[result.class_index]))
+        expected = logits_by_hand(head, pooled_by_hand(key, doubles(maps)))[result.class_index]
+        assert result.baseline + cells.sum() == pytest.approx(expected, abs=1e-4)
+        assert abs(result.residual) < 1e-5
+        assert result.exact
 
 
 def test_a_trained_head_that_is_not_affine_is_integrated_and_the_networks_own_stays_exact(network, maps):
@@ -198,10 +198,10 @@ def test_a_trained_head_that_is_not_affine_is_integrated_and_the_networks_own_st
     crooked = nn.Sequential(nn.Linear(CHANNELS, 6), nn.Hardswish(), nn.Linear(6, CLASSES))
     trained = {"gmp": TrainedPooling(POOLINGS["gmp"], {}, crooked)}
     other = analysis_of(dataclasses.replace(network, trained=trained), maps)
-    found = other.under("gmp").evidence(1)
-    assert not found.exact
-    assert found.baseline + float(found.cells.sum()) == pytest.approx(found.logit, abs=3e-3)
-    assert found.logit == pytest.approx(float(crooked(other.under("gmp").pooled[None])[0, 1]), abs=1e-6)
+    result = other.under("gmp").evidence(1)
+    assert not result.exact
+    assert result.baseline + float(result.cells.sum()) == pytest.approx(result.logit, abs=3e-3)
+    assert result.logit == pytest.approx(float(crooked(other.under("gmp").pooled[None])[0, 1]), abs=1e-6)
     assert other.under().evidence(1).exact
     with pytest.raises(MethodError, match="affine"):
         other.under("gmp").cam("cam", 1)
@@ -210,10 +210,10 @@ def test_a_trained_head_that_is_not_affine_is_integrated_and_the_networks_own_st
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_contrast_is_of_the_two_rows_of_its_own_head(network, analysis, maps, key):
-    found = contrast(analysis.under(key), 2, 0)
+    result = contrast(analysis.under(key), 2, 0)
     logits = logits_by_hand(head_of(network, key), pooled_by_hand(key, doubles(maps)))
-    assert found.difference == pytest.approx(logits[2] - logits[0], abs=1e-5)
-    assert found.baseline + found.cells.sum() == pytest.approx(logits[2] - logits[0], abs=1e-4)
+    assert result.difference == pytest.approx(logits[2] - logits[0], abs=1e-5)
+    assert result.baseline + result.cells.sum() == pytest.approx(logits[2] - logits[0], abs=1e-4)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -242,13 +242,13 @@ def test_positions_are_asked_by_the_head_of_the_pooling(network, analysis, maps,
         winners(outcome)
     votes, logits = analysis.under(key).votes(), analysis.under(key).vote_logits()
     for i, j in np.ndindex(ROWS, COLUMNS):
-        said = logits_by_hand(head_of(network, key), doubles(maps)[:, i, j].tolist())
-        np.testing.assert_allclose(logits[:, i, j], said, atol=1e-5)
-        np.testing.assert_allclose(votes[:, i, j], np.exp(said) / np.exp(said).sum(), atol=1e-5)
+        stated = logits_by_hand(head_of(network, key), doubles(maps)[:, i, j].tolist())
+        np.testing.assert_allclose(logits[:, i, j], stated, atol=1e-5)
+        np.testing.assert_allclose(votes[:, i, j], np.exp(stated) / np.exp(stated).sum(), atol=1e-5)
     best = logits.argmax(0)
     won = winners(analysis.under(key))
-    assert {each.class_index: each.positions for each in won.classes} == {
-        int(each): int((best == each).sum()) for each in best.unique()}
+    assert {item.class_index: item.positions for item in won.classes} == {
+        int(item): int((best == item).sum()) for item in best.unique()}
     assert torch.equal(analysis.votes(1), analysis.under().votes(1))
 
 
@@ -262,9 +262,9 @@ def test_under_gem_of_one_the_logit_is_the_mean_of_the_votes_of_gems_head(analys
 def test_a_channels_card_has_the_weights_of_the_head_that_answers(network, analysis):
     card = channel_card(analysis.under("gated"), 1, 3)
     column = network.trained["gated"].head.weight[:, 3].tolist()
-    shown = {each.class_index: each.weight for each in [*card.raises, *card.lowers]}
+    shown = {item.class_index: item.weight for item in [*card.raises, *card.lowers]}
     assert shown == pytest.approx(dict(enumerate(column)))
-    assert {name: said for name, said, _ in card.pooled_under}["Gated mix"] == "trained"
+    assert {name: stated for name, stated, _ in card.pooled_under}["Gated mix"] == "trained"
 
 
 def test_the_path_along_p_is_of_gems_head(network, analysis, maps):
@@ -329,7 +329,7 @@ def test_trained_heads_are_frozen_and_counted_once(make_network):
     shared = dataclasses.replace(
         own, trained={key: TrainedPooling(POOLINGS[key], {}, head) for key in ("gmp", "gem", "lse")})
     assert not any(module.training for module in head.modules())
-    assert not any(each.requires_grad for each in head.parameters())
+    assert not any(item.requires_grad for item in head.parameters())
     assert shared.parameters == own.parameters + CLASSES * (CHANNELS + 1)
     assert shared.digest == own.digest
     assert shared.label("gem", {"p": 3.0}) == "trained"
@@ -375,10 +375,10 @@ def test_a_number_that_is_not_one_in_a_trained_head_is_found_under_its_pooling_a
 
 def test_sentences_say_under_what_and_with_which_head(network):
     analysis = analyse(network, photo())
-    said = {key: as_text(summary(analysis.under(key), 0, 1)) for key in ("gap", "gmp", "mixed")}
-    assert "under" not in said["gap"].partition(".")[0]
-    assert " under GMP, with a head trained for it." in said["gmp"]
-    assert " under Mixed, a = 0.5, a what-if." in said["mixed"]
+    stated = {key: as_text(summary(analysis.under(key), 0, 1)) for key in ("gap", "gmp", "mixed")}
+    assert "under" not in stated["gap"].partition(".")[0]
+    assert " under GMP, with a head trained for it." in stated["gmp"]
+    assert " under Mixed, a = 0.5, a what-if." in stated["mixed"]
     assert "(trained)" in account(analysis.under("gmp"), 0, True)[0]
     text = "\n".join(lines(top_answers(analysis.under(), 0, True)))
     assert text.count("trained") == len(KEYS) - 1
@@ -390,13 +390,13 @@ def test_records_and_reports_carry_the_label(network):
     record = json.loads(json.dumps(numbers(analysis.under("gem"), 1, True)))
     assert (record["pooling"]["label"], record["pooling"]["calibrated"], record["pooling"]["multiplier"]) == (
         "trained", False, None)
-    assert [each["label"] for each in record["top"]].count("trained") == len(KEYS) - 1
+    assert [item["label"] for item in record["top"]].count("trained") == len(KEYS) - 1
     page = report_html(analysis.under("gem"), 1, True)
     assert 'GeM, p = 2.3725</strong> <span class="badge native">trained</span>' in page
     assert "GMP, GeM, learned attention and gated mix have their own heads" in page
     outcomes = [analysis.under("gmp"), analysis.under("gem"), analysis.under("gem", p=4)]
-    found = stability(outcomes, 1, {"shift": [(8, 0)]})
-    assert [each.label for each in found.under] == ["trained", "trained", "what-if"]
+    result = stability(outcomes, 1, {"shift": [(8, 0)]})
+    assert [item.label for item in result.under] == ["trained", "trained", "what-if"]
     rows = probe(analysis.under("gmp"), 1, np.eye(4, dtype=bool), ("mean",)).rows
     assert [row.outcome.label for row in rows].count("trained") == len(KEYS) - 1
 

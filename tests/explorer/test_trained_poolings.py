@@ -162,11 +162,11 @@ def test_files_that_are_missing_damaged_or_exchanged_are_refused_by_their_names(
 
 
 def test_the_shipped_heads_are_pooling_and_linear_of_their_files():
-    found, maps = read_trained(HEADS / "flowers.json"), random_maps(1280, 7, 7)
+    result, maps = read_trained(HEADS / "flowers.json"), random_maps(1280, 7, 7)
     expected = {"gap": gap_of, "gmp": gmp_of}
     for kind, key in KEYS.items():
         tensors = {name: tensor.double() for name, tensor in load_file(HEADS / f"flowers_{kind}.safetensors").items()}
-        pooling, parameters, head = found[key]
+        pooling, parameters, head = result[key]
         assert pooling.key == key
         if kind == "attention":
             pooled = learned_attention_of(maps, tensors["query"])

@@ -81,40 +81,40 @@ WITH, WITHOUT = sigmoid(4.0), sigmoid(4.0 * 64 / 255)
 def test_the_curves_of_a_network_that_looks_at_one_position_are_known():
     outcome = additive(ONE, ALONE).under()
     first, last, second = [[1, 2], [7, 0]], [[3, 2], [-5, 1]], [[1, 9], [7, 0]]
-    found = removal_curves(outcome, 0, {"first": first, "last": last, "second": second}, fill="mean", steps=4)
+    result = removal_curves(outcome, 0, {"first": first, "last": last, "second": second}, fill="mean", steps=4)
     expected = {
         "first": ([WITH] + [WITHOUT] * 4, [WITHOUT] + [WITH] * 4),
         "second": ([WITH] * 2 + [WITHOUT] * 3, [WITHOUT] * 2 + [WITH] * 3),
         "last": ([WITH] * 4 + [WITHOUT], [WITHOUT] * 4 + [WITH]),
     }
     for name, (deletion, insertion) in expected.items():
-        curve = found.of(name)
+        curve = result.of(name)
         assert curve.shares.tolist() == [0, 0.25, 0.5, 0.75, 1]
         assert curve.deletion == pytest.approx(deletion, abs=1e-6)
         assert curve.insertion == pytest.approx(insertion, abs=1e-6)
         assert not curve.control
     middle = (WITH + WITHOUT) / 2
-    assert found.of("first").deletion_area == pytest.approx(0.25 * middle + 0.75 * WITHOUT, abs=1e-6)
-    assert found.of("first").insertion_area == pytest.approx(0.25 * middle + 0.75 * WITH, abs=1e-6)
-    assert found.of("last").deletion_area == pytest.approx(0.75 * WITH + 0.25 * middle, abs=1e-6)
-    assert (found.before, found.nothing) == pytest.approx((WITH, WITHOUT), abs=1e-6)
+    assert result.of("first").deletion_area == pytest.approx(0.25 * middle + 0.75 * WITHOUT, abs=1e-6)
+    assert result.of("first").insertion_area == pytest.approx(0.25 * middle + 0.75 * WITH, abs=1e-6)
+    assert result.of("last").deletion_area == pytest.approx(0.75 * WITH + 0.25 * middle, abs=1e-6)
+    assert (result.before, result.nothing) == pytest.approx((WITH, WITHOUT), abs=1e-6)
     better = (WITH - WITHOUT) * 0.75
-    assert found.gain("first", "last") == pytest.approx((better, 2 * better), abs=1e-6)
-    assert found.of("first").between == pytest.approx(better, abs=1e-6)
+    assert result.gain("first", "last") == pytest.approx((better, 2 * better), abs=1e-6)
+    assert result.of("first").between == pytest.approx(better, abs=1e-6)
 
 
 def test_each_control_is_what_it_is_said_to_be():
     # The mean of (p0, p1) is the area of an order and the same backwards, whatever was drawn: the one position goes
     # as early in the one as it goes late in the other.
-    found = removal_curves(additive(ONE, ALONE).under(), 0, {}, fill="mean", steps=4, orders=2, seed=5)
-    assert [curve.name for curve in found.curves] == list(CONTROLS)
-    assert all(curve.control for curve in found.curves)
-    assert found.of("random").deletion_area == pytest.approx((WITH + WITHOUT) / 2, abs=1e-6)
-    assert found.of("random").insertion_area == pytest.approx((WITH + WITHOUT) / 2, abs=1e-6)
+    result = removal_curves(additive(ONE, ALONE).under(), 0, {}, fill="mean", steps=4, orders=2, seed=5)
+    assert [curve.name for curve in result.curves] == list(CONTROLS)
+    assert all(curve.control for curve in result.curves)
+    assert result.of("random").deletion_area == pytest.approx((WITH + WITHOUT) / 2, abs=1e-6)
+    assert result.of("random").insertion_area == pytest.approx((WITH + WITHOUT) / 2, abs=1e-6)
     faded = [sigmoid(4 * ((1 - share) + share * 64 / 255)) for share in (0, 0.25, 0.5, 0.75, 1)]
-    assert found.of("uniform").deletion == pytest.approx(faded, abs=1e-6)
-    assert found.of("uniform").insertion == pytest.approx(faded[::-1], abs=1e-6)
-    assert (found.of("random").between, found.of("uniform").between) == pytest.approx((0, 0), abs=1e-6)
+    assert result.of("uniform").deletion == pytest.approx(faded, abs=1e-6)
+    assert result.of("uniform").insertion == pytest.approx(faded[::-1], abs=1e-6)
+    assert (result.of("random").between, result.of("uniform").between) == pytest.approx((0, 0), abs=1e-6)
 
 
 def test_the_middle_goes_first_and_the_corners_last_in_the_order_of_the_centre():
@@ -150,24 +150,24 @@ def test_no_order_is_better_than_that_of_what_each_position_changes():
               for rows in zip(numbers, greys, strict=True)]
     orders = {str(order): np.reshape(order, (2, 2)) for order in itertools.permutations(range(4))}
     analysis = additive(numbers, greys)
-    found = removal_curves(analysis.under(), 0, {"oracle": oracle} | orders, fill="mean", steps=4)
-    best = found.of("oracle")
+    result = removal_curves(analysis.under(), 0, {"oracle": oracle} | orders, fill="mean", steps=4)
+    best = result.of("oracle")
     for name, order in orders.items():
-        curve = found.of(name)
+        curve = result.of(name)
         assert (best.deletion <= curve.deletion + 1e-6).all()
         assert (best.insertion >= curve.insertion - 1e-6).all()
         # By hand: the positions by falling strength.
         places = sorted(itertools.product(range(2), range(2)), key=lambda at, order=order: -order[at])
-        wanted = [sigmoid(by_hand(numbers, greys, set(places[:k]))) for k in range(5)]
-        assert curve.deletion == pytest.approx(wanted, abs=1e-5)
-        assert curve.deletion_area == pytest.approx(trapezoids([0, 0.25, 0.5, 0.75, 1], wanted), abs=1e-5)
+        goal = [sigmoid(by_hand(numbers, greys, set(places[:k]))) for k in range(5)]
+        assert curve.deletion == pytest.approx(goal, abs=1e-5)
+        assert curve.deletion_area == pytest.approx(trapezoids([0, 0.25, 0.5, 0.75, 1], goal), abs=1e-5)
     # 24 orders of 4 positions are 16 different sets, of which the photo itself is known; "uniform" fades it in 3 steps.
-    assert found.passes == 15 + 3
+    assert result.passes == 15 + 3
     assert analysis.network.backbone.inputs == 1 + 18
     # The worst is the oracle upside down, and deletion of the one is insertion of the other read backwards.
     upside_down = removal_curves(analysis.under(), 0, {"worst": -np.array(oracle)}, fill="mean", steps=4).of("worst")
     assert upside_down.insertion == pytest.approx(best.deletion[::-1], abs=1e-6)
-    assert upside_down.deletion_area == pytest.approx(max(curve.deletion_area for curve in found.curves), abs=1e-6)
+    assert upside_down.deletion_area == pytest.approx(max(curve.deletion_area for curve in result.curves), abs=1e-6)
 
 
 @given(st.integers(1, 30), st.integers(0, 10**6))
@@ -198,18 +198,18 @@ def test_more_steps_than_positions_change_no_area_and_cost_no_pass():
 
 @pytest.mark.parametrize("bad", [NAN, INF])
 def test_what_is_not_finite_comes_last(bad):
-    found = removal_curves(additive(ONE, ALONE).under(), 0, {"map": [[-3, -4], [bad, -5]]}, "mean", 4).of("map")
-    assert found.deletion == pytest.approx([WITH] * 4 + [WITHOUT], abs=1e-6)
+    result = removal_curves(additive(ONE, ALONE).under(), 0, {"map": [[-3, -4], [bad, -5]]}, "mean", 4).of("map")
+    assert result.deletion == pytest.approx([WITH] * 4 + [WITHOUT], abs=1e-6)
 
 
 def test_level_positions_go_alike_in_all_maps_and_not_by_their_place_on_the_photo():
     outcome = additive([[1.0] * 4] * 4, np.arange(0, 256, 16).reshape(4, 4).tolist()).under()
     flat = {"zeros": np.zeros((4, 4)), "ones": np.ones((4, 4))}
-    found = removal_curves(outcome, 0, flat | {"by place": -np.arange(16.0).reshape(4, 4)}, "mean", 16)
-    assert found.of("zeros").deletion.tolist() == found.of("ones").deletion.tolist()
-    assert not np.allclose(found.of("zeros").deletion, found.of("by place").deletion)
+    result = removal_curves(outcome, 0, flat | {"by place": -np.arange(16.0).reshape(4, 4)}, "mean", 16)
+    assert result.of("zeros").deletion.tolist() == result.of("ones").deletion.tolist()
+    assert not np.allclose(result.of("zeros").deletion, result.of("by place").deletion)
     other = removal_curves(outcome, 0, flat, "mean", 16, seed=1)
-    assert not np.allclose(found.of("zeros").deletion, other.of("zeros").deletion)
+    assert not np.allclose(result.of("zeros").deletion, other.of("zeros").deletion)
 
 
 def test_what_was_asked_once_is_not_asked_again():
@@ -233,19 +233,19 @@ def test_the_outcome_that_is_asked_judges_whatever_the_map_is_of():
     cells = {"map": [[4, 3], [2, 1]]}
     under = removal_curves(analysis.under("gmp"), 0, cells, "mean", 4)
     mean = round((250 + 30 + 90 + 170) / 4)
-    out, wanted = [], []
+    out, goal = [], []
     for at in (None, (0, 0), (0, 1), (1, 0), (1, 1)):
         out += [at] if at else []
-        wanted.append(4 * max(numbers[i][j] * (mean if (i, j) in out else greys[i][j]) / 255
+        goal.append(4 * max(numbers[i][j] * (mean if (i, j) in out else greys[i][j]) / 255
                               for i in range(2) for j in range(2)))
-    assert under.of("map").deletion == pytest.approx([sigmoid(logit) for logit in wanted], abs=1e-5)
+    assert under.of("map").deletion == pytest.approx([sigmoid(logit) for logit in goal], abs=1e-5)
     assert (under.pooling, under.fill) == ("GMP", "mean")
 
 
 def test_a_network_of_independent_classes_is_judged_by_its_own_probability():
     outcome = additive(ONE, ALONE, "sigmoid").under()
-    found = removal_curves(outcome, 1, {"first": [[1, 2], [7, 0]]}, "mean", 4).of("first")
-    assert found.deletion == pytest.approx([0.5] * 5)  # its logit is 0 whatever is taken out
+    result = removal_curves(outcome, 1, {"first": [[1, 2], [7, 0]]}, "mean", 4).of("first")
+    assert result.deletion == pytest.approx([0.5] * 5)  # its logit is 0 whatever is taken out
     assert removal_curves(outcome, 0, {}, "mean", 4).before == pytest.approx(WITH)
 
 
@@ -278,9 +278,9 @@ def test_maps_to_judge_are_the_evidence_and_the_cams_of_the_class(make_network, 
     assert list(maps) == ["evidence under GAP", "evidence under GeM, p = 5", "Grad-CAM", "Layer-CAM"]
     expected = [analysis.under("gap").evidence(2).cells, outcome.evidence(2).cells, outcome.cam("grad_cam", 2),
                 outcome.cam("layer_cam", 2)]
-    for got, wanted in zip(maps.values(), expected, strict=True):
+    for got, goal in zip(maps.values(), expected, strict=True):
         assert got.dtype == np.float64
-        assert got.tolist() == wanted.double().tolist()
+        assert got.tolist() == goal.double().tolist()
     assert skipped == {}
     assert len(maps_to_judge(outcome, 2, methods=())[0]) == len(POOLINGS)
 
@@ -298,13 +298,13 @@ def test_a_network_without_a_pooling_is_judged_by_its_cams(examples):
     assert network.pooling is None
     outcome = analyse(network, examples["cat"]).under()
     maps, skipped = maps_to_judge(outcome, 1)
-    found = removal_curves(outcome, 1, maps, fill="mean", steps=5)
+    result = removal_curves(outcome, 1, maps, fill="mean", steps=5)
     assert skipped == {"evidence": network.reason}
-    assert [curve.name for curve in found.curves] == ["Grad-CAM", "Layer-CAM", *CONTROLS]
-    assert found.before == pytest.approx(outcome.answer(1).probability, abs=1e-5)
+    assert [curve.name for curve in result.curves] == ["Grad-CAM", "Layer-CAM", *CONTROLS]
+    assert result.before == pytest.approx(outcome.answer(1).probability, abs=1e-5)
     # Its photo without anything is of one colour.
     plain = analyse(network, _of_mean_colour(outcome.analysis)).under()
-    assert found.nothing == pytest.approx(plain.answer(1).probability, abs=1e-5)
+    assert result.nothing == pytest.approx(plain.answer(1).probability, abs=1e-5)
     assert maps_to_judge(outcome, 1, poolings=(), methods=()) == ({}, {})
 
 
@@ -319,23 +319,23 @@ def _of_mean_colour(analysis):
 
 def test_progress_is_told_and_a_stop_leaves_nothing_behind():
     analysis = additive(np.ones((4, 4)).tolist(), np.arange(0, 256, 16).reshape(4, 4).tolist())
-    outcome, told, at_once = analysis.under(), [], inputs_at_once(analysis.input)
+    outcome, reports, at_once = analysis.under(), [], inputs_at_once(analysis.input)
     with pytest.raises(StoppedError):
-        removal_curves(outcome, 0, {}, "mean", 16, progress=lambda *both: told.append(both),
-                       stop=lambda: len(told) >= 2)
-    assert [done for done, _ in told] == [at_once, 2 * at_once]
-    found = removal_curves(outcome, 0, {}, "mean", 16, progress=lambda *both: told.append(both))
-    assert told[-1] == (found.passes, found.passes)
-    assert analysis.network.backbone.inputs == 1 + 2 * at_once + found.passes
-    assert np.isfinite(found.of("random").deletion_area)
+        removal_curves(outcome, 0, {}, "mean", 16, progress=lambda *both: reports.append(both),
+                       stop=lambda: len(reports) >= 2)
+    assert [done for done, _ in reports] == [at_once, 2 * at_once]
+    result = removal_curves(outcome, 0, {}, "mean", 16, progress=lambda *both: reports.append(both))
+    assert reports[-1] == (result.passes, result.passes)
+    assert analysis.network.backbone.inputs == 1 + 2 * at_once + result.passes
+    assert np.isfinite(result.of("random").deletion_area)
 
 
-@pytest.mark.parametrize(("given", "said"), [
+@pytest.mark.parametrize(("given", "sentence"), [
     ({"class_index": 2}, "class"), ({"fill": "inpaint"}, "fill"), ({"steps": 0}, "steps"),
     ({"orders": 0}, "orders"), ({"maps": {"map": [[1, 2]]}}, r"\(1, 2\)"), ({"maps": {"random": ALONE}}, "control"),
 ])
-def test_what_cannot_be_judged_is_refused_by_name(given, said):
-    with pytest.raises(ParameterError, match=said):
+def test_what_cannot_be_judged_is_refused_by_name(given, sentence):
+    with pytest.raises(ParameterError, match=sentence):
         removal_curves(additive(ONE, ALONE).under(), **{"class_index": 0, "maps": {}} | given)
 
 
@@ -351,22 +351,22 @@ def test_the_drop_of_a_network_that_looks_at_one_position_is_known():
     analysis = additive(ONE, ALONE)
     maps = {"there": [[0, 0], [3, -1]], "elsewhere": [[0, 2], [-1, NAN]], "half there": [[8, 0], [4, 0]],
             "nowhere": [[-1, -2], [-3, 0]], "everywhere": [[2, 2], [2, 2]]}
-    found = {each.name: each for each in probability_drops(analysis.under(), 0, maps, "mean")}
+    result = {item.name: item for item in probability_drops(analysis.under(), 0, maps, "mean")}
     half = sigmoid(4 * (0.5 + 0.5 * 64 / 255))
     after = {"there": WITH, "elsewhere": WITHOUT, "half there": half, "nowhere": WITHOUT, "everywhere": WITH}
     kept = {"there": 0.25, "elsewhere": 0.25, "half there": 0.375, "nowhere": 0.0, "everywhere": 1.0}
-    for name, each in found.items():
-        assert each.after == pytest.approx(after[name], abs=1e-6)
-        assert each.drop == pytest.approx((WITH - after[name]) / WITH, abs=2e-6)
-        assert each.kept == pytest.approx(kept[name])
-        assert not each.increase
+    for name, item in result.items():
+        assert item.after == pytest.approx(after[name], abs=1e-6)
+        assert item.drop == pytest.approx((WITH - after[name]) / WITH, abs=2e-6)
+        assert item.kept == pytest.approx(kept[name])
+        assert not item.increase
     # To the other class it is a gain, and no drop.
-    other = {each.name: each for each in probability_drops(analysis.under(), 1, maps, "mean")}
+    other = {item.name: item for item in probability_drops(analysis.under(), 1, maps, "mean")}
     assert (other["elsewhere"].drop, other["elsewhere"].increase) == (0.0, True)
     assert analysis.network.backbone.inputs == 1 + 4  # what lets everything through is the photo, which is known
 
 
 def test_nothing_is_lost_of_a_probability_of_zero():
-    found = probability_drops(additive([[-400.0]], [[255]]).under(), 0, {"map": [[-1]]}, "blur")
-    assert found[0].after == found[0].drop == 0.0
-    assert not found[0].increase
+    result = probability_drops(additive([[-400.0]], [[255]]).under(), 0, {"map": [[-1]]}, "blur")
+    assert result[0].after == result[0].drop == 0.0
+    assert not result[0].increase

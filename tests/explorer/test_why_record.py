@@ -81,7 +81,7 @@ def test_the_report_is_of_the_same_reasons(decided, whole):
     text = (folder / "photo_why_report.html").read_text(encoding="utf-8")
     record = recorded(folder)
     for sentence in (*record["why"]["summary"], record["why"]["flip"]["sentence"],
-                     *(each["sentence"] for each in record["why"]["stability"]["under"])):
+                     *(item["sentence"] for item in record["why"]["stability"]["under"])):
         assert sentence in text
     ran(decided, "--quick", "--class", ASKED, "--against", AGAINST, "--report", "--out", "again")
     assert f"Why class {ASKED} and not class {AGAINST}" in Path("again/photo_why_report.html").read_text()
@@ -95,10 +95,10 @@ def test_the_overlay_is_reddest_towards_the_class_and_bluest_towards_the_other_o
     hand = ByHand(decided, maps=maps_of(decided, grey, "squash"))
     apart = hand.apart(1, AGAINST)
     assert np.argmax(apart) != np.argmax(hand.cells(1))
-    found = recorded("out")["why"]["contrast"]
-    assert found["evidence"] == pytest.approx(sum(apart), abs=1e-4)
+    result = recorded("out")["why"]["contrast"]
+    assert result["evidence"] == pytest.approx(sum(apart), abs=1e-4)
     for side, values in (("for_class", apart), ("for_rival", [-value for value in apart])):
-        assert found["half"][side]["positions"] == len(carrying(values))
+        assert result["half"][side]["positions"] == len(carrying(values))
     with Image.open("out/photo_why_overlay.png") as drawn:
         pixels = np.asarray(drawn, float)
     redness = (pixels[..., 0] - pixels[..., 2]).reshape(4, 24, 4, 32).mean((1, 3)).ravel()
@@ -113,68 +113,68 @@ def test_the_arrays_add_up_to_the_difference_of_the_two_logits(decided, whole):
     own = ByHand(decided)
     first, second = sorted(range(4), key=lambda index: -own.logits[index])[:2]
     with np.load(folder / "photo_why_arrays.npz", allow_pickle=False) as arrays:
-        found = dict(arrays)
-    assert (found["class_index"], found["rival"]) == (first, second)
-    wanted = own.logits[first] - own.logits[second]
-    assert found["difference"] == pytest.approx(wanted, abs=1e-5)
+        result = dict(arrays)
+    assert (result["class_index"], result["rival"]) == (first, second)
+    expected = own.logits[first] - own.logits[second]
+    assert result["difference"] == pytest.approx(expected, abs=1e-5)
     for parts in ("cells", "channels"):
-        assert found["baseline"] + found[parts].sum() == pytest.approx(wanted, abs=1e-4)
-    assert found["cells"].ravel().tolist() == pytest.approx(own.apart(first, second), abs=1e-5)
-    assert found["poolings"].tolist() == list(POOLINGS)
+        assert result["baseline"] + result[parts].sum() == pytest.approx(expected, abs=1e-4)
+    assert result["cells"].ravel().tolist() == pytest.approx(own.apart(first, second), abs=1e-5)
+    assert result["poolings"].tolist() == list(POOLINGS)
     for n, key in enumerate(POOLINGS):
         hand = ByHand(decided, key)
-        wanted = hand.logits[first] - hand.logits[second]
-        assert found["differences"][n] == pytest.approx(wanted, abs=1e-4)
-        assert found["baselines"][n] + found["cells_by_pooling"][n].sum() == pytest.approx(wanted, abs=2e-3)
+        expected = hand.logits[first] - hand.logits[second]
+        assert result["differences"][n] == pytest.approx(expected, abs=1e-4)
+        assert result["baselines"][n] + result["cells_by_pooling"][n].sum() == pytest.approx(expected, abs=2e-3)
     for n, key in enumerate(("gap", "gmp", "attention")):
-        assert found["probabilities"][n, 0] == pytest.approx(ByHand(decided, key).shares()[first], abs=1e-5)
+        assert result["probabilities"][n, 0] == pytest.approx(ByHand(decided, key).shares()[first], abs=1e-5)
     record = recorded(folder)["why"]
-    assert found["probabilities"].shape == (3, 1 + len(record["stability"]["under"][0]["variants"]))
-    assert found["stitched"].tolist() == record["stitched"]["cells"]
-    assert found["probed"].tolist() == chosen_of(carrying(own.cells(first))).tolist()
-    assert found["seen"].tolist() == pytest.approx(list(SEEN), abs=1)  # the resized photo has whole px
-    assert found["photo_size"].tolist() == [128, 96]
+    assert result["probabilities"].shape == (3, 1 + len(record["stability"]["under"][0]["variants"]))
+    assert result["stitched"].tolist() == record["stitched"]["cells"]
+    assert result["probed"].tolist() == chosen_of(carrying(own.cells(first))).tolist()
+    assert result["seen"].tolist() == pytest.approx(list(SEEN), abs=1)  # the resized photo has whole px
+    assert result["photo_size"].tolist() == [128, 96]
 
 
 def test_the_record_is_strict_and_holds_what_a_fresh_computation_gives(decided, whole):
     _, folder = whole
     record = recorded(folder)
-    found, outcome = record["why"], analyse(decided, PHOTO).under()
+    result, outcome = record["why"], analyse(decided, PHOTO).under()
     first, second = (answer.class_index for answer in outcome.top(2))
-    assert (record["class"]["index"], found["rival"]["index"]) == (first, second)
-    assert found["rival"]["probability"] == pytest.approx(ByHand(decided).shares()[second], abs=1e-6)
+    assert (record["class"]["index"], result["rival"]["index"]) == (first, second)
+    assert result["rival"]["probability"] == pytest.approx(ByHand(decided).shares()[second], abs=1e-6)
     one = contrast(outcome, first, second)
-    assert found["contrast"]["cells"] == one.cells.tolist()
-    assert found["contrast"]["channels"] == [each._asdict() for each in deciding_channels(outcome, first, second)]
-    assert found["contrast"]["evidence"] == pytest.approx(one.cells.sum())
+    assert result["contrast"]["cells"] == one.cells.tolist()
+    assert result["contrast"]["channels"] == [item._asdict() for item in deciding_channels(outcome, first, second)]
+    assert result["contrast"]["evidence"] == pytest.approx(one.cells.sum())
     for side, values in (("for_class", one.cells), ("for_rival", -one.cells)):
         places = carrying(values.ravel().tolist())
-        half = found["contrast"]["half"][side]
+        half = result["contrast"]["half"][side]
         assert half is None if not places else (half["positions"], half["of"]) == (len(places), 16)
-    for key, each in zip(POOLINGS, found["contrasts"], strict=True):
+    for key, item in zip(POOLINGS, result["contrasts"], strict=True):
         other = contrast(outcome.analysis.under(key), first, second)
-        assert (each["key"], each["difference"], each["cells"]) == (key, other.difference, other.cells.tolist())
-        assert each["baseline"] + each["evidence"] + each["residual"] == pytest.approx(each["difference"])
-        assert each["answer"]["index"] == ByHand(decided, key).answer
+        assert (item["key"], item["difference"], item["cells"]) == (key, other.difference, other.cells.tolist())
+        assert item["baseline"] + item["evidence"] + item["residual"] == pytest.approx(item["difference"])
+        assert item["answer"]["index"] == ByHand(decided, key).answer
     chosen = chosen_of(carrying(ByHand(decided).cells(first)))
     part = probe(outcome, first, chosen)
-    assert list(found["probe"]["held"].values()) == list(part.held)
-    assert found["probe"]["held"]["speaks_for"] == part.held.positive_share
-    assert found["probe"]["disagreements"] == [each._asdict() for each in part.disagreements]
-    for row, each in zip(found["probe"]["under_each_pooling"], part.rows, strict=True):
+    assert list(result["probe"]["held"].values()) == list(part.held)
+    assert result["probe"]["held"]["speaks_for"] == part.held.positive_share
+    assert result["probe"]["disagreements"] == [item._asdict() for item in part.disagreements]
+    for row, item in zip(result["probe"]["under_each_pooling"], part.rows, strict=True):
         for fill in FILLS:
             assert [answer["logit"] for answer in row["after"][fill]["classes"]] == [
-                answer.logit for answer in each.after[fill].classes]
+                answer.logit for answer in item.after[fill].classes]
     for name, search in (("flip", smallest_flip), ("sufficient", smallest_sufficient)):
         fresh = search(outcome, first)
-        assert found[name]["positions"] == fresh.chosen.astype(int).tolist()
-        assert (found[name]["passes"], found[name]["verified"]) == (fresh.passes, True)
+        assert result[name]["positions"] == fresh.chosen.astype(int).tolist()
+        assert (result[name]["passes"], result[name]["verified"]) == (fresh.passes, True)
     changed = stability([outcome, outcome.analysis.under("gmp"), outcome.analysis.under("attention")], first)
-    for each, fresh in zip(found["stability"]["under"], changed.under, strict=True):
-        assert [row["logit"] for row in each["variants"]] == [row.logit for row in fresh.rows]
-        assert [row["answer"] for row in each["variants"]] == [row.answer for row in fresh.rows]
-    assert found["stitched"]["cells"] == stitched(outcome, first, second).cells.tolist()
-    assert found["why_not"] == {}
+    for item, fresh in zip(result["stability"]["under"], changed.under, strict=True):
+        assert [row["logit"] for row in item["variants"]] == [row.logit for row in fresh.rows]
+        assert [row["answer"] for row in item["variants"]] == [row.answer for row in fresh.rows]
+    assert result["stitched"]["cells"] == stitched(outcome, first, second).cells.tolist()
+    assert result["why_not"] == {}
 
 
 @pytest.mark.parametrize("option", [(), ("--pooling", "gem:p=2.3456789", "--class", "3", "--calibrated")])

@@ -209,29 +209,29 @@ def test_from_shifts_each_place_is_painted_as_if_it_were_a_position(decided):
 
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_under_each_pooling_there_is_the_difference_as_the_head_gives_it_and_its_answer(decided, outcome, calibrated):
-    found = reasons(outcome, ASKED, AGAINST, calibrated, slow=False)
-    tree, wanted = Tree(report_html(outcome, ASKED, calibrated, why=found)), []
+    result = reasons(outcome, ASKED, AGAINST, calibrated, slow=False)
+    tree, expected = Tree(report_html(outcome, ASKED, calibrated, why=result)), []
     for key, pooling in POOLINGS.items():
         hand, factor = ByHand(decided, key), FITTED.get(key) if calibrated else None
-        wanted.append([pooling.label(), signed(hand.logits[ASKED] - hand.logits[AGAINST]),
+        expected.append([pooling.label(), signed(hand.logits[ASKED] - hand.logits[AGAINST]),
                        f"class {hand.answer}, {percent(max(hand.shares(factor or 1.0)))}"])
-    assert table(tree, f"class {ASKED} ahead of class {AGAINST}") == wanted
+    assert table(tree, f"class {ASKED} ahead of class {AGAINST}") == expected
     assert f"what-ifs: all but GAP; {'calibrated probabilities' if calibrated else 'not calibrated'}" in why_of(tree)
     (shown,) = (text for text in tree.text("tr", "shown") if text.startswith(POOLINGS["gap"].label()))
-    assert shown == "".join(wanted[0])
+    assert shown == "".join(expected[0])
 
 
 def test_the_channels_that_decide_stand_by_size_and_subtract(decided, outcome):
     tree = Tree(report_html(outcome, ASKED, why=reasons(outcome, ASKED, AGAINST, slow=False)))
     hand = ByHand(decided)
-    each = [(k, hand.pooled[k], hand.rows[ASKED][k] * hand.pooled[k], hand.rows[AGAINST][k] * hand.pooled[k])
+    item = [(k, hand.pooled[k], hand.rows[ASKED][k] * hand.pooled[k], hand.rows[AGAINST][k] * hand.pooled[k])
             for k in range(5)]
-    each.sort(key=lambda row: -abs(row[2] - row[3]))
+    item.sort(key=lambda row: -abs(row[2] - row[3]))
     tiles = [text for text in tree.text("span", "account") if text in why_of(tree)]
     assert tiles[:5] == [
         f"channel{k}{plain(one)} − {plain(other)}".replace("− −", "+ ") + signed(one - other)
-        for k, _, one, other in each]
-    largest = max(max(chain(*hand.maps[k])) for k, *_ in each)
+        for k, _, one, other in item]
+    largest = max(max(chain(*hand.maps[k])) for k, *_ in item)
     assert f"one scale, 0 to {plain(largest)}" in why_of(tree)
 
 
@@ -307,7 +307,7 @@ def test_what_flips_it_and_what_is_enough_do_so_when_the_photo_is_made_by_hand(d
 
 def test_each_change_is_a_bar_as_high_as_the_probability_and_marked_where_the_answer_is_another_one(outcome, tree):
     fresh = stability([outcome, *map(outcome.analysis.under, ("gmp", "attention"))], ANSWER)
-    wanted, names = [], outcome.analysis.network.class_names
+    expected, names = [], outcome.analysis.network.class_names
     for key in VARIATIONS:
         for under in fresh.under:
             for row in (row for row in under.rows if row.variant.variation == key):
@@ -315,11 +315,11 @@ def test_each_change_is_a_bar_as_high_as_the_probability_and_marked_where_the_an
                 words = f"{row.variant.label}: {percent(row.probability)}"
                 words += f", {names[row.answer]} instead" if other else ""
                 words += "" if math.isnan(row.moved) else f", moved by {row.moved:.1f} positions"
-                wanted.append(({"style": f"--share: {100 * row.probability:.1f}%",
+                expected.append(({"style": f"--share: {100 * row.probability:.1f}%",
                                 "class": "one other" if other else "one"}, words))
     bars = [({"style": attributes["style"], "class": attributes.get("class")}, attributes["title"])
             for attributes, _ in tree.all("span") if attributes.get("class", "").startswith("one")]
-    assert bars == wanted
+    assert bars == expected
     assert any(bar["class"] == "one other" for bar, _ in bars)
     groups = [attributes for attributes, _ in tree.all("div", "changes")]
     assert [group["style"] for group in groups] == [
@@ -338,10 +338,10 @@ def test_the_poolings_beside_are_its_own_the_native_one_and_the_two_extremes(dec
     analysis = analyse(decided, PHOTO)
     for key, beside in (("gap", ["gap", "gmp", "attention"]), ("gmp", ["gmp", "gap", "attention"]),
                         ("lse", ["lse", "gap", "gmp"])):
-        found = reasons(analysis.under(key), likeliest_other(analysis.under(key), 9))
-        assert [each.pooling for each in found.stability.under] == beside
-        assert found.contrast.difference == pytest.approx(
-            ByHand(decided, key).logits[found.class_index] - ByHand(decided, key).logits[found.rival], abs=1e-4)
+        result = reasons(analysis.under(key), likeliest_other(analysis.under(key), 9))
+        assert [item.pooling for item in result.stability.under] == beside
+        assert result.contrast.difference == pytest.approx(
+            ByHand(decided, key).logits[result.class_index] - ByHand(decided, key).logits[result.rival], abs=1e-4)
 
 
 def test_what_is_not_the_answer_cannot_be_flipped_and_is_told_so(outcome):
@@ -351,16 +351,16 @@ def test_what_is_not_the_answer_cannot_be_flipped_and_is_told_so(outcome):
 
 
 def test_what_was_not_asked_for_is_not_spoken_of(outcome):
-    found = reasons(outcome, ANSWER, slow=False)
-    text = why_of(Tree(report_html(outcome, ANSWER, why=found)))
+    result = reasons(outcome, ANSWER, slow=False)
+    text = why_of(Tree(report_html(outcome, ANSWER, why=result)))
     assert not re.search("smallest|Changed a little|Stitched", text)
     assert LEFT_OUT not in text
 
 
 def test_a_region_is_every_position_from_its_first_to_its_last(outcome):
-    found = reasons(outcome, ANSWER, region=(1, 0, 2, 3), slow=False)
-    assert found.probe.chosen.tolist() == [[False] * 4, [True] * 4, [True] * 4, [False] * 4]
-    words = positions_in_words(outcome, ANSWER, found.probe.chosen, region=True)
+    result = reasons(outcome, ANSWER, region=(1, 0, 2, 3), slow=False)
+    assert result.probe.chosen.tolist() == [[False] * 4, [True] * 4, [True] * 4, [False] * 4]
+    words = positions_in_words(outcome, ANSWER, result.probe.chosen, region=True)
     assert words == "the 8 of 16 positions from row 1, column 0 to row 2, column 3"
     for region in ((0, 0, 4, 0), (-1, 0, 0, 0), (2, 0, 1, 0), (0, 3, 0, 2)):
         with pytest.raises(ParameterError, match="rows from 0 to 3 and columns from 0 to 3"):
@@ -368,21 +368,21 @@ def test_a_region_is_every_position_from_its_first_to_its_last(outcome):
 
 
 def test_each_search_tells_how_far_it_is(decided):
-    told: dict[str, list[tuple[int, int]]] = {}
+    reports: dict[str, list[tuple[int, int]]] = {}
     reasons(analyse(decided, PHOTO).under("gmp"), ANSWER,
-            progress=lambda what, *far: told.setdefault(what, []).append(far))
-    assert list(told) == [
+            progress=lambda what, *far: reports.setdefault(what, []).append(far))
+    assert list(reports) == [
         "Looking for the smallest change that flips it", "Looking for the smallest part that is enough",
         "Changing the photo a little", "Shifting the photo"]
-    for steps in told.values():
+    for steps in reports.values():
         assert [done for done, _ in steps] == sorted(done for done, _ in steps)
         assert steps[-1][0] == steps[-1][1]
 
 
 def test_classes_that_do_not_exist_or_are_the_same_are_refused(outcome, make_network):
-    for asked, rival in ((4, None), (-1, 0), (0, 4)):
+    for requests, rival in ((4, None), (-1, 0), (0, 4)):
         with pytest.raises(ParameterError, match="no class"):
-            report_html(outcome, asked, why=True, rival=rival)
+            report_html(outcome, requests, why=True, rival=rival)
     with pytest.raises(ParameterError, match="two different classes"):
         report_html(outcome, 1, why=True, rival=1)
     one = analyse(make_network(nn.Linear(5, 1), classes=1), PHOTO).under()

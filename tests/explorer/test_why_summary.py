@@ -114,7 +114,7 @@ def without_names(sentences: list[list[Part]], outcome: Outcome) -> str:
 # All sentences at once, over many made-up analyses.
 
 
-def expected(network: Network, photo: Image.Image, outcome: Outcome, asked: int, rival: int | None,
+def expected(network: Network, photo: Image.Image, outcome: Outcome, requests: int, rival: int | None,
              parameter: tuple[float, ...], calibrated: bool) -> list[tuple[str, str]]:
     """Every number of the summary of a softmax over classes, and the question that it answers, in loops."""
     key, head = outcome.pooling, network.head
@@ -123,33 +123,33 @@ def expected(network: Network, photo: Image.Image, outcome: Outcome, asked: int,
     shares = shares_of(logits, factor=factor or 1.0)
     weights, pooled = again.pooling_weights(key, maps, *parameter), again.pooled(key, maps, *parameter)
     rows = head.weight.double().tolist()
-    cells = again.evidence(maps, weights, pooled, rows[asked])
-    rank = 1 + sum(logit > logits[asked] for logit in logits)
-    found = [] if rank == 1 else [(f"Rank {rank}", "against")]
-    found += [(percent(shares[index]), "against") for index in (asked, rival) if index is not None]
+    cells = again.evidence(maps, weights, pooled, rows[requests])
+    rank = 1 + sum(logit > logits[requests] for logit in logits)
+    result = [] if rank == 1 else [(f"Rank {rank}", "against")]
+    result += [(percent(shares[index]), "against") for index in (requests, rival) if index is not None]
 
     values = [value for row in cells for value in row]
     if any(value > 1e-12 for value in values):
         count, share = fewest(values)
-        found += [(f"{word(count).capitalize()} of 16 positions", "against"), (percent(share), "against")]
+        result += [(f"{word(count).capitalize()} of 16 positions", "against"), (percent(share), "against")]
         order = sorted(range(16), key=lambda place: -values[place])[:count]
         chosen = np.array([place in order for place in range(16)]).reshape(4, 4)
         after = said_of(network, changed_photo(outcome.analysis, chosen, "blur"), key, *parameter)
-        instead = asked if rank > 1 else after.index(max(after))
-        found.append((percent(shares_of(after, factor=factor or 1.0)[instead]), "without"))
+        instead = requests if rank > 1 else after.index(max(after))
+        result.append((percent(shares_of(after, factor=factor or 1.0)[instead]), "without"))
 
     if rival is not None:
-        apart = logits[asked] - logits[rival]
-        side = [(rows[asked][k] - rows[rival][k]) * pooled[k] * (1 if apart >= 0 else -1) for k in range(3)]
+        apart = logits[requests] - logits[rival]
+        side = [(rows[requests][k] - rows[rival][k]) * pooled[k] * (1 if apart >= 0 else -1) for k in range(3)]
         if any(value > 1e-12 for value in side):
-            found += [(f"{abs(apart):.2f} logits", "against"), (f"{fewest(side)[0]} of 3 channels", "against")]
+            result += [(f"{abs(apart):.2f} logits", "against"), (f"{fewest(side)[0]} of 3 channels", "against")]
 
     edge = [max(cells[i][j], 0) for i in range(4) for j in range(4) if i in (0, 3) or j in (0, 3)]
     inside = [max(cells[i][j], 0) for i in (1, 2) for j in (1, 2)]
     if sum(edge) + sum(inside) > 0 and sum(edge) / (sum(edge) + sum(inside)) > 1.25 * 12 / 16:
-        assert percent(sum(edge) / (sum(edge) + sum(inside))) in as_text(summary(outcome, asked, rival, calibrated))
-        found.append(("", "stable"))
-    return found
+        assert percent(sum(edge) / (sum(edge) + sum(inside))) in as_text(summary(outcome, requests, rival, calibrated))
+        result.append(("", "stable"))
+    return result
 
 
 @pytest.mark.parametrize(("key", "parameter", "calibrated"), [
@@ -166,13 +166,13 @@ def test_every_number_of_every_sentence_is_counted_again_and_says_where_it_is_fr
         photo = Image.fromarray(np.kron(generator.integers(0, 256, (4, 4, 3)), np.ones((24, 24, 1))).astype(np.uint8))
         named = {"gem": {"p": 4.0}, "attention": {"t": 0.5}}.get(key, {})
         outcome = analyse(network, photo, "squash").under(key, **named)
-        asked, rival = map(int, generator.choice(3, 2, replace=False))
-        said = summary(outcome, asked, rival, calibrated)
-        wanted = expected(network, photo, outcome, asked, rival, parameter, calibrated)
-        got = [(text if source != "stable" else "", source) for text, source in numbered(said)]
-        assert got == wanted, as_text(said)
-        assert not re.search(r"\d|%", without_names([s for s in said if s[0].source != "stable"], outcome))
-        kinds |= {sentence[0].text.split()[0] for sentence in said}
+        requests, rival = map(int, generator.choice(3, 2, replace=False))
+        shown = summary(outcome, requests, rival, calibrated)
+        goal = expected(network, photo, outcome, requests, rival, parameter, calibrated)
+        got = [(text if source != "stable" else "", source) for text, source in numbered(shown)]
+        assert got == goal, as_text(shown)
+        assert not re.search(r"\d|%", without_names([s for s in shown if s[0].source != "stable"], outcome))
+        kinds |= {sentence[0].text.split()[0] for sentence in shown}
     assert {"Prediction:", "Rank", "With"} <= kinds  # the prediction and others, and a photo without the evidence
 
 
@@ -181,10 +181,10 @@ def test_the_names_are_those_of_the_classes_and_are_marked_as_such(make_network)
                       class_names=("red", "green " * 30, "<b>blue</b>"))
     outcome = analyse(network, squares({(1, 1): (255, 0, 0), (2, 2): (0, 200, 0)}), "squash").under()
     long = ("green " * 30)[:79].rstrip() + "…"
-    for asked, rival in ((0, 1), (0, 2), (1, 2)):
-        names = [part.text for sentence in summary(outcome, asked, rival) for part in sentence if part.name]
+    for requests, rival in ((0, 1), (0, 2), (1, 2)):
+        names = [part.text for sentence in summary(outcome, requests, rival) for part in sentence if part.name]
         assert set(names) <= {"red", long, "<b>blue</b>"}
-        assert names[:2] == [("red", long, "<b>blue</b>")[index] for index in (asked, rival)]
+        assert names[:2] == [("red", long, "<b>blue</b>")[index] for index in (requests, rival)]
 
 
 # One sentence after the other, in words.
@@ -193,8 +193,8 @@ def test_the_names_are_those_of_the_classes_and_are_marked_as_such(make_network)
 RGB = [[8.0, 0.0, 0.0], [0.0, 8.0, 0.0], [0.0, 0.0, 8.0]]
 
 
-def sentences(outcome: Outcome, asked: int, rival: int | None, calibrated: bool = False) -> list[str]:
-    return [as_text([sentence]) for sentence in summary(outcome, asked, rival, calibrated)]
+def sentences(outcome: Outcome, requests: int, rival: int | None, calibrated: bool = False) -> list[str]:
+    return [as_text([sentence]) for sentence in summary(outcome, requests, rival, calibrated)]
 
 
 def test_the_answer_the_place_the_photo_without_it_and_what_decides(make_network):
@@ -232,9 +232,9 @@ def test_what_it_says_instead_is_named_with_its_own_probability(make_network, ke
 def test_where_nothing_is_positive_nothing_is_said_to_speak_for_it(make_network):
     network = made_up(make_network, [[-5.0, 0, 0], [-9.0, -1, 0]], [3, 1])
     outcome = analyse(network, squares({(0, 0): GREY}, rest=(40, 40, 0)), "squash").under()
-    said = sentences(outcome, 0, 1)
-    assert said[1] == "It has no positive evidence on the photo."
-    assert len(said) == 3
+    shown = sentences(outcome, 0, 1)
+    assert shown[1] == "It has no positive evidence on the photo."
+    assert len(shown) == 3
     assert "without" not in {source for _, source in numbered(summary(outcome, 0, 1))}
     # Channels may all speak for the rival, or for no one, while the baselines decide.
     network = made_up(make_network, [[-5.0, 0, 0], [-4.0, 0, 0]], [3, 1])
@@ -245,12 +245,12 @@ def test_where_nothing_is_positive_nothing_is_said_to_speak_for_it(make_network)
 def test_of_a_tie_none_is_ahead(make_network):
     network = made_up(make_network, [[4.0, 2, 0], [2.0, 4, 0], [0, 0, 0]], [0, 0, 0])
     outcome = analyse(network, squares({(1, 1): (255, 255, 0)}), "squash").under()
-    for asked, rival in ((0, 1), (1, 0)):
-        first, *_, last = sentences(outcome, asked, rival)
+    for requests, rival in ((0, 1), (1, 0)):
+        first, *_, last = sentences(outcome, requests, rival)
         share = math.exp(6 / 16) / (2 * math.exp(6 / 16) + 1)
-        assert first == f"Prediction: class {asked} ({share:.0%}), level with class {rival} ({share:.0%})."
+        assert first == f"Prediction: class {requests} ({share:.0%}), level with class {rival} ({share:.0%})."
         assert last == (f"It is level with class {rival}; 1 of 3 channels holds half of the evidence for class "
-                        f"{asked} over class {rival}.")
+                        f"{requests} over class {rival}.")
     same = made_up(make_network, [[4.0, 2, 0]] * 2, [0, 0])
     outcome = analyse(same, squares({(1, 1): (255, 255, 0)}), "squash").under()
     assert sentences(outcome, 0, 1)[-1] == "No channel favours class 0 over class 1."
@@ -264,9 +264,9 @@ def test_of_a_tie_none_is_ahead(make_network):
 def test_one_position_alone_has_no_place_and_cannot_be_left_out(make_network, weight, sentence):
     network = made_up(make_network, [[weight, 0, 0], [0, 0, 0]], [0, 0], side=96)
     before = network.backbone.calls
-    said = sentences(analyse(network, squares({}, rest=GREY), "squash").under(), 0, 1)
-    assert said[1] == sentence
-    assert len(said) == 3
+    shown = sentences(analyse(network, squares({}, rest=GREY), "squash").under(), 0, 1)
+    assert shown[1] == sentence
+    assert len(shown) == 3
     assert network.backbone.calls - before == 1
 
 
@@ -283,8 +283,8 @@ class Infinite(Colours):
 def test_what_is_not_a_number_is_said_to_be_none_and_nothing_is_made_of_it(make_network, backbone, weight, wrong):
     network = with_backbone(made_up(make_network, [[weight, 1, 0], [1, 2, 1]], [0, 0]), backbone())
     outcome = analyse(network, squares({(1, 1): GREY, (0, 3): GREY, (3, 3): (90, 0, 0)}), "squash").under()
-    said = sentences(outcome, 0, 1)
-    assert said == [
+    shown = sentences(outcome, 0, 1)
+    assert shown == [
         "The probability of class 0 is not a number.", f"Its evidence is not a number at {wrong} positions.",
         "How far it is from class 1 is not a number."]
     assert numbered(summary(outcome, 0, 1)) == [(f"{wrong} positions", "against")]
@@ -344,8 +344,8 @@ def test_the_warning_about_edges_is_there_where_they_carry_more_than_their_share
     network = made_up(make_network, RGB, [0, 0, 0])
     at_edges = squares({(0, 1): (255, 0, 0), (3, 3): (255, 0, 0), (2, 0): (255, 0, 0), (1, 1): (9, 0, 0)})
     within = squares({(1, 1): (255, 0, 0), (1, 2): (255, 0, 0), (0, 0): (255, 0, 0)})
-    said = summary(analyse(network, at_edges, "squash").under(), 0, 1)
-    (warning,) = said[-1]
+    shown = summary(analyse(network, at_edges, "squash").under(), 0, 1)
+    (warning,) = shown[-1]
     assert warning.source == "stable"
     # 12 of 16 positions lie at an edge; 765 of 774 of the red does.
     assert warning.text.startswith("The outermost positions are 75% of all and hold 99% of the positive evidence: ")
@@ -358,13 +358,13 @@ def test_where_nothing_can_be_taken_apart_nothing_is_said_in_logits():
         outcome = analyse(network, layered.photo()).under()
         logits = network.layers.logits(outcome.analysis.input)[0].double().tolist()
         best = logits.index(max(logits))
-        said = summary(outcome, best, (best + 1) % 4)
-        assert as_text(said[:1]).startswith(f"{verb} {layered.CLASSES[best]} "
+        shown = summary(outcome, best, (best + 1) % 4)
+        assert as_text(shown[:1]).startswith(f"{verb} {layered.CLASSES[best]} "
                                             f"({percent(shares_of(logits, activation)[best])})")
-        assert as_text(said[1:]) == (f"{layered.FLATTENS} So nothing here is in logits: places are located by "
+        assert as_text(shown[1:]) == (f"{layered.FLATTENS} So nothing here is in logits: places are located by "
                                      "gradients, and every claim is tried on the photo.")
-        assert len(said) == 2
-        assert "logits ahead" not in as_text(said)
+        assert len(shown) == 2
+        assert "logits ahead" not in as_text(shown)
 
 
 # What it asks of the network.
@@ -381,9 +381,9 @@ def test_it_takes_one_forward_pass_once(make_network):
 
 def test_classes_that_do_not_exist_or_are_the_same_are_refused(make_network):
     outcome = analyse(made_up(make_network, RGB, [0, 0, 0]), squares({}), "squash").under()
-    for asked, rival in ((3, 0), (0, 3), (-1, 0)):
+    for requests, rival in ((3, 0), (0, 3), (-1, 0)):
         with pytest.raises(ParameterError, match="no class"):
-            summary(outcome, asked, rival)
+            summary(outcome, requests, rival)
     with pytest.raises(ParameterError, match="two different classes"):
         summary(outcome, 1, 1)
 

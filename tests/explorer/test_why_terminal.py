@@ -42,7 +42,7 @@ from tests.explorer.test_report import Tree
 from tests.explorer.tiny import linear, with_backbone
 from tests.explorer.why_command import QUICK_FILES, SLOWLY, ran, recorded, refusal, section, sentences, started, table
 
-EXPLAINED = [*(each.explanation for each in VARIATIONS.values()), *(each.name for each in VARIATIONS.values())]
+EXPLAINED = [*(item.explanation for item in VARIATIONS.values()), *(item.name for item in VARIATIONS.values())]
 ASTRONAUT = Path(__file__).resolve().parents[2] / "assets" / "examples" / "astronaut.jpg"
 
 
@@ -92,17 +92,17 @@ def test_all_words_and_numbers_of_the_report_s_section_are_printed(decided):
 
 def test_what_flips_it_and_what_is_enough_do_so_when_the_photo_is_made_by_hand(decided, whole):
     out, folder = whole
-    answer, found = ByHand(decided).answer, recorded(folder)["why"]
+    answer, result = ByHand(decided).answer, recorded(folder)["why"]
     for name, opening, still in (("flip", "With", ""), ("sufficient", "With all but", "still ")):
-        one = found[name]
+        one = result[name]
         chosen = np.array(one["positions"], bool)
         taken = chosen if name == "flip" else ~chosen
         hand = ByHand(decided, maps=maps_of(decided, changed_photo(analyse(decided, PHOTO), taken, "blur")))
         assert (hand.answer == answer) == (name == "sufficient")
-        said = f"{opening} {chosen.sum()} of 16 positions ({percent(chosen.sum() / 16)}) blurred the prediction is " \
+        stated = f"{opening} {chosen.sum()} of 16 positions ({percent(chosen.sum() / 16)}) blurred the prediction is " \
                f"{still}class {hand.answer}, {percent(max(hand.shares()))}."
-        assert said in sentences(out.splitlines())
-        assert one["sentence"] == said
+        assert stated in sentences(out.splitlines())
+        assert one["sentence"] == stated
         with Image.open(folder / f"photo_why_{name}.png") as written:
             assert ByHand(decided, maps=maps_of(decided, written)).logits == pytest.approx(hand.logits)
 
@@ -110,43 +110,43 @@ def test_what_flips_it_and_what_is_enough_do_so_when_the_photo_is_made_by_hand(d
 def test_how_stable_it_is_is_counted_over_the_variants_of_the_record(decided, whole):
     out, folder = whole
     text, under = sentences(section(out, "Changed a little")), recorded(folder)["why"]["stability"]["under"]
-    assert [each["key"] for each in under] == ["gap", "gmp", "attention"]
-    asked = ByHand(decided).answer
-    for each in under:
-        own, variants = each["original"], each["variants"]
-        hand = ByHand(decided, each["key"])
-        assert own["probability"] == pytest.approx(hand.shares()[asked], abs=1e-5)
+    assert [item["key"] for item in under] == ["gap", "gmp", "attention"]
+    requests = ByHand(decided).answer
+    for item in under:
+        own, variants = item["original"], item["variants"]
+        hand = ByHand(decided, item["key"])
+        assert own["probability"] == pytest.approx(hand.shares()[requests], abs=1e-5)
         assert own["answer"] == hand.answer
         stays = sum(row["answer"] == own["answer"] for row in variants)
         shares = [row["probability"] for row in (own, *variants)]
         moved = [row["moved"] for row in variants if row["moved"] is not None]
         stayed = f"stays in {stays} of {len(variants)} variants; " if stays < len(variants) else (
             f"stays in all {len(variants)} variants. ")
-        assert f"{each['name']}: The answer {stayed}" in text
+        assert f"{item['name']}: The answer {stayed}" in text
         assert (f"Its probability lies between {percent(min(shares))} and {percent(max(shares))}, and its evidence "
                 f"moves by at most {max(moved):.1f} positions.") in text
-        mirrored = ByHand(decided, each["key"], maps=maps_of(decided, PHOTO.transpose(Image.FLIP_LEFT_RIGHT)))
+        mirrored = ByHand(decided, item["key"], maps=maps_of(decided, PHOTO.transpose(Image.FLIP_LEFT_RIGHT)))
         (row,) = (row for row in variants if row["variation"] == "flip")
         assert (row["answer"], row["label"]) == (mirrored.answer, "mirroring")
-        assert row["logit"] == pytest.approx(mirrored.logits[asked], abs=1e-5)
+        assert row["logit"] == pytest.approx(mirrored.logits[requests], abs=1e-5)
 
 
 def test_the_bundled_network_is_asked_all_of_it(network, tmp_path):
     code, out, err = started(network, "why", ASTRONAUT, "--size", 128, "--against", "bobsled", "--out", tmp_path)
     assert (code, err) == (0, "")
     record = json.loads((tmp_path / "astronaut_why.json").read_text())
-    found, analysis = record["why"], analyse(network, read_image(ASTRONAUT), short_side=128)
+    result, analysis = record["why"], analyse(network, read_image(ASTRONAUT), short_side=128)
     logits = network.head(analysis.feature_maps.mean((1, 2))[None])[0].double()
     mine = int(logits.argmax())
-    assert found["contrast"]["difference"] == pytest.approx(float(logits[mine] - logits[450]), abs=1e-4)
-    cells, baseline = np.array(found["contrast"]["cells"]), found["contrast"]["baseline"]
+    assert result["contrast"]["difference"] == pytest.approx(float(logits[mine] - logits[450]), abs=1e-4)
+    cells, baseline = np.array(result["contrast"]["cells"]), result["contrast"]["baseline"]
     assert baseline + cells.sum() == pytest.approx(float(logits[mine] - logits[450]), abs=1e-3)
     for name in ("flip", "sufficient"):
-        chosen = np.array(found[name]["positions"], bool)
+        chosen = np.array(result[name]["positions"], bool)
         changed = changed_photo(analysis, chosen if name == "flip" else ~chosen, "blur")
-        said = analyse(network, changed, short_side=128).under().top(1)[0]
-        assert (said.class_index == mine) == (name == "sufficient")
-        assert f"{said.name}, {percent(said.probability)}" in out
+        stated = analyse(network, changed, short_side=128).under().top(1)[0]
+        assert (stated.class_index == mine) == (name == "sufficient")
+        assert f"{stated.name}, {percent(stated.probability)}" in out
     assert max(map(len, out.splitlines())) <= 116 + len(str(ASTRONAUT))
 
 
@@ -161,9 +161,9 @@ def test_the_class_to_compare_with_is_meant_by_index_name_and_other_capitals(dec
 
 def test_unless_it_is_named_it_is_the_likeliest_other_one(decided):
     order = sorted(range(4), key=lambda index: -ByHand(decided).logits[index])
-    for asked, other in ((order[0], order[1]), (order[1], order[0]), (order[3], order[0])):
-        out = ran(decided, "--quick", "--class", asked)
-        assert f"\nclass {asked} ({asked}) against class {other} ({other}), under " in out
+    for requests, other in ((order[0], order[1]), (order[1], order[0]), (order[3], order[0])):
+        out = ran(decided, "--quick", "--class", requests)
+        assert f"\nclass {requests} ({requests}) against class {other} ({other}), under " in out
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
@@ -223,9 +223,9 @@ def test_quick_leaves_out_what_takes_long_and_says_nothing_of_it(decided, make_n
     out = ran(decided, "--quick", "--out", "out")
     assert decided.backbone.calls - before <= 5
     assert not re.search("smallest|Changed a little|Stitched", out)
-    found = recorded("out")["why"]
-    assert [found[name] for name in SLOWLY] == [None] * 4
-    assert found["why_not"] == dict.fromkeys(SLOWLY, "It was not asked for.")
+    result = recorded("out")["why"]
+    assert [result[name] for name in SLOWLY] == [None] * 4
+    assert result["why_not"] == dict.fromkeys(SLOWLY, "It was not asked for.")
     assert {path.name for path in Path("out").iterdir()} == QUICK_FILES
     with np.load("out/photo_why_arrays.npz", allow_pickle=False) as arrays:
         assert {"flip", "sufficient", "stitched", "coverage", "probabilities"}.isdisjoint(arrays.files)
@@ -250,8 +250,8 @@ def test_letters_that_the_terminal_lacks_are_escaped(make_network):
 def test_long_wide_and_odd_names_break_neither_lines_nor_columns(make_network):
     names = ("猫" * 60, "long name " * 20, "line\nbreak\x1b[31m", "dots…")
     odd = dataclasses.replace(make_network(deciding_head()), class_names=names)
-    for asked in range(4):
-        out = ran(odd, "--quick", "--class", asked)
+    for requests in range(4):
+        out = ran(odd, "--quick", "--class", requests)
         assert "\x1b" not in out
         poolings = [line for line in section(out, "Without this part") + out.splitlines() if line.startswith("  G")]
         assert len(poolings) >= 6
@@ -347,9 +347,9 @@ def test_one_logit_has_no_rival_and_is_told_so_in_a_sentence(make_network):
     assert "mean logit " in sentences(lines)
     (ignored,) = (row for row in table(section(out, "Without this part")) if row[0] == "Ignored by the pooling")
     assert re.fullmatch(r"\S+ to \S+; probability: \d+%", ignored[2])
-    found = recorded("out")["why"]
-    assert (found["rival"], found["contrast"], found["contrasts"]) == (None, None, [])
-    assert found["why_not"] == {"contrasts": "Tiny has one logit alone, so its class has no rival."}
+    result = recorded("out")["why"]
+    assert (result["rival"], result["contrast"], result["contrasts"]) == (None, None, [])
+    assert result["why_not"] == {"contrasts": "Tiny has one logit alone, so its class has no rival."}
     with np.load("out/photo_why_arrays.npz") as arrays:
         assert arrays["rival"] == -1
         assert "difference" not in arrays.files
@@ -378,13 +378,13 @@ def test_where_nothing_can_be_taken_apart_the_claims_are_tried_on_the_photo(acti
     assert "that hold half of the positive Grad-CAM" in sentences(lines)
     rows = table(lines)[-3:]
     assert [row[0].lower() for row in rows] == list(TAKEN_OUT.values())
-    found = recorded("out")["why"]
-    chosen = np.array(found["probe"]["positions"], bool)
+    result = recorded("out")["why"]
+    chosen = np.array(result["probe"]["positions"], bool)
     blurred = changed_photo(analyse(network, PHOTO), chosen, "blur")
     after = network.layers.logits(frame(blurred, network.preprocessing)[0])[0].double()
     assert rows[0][1] == f"{float(after[first] - logits[first]):+.2f}"
-    assert found["contrast"] is None
-    assert found["probe"]["held"] is None
+    assert result["contrast"] is None
+    assert result["probe"]["held"] is None
     assert recorded("out")["recipe"]["pooling"] is None
     assert "pooling" in refusal(started(network, "why", "photo.png", "--pooling", "gmp"))
 
@@ -422,5 +422,5 @@ def test_what_is_not_a_number_is_written_and_said_to_be_none(make_network):
     assert re.fullmatch(r"  difference not a number = baseline \S+ \+ evidence not a number; exact, residual not a "
                         r"number", lines[2])
     assert "favours" not in out
-    found = recorded("out")["why"]
-    assert (found["contrast"]["difference"], found["contrast"]["cells"]) == (None, [[None] * 4] * 4)
+    result = recorded("out")["why"]
+    assert (result["contrast"]["difference"], result["contrast"]["cells"]) == (None, [[None] * 4] * 4)

@@ -47,8 +47,8 @@ def refusal(outcome: tuple[int, str, str]) -> str:
 
 def section(out: str, title: str) -> list[str]:
     """The lines of the section whose first line begins so, that line first."""
-    (found,) = (part for part in out.strip("\n").split("\n\n") if part.startswith(title))
-    return found.splitlines()
+    (result,) = (part for part in out.strip("\n").split("\n\n") if part.startswith(title))
+    return result.splitlines()
 
 
 def table(lines: list[str]) -> list[list[str]]:

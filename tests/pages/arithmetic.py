@@ -80,31 +80,31 @@ def weights(maps: np.ndarray, spelling: str = "gap") -> np.ndarray:
     flat = maps.reshape(len(maps), -1).astype(np.float64)
     count = flat.shape[1]
     if key == "gap":
-        found = np.full_like(flat, 1 / count)
+        result = np.full_like(flat, 1 / count)
     elif key == "gmp":
-        found = _shared(flat == flat.max(1, keepdims=True))
+        result = _shared(flat == flat.max(1, keepdims=True))
     elif key == "gem":
         positive, mean = np.maximum(flat, 0), pooled(maps, spelling)[:, None]
         silent = mean == 0
-        found = np.where(silent, 1.0, (positive / np.where(silent, 1, mean)) ** (parameter - 1)) / count
+        result = np.where(silent, 1.0, (positive / np.where(silent, 1, mean)) ** (parameter - 1)) / count
     elif key == "lse":
         points, shares = np.polynomial.legendre.leggauss(200)
-        found = sum(share / 2 * softmax((point + 1) / 2 * parameter * flat)
+        result = sum(share / 2 * softmax((point + 1) / 2 * parameter * flat)
                     for point, share in zip(points, shares, strict=True))
     elif key == "topk":
         kept = max(1, int(parameter * count + 0.5))
         least = np.sort(flat, 1)[:, [-kept]]
         above, tied = flat > least, flat == least
-        found = (above + _shared(tied) * (kept - above.sum(1, keepdims=True))) / kept
+        result = (above + _shared(tied) * (kept - above.sum(1, keepdims=True))) / kept
     elif key == "mixed":
-        found = parameter * _shared(flat == flat.max(1, keepdims=True)) + (1 - parameter) / count
+        result = parameter * _shared(flat == flat.max(1, keepdims=True)) + (1 - parameter) / count
     elif key == "softpool":
-        found = softmax(flat)
+        result = softmax(flat)
     else:
         query = flat.mean(1)
         cosines = query @ flat / (np.linalg.norm(query) * np.linalg.norm(flat, axis=0))
-        found = np.broadcast_to(softmax(cosines / parameter), flat.shape)
-    return found.reshape(maps.shape)
+        result = np.broadcast_to(softmax(cosines / parameter), flat.shape)
+    return result.reshape(maps.shape)
 
 
 def _spelt(spelling: str) -> tuple[str, float]:
@@ -123,8 +123,8 @@ def evidence(maps: np.ndarray, row: np.ndarray, spelling: str = "gap") -> np.nda
 
 def looks(maps: np.ndarray, row: np.ndarray, spelling: str) -> np.ndarray:
     """(H, W) that sums to 1: each channel's weights, as shares, averaged by what the channel contributes."""
-    each = weights(maps, spelling)
-    shares = each / each.sum((1, 2), keepdims=True)
+    item = weights(maps, spelling)
+    shares = item / item.sum((1, 2), keepdims=True)
     return np.average(shares, axis=0, weights=np.abs(row * pooled(maps, spelling)))
 
 

@@ -44,8 +44,8 @@ class Drawn:
         return [node for node in self._walk() if what in {node.node["tag"], *node.node.get("class", "").split()}]
 
     def one(self, what: str) -> Drawn:
-        (found,) = self.all(what)
-        return found
+        (result,) = self.all(what)
+        return result
 
     def texts(self, what: str) -> list[str]:
         """The texts of its nodes of a tag or a class."""
@@ -65,25 +65,25 @@ class Drawn:
 class Shown:
     """One map of a viewer: `values` (H, W) with NaN where there is none, and everything said of it by its name."""
 
-    def __init__(self, told: dict[str, Any], values: np.ndarray, step: float) -> None:
-        self.told = told
+    def __init__(self, fields: dict[str, Any], values: np.ndarray, step: float) -> None:
+        self.fields = fields
         self.values = values
         self.step = step  # between two neighbouring levels: no value is further off than half of it
 
     def __getattr__(self, name: str) -> Any:
-        """What the browser is told of it, such as `lines`, `badge` or `unitName`; "" or None where it is not."""
-        return self.told.get(name, None if name in {"limit", "mark", "box", "notes", "pick"} else "")
+        """What the browser gets of it, such as `lines`, `badge` or `unitName`; "" or None where it is not."""
+        return self.fields.get(name, None if name in {"limit", "mark", "box", "notes", "pick"} else "")
 
 
 class Viewer:
-    """A viewer: its `maps` by their ids, in their order, and all else that the browser is told."""
+    """A viewer: its `maps` by their ids, in their order, and all else that the browser gets."""
 
     def __init__(self, data: dict[str, Any], stack: dict[str, Any]) -> None:
         self.data = data | {"maps": stack["maps"], "pack": stack["pack"]}
         values, steps = unpacked(stack["pack"])
         assert len(values) == len(stack["maps"])
-        self.maps = {told["id"]: Shown(told, each, step)
-                     for told, each, step in zip(stack["maps"], values, steps, strict=True)}
+        self.maps = {fields["id"]: Shown(fields, item, step)
+                     for fields, item, step in zip(stack["maps"], values, steps, strict=True)}
         assert len(self.maps) == len(values), "two maps have the same id"
 
     @property
@@ -112,11 +112,11 @@ def decoded(source: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB")
 
 
-def told(page: AppTest, kind: str) -> dict[str, dict[str, Any]]:
+def components(page: AppTest, kind: str) -> dict[str, dict[str, Any]]:
     """What components of a kind ("board", "viewer", "wall", "slider", "source") were given, by their keys."""
     return {
-        each.key: strict_json(each.proto.json)
-        for each in page.get("bidi_component") if each.proto.component_name == f"poolscope.{kind}"
+        item.key: strict_json(item.proto.json)
+        for item in page.get("bidi_component") if item.proto.component_name == f"poolscope.{kind}"
     }
 
 
@@ -131,36 +131,36 @@ def strict_json(text: str) -> Any:
 
 def boards(page: AppTest) -> dict[str, Drawn]:
     """All boards of the page by their keys."""
-    return {key: Drawn(data["tree"]) for key, data in told(page, "board").items()}
+    return {key: Drawn(data["tree"]) for key, data in components(page, "board").items()}
 
 
 def viewers(page: AppTest) -> dict[str, Viewer]:
     """All viewers of the page by their keys, each with the maps that a source gave the page for it."""
-    stacks = {data["stack"]["key"]: data["stack"] for data in told(page, "source").values() if "stack" in data}
-    return {key: Viewer(data, stacks[data["stack"]]) for key, data in told(page, "viewer").items()}
+    stacks = {data["stack"]["key"]: data["stack"] for data in components(page, "source").values() if "stack" in data}
+    return {key: Viewer(data, stacks[data["stack"]]) for key, data in components(page, "viewer").items()}
 
 
 def figures(page: AppTest) -> dict[str, dict[str, Any]]:
     """All Plotly figures by their keys: {"data": traces, "layout": ...}, numbers as arrays."""
-    return {each.key: _numbers(strict_json(each.proto.spec)) for each in page.get("plotly_chart")}
+    return {item.key: _numbers(strict_json(item.proto.spec)) for item in page.get("plotly_chart")}
 
 
 def _numbers(part: Any) -> Any:
     """Plotly sends arrays as {"dtype", "bdata"}."""
     if isinstance(part, list):
-        return [_numbers(each) for each in part]
+        return [_numbers(item) for item in part]
     if not isinstance(part, dict):
         return part
     if set(part) >= {"dtype", "bdata"}:
         array = np.frombuffer(base64.b64decode(part["bdata"]), np.dtype(part["dtype"]).newbyteorder("<"))
         return array.reshape([int(n) for n in part["shape"].split(",")]) if "shape" in part else array
-    return {name: _numbers(each) for name, each in part.items()}
+    return {name: _numbers(item) for name, item in part.items()}
 
 
 def trace(figure: dict[str, Any], name: str) -> dict[str, Any]:
     """The trace of that name."""
-    (found,) = (each for each in figure["data"] if each.get("name") == name)
-    return found
+    (result,) = (item for item in figure["data"] if item.get("name") == name)
+    return result
 
 
 def notices(page: AppTest) -> list[str]:
@@ -172,8 +172,8 @@ def notices(page: AppTest) -> list[str]:
 def control(page: AppTest, name: str) -> Any:
     """The widget that makes a choice, such as "pooling" or "searched"."""
     kinds = ("selectbox", "select_slider", "toggle", "button_group", "multiselect", "number_input", "slider")
-    (found,) = (each for kind in kinds for each in page.get(kind) if re.fullmatch(rf"{name}_\d+", each.key or ""))
-    return found
+    (result,) = (item for kind in kinds for item in page.get(kind) if re.fullmatch(rf"{name}_\d+", item.key or ""))
+    return result
 
 
 def number(text: str) -> float:

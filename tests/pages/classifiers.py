@@ -94,11 +94,11 @@ def attention_by_hand(model: VisionTransformer, x: Tensor) -> np.ndarray:
         weight, bias = attention.in_proj_weight.double(), attention.in_proj_bias.double()
         rows = (slice(0, width), slice(width, 2 * width))
         query, key = (tokens @ weight[part].T + bias[part] for part in rows)
-        each = width // attention.num_heads
-        found = []
+        item = width // attention.num_heads
+        result = []
         for head in range(attention.num_heads):
-            part = slice(head * each, (head + 1) * each)
-            agreement = (key[:, part] @ query[0, part] / each ** 0.5).numpy()
+            part = slice(head * item, (head + 1) * item)
+            agreement = (key[:, part] @ query[0, part] / item ** 0.5).numpy()
             shares = np.exp(agreement - agreement.max())
-            found.append((shares / shares.sum())[1:].reshape(SIDE, SIDE))
-    return np.stack(found)
+            result.append((shares / shares.sum())[1:].reshape(SIDE, SIDE))
+    return np.stack(result)

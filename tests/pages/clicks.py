@@ -17,7 +17,7 @@ def use(page: AppTest, key: str, event: str, value: Any, part_alone: bool = Fals
 
     part_alone: as in a browser, where only the fragment around the component runs; the page then has nothing else.
     """
-    (component,) = (each for each in page.get("bidi_component") if each.key == key)
+    (component,) = (item for item in page.get("bidi_component") if item.key == key)
     sent = WidgetState(id=_make_trigger_id(component.proto.id, "events"),
                        json_trigger_value=json.dumps([{"event": event, "value": value}]))
     return _send(page, sent, _part_of(page, component) if part_alone else "")
@@ -37,9 +37,9 @@ def _part_of(page: AppTest, component: Any) -> str:
 
 def click_point(page: AppTest, key: str, point: dict[str, Any] | None) -> AppTest:
     """A click on a point of a Plotly figure; None takes the selection away."""
-    (figure,) = (each for each in page.get("plotly_chart") if each.key == key)
+    (figure,) = (item for item in page.get("plotly_chart") if item.key == key)
     points = [] if point is None else [point]
-    selection = {"points": points, "point_indices": [each["point_index"] for each in points], "box": [], "lasso": []}
+    selection = {"points": points, "point_indices": [item["point_index"] for item in points], "box": [], "lasso": []}
     return _send(page, WidgetState(id=figure.proto.id, string_value=json.dumps({"selection": selection})))
 
 

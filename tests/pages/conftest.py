@@ -33,14 +33,14 @@ def _look_for_components_once() -> Iterator[None]:
 class _Pages(PagesManager):
     """A server knows the app's pages from its first run on; AppTest makes it forget them between runs."""
 
-    found: ClassVar[dict] = {}
+    by_script: ClassVar[dict] = {}
 
     def __init__(self, *arguments, **more) -> None:
         super().__init__(*arguments, **more)
-        self._pages = self.found.get(self.main_script_path)
+        self._pages = self.by_script.get(self.main_script_path)
 
     def set_pages_and_resolve(self, pages, *arguments, **more):
-        self.found[self.main_script_path] = pages
+        self.by_script[self.main_script_path] = pages
         return super().set_pages_and_resolve(pages, *arguments, **more)
 
 
@@ -70,7 +70,7 @@ def measured(network, examples) -> Callable[..., Measured]:
     def of(photo: str | Image.Image = "astronaut", framing: str = "crop", size: int = 224) -> Measured:
         image = examples[photo] if isinstance(photo, str) else photo
         maps = analyse(network, image, framing, size).feature_maps.numpy().astype(np.float64)
-        weight, bias = (each.detach().numpy().astype(np.float64) for each in (network.head.weight, network.head.bias))
+        weight, bias = (item.detach().numpy().astype(np.float64) for item in (network.head.weight, network.head.bias))
         return Measured(maps, weight, bias, network.class_names)
 
     known = cache(of)

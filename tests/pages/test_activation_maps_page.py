@@ -144,8 +144,8 @@ def test_the_box_can_be_drawn_tighter_and_stands_in_the_link(open_page, measured
 
 def test_for_a_class_without_any_evidence_the_map_says_so_and_has_no_box(open_page, measured):
     seen = measured("astronaut")
-    each = np.einsum("ck,kij->cij", seen.weight, seen.maps)  # under GAP, times 49
-    nothing = int(np.flatnonzero((each <= 0).all((1, 2)))[0])
+    item = np.einsum("ck,kij->cij", seen.weight, seen.maps)  # under GAP, times 49
+    nothing = int(np.flatnonzero((item <= 0).all((1, 2)))[0])
     page = open_page(MAPS, classes=str(nothing), **{"class": str(nothing)})
     shown = grid(page).maps[f"{nothing}.gap"]
     assert not page.exception
@@ -249,9 +249,9 @@ def test_three_cams_are_as_numpy_has_them_divided_by_their_own_largest(open_page
         row = seen.weight[index]
         signed_cam = np.einsum("k,kij->ij", row, seen.maps)
         layer = np.einsum("k,kij->ij", np.maximum(row, 0), seen.maps)  # the gradient is the weight over 49
-        for method, wanted in (("cam", signed_cam), ("grad-cam", signed_cam), ("layer-cam", layer)):
+        for method, expected in (("cam", signed_cam), ("grad-cam", signed_cam), ("layer-cam", layer)):
             shown = grid(page).maps[f"{index}.{method}"]
-            np.testing.assert_allclose(shown.values, divided(wanted), atol=2e-5)
+            np.testing.assert_allclose(shown.values, divided(expected), atol=2e-5)
             assert (shown.kind, shown.unit, shown.limit) == ("signed", "", 1.0)
             assert "no unit" in shown.unitName
     assert grid(page)["heading"] == "CAM methods, each map from 0 to 1 of its own largest"
@@ -272,10 +272,10 @@ def test_every_cam_method_but_score_cam_is_the_packages_own_divided_by_its_large
         assert notices(page) == []
         assert list(grid(page).maps) == [f"285.{method.replace('_', '-')}" for method in methods]
         for method, shown in zip(methods, grid(page).maps.values(), strict=True):
-            wanted = outcome.cam(method, 285).double().numpy()
-            np.testing.assert_allclose(shown.values, divided(wanted), atol=5e-5, err_msg=method)
+            expected = outcome.cam(method, 285).double().numpy()
+            np.testing.assert_allclose(shown.values, divided(expected), atol=5e-5, err_msg=method)
             assert np.abs(shown.values).max() == pytest.approx(1, abs=5e-5)
-            assert shown.lines == ([] if (wanted > 0).any() else ["nothing is positive"])
+            assert shown.lines == ([] if (expected > 0).any() else ["nothing is positive"])
         assert boards(page)["cam_note"].text.endswith(f"under {outcome.name}.")
 
 
@@ -348,8 +348,8 @@ def test_votes_are_the_answers_of_each_position_alone(example, open_page, measur
     others = 49 - sum(counts[index] for index in named)
     assert won.legend == [*(f"{seen.names[index]} ({counts[index]})" for index in named),
                           *([f"others ({others})"] if others else [])]
-    wanted = [[named.index(index) if index in named else 7 for index in line] for line in votes.argmax(0).tolist()]
-    np.testing.assert_allclose(won.values, wanted, atol=0.001)
+    expected = [[named.index(index) if index in named else 7 for index in line] for line in votes.argmax(0).tolist()]
+    np.testing.assert_allclose(won.values, expected, atol=0.001)
     assert won.kind == "labels"
 
     for place in (0, 24, 48):

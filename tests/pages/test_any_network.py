@@ -15,7 +15,7 @@ from explorer.poolings.native import CATAVGMAX
 from explorer.wording import class_answer, percent, plain, signed
 from tests.explorer.tiny import analysis_of, linear
 from tests.pages.arithmetic import softmax
-from tests.pages.boards import boards, control, figures, is_plain_sentence, notices, told, viewers
+from tests.pages.boards import boards, components, control, figures, is_plain_sentence, notices, viewers
 from tests.pages.classifiers import (
     Flattened,
     Pooled,
@@ -58,8 +58,8 @@ def grad_cam(flat, index: int) -> np.ndarray:
 
 
 def widget(page, kind: str, label: str):
-    (found,) = (each for each in page.get(kind) if each.label == label)
-    return found
+    (result,) = (item for item in page.get(kind) if item.label == label)
+    return result
 
 
 # A network without a pooling.
@@ -124,13 +124,13 @@ def test_the_wall_of_a_network_without_a_pooling_is_ranked_by_the_maps_alone(fla
     assert not page.exception
     assert boards(page)["headline"].one("h1").text == "5 channels of 4 × 4 positions: the final feature maps."
     assert list(control(page, "rank").options) == ["Mean", "Spread", "Sparsity", "Number"]
-    wall = told(page, "wall")["wall"]
+    wall = components(page, "wall")["wall"]
     assert wall["order"] == np.argsort(-maps.mean((1, 2)), kind="stable").tolist()
     np.testing.assert_allclose(wall["numbers"], maps.mean((1, 2)), atol=1e-4)
     assert (wall["contributes"], wall["caption"]) == (False, "mean %")
     assert flat.no_evidence_reason in boards(page)["why_not_ranked"].text
     assert not figures(page)
-    spread = told(open_page(CHANNELS, rank="spread"), "wall")["wall"]
+    spread = components(open_page(CHANNELS, rank="spread"), "wall")["wall"]
     assert spread["order"] == np.argsort(-maps.std((1, 2)), kind="stable").tolist()
 
 
@@ -155,10 +155,10 @@ def test_the_page_on_poolings_says_why_it_has_none_and_where_to_go_and_shows_no_
     head = boards(page)["headline"]
     assert head.one("h1").text == "There are no poolings to compare here."
     assert head.texts("p")[0] == flat.no_evidence_reason
-    assert {"Open Feature maps", "Open Activation maps"} <= {each.proto.label for each in page.get("page_link")}
+    assert {"Open Feature maps", "Open Activation maps"} <= {item.proto.label for item in page.get("page_link")}
     assert not viewers(page)
     assert not figures(page)
-    assert not told(page, "slider")
+    assert not components(page, "slider")
     assert not page.multiselect
 
 
@@ -216,8 +216,8 @@ def test_score_cam_of_a_network_without_a_pooling_is_computed_meanwhile(flat, pu
     masks = ((masks - low) / (high - low)).nan_to_num(0)  # a silent channel has nothing to show
     with torch.no_grad():
         logits = flat.network.layers.model(flat.input * masks)[:, 0]
-    wanted = (torch.softmax(logits, 0)[:, None, None] * maps[:, 0]).sum(0).numpy()
-    np.testing.assert_allclose(shown.values, wanted / np.abs(wanted).max(), atol=1e-4)
+    expected = (torch.softmax(logits, 0)[:, None, None] * maps[:, 0]).sum(0).numpy()
+    np.testing.assert_allclose(shown.values, expected / np.abs(expected).max(), atol=1e-4)
 
 
 def test_everything_can_be_downloaded_of_a_network_without_a_pooling(flat, put, open_page, files):
@@ -275,17 +275,17 @@ def test_a_class_tokens_attention_is_shown_on_average_and_head_by_head(transform
         "Evidence", "CAM methods", "Votes", "Class token's attention"]
     page = pick(page, "limited_maps", "attention")
     assert not page.exception
-    wanted = attention_by_hand(transformer.network.layers.model, transformer.input)
+    expected = attention_by_hand(transformer.network.layers.model, transformer.input)
     grid = viewers(page)["grid"]
     assert list(grid.maps) == ["token.mean", "token.0", "token.1"]
-    for shown, values in zip(grid.maps.values(), (wanted.mean(0), *wanted), strict=True):
+    for shown, values in zip(grid.maps.values(), (expected.mean(0), *expected), strict=True):
         np.testing.assert_allclose(shown.values, values, atol=1e-5 + shown.step)
         assert shown.values.sum() < 1
         assert shown.lines[0] == f"{percent(values.sum())} on the photo"
         assert (shown.kind, shown.scale) == ("positive", "attention")
     note = boards(page)["attention_note"].text
     assert note.startswith("A pooling by attention")
-    assert f"{percent(wanted.mean(0).sum())} of them lie on the photo, the rest on the class token itself" in note
+    assert f"{percent(expected.mean(0).sum())} of them lie on the photo, the rest on the class token itself" in note
     assert "classes" not in boards(page), "attention knows no class"
     assert boards(page)["headline"].one("h1").text == "Where the class token looks"
 
@@ -365,7 +365,7 @@ def test_a_special_native_pooling_comes_first_and_its_evidence_adds_up(make_netw
     vector = np.concatenate([maps.mean((1, 2)), maps.max((1, 2))])
     shown = viewers(page)["evidence"].maps["0.catavgmax"]
     assert shown.values.sum() + biases[0] == pytest.approx(np.dot(rows[0], vector) + biases[0], abs=1e-4)
-    assert [each.one("h3").text for each in map(boards(open_page(POOLS)).get, ("head_0", "head_1"))] == [
+    assert [item.one("h3").text for item in map(boards(open_page(POOLS)).get, ("head_0", "head_1"))] == [
         "GAP beside GMP", "GMP"]
     assert "method_catavgmax" in boards(open_page(METHOD))
 
@@ -446,6 +446,6 @@ def test_tiles_of_very_many_positions_are_averages_and_the_wall_says_so(make_net
     maps = torch.rand(5, 25, 25)
     put(analysis_of(make_network(channels=5), maps))
     page = open_page(CHANNELS)
-    assert told(page, "wall")["wall"]["status"] == "5 of 5 channels; tiles average 3 × 3 positions"
-    assert told(page, "source")["pack"]["pack"]["shape"] == [5, 9, 9]
+    assert components(page, "wall")["wall"]["status"] == "5 of 5 channels; tiles average 3 × 3 positions"
+    assert components(page, "source")["pack"]["pack"]["shape"] == [5, 9, 9]
     assert viewers(page)["channel_map"].chosen.values.shape == (25, 25)

@@ -91,12 +91,12 @@ def test_a_given_network_is_the_first_that_everybody_sees(started, open_page, ow
     started("--network", "squeezenet1_1", "--checkpoint", str(file), "--classes", str(names), "--size", "160",
             "--sigmoid")
     page, another = open_page(example="cat"), open_page("pages/1_Feature_maps.py", network="given")
-    for each in (page, another):
-        assert not each.exception
-        assert notices(each) == []
-        assert each.query_params["network"] == "given"
-        assert each.query_params["size"] == "160"
-        text = boards(each)["examples"].one("card").text
+    for item in (page, another):
+        assert not item.exception
+        assert notices(item) == []
+        assert item.query_params["network"] == "given"
+        assert item.query_params["size"] == "160"
+        text = boards(item)["examples"].one("card").text
         for part in ("my own.safetensors", "3 classes", "sigmoid", "160 px"):
             assert part in text
 

@@ -17,7 +17,7 @@ from explorer.wording import percent, plain
 from tests.browser.uploads import encode
 from tests.explorer.tiny import analysis_of, linear
 from tests.pages.arithmetic import softmax
-from tests.pages.boards import boards, control, figures, is_plain_sentence, notices, told, viewers
+from tests.pages.boards import boards, components, control, figures, is_plain_sentence, notices, viewers
 from tests.pages.clicks import follow, pick, upload, use
 
 EXPLORE, CHANNELS, POOLS, MAPS, WHY, LESSONS, METHOD = PAGES = (
@@ -44,8 +44,8 @@ TOUR = [PAGES[int(n)] for n in "0102030405061213141516232425263435364546560"]
 def everything(page) -> dict:
     """All that components and figures of a page were given, but how long the forward pass took."""
     given = {f"{kind} {key}": data for kind in ("board", "viewer", "wall", "slider", "source")
-             for key, data in told(page, kind).items() if key != "examples"}
-    return given | {f"figure {each.key}": each.proto.spec for each in page.get("plotly_chart")}
+             for key, data in components(page, kind).items() if key != "examples"}
+    return given | {f"figure {item.key}": item.proto.spec for item in page.get("plotly_chart")}
 
 
 def link_of(path: str) -> dict[str, str]:
@@ -90,8 +90,8 @@ def test_a_photo_of_ones_own_goes_along_to_every_page(open_page, examples, netwo
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_names_itself_and_leads_to_the_others(path, open_page):
     page = open_page(path)
-    assert [each.proto.label for each in page.get("page_link")] == list(TITLES.values())
-    assert [each.pick for each in boards(page)["examples"].all("button")] == [
+    assert [item.proto.label for item in page.get("page_link")] == list(TITLES.values())
+    assert [item.pick for item in boards(page)["examples"].all("button")] == [
         "astronaut", "cat_and_coffee", "cat", "coffee", "photographer", "rocket"]
 
 
@@ -169,8 +169,8 @@ def test_what_a_place_gives_to_the_class_is_said_below(path, open_page, measured
 
 def test_under_another_pooling_a_place_gives_something_else(open_page, measured):
     page, seen = open_page(EXPLORE, example="coffee", region="2,3,4,5", pooling="gmp"), measured("coffee")
-    said = boards(page)["place"].all("p")[0].text
-    assert said.startswith(f"+{seen.cells(ESPRESSO, 'gmp')[2:5, 3:6].sum():.2f} logits for espresso under GMP, ")
+    stated = boards(page)["place"].all("p")[0].text
+    assert stated.startswith(f"+{seen.cells(ESPRESSO, 'gmp')[2:5, 3:6].sum():.2f} logits for espresso under GMP, ")
 
 
 @pytest.mark.parametrize(("path", "region"), [
@@ -202,8 +202,8 @@ def test_another_photo_has_no_place_chosen(open_page):
 def test_a_map_that_the_whole_page_shall_follow_is_chosen_and_stands_in_the_link(open_page, measured):
     page, seen = open_page(EXPLORE, example="cat"), measured("cat")
     third = seen.best(3)[2]
-    wanted = viewers(page)["evidence"].maps[f"{third}.softpool"].pick
-    use(page, "evidence", "pick", wanted, part_alone=True)
+    expected = viewers(page)["evidence"].maps[f"{third}.softpool"].pick
+    use(page, "evidence", "pick", expected, part_alone=True)
     assert (page.query_params["class"], page.query_params["pooling"]) == (str(third), "softpool")
     assert viewers(page)["evidence"]["chosen"] == f"{third}.softpool"
     assert next(iter(viewers(page)["evidence"].maps)).startswith(f"{third}.")
@@ -221,14 +221,14 @@ def runs(monkeypatch) -> list[str]:
 
 def test_a_click_runs_only_what_it_concerns_and_that_once(runs, open_page):
     page = open_page(EXPLORE, example="cat")
-    for event, value, wanted in (
+    for event, value, expected in (
             ("region", {"positions": [1, 1, 2, 2]}, []),
             ("pick", viewers(page)["evidence"].chosen.pick, ["story"]),
             ("present", True, ["story"])):
         runs.clear()
         use(page, "evidence", event, value, part_alone=True)
         assert not page.exception
-        assert runs == wanted, event
+        assert runs == expected, event
     runs.clear()
     use(page, "stage", "present", False, part_alone=True)
     assert runs == ["sidebar", "story"]
@@ -316,10 +316,10 @@ def test_a_photo_of_one_colour_is_shown_with_its_numbers(path, colour, open_page
     assert not page.exception
     assert page.query_params["class"] == str(first)
     shown = next(iter(viewers(page)[VIEWER[path]].maps.values()))
-    wanted = seen.maps[int(shown.id.partition(".")[2])] if path == CHANNELS else seen.cells(first)
+    expected = seen.maps[int(shown.id.partition(".")[2])] if path == CHANNELS else seen.cells(first)
     if path == WHY:  # against the runner-up
-        wanted = wanted - seen.cells(seen.best(2)[1])
-    np.testing.assert_allclose(shown.values, wanted, atol=2e-5 + shown.step)
+        expected = expected - seen.cells(seen.best(2)[1])
+    np.testing.assert_allclose(shown.values, expected, atol=2e-5 + shown.step)
 
 
 # Other networks.
@@ -381,10 +381,10 @@ def test_a_class_name_is_text_and_never_markup(open_page, put, make_network):
     for path, page in tiny_pages(open_page):
         assert not page.exception, path
         for kind in ("markdown", "html", "title", "caption"):
-            assert not any("<img" in str(each.value) for each in page.get(kind)), path
-        for each in page.get("plotly_chart"):
-            assert "<img" not in each.proto.spec, path
-            assert "%{y} " not in json.dumps(json.loads(each.proto.spec)["data"]), path
+            assert not any("<img" in str(item.value) for item in page.get(kind)), path
+        for item in page.get("plotly_chart"):
+            assert "<img" not in item.proto.spec, path
+            assert "%{y} " not in json.dumps(json.loads(item.proto.spec)["data"]), path
     assert viewers(open_page(EXPLORE))["evidence"].chosen.facets[0] == hostile
 
 

@@ -15,7 +15,7 @@ from explorer.poolings import PoolingChoice, parse_pooling
 from explorer.wording import evidence_sentence, percent, plain, signed
 from tests.browser.uploads import broken, encode
 from tests.pages import arithmetic
-from tests.pages.boards import Shown, boards, control, decoded, is_plain_sentence, notices, number, told, viewers
+from tests.pages.boards import Shown, boards, components, control, decoded, is_plain_sentence, notices, number, viewers
 from tests.pages.clicks import follow, pick, upload
 
 ESPRESSO, TIGER_CAT, TENCH = 967, 282, 0
@@ -53,7 +53,7 @@ def title(page) -> str:
 
 def photo(page):
     """The photo that the page was given for its viewers."""
-    return decoded(told(page, "source")["photo"]["photo"]["src"])
+    return decoded(components(page, "source")["photo"]["photo"]["src"])
 
 
 # What is shown at first.
@@ -91,7 +91,7 @@ def test_the_account_of_the_logit_adds_up_under(pooling, open_page, network, exa
     kind, residual = re.fullmatch(r"(exact|integrated), residual (\S+)", shown(page).badge).groups()
     assert kind == ("exact" if evidence.exact else "integrated")
     assert float(residual) < (1e-5 if evidence.exact else 1e-3)
-    logit, baseline, total = (number(each) for each in re.findall(r"−?\d+\.\d\d", account))
+    logit, baseline, total = (number(item) for item in re.findall(r"−?\d+\.\d\d", account))
     assert logit == pytest.approx(baseline + total, abs=0.0151)
     assert total == pytest.approx(float(shown(page).values.sum()), abs=0.0051 + 49 * shown(page).step)
 
@@ -107,12 +107,12 @@ def test_the_strongest_position_and_the_ends_of_the_legend_are_those_of_the_evid
     assert shown(page).kind == "signed"
     assert (shown(page).unit, shown(page).unitName) == ("logits", "logits")
     # The legend ends at the largest magnitude of the maps on the same scale: of all classes under this pooling.
-    alike = [each for each in viewers(page)["evidence"].maps.values() if each.scale == shown(page).scale]
-    assert [each.id for each in alike] == [f"{answer.class_index}.gap" for answer in analysis.under().top(5)]
-    assert [each.limit for each in alike] == [None] * 5
+    alike = [item for item in viewers(page)["evidence"].maps.values() if item.scale == shown(page).scale]
+    assert [item.id for item in alike] == [f"{answer.class_index}.gap" for answer in analysis.under().top(5)]
+    assert [item.limit for item in alike] == [None] * 5
     most = max(float(analysis.under().evidence(answer.class_index).cells.abs().max())
                for answer in analysis.under().top(5))
-    assert max(np.abs(each.values).max() for each in alike) == pytest.approx(most, abs=shown(page).step)
+    assert max(np.abs(item.values).max() for item in alike) == pytest.approx(most, abs=shown(page).step)
 
 
 @pytest.mark.parametrize("pooling", ["gmp", "gem:p=7", "lse", "attention"])
@@ -131,19 +131,19 @@ def test_the_viewer_holds_the_likeliest_classes_under_every_pooling_and_each_is_
     analysis = analyse(network, examples["cat"])
     classes = [TENCH, *(answer.class_index for answer in analysis.under().top(5))]
     spellings = {key: "gem:p=7" if key == "gem" else key for key in POOLINGS}
-    found = viewers(page)["evidence"].maps
-    assert set(found) == {f"{index}.{spelling.replace(':', '-').replace('=', '')}"
+    result = viewers(page)["evidence"].maps
+    assert set(result) == {f"{index}.{spelling.replace(':', '-').replace('=', '')}"
                           for index in classes for spelling in spellings.values()}
-    assert len(found) == 6 * 8
+    assert len(result) == 6 * 8
     for index in classes:
         for key, spelling in spellings.items():
-            each = found[f"{index}.{spelling.replace(':', '-').replace('=', '')}"]
+            item = result[f"{index}.{spelling.replace(':', '-').replace('=', '')}"]
             outcome = analysis.under(key, **({"p": 7} if key == "gem" else {}))
             evidence = outcome.evidence(index)
-            assert each.facets == [network.class_names[index], outcome.name]
-            assert each.pick == [spelling, index]
-            np.testing.assert_allclose(each.values, evidence.cells.numpy(), atol=each.step)
-            assert each.lines[0].startswith(f"logit {plain(evidence.logit)} = {plain(evidence.baseline)} baseline + ")
+            assert item.facets == [network.class_names[index], outcome.name]
+            assert item.pick == [spelling, index]
+            np.testing.assert_allclose(item.values, evidence.cells.numpy(), atol=item.step)
+            assert item.lines[0].startswith(f"logit {plain(evidence.logit)} = {plain(evidence.baseline)} baseline + ")
 
 
 def test_the_viewer_knows_the_photo_and_the_part_of_it_that_the_network_saw(open_page, network, examples):
@@ -152,7 +152,7 @@ def test_the_viewer_knows_the_photo_and_the_part_of_it_that_the_network_saw(open
     assert viewer["size"] == list(examples["rocket"].size)
     assert viewer["seen"] == pytest.approx(framing.seen)
     assert viewer["grid"] == {"rows": 7, "columns": 7}
-    assert viewer["photo"] == told(page, "source")["photo"]["photo"]["key"]
+    assert viewer["photo"] == components(page, "source")["photo"]["photo"]["key"]
 
 
 def test_six_channels_contribute_most_and_their_products_are_their_contributions(open_page, network, examples):
@@ -196,8 +196,8 @@ def test_a_link_shows_example_class_pooling_framing_size_and_calibration(open_pa
     assert not page.exception
     assert notices(page) == []
     assert page.query_params == link
-    assert answers(page) == {each.name: expected(each, False)
-                             for each in (analysis.under("gap"), analysis.under("gmp"), outcome)}
+    assert answers(page) == {item.name: expected(item, False)
+                             for item in (analysis.under("gap"), analysis.under("gmp"), outcome)}
     assert shown(page).lines[0].startswith(f"logit {plain(evidence.logit)} =")
     assert evidence_sentence(evidence.cells.numpy(), f"tench under {outcome.name}") in boards(page)["headline"].text
     assert title(page) == f"tench, under {outcome.name}"
@@ -569,9 +569,9 @@ def test_what_is_shown_is_finite(open_page):
         assert "nan" not in board.text.lower().split(), key
         assert "inf" not in board.text.lower().split(), key
         assert "not a number" not in board.text, key
-    for each in viewers(page)["evidence"].maps.values():
-        assert np.isfinite(each.values).all(), each.id
-        assert "not a number" not in " ".join([*each.lines, each.badge, each.caption]), each.id
+    for item in viewers(page)["evidence"].maps.values():
+        assert np.isfinite(item.values).all(), item.id
+        assert "not a number" not in " ".join([*item.lines, item.badge, item.caption]), item.id
 
 
 def test_a_photo_of_one_colour_is_analysed(open_page):

@@ -16,12 +16,12 @@ from tests.explorer.tiny import analysis_of, linear
 from tests.pages.arithmetic import fewest_carrying, pooled
 from tests.pages.boards import (
     boards,
+    components,
     control,
     figures,
     is_plain_sentence,
     notices,
     number,
-    told,
     trace,
     unpacked,
     viewers,
@@ -34,7 +34,7 @@ ROUNDING = 1e-5  # of the package's single precision
 
 
 def wall(page) -> dict:
-    return told(page, "wall")["wall"]
+    return components(page, "wall")["wall"]
 
 
 def silent(maps: np.ndarray) -> np.ndarray:
@@ -131,7 +131,7 @@ def test_the_numbers_under_the_tiles_are_the_contributions(open_page, measured):
 def test_the_tiles_are_the_feature_maps_to_one_of_65535_levels(link, open_page, measured):
     page = open_page(CHANNELS, example="cat", **link)
     seen = measured("cat", link.get("framing", "crop"), int(link.get("size", "224")))
-    given = told(page, "source")["pack"]["pack"]
+    given = components(page, "source")["pack"]["pack"]
     values, steps = unpacked(given)
     assert given["key"] == wall(page)["pack"]
     assert values.shape == seen.maps.shape
@@ -188,10 +188,10 @@ def test_the_card_holds_what_numpy_says_of_channel_437(pooling, example, open_pa
                                               else pooled(seen.maps, spelling)[437], abs=0.0051)
     raised, lowered = (side.all("li") for side in card.all("ul"))
     order = np.argsort(-weight, kind="stable")
-    for lines, wanted in ((raised, order[:5]), (lowered, order[::-1][:5])):
-        assert [line.one("button").text for line in lines] == [seen.names[index] for index in wanted]
-        assert [line.one("button").pick for line in lines] == wanted.tolist()
-        assert [line.one("span").text for line in lines] == [signed(weight[index]) for index in wanted]
+    for lines, expected in ((raised, order[:5]), (lowered, order[::-1][:5])):
+        assert [line.one("button").text for line in lines] == [seen.names[index] for index in expected]
+        assert [line.one("button").pick for line in lines] == expected.tolist()
+        assert [line.one("span").text for line in lines] == [signed(weight[index]) for index in expected]
     assert card.all("h2")[-1].text == (f"Its 49 positions, from {plain(values.min())} to {plain(values.max())}; "
                                        f"{percent(float((values == 0).mean()))} are 0")
 
@@ -369,7 +369,7 @@ def test_numbers_that_are_not_finite_have_a_notice_and_the_page_still_works(open
     maps = torch.tensor([[[1.0, float("nan")], [0.0, 3.0]], [[float("inf"), 1.0], [1.0, 0.0]]])
     put(analysis_of(make_network(linear([[1.0, 9.0], [0.0, 0.0]], [0.0, 0.0]), 2), maps))
     page = open_page(CHANNELS)
-    values, _ = unpacked(told(page, "source")["pack"]["pack"])
+    values, _ = unpacked(components(page, "source")["pack"]["pack"])
     assert not page.exception
     assert np.isnan(values).sum() == 2, "what is not finite has no level"
     assert all(is_plain_sentence(sentence) for sentence in notices(page))

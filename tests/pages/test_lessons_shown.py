@@ -30,8 +30,8 @@ POOLINGS = ("gap", "gmp", "gem", "lse", "topk", "mixed", "softpool", "attention"
 def rows_of(drawn, columns: int) -> list[list[str]]:
     """The rows of a lesson's table, its headings first."""
     cells = [child for child in drawn.node["children"] if "part" not in child.get("class", "")]
-    texts = ["".join(part if isinstance(part, str) else "".join(part["children"]) for part in each["children"])
-             for each in cells]
+    texts = ["".join(part if isinstance(part, str) else "".join(part["children"]) for part in item["children"])
+             for item in cells]
     return [texts[n : n + columns] for n in range(0, len(texts), columns)]
 
 
@@ -63,11 +63,11 @@ def shuffled(maps: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("seed", [0, 1, 3])
 def test_shuffled_positions_leave_every_pooling_and_change_what_keeps_the_place(seed, open_page, measured):
     shown = boards(open_page(PAGE, lesson="6", settings=f"shuffle:{seed}"))["place"]
-    found, seen_maps = rows_of(shown.one("lesson-table"), 5), measured()
-    assert len(found) == 1 + len(POOLINGS) + 2
+    result, seen_maps = rows_of(shown.one("lesson-table"), 5), measured()
+    assert len(result) == 1 + len(POOLINGS) + 2
     maps = seen_maps.maps
     after = shuffled(maps, seed)[0] if seed else None
-    for key, (_, before, later, logits, vector) in zip(POOLINGS, found[1:9], strict=True):
+    for key, (_, before, later, logits, vector) in zip(POOLINGS, result[1:9], strict=True):
         assert number(before) == pytest.approx(seen_maps.logits(key)[HELMET], abs=0.0051)
         if seed:
             assert later in (before, plain(number(before) + 0.01), plain(number(before) - 0.01))
@@ -75,7 +75,7 @@ def test_shuffled_positions_leave_every_pooling_and_change_what_keeps_the_place(
         else:
             assert later == logits == vector == ""
     for (name, before, later, logits, vector), kind, take in zip(
-            found[9:], ("pyramid", "flatten"), (pyramid, np.ravel), strict=True):
+            result[9:], ("pyramid", "flatten"), (pyramid, np.ravel), strict=True):
         head = load_file(ASSETS / "heads" / f"flowers_{kind}.safetensors")
         one = head["linear.weight"].astype(float) @ take(maps) + head["linear.bias"]
         best = int(one.argmax())
@@ -92,7 +92,7 @@ def test_shuffled_positions_leave_every_pooling_and_change_what_keeps_the_place(
 
 def test_the_squares_of_the_photo_and_their_evidence_lie_where_the_shuffle_put_them(open_page, measured):
     shown = boards(open_page(PAGE, lesson="6", settings="shuffle:2"))["place"]
-    before, after = (np.asarray(decoded(each.attributes["src"]), float) for each in shown.all("img"))
+    before, after = (np.asarray(decoded(item.attributes["src"]), float) for item in shown.all("img"))
     assert before.shape == after.shape
     side = before.shape[0] // 7
 
@@ -136,7 +136,7 @@ def pasted(
 ) -> Image.Image:
     """A square of some px with objects on it, each in the middle of its share."""
     if ground == "plain":
-        scene = Image.new("RGB", (side, side), tuple(round(each) for each in np.asarray(photo, float).mean((0, 1))))
+        scene = Image.new("RGB", (side, side), tuple(round(item) for item in np.asarray(photo, float).mean((0, 1))))
     else:
         scene = photo.resize((side, side), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(0.08 * side))
     if scale:
@@ -156,14 +156,14 @@ def test_a_scene_is_made_as_it_says_and_three_poolings_say_of_it_what_they_must(
     shown = boards(open_page(PAGE, lesson="7", settings=settings))["pasted"]
     box = box_around(flood(measured().cells(HELMET), 0.2), SEEN, (7, 7))
     made = pasted(examples["astronaut"], box, scale, count, ground)
-    pictures = [decoded(each.attributes["src"]) for each in shown.all("img")]
+    pictures = [decoded(item.attributes["src"]) for item in shown.all("img")]
     assert np.abs(np.asarray(pictures[0], float) - np.asarray(made.resize((400, 400)), float)).mean() < 3.5  # JPEG
     there = measured(made, "squash", 448)
     for legend, key in zip(shown.all("legend"), ("gap", "gmp"), strict=True):
         assert number(legend.text.removesuffix(" logits")) == pytest.approx(
             np.abs(there.cells(HELMET, key)).max(), abs=0.0051)
-    found = rows_of(shown.one("lesson-table"), 5)
-    for (name, *numbers), key in zip(found[1:], ("gap", "gmp", f"gem:p={p}"), strict=True):
+    result = rows_of(shown.one("lesson-table"), 5)
+    for (name, *numbers), key in zip(result[1:], ("gap", "gmp", f"gem:p={p}"), strict=True):
         logits, ahead = there.logits(key), np.delete(there.logits(key), HELMET).max()
         assert name.startswith(("GAP native", "GMP what-if", f"GeM, p = {p} what-if"))
         assert number(numbers[0]) == pytest.approx(logits[HELMET], abs=0.006)
@@ -192,7 +192,7 @@ def test_the_plot_has_each_logit_as_a_share_of_the_way_from_the_empty_ground_to_
               for scale in (0, *scales.tolist())]
     halves = []
     for key, name in (("gap", "GAP"), ("gmp", "GMP"), ("gem", "GeM, p = 3")):
-        empty, *logits = (each.logits(key)[HELMET] for each in scenes)
+        empty, *logits = (item.logits(key)[HELMET] for item in scenes)
         risen = (np.array(logits) - empty) / (max(logits) - empty)
         np.testing.assert_allclose(trace(figure, name)["y"], risen, atol=1e-3)
         np.testing.assert_allclose(trace(figure, name)["x"], scales)
@@ -238,8 +238,8 @@ def test_box_and_mask_hold_what_they_are_said_to_hold(threshold, open_page, meas
     photo = examples["astronaut"].resize(picture.size)
     large = np.zeros((512, 512), bool)
     large[32:480, 32:480] = np.kron(mask, np.ones((2, 2), bool))
-    wanted = np.asarray(photo, float).mean(2) * np.where(large, 1, 0.22)
-    off = np.abs(np.asarray(picture, float).mean(2) - wanted)[40:472, 40:472]
+    expected = np.asarray(photo, float).mean(2) * np.where(large, 1, 0.22)
+    off = np.abs(np.asarray(picture, float).mean(2) - expected)[40:472, 40:472]
     assert off.mean() < 3
 
 
@@ -260,7 +260,7 @@ def sentences() -> dict[str, tuple[list[str], np.ndarray]]:
     """Tokens, and vectors as feature maps (D, 1, T), by key, as they are shipped."""
     vectors = load_file(ASSETS / "sentences.safetensors")
     listed = json.loads((ASSETS / "sentences.json").read_text())["sentences"]
-    return {each["key"]: (each["tokens"], vectors[each["key"]].astype(float).T[:, None]) for each in listed}
+    return {item["key"]: (item["tokens"], vectors[item["key"]].astype(float).T[:, None]) for item in listed}
 
 
 @pytest.mark.parametrize(("pair", "one", "other", "pooling"), [
@@ -270,8 +270,8 @@ def sentences() -> dict[str, tuple[list[str], np.ndarray]]:
 def test_each_token_adds_to_the_cosine_what_its_weighted_vector_does(pair, one, other, pooling, open_page, sentences):
     shown = boards(open_page(PAGE, lesson="10", settings=f"pair:{pair},pooling:{pooling}"))["sentences"]
     tokens, maps = zip(*(sentences[key] for key in (one, other)), strict=True)
-    parts = [(weights(each, pooling) * (np.maximum(each, 0) if pooling == "gem" else each))[:, 0] for each in maps]
-    vectors = [pooled(each, pooling) for each in maps]
+    parts = [(weights(item, pooling) * (np.maximum(item, 0) if pooling == "gem" else item))[:, 0] for item in maps]
+    vectors = [pooled(item, pooling) for item in maps]
     lengths = np.linalg.norm(vectors[0]) * np.linalg.norm(vectors[1])
     cosine = vectors[0] @ vectors[1] / lengths
     assert f"cosine{signed(cosine)} under " in shown.text
@@ -280,12 +280,12 @@ def test_each_token_adds_to_the_cosine_what_its_weighted_vector_does(pair, one, 
         shares = vectors[1 - n] @ parts[n] / lengths
         names, adds, counts = zip(*(token.node["children"] for token in drawn.all("lesson-token")), strict=True)
         assert [name["children"][0] for name in names] == tokens[n]
-        np.testing.assert_allclose([number(each["children"][0]) for each in adds], shares, atol=0.0052)
+        np.testing.assert_allclose([number(item["children"][0]) for item in adds], shares, atol=0.0052)
         best = tokens[n][int(shares.argmax())]
         assert f"shares add up to {signed(cosine)}; “{best}” adds most" in shown.text
         if pooling != "gem":  # whose silent channels have no weights
-            each = weights(maps[n], pooling)[:, 0]
-            looks = (each / each.sum(1, keepdims=True)).mean(0)
+            item = weights(maps[n], pooling)[:, 0]
+            looks = (item / item.sum(1, keepdims=True)).mean(0)
             assert [part["children"][0] for part in counts] == [percent(value) for value in looks]
     pairs = parts[0].T @ parts[1] / lengths
     cells = [number(cell.attributes["title"]) for cell in shown.one("lesson-pairs").all("cell")]
@@ -305,7 +305,7 @@ def test_colours_of_tokens_tell_for_from_against_and_strong_from_weak(open_page)
     clear = [(adds, redder) for adds, redder, _ in painted if abs(adds) > 0.002]
     assert min(clear)[0] < 0 < max(clear)[0]
     assert all((adds > 0) == (redder > 0) for adds, redder in clear)
-    lightness = [light for _, _, light in sorted(painted, key=lambda each: abs(each[0]))]
+    lightness = [light for _, _, light in sorted(painted, key=lambda item: abs(item[0]))]
     assert lightness[0] > lightness[len(lightness) // 2] > lightness[-1]
 
 
@@ -339,7 +339,7 @@ def test_where_nothing_can_be_taken_apart_three_lessons_say_why_and_sentences_ar
 
 def test_the_numbers_are_those_of_another_network_with_another_grid(put, open_page, make_network, examples):
     network, photo = make_network(channels=12, seed=3), examples["cat"]
-    weight, bias = (each.detach().numpy().astype(float) for each in (network.head.weight, network.head.bias))
+    weight, bias = (item.detach().numpy().astype(float) for item in (network.head.weight, network.head.bias))
 
     def of(image: Image.Image, *framed: object) -> Measured:
         return Measured(analyse(network, image, *framed).feature_maps.numpy().astype(float), weight, bias,
@@ -360,7 +360,7 @@ def test_the_numbers_are_those_of_another_network_with_another_grid(put, open_pa
     assert viewers(page)["box"].chosen.box == pytest.approx(box)
     assert f"{len(places)} of 24 positions" in boards(page)["located"].text
     scene = of(pasted(photo, box, 0.28, side=192), "squash", 192)
-    found = rows_of(boards(open_page(PAGE, lesson="7"))["pasted"].one("lesson-table"), 5)
-    for row, key in zip(found[1:], ("gap", "gmp", "gem:p=3"), strict=True):
+    result = rows_of(boards(open_page(PAGE, lesson="7"))["pasted"].one("lesson-table"), 5)
+    for row, key in zip(result[1:], ("gap", "gmp", "gem:p=3"), strict=True):
         assert number(row[1]) == pytest.approx(scene.logits(key)[best], abs=0.006)
         assert row[3] == percent(scene.probabilities(key)[best])

@@ -109,8 +109,8 @@ def test_a_link_to_what_is_usual_says_the_seven_things_that_every_link_says_and_
 def test_what_is_unusual_is_written_on_the_pages_that_have_it_and_on_no_other(name, pages, value, text):
     usual = as_query(Choices(size=224), 3)
     for page in PAGES:
-        wanted = usual | {name: text} if page in pages else usual
-        assert as_query(Choices(**({"size": 224} | {name: value})), 3, page) == wanted, page
+        expected = usual | {name: text} if page in pages else usual
+        assert as_query(Choices(**({"size": 224} | {name: value})), 3, page) == expected, page
 
 
 def test_every_choice_but_photo_and_class_is_a_field_of_some_link():
@@ -139,9 +139,9 @@ def test_what_was_written_is_read_back_the_same():
 @pytest.mark.parametrize(("name", "text"), ALL_BAD, ids=lambda part: part[:24] or "empty")
 def test_what_cannot_be_read_is_left_as_it_was_with_one_plain_sentence(name, text):
     page = page_of(name)
-    found, sentences = read({name: text}, page, Choices())
+    result, sentences = read({name: text}, page, Choices())
     (sentence,) = sentences
-    assert name not in found
+    assert name not in result
     assert name in sentence
     assert is_plain_sentence(sentence), sentence
 
@@ -162,11 +162,11 @@ def test_a_sentence_repeats_no_more_than_forty_letters_of_what_it_was_given():
 
 
 def test_each_bad_part_has_its_own_sentence_and_the_good_ones_are_read():
-    asked = {"pooling": "median", "size": "0", "framing": "whole", "box": "0", "maps": "votes", "classes": "x"}
-    found, sentences = read(asked, MAPS, Choices())
-    assert found["framing"] == "whole"
-    assert found["maps"] == "votes"
-    assert [next(name for name in asked if f"asks for {name} " in sentence) for sentence in sentences] == [
+    calls = {"pooling": "median", "size": "0", "framing": "whole", "box": "0", "maps": "votes", "classes": "x"}
+    result, sentences = read(calls, MAPS, Choices())
+    assert result["framing"] == "whole"
+    assert result["maps"] == "votes"
+    assert [next(name for name in calls if f"asks for {name} " in sentence) for sentence in sentences] == [
         "pooling", "size", "classes", "box"]
 
 
@@ -188,9 +188,9 @@ def test_what_a_link_leaves_out_is_usual_unless_every_link_says_it():
 
 
 def test_a_name_that_no_page_knows_is_left_alone():
-    found, sentences = read({"utm_source": "newsletter", "gclid": HTML, "": "x"}, EXPLORE, Choices())
+    result, sentences = read({"utm_source": "newsletter", "gclid": HTML, "": "x"}, EXPLORE, Choices())
     assert sentences == []
-    assert not {"utm_source", "gclid", ""} & set(found)
+    assert not {"utm_source", "gclid", ""} & set(result)
 
 
 @pytest.mark.parametrize(("text", "one_form"), [
@@ -199,8 +199,8 @@ def test_a_name_that_no_page_knows_is_left_alone():
     ("torchvision/resnet50.IMAGENET1K_V2", "torchvision/resnet50"), ("given", "given"),
 ])
 def test_a_network_is_read_in_its_one_form(text, one_form):
-    found, sentences = read({"network": text, "against": text}, EXPLORE, Choices())
-    assert (found["network"], found["against"], sentences) == (one_form, one_form, [])
+    result, sentences = read({"network": text, "against": text}, EXPLORE, Choices())
+    assert (result["network"], result["against"], sentences) == (one_form, one_form, [])
 
 
 @pytest.mark.parametrize("key", ["catavgmax", "attention_pool", "learned_attention", "gated"])
@@ -228,13 +228,13 @@ def test_minus_zero_is_zero():
 
 
 def test_the_same_pooling_twice_is_one():
-    found = read({"poolings": "gap,gem:p=4.0,gem:p=4,gmp,gap"}, COMPARED, Choices())[0]["poolings"]
-    assert found == pooling_choices("gap", "gem:p=4", "gmp")
+    result = read({"poolings": "gap,gem:p=4.0,gem:p=4,gmp,gap"}, COMPARED, Choices())[0]["poolings"]
+    assert result == pooling_choices("gap", "gem:p=4", "gmp")
 
 
 @given(data=st.data())
 def test_a_pooling_written_for_a_choice_is_the_same_number_again(data):
-    pooling = data.draw(st.sampled_from([each for each in POOLINGS.values() if each.parameter]))
+    pooling = data.draw(st.sampled_from([item for item in POOLINGS.values() if item.parameter]))
     value = data.draw(st.floats(pooling.parameter.low, pooling.parameter.high))
     again = POOLING(str(PoolingChoice.of(pooling.key, {pooling.parameter.name: value})))
     assert (again.key, pooling.resolve(dict(again.parameters))) == (pooling.key, {pooling.parameter.name: value})
@@ -278,26 +278,26 @@ CHOICES = st.builds(
 @settings(max_examples=150)
 @given(choices=CHOICES, before=CHOICES, page=st.sampled_from(PAGES))
 def test_a_link_followed_anywhere_brings_the_same_link_again(choices, before, page):
-    asked = as_query(choices, 5, page)
-    found, sentences = read(asked, page, before)
-    after = dataclasses.replace(before, **found)
+    calls = as_query(choices, 5, page)
+    result, sentences = read(calls, page, before)
+    after = dataclasses.replace(before, **result)
     assert sentences == []
-    assert as_query(after, 5, page) == asked
+    assert as_query(after, 5, page) == calls
     for field in link.FIELDS:
-        assert (field.name in found) == field.is_on(page)
+        assert (field.name in result) == field.is_on(page)
         source = choices if field.is_on(page) else before
         assert getattr(after, field.name) == getattr(source, field.name), field.name
 
 
 @settings(max_examples=150)
-@given(asked=st.dictionaries(st.sampled_from([*(each.name for each in link.FIELDS), "view", "x"]),
+@given(calls=st.dictionaries(st.sampled_from([*(item.name for item in link.FIELDS), "view", "x"]),
                              st.text(max_size=60)),
        page=st.sampled_from(PAGES))
-def test_whatever_a_link_says_there_is_a_page_and_at_most_a_sentence_each(asked, page):
-    found, sentences = read(asked, page, Choices())
-    after = dataclasses.replace(Choices(), **found)
+def test_whatever_a_link_says_there_is_a_page_and_at_most_a_sentence_each(calls, page):
+    result, sentences = read(calls, page, Choices())
+    after = dataclasses.replace(Choices(), **result)
     again, none = read(as_query(after, 0, page), page, Choices())
-    assert len(sentences) <= len(asked)
+    assert len(sentences) <= len(calls)
     assert none == []
     assert dataclasses.replace(Choices(), **again) == after
 

@@ -132,8 +132,8 @@ def test_names_from_a_file_are_text(open_page):
     page.run()
     assert not page.exception
     assert HTML in card(page)
-    for each in page.markdown:
-        assert HTML not in each.value
+    for item in page.markdown:
+        assert HTML not in item.value
 
 
 # Links.
@@ -281,7 +281,7 @@ def test_the_sizes_to_choose_from_are_multiples_of_the_stride_and_the_own_one(wa
 
 def test_a_network_of_one_size_has_no_slider_and_no_whole_photo(open_page):
     page = open_page(network=FLAT)
-    assert not [each for each in page.get("select_slider") if (each.key or "").startswith("size")]
+    assert not [item for item in page.get("select_slider") if (item.key or "").startswith("size")]
     assert boards(page)["fixed_size"].text == "Its input is 64 × 64 px and no other."
     assert list(control(page, "framing").options) == ["crop", "squash"]
 
@@ -322,8 +322,8 @@ def test_a_second_network_sees_the_same_photo_and_is_let_go_of(open_page, exampl
     assert not page.exception
     assert boards(page)["second_network"].one("strong").text == f"Small {GMP}"
     second = second_analysis(session(page))
-    wanted = analyse(made_up(GMP), examples["cat"])
-    torch.testing.assert_close(second.under().logits, wanted.under().logits)
+    expected = analyse(made_up(GMP), examples["cat"])
+    torch.testing.assert_close(second.under().logits, expected.under().logits)
     assert second.input.shape == (1, 3, 96, 96), "its own size where the first is shown at its own"
     pick(page, "second_network", "clear")
     assert "against" not in page.query_params
@@ -418,8 +418,8 @@ def edit(page: AppTest, name: str, **numbers: object) -> AppTest:
 def test_edited_preprocessing_is_what_the_network_is_fed_for_this_session_alone(open_page, examples):
     page = edit(open_page(network=GAP, example="cat"), GAP, mean="0.1 0.2; 0.9", size=96)
     page.button(key="use_preprocessing").click().run()
-    wanted = replace(made_up(GAP).preprocessing, mean=(0.1, 0.2, 0.9), size=96)
-    first = analyse(replace(made_up(GAP), preprocessing=wanted), examples["cat"]).under().top(1)[0]
+    expected = replace(made_up(GAP).preprocessing, mean=(0.1, 0.2, 0.9), size=96)
+    first = analyse(replace(made_up(GAP), preprocessing=expected), examples["cat"]).under().top(1)[0]
     assert headline(page) == f"Prediction: {first.name}, {percent(first.probability)}."
     assert "mean 0.100 0.200 0.900" in card(page)
     assert "edited" in card(page)
@@ -436,7 +436,7 @@ def test_numbers_that_cannot_be_are_the_sentence_of_preprocessing_itself(numbers
     page = edit(open_page(network=GAP), GAP, **numbers)
     assert not page.exception
     assert boards(page)["preprocessing_wrong"].text.startswith("The preprocessing's ")
-    assert not [each for each in page.button if each.key == "use_preprocessing"]
+    assert not [item for item in page.button if item.key == "use_preprocessing"]
 
 
 @pytest.mark.parametrize("numbers", [{"mean": "0.5", "std": "0.5"}, {"size": 4}])
@@ -547,7 +547,7 @@ def test_a_file_is_dropped_into_the_form_and_a_wrong_architecture_is_mended_by_o
     page.run()
     page.button(key="own_take").click().run()
     assert "not of the architecture torchvision/resnet18" in boards(page)["own_wrong"].text
-    (near,) = [each for each in page.button if each.key == "own_near_torchvision/squeezenet1_1"]
+    (near,) = [item for item in page.button if item.key == "own_near_torchvision/squeezenet1_1"]
     near.click().run()
     assert not page.exception
     assert page.query_params["network"].startswith("file-")

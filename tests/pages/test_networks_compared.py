@@ -114,7 +114,7 @@ def test_a_network_without_a_pooling_shows_grad_cam_beside_evidence(first, flat,
         assert not page.exception
         units = {viewers(page)[key].chosen.unit for key in ("evidence", "map_beside")}
         assert units == {"logits", ""}
-        assert "one_scale" not in {each.key for each in page.toggle}
+        assert "one_scale" not in {item.key for item in page.toggle}
         assert not open_page(MAPS).exception
 
 

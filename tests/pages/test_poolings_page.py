@@ -11,7 +11,7 @@ from explorer.wording import percent, plain, signed
 from tests.explorer.tiny import analysis_of, linear
 from tests.pages import arithmetic
 from tests.pages.arithmetic import fewest_carrying, pooled
-from tests.pages.boards import boards, control, figures, is_plain_sentence, notices, number, told, trace, viewers
+from tests.pages.boards import boards, components, control, figures, is_plain_sentence, notices, number, trace, viewers
 from tests.pages.clicks import click_point, pick, use
 
 POOLS = "pages/2_Poolings.py"
@@ -72,11 +72,11 @@ def test_where_each_looks_sums_to_one_and_is_as_numpy_has_it(open_page, measured
     page, seen = open_page(POOLS, example="cat_and_coffee", poolings=",".join(FOUR)), measured("cat_and_coffee")
     answer = int(page.query_params["class"])
     for spelling, shown in zip(FOUR, viewers(page)["looks"].maps.values(), strict=True):
-        wanted = arithmetic.looks(seen.maps, seen.weight[answer], spelling)
+        expected = arithmetic.looks(seen.maps, seen.weight[answer], spelling)
         assert shown.values.sum() == pytest.approx(1, abs=49 * shown.step + 1e-9)
-        np.testing.assert_allclose(shown.values, wanted, atol=1e-5)
-        count, _ = fewest_carrying(wanted, 0.8)
-        entropy = -sum(share * np.log2(share) for share in wanted.ravel() if share > 0)
+        np.testing.assert_allclose(shown.values, expected, atol=1e-5)
+        count, _ = fewest_carrying(expected, 0.8)
+        entropy = -sum(share * np.log2(share) for share in expected.ravel() if share > 0)
         assert shown.lines == [f"{count} of 49 positions hold 80%", f"entropy {entropy:.1f} of {np.log2(49):.1f} bits"]
         assert (shown.kind, shown.unit, shown.title) == ("positive", "share", NAMES[spelling])
     assert len({(shown.scale, shown.limit) for shown in viewers(page)["looks"].maps.values()}) == 1
@@ -112,7 +112,7 @@ def test_formulas_and_sentences_of_those_shown_stand_below(open_page):
     for n, key in enumerate(("softpool", "gem")):
         shown = boards(page)[f"formula_{n}"]
         assert (shown.one("h3").text, shown.all("p")[0].text) == (POOLINGS[key].name, POOLINGS[key].explanation)
-    assert [each.value.strip("$ \n") for each in page.latex] == [POOLINGS[key].formula for key in ("softpool", "gem")]
+    assert [item.value.strip("$ \n") for item in page.latex] == [POOLINGS[key].formula for key in ("softpool", "gem")]
 
 
 # Choosing them.
@@ -151,7 +151,7 @@ def test_a_parameter_has_a_slider_over_its_usual_range_or_the_whole_one(
     spelling, name, value, ends, logarithmic, open_page
 ):
     page = open_page(POOLS, poolings=f"gap,{spelling}")
-    (slider,) = told(page, "slider").values()
+    (slider,) = components(page, "slider").values()
     assert (slider["name"], slider["value"], (slider["low"], slider["high"])) == (name, value, ends)
     assert slider["logarithmic"] is logarithmic
     assert slider["label"] == f"{boards(page)['head_1'].one('h3').text.partition(',')[0]}, {name} = {value:g}: {name}"
@@ -164,7 +164,7 @@ def test_a_slider_that_is_moved_changes_maps_answers_and_link(open_page, measure
     outcome = "gem:p=6.5"
     answer = int(page.query_params["class"])
     assert page.query_params["poolings"] == "gap,gem:p=6.5"
-    assert told(page, "slider")["slider_1_gem"]["value"] == 6.5
+    assert components(page, "slider")["slider_1_gem"]["value"] == 6.5
     np.testing.assert_allclose(viewers(page)["evidence"].maps[f"{answer}.gem-p6.5"].values, seen.cells(answer, outcome),
                                atol=1e-4)
     assert columns(page)[1].texts("number") == [
@@ -330,13 +330,13 @@ def test_the_path_holds_the_probabilities_that_numpy_computes(key, open_page, me
     name = POOLINGS[key].parameter.name
     classes = list(dict.fromkeys([int(page.query_params["class"]), *seen.best(3), *seen.best(3), *seen.best(3, "gmp")]))
     figure = figures(page)["path_figure"]
-    lines = [each for each in figure["data"] if each.get("showlegend")]
-    assert [each["name"] for each in lines] == [seen.names[index] for index in classes]
+    lines = [item for item in figure["data"] if item.get("showlegend")]
+    assert [item["name"] for item in lines] == [seen.names[index] for index in classes]
     for n in (0, 7, 15, 22, 30):
         shares = seen.probabilities(f"{key}:{name}={values[n]}")
-        for each, index in zip(lines, classes, strict=True):
-            assert each["x"][n] == pytest.approx(values[n])
-            assert each["y"][n] == pytest.approx(100 * shares[index], abs=2e-3)
+        for item, index in zip(lines, classes, strict=True):
+            assert item["x"][n] == pytest.approx(values[n])
+            assert item["y"][n] == pytest.approx(100 * shares[index], abs=2e-3)
     assert figure["layout"]["xaxis"]["title"]["text"] == name
     assert (figure["layout"]["xaxis"].get("type") == "log") == (key != "mixed")
     assert boards(page)["path_note"].text.startswith(f"{name}: ")
@@ -353,7 +353,7 @@ def test_the_path_is_calibrated_all_along_but_for_the_native_answer(key, open_pa
     answer, n = int(page.query_params["class"]), 20
     assert None not in factors
     shares = seen.probabilities(f"{key}:x={values[n]}", factors[n])
-    first = next(each for each in figures(page)["path_figure"]["data"] if each.get("showlegend"))
+    first = next(item for item in figures(page)["path_figure"]["data"] if item.get("showlegend"))
     assert first["y"][n] == pytest.approx(100 * shares[answer], abs=2e-3)
     assert boards(page)["path_note"].text.endswith(f" {seen.names[answer]} {percent(seen.probabilities()[answer])}.")
 
@@ -362,7 +362,7 @@ def test_the_path_is_calibrated_all_along_but_for_the_native_answer(key, open_pa
     ("gap,gmp", None), ("gap,gem", 3), ("gem:p=7,gem", 7)])
 def test_the_path_marks_where_the_pooling_beside_the_others_stands(poolings, at, open_page):
     figure = figures(open_page(POOLS, poolings=poolings))["path_figure"]
-    marks = [each["x"] for each in figure["data"] if each.get("name") == "p now"]
+    marks = [item["x"] for item in figure["data"] if item.get("name") == "p now"]
     assert [list(x) for x in marks] == ([] if at is None else [[at, at]])
 
 
@@ -375,7 +375,7 @@ def test_another_path_can_be_chosen_and_stands_in_the_link(open_page):
 
 def test_the_class_that_is_asked_for_leads_the_path(open_page):
     page = open_page(POOLS, **{"class": str(TENCH)})
-    lines = [each["name"] for each in figures(page)["path_figure"]["data"] if each.get("showlegend")]
+    lines = [item["name"] for item in figures(page)["path_figure"]["data"] if item.get("showlegend")]
     assert lines[0] == "tench"
     assert len(lines) == len(set(lines)) <= 6
 

@@ -11,7 +11,7 @@ from explorer.wording import percent, signed
 from tests.browser.uploads import arrow, encode
 from tests.pages import arithmetic
 from tests.pages.arithmetic import fewest_carrying
-from tests.pages.boards import boards, control, is_plain_sentence, notices, told, viewers
+from tests.pages.boards import boards, components, control, is_plain_sentence, notices, viewers
 from tests.pages.clicks import upload, use
 
 EXPLORE, CHANNELS, POOLS, MAPS, WHY, METHOD = (
@@ -28,10 +28,10 @@ def stage(page):
 
 def is_a_talk(page) -> bool:
     """Nothing but the stage (and what feeds it) is on the page, and nothing at all in the sidebar."""
-    shown = [key for kind in ("board", "viewer", "wall", "slider") for key in told(page, kind)]
-    widgets = [each for kind in ("selectbox", "button", "button_group", "multiselect", "slider", "toggle",
+    shown = [key for kind in ("board", "viewer", "wall", "slider") for key in components(page, kind)]
+    widgets = [item for kind in ("selectbox", "button", "button_group", "multiselect", "slider", "toggle",
                                  "select_slider", "number_input", "file_uploader", "download_button", "page_link",
-                                 "plotly_chart", "latex") for each in page.get(kind)]
+                                 "plotly_chart", "latex") for item in page.get(kind)]
     return shown == ["stage"] and widgets == []
 
 
@@ -69,9 +69,9 @@ def test_the_talk_of_explore_goes_through_the_likeliest_classes_and_two_other_po
 ):
     page, seen = open_page(EXPLORE, example=example, present="1"), measured(example)
     first, *others = seen.best(3)
-    wanted = [(first, "gap"), *((index, "gap") for index in others), (first, "gmp"), (first, "attention")]
-    assert list(stage(page).maps) == ["photo", *(f"{index}.{pooling}" for index, pooling in wanted)]
-    for index, pooling in wanted:
+    expected = [(first, "gap"), *((index, "gap") for index in others), (first, "gmp"), (first, "attention")]
+    assert list(stage(page).maps) == ["photo", *(f"{index}.{pooling}" for index, pooling in expected)]
+    for index, pooling in expected:
         shown, cells = stage(page).maps[f"{index}.{pooling}"], seen.cells(index, pooling)
         np.testing.assert_allclose(shown.values, cells, atol=2e-5 + shown.step)
         rank, share = seen.rank(index, pooling), seen.probabilities(pooling, factor(pooling))[index]
@@ -192,14 +192,16 @@ def test_a_bad_part_of_a_link_to_a_talk_is_said_on_the_stage(open_page):
 def test_a_walk_past_the_last_step_goes_on_to_the_next_photo(path, part_alone, open_page, measured):
     page = open_page(path, present="1", pooling="gmp", **{"class": str(TENCH)})
     names = list(EXAMPLES)
-    for steps, wanted in ((1, names[1]), (1, names[2]), (-1, names[1]), (-1, names[0]), (-1, names[-1]), (1, names[0])):
+    for steps, expected in (
+        (1, names[1]), (1, names[2]), (-1, names[1]), (-1, names[0]), (-1, names[-1]), (1, names[0])
+    ):
         use(page, "stage", "walk", steps, part_alone)
         assert not page.exception
-        assert page.query_params["example"] == wanted
-        assert page.query_params["class"] == str(measured(wanted).best(1)[0]), "the last photo's class is forgotten"
+        assert page.query_params["example"] == expected
+        assert page.query_params["class"] == str(measured(expected).best(1)[0]), "the last photo's class is forgotten"
         assert (page.query_params["present"], page.query_params["pooling"]) == ("1", "gmp")
         assert is_a_talk(page)
-        assert stage(page)["photo"] == told(page, "source")["photo"]["photo"]["key"]
+        assert stage(page)["photo"] == components(page, "source")["photo"]["photo"]["key"]
 
 
 def test_a_walk_goes_through_all_examples_and_comes_back(open_page):

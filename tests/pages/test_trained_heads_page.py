@@ -18,7 +18,7 @@ from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings.learned import gated, learned_attention
 from explorer.ui.session import cache
 from explorer.ui.session.cache import bytes_of, is_in_memory
-from tests.pages.boards import boards, control, notices, told, viewers
+from tests.pages.boards import boards, components, control, notices, viewers
 from tests.pages.clicks import follow, pick, use
 from tests.pages.memory import forget
 
@@ -96,7 +96,7 @@ def test_learned_poolings_are_cleared_with_a_network_without_them(open_flowers):
     assert page.query_params["pooling"] == "gap"
     assert page.query_params["poolings"] == "gem,gap"
     assert boards(page)["head_0"].one("h3").text == "GeM, p = 3"
-    assert any("“gated”, which EfficientNet-Lite0 does not have" in each for each in notices(page))
+    assert any("“gated”, which EfficientNet-Lite0 does not have" in item for item in notices(page))
 
 
 # Labels.
@@ -136,9 +136,9 @@ def test_a_sentence_names_the_head(open_flowers):
     trained = boards(open_flowers(MAPS, pooling="gmp"))["headline"].one("lead").text
     assert "under GMP, with a head trained for it" in trained
     page = open_flowers(pooling="gated", example="coffee")
-    says = [each.says for each in viewers(page)["evidence"].maps.values()]
-    assert any("under Gated mix, with a head trained for it" in each for each in says)
-    assert any("under Mixed, a = 0.5, a what-if" in each for each in says)
+    says = [item.says for item in viewers(page)["evidence"].maps.values()]
+    assert any("under Gated mix, with a head trained for it" in item for item in says)
+    assert any("under Mixed, a = 0.5, a what-if" in item for item in says)
 
 
 # The learned parameter.
@@ -146,7 +146,7 @@ def test_a_sentence_names_the_head(open_flowers):
 
 def test_gem_begins_at_what_was_learned(open_flowers):
     page = open_flowers(POOLS, pooling="gem", poolings="gap,gem")
-    (slider,) = told(page, "slider").values()
+    (slider,) = components(page, "slider").values()
     assert (slider["value"], slider["usual"]) == (P, P)
     assert boards(page)["head_1"].one("h3").text == "GeM, p = 2.3725"
     assert page.query_params["pooling"] == "gem"
@@ -179,7 +179,7 @@ def test_the_usual_three_of_another_network_is_three_here(open_flowers):
     page = open_flowers(POOLS, poolings="gap,gem:p=3")
     follow(page, page.query_params | {"network": "efficientnet_lite0", "poolings": "gap,gem:p=3"})
     assert page.query_params["poolings"] == "gap,gem"
-    assert math.isclose(next(iter(told(page, "slider").values()))["value"], 3)
+    assert math.isclose(next(iter(components(page, "slider").values()))["value"], 3)
 
 
 # What the head of the pooling says.
@@ -206,5 +206,5 @@ def test_the_bundled_one_is_real(open_page, examples):
     assert notices(page) == []
     assert (names(page), labels(page)) == (["GAP", "GMP", "Learned attention"], ["native", "trained", "trained"])
     for column, key in zip(boards(page)["answers"].all("column"), ("gap", "gmp", "learned_attention"), strict=True):
-        assert column.texts("name") == [each.name for each in real.under(key).top(5)]
+        assert column.texts("name") == [item.name for item in real.under(key).top(5)]
     assert "EfficientNet-Lite0, five flowers" in boards(page)["examples"].one("card").text

@@ -61,7 +61,7 @@ def test_each_number_of_the_summary_leads_to_where_it_comes_from(open_page):
     page = open_page(WHY)
     numbers = boards(page)["headline"].all("button")
     assert len(numbers) >= 6
-    assert {each.pick for each in numbers} <= {"against", "without", "stable"}
+    assert {item.pick for item in numbers} <= {"against", "without", "stable"}
     pick(page, "headline", "without")
     assert page.query_params["ask"] == "without"
     assert "probed" in boards(page)
@@ -86,7 +86,7 @@ def test_without_the_strongest_positions_the_prediction_is_the_summary_s(open_pa
 def test_another_rival_is_chosen_by_a_chip_and_the_two_are_turned_around(open_page):
     page = open_page(WHY)
     chips = boards(page)["rivals"].all("chip")
-    assert [each.attributes["aria-pressed"] for each in chips].count("true") == 1
+    assert [item.attributes["aria-pressed"] for item in chips].count("true") == 1
     pick(page, "rivals", chips[2].pick)
     assert page.query_params["rival"] == str(chips[2].pick)
     pick(page, "rivals", "turn")
@@ -116,8 +116,8 @@ def test_a_class_is_never_compared_with_itself(open_page):
 def test_the_map_is_the_evidence_of_one_less_that_of_the_other_and_sums_to_the_difference(pooling, open_page, measured):
     page, seen = open_page(WHY, pooling=pooling, rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
     shown = viewers(page)["against"].chosen
-    wanted = seen.cells(HELMET, pooling) - seen.cells(BOBSLED, pooling)
-    np.testing.assert_allclose(shown.values, wanted, atol=2e-4 + shown.step)
+    expected = seen.cells(HELMET, pooling) - seen.cells(BOBSLED, pooling)
+    np.testing.assert_allclose(shown.values, expected, atol=2e-4 + shown.step)
     logits = seen.logits(pooling)
     assert shown.lines[0].startswith(f"{signed(logits[HELMET] - logits[BOBSLED])} = ")
     assert shown.badge.startswith("exact, residual ")
@@ -126,7 +126,7 @@ def test_the_map_is_the_evidence_of_one_less_that_of_the_other_and_sums_to_the_d
 def test_the_difference_under_each_pooling_stands_beside_the_photo_and_a_click_follows_it(open_page, measured):
     page, seen = open_page(WHY, rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
     rows = [row for row in boards(page)["account"].all("tr") if row.pick]
-    assert [each.pick[1] for each in rows] == list(POOLINGS)
+    assert [item.pick[1] for item in rows] == list(POOLINGS)
     for row, key in zip(rows, POOLINGS, strict=True):
         logits = seen.logits(key)
         _, difference, prediction = row.texts("td")
@@ -141,10 +141,10 @@ def test_the_difference_under_each_pooling_stands_beside_the_photo_and_a_click_f
 def test_the_channels_that_decide_are_those_whose_contributions_differ_most(open_page, measured):
     page, seen = open_page(WHY, rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
     difference = seen.paid(HELMET) - seen.paid(BOBSLED)
-    wanted = np.argsort(-np.abs(difference), kind="stable")[:6]
+    expected = np.argsort(-np.abs(difference), kind="stable")[:6]
     tiles = boards(page)["account"].all("tile")
-    assert [each.pick for each in tiles] == [["channel", int(channel)] for channel in wanted]
-    assert [each.texts("strong")[1] for each in tiles] == [signed(difference[channel]) for channel in wanted]
+    assert [item.pick for item in tiles] == [["channel", int(channel)] for channel in expected]
+    assert [item.texts("strong")[1] for item in tiles] == [signed(difference[channel]) for channel in expected]
 
 
 # Without this part.
@@ -179,44 +179,44 @@ def test_a_box_that_is_dragged_is_asked_about_and_cleared(open_page):
 
 def test_what_flips_it_is_found_beside_the_page_and_shown(open_page):
     page = open_page(WHY, ask="flip")
-    found = done(page, "flips")
-    assert "the prediction is" in found.text
-    assert "the prediction is still football helmet" in found.text
-    assert len(found.all("img")) == 4
+    result = done(page, "flips")
+    assert "the prediction is" in result.text
+    assert "the prediction is still football helmet" in result.text
+    assert len(result.all("img")) == 4
 
 
 def test_a_long_computation_is_stopped_and_started_again(open_page, monkeypatch):
-    asked = []
+    calls = []
 
     def slow(*args, progress, stop, **options):
-        asked.append(1)
+        calls.append(1)
         while not stop():
             time.sleep(0.01)
         raise StoppedError("Stopped.")
 
     monkeypatch.setattr(stable, "stability", slow)
     page = open_page(WHY, ask="stable", example="rocket")
-    (button,) = (each for each in page.button if each.label == "Stop")
+    (button,) = (item for item in page.button if item.label == "Stop")
     button.click().run()
     assert not page.exception
-    (again,) = (each for each in page.button if each.label == "Start again")
+    (again,) = (item for item in page.button if item.label == "Start again")
     assert any("Stopped before it was done." in board.text for board in boards(page).values())
-    count = len(asked)
+    count = len(calls)
     page.run()
-    assert len(asked) == count, "it stays stopped"
+    assert len(calls) == count, "it stays stopped"
     again.click().run()
     end = time.monotonic() + 10
-    while len(asked) == count and time.monotonic() < end:
+    while len(calls) == count and time.monotonic() < end:
         time.sleep(0.05)
         page.run()
-    assert len(asked) > count
+    assert len(calls) > count
 
 
 def test_stability_is_shown_for_each_pooling_and_each_kind_of_change(open_page):
     page = open_page(WHY, ask="stable", poolings="gap,gmp")
-    found = done(page, "stable")
-    assert "GAP: The answer " in found.text
-    bars = found.all("changes")
+    result = done(page, "stable")
+    assert "GAP: The answer " in result.text
+    bars = result.all("changes")
     assert len(bars) % 6 == 0
     assert all(node.attributes["role"] == "img" for node in bars)
 
@@ -235,7 +235,7 @@ def test_stitched_evidence_stands_beside_the_evidence_as_it_is_on_one_scale(open
 
 def test_how_much_of_the_evidence_lies_where_the_object_is(open_page, measured, network, examples):
     page, seen = open_page(WHY, ask="object", **{"class": str(HELMET)}), measured()
-    said = done(page, "object_share").text
+    stated = done(page, "object_share").text
     evidence, where = viewers(page)["object_evidence"].maps, viewers(page)["object_map"].maps
     shown = next(iter(evidence.values()))
     np.testing.assert_allclose(shown.values, seen.cells(HELMET), atol=1e-4 + shown.step)
@@ -246,9 +246,9 @@ def test_how_much_of_the_evidence_lies_where_the_object_is(open_page, measured, 
     xs, ys = (low + (np.arange(224) + 0.5) / 224 * (high - low) for low, high in ((left, right), (top, bottom)))
     within = np.outer((ys >= box[1]) & (ys < box[3]), (xs >= box[0]) & (xs < box[2]))
     share, area = held[within].sum() / held.sum(), within.mean()
-    told = [float(each) / 100 for each in re.findall(r"(\d+)%", said)[:2]]
-    assert told == pytest.approx([share, area], abs=0.015)
-    assert f"{share / area:.1f} times its share of the photo" in said
+    reports = [float(item) / 100 for item in re.findall(r"(\d+)%", stated)[:2]]
+    assert reports == pytest.approx([share, area], abs=0.015)
+    assert f"{share / area:.1f} times its share of the photo" in stated
 
 
 # Other networks.
