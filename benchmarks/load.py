@@ -25,38 +25,39 @@ from benchmarks.visitors import Visitor
 EXAMPLES = ("astronaut", "cat", "cat_and_coffee", "coffee", "photographer", "rocket")
 
 
-async def viewer(url: str, number: int, think: float, until: float, photos: bool) -> list[float]:
-    """Seconds of each run of one viewer, who begins somewhere within the first thought."""
+async def viewer(url: str, number: int, think: float, seconds: float, all_here: asyncio.Barrier) -> list[float]:
+    """Seconds of each run of one viewer, once all have made their first visit; who clicks first is drawn."""
     draw, times = random.Random(number), []
-    example = EXAMPLES[number % len(EXAMPLES)]
     async with Visitor(url) as visitor:
-        await visitor.visit(f"example={example}")
-        await asyncio.sleep(draw.random() * think)
-        while time.perf_counter() < until:
+        await visitor.visit(f"example={EXAMPLES[number % len(EXAMPLES)]}")
+        await all_here.wait()
+        until = time.perf_counter() + seconds
+        await asyncio.sleep(draw.random() * min(think, seconds))
+        while not times or time.perf_counter() < until:
             begin = time.perf_counter()
-            if photos:
-                example = EXAMPLES[(EXAMPLES.index(example) + 1) % len(EXAMPLES)]
-            times.append(await visitor.visit(f"example={example}&class={draw.randrange(1000)}"))
+            times.append(await visitor.visit(f"class={draw.randrange(1000)}"))
             await asyncio.sleep(max(0.0, think - (time.perf_counter() - begin)))
     return times
 
 
-async def load(url: str, viewers: int, think: float, seconds: float, photos: bool = False) -> list[float]:
-    """Seconds of all runs of so many viewers, those of the first visits left out."""
-    until = time.perf_counter() + seconds
-    parts = await asyncio.gather(*(viewer(url, number, think, until, photos) for number in range(viewers)))
-    return [took for part in parts for took in part]
+async def load(url: str, server: psutil.Process, viewers: int, think: float, seconds: float
+               ) -> tuple[list[float], float, float]:
+    """Seconds of all runs of so many viewers; seconds that all took together, and of the server's processor."""
+    all_here = asyncio.Barrier(viewers + 1)
+    runs = asyncio.gather(*(viewer(url, number, think, seconds, all_here) for number in range(viewers)))
+    await all_here.wait()
+    begin, before = time.perf_counter(), sum(server.cpu_times()[:2])
+    times = [took for part in await runs for took in part]
+    return times, time.perf_counter() - begin, sum(server.cpu_times()[:2]) - before
 
 
-def report(name: str, served_by: psutil.Process, url: str, viewers: int, think: float, seconds: float) -> None:
+def report(name: str, server: psutil.Process, url: str, viewers: int, think: float, seconds: float) -> None:
     """Run one load and print what it took."""
-    before, begin = sum(served_by.cpu_times()[:2]), time.perf_counter()
-    times = asyncio.run(load(url, viewers, think, seconds))
-    cpu, took = sum(served_by.cpu_times()[:2]) - before, time.perf_counter() - begin
-    cuts = statistics.quantiles(times, n=20)
-    print(f"{name:34s} {viewers:3d} viewers, {think:4.1f} s of thought: {1000 * cuts[9]:6.0f} ms p50 "
+    times, took, cpu = asyncio.run(load(url, server, viewers, think, seconds))
+    cuts = statistics.quantiles(times, n=20, method="inclusive")
+    print(f"{name:22s} {viewers:3d} viewers, {think:4.1f} s of thought: {1000 * cuts[9]:6.0f} ms p50 "
           f"{1000 * cuts[-1]:6.0f} ms p95 {len(times) / took:6.1f} runs a second "
-          f"{1000 * cpu / len(times):5.0f} ms of CPU a run {served_by.memory_info().rss / 2**20:6.0f} MB", flush=True)
+          f"{1000 * cpu / len(times):5.0f} ms of CPU a run {server.memory_info().rss / 2**20:6.0f} MB", flush=True)
 
 
 def main() -> None:
@@ -66,12 +67,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         control = Path(name) / "control.py"
         control.write_text(CONTROL)
-        with served(ROOT / "app.py", ROOT) as (ours, our_process), served(control, control.parent) as (plain, other):
-            asyncio.run(load(ours, 1, 0.1, 5.0))
-            asyncio.run(load(plain, 1, 0.1, 1.0))
+        with served(ROOT / "app.py", ROOT) as (ours, pid), served(control, control.parent) as (plain, other_pid):
+            app, other = psutil.Process(pid), psutil.Process(other_pid)
+            asyncio.run(load(ours, app, 1, 0.1, 5.0))
+            asyncio.run(load(plain, other, 1, 0.1, 1.0))
             for viewers, think in ((1, 0.0), (20, 1.0), (20, 0.0), (50, 10.0)):
-                report("a new class on Explore", psutil.Process(our_process), ours, viewers, think, options.seconds)
-                report("the plain page", psutil.Process(other), plain, viewers, think, options.seconds / 3)
+                report("a new class on Explore", app, ours, viewers, think, options.seconds)
+                report("the plain page", other, plain, viewers, think, options.seconds)
 
 
 if __name__ == "__main__":
