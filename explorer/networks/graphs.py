@@ -6,14 +6,17 @@ import logging
 import threading
 import warnings
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import onnx
-import onnx_ir
 import torch
 from torch import Tensor, nn
 
 from explorer.errors import NetworkError
 from explorer.networks.cutting.taps import first_line, own_copy
+
+if TYPE_CHECKING:
+    import onnx_ir
 
 _EXPORTING = threading.Lock()  # the exporter sets switches of the whole process
 
@@ -30,6 +33,8 @@ def export(backbone: nn.Module, x: Tensor) -> bytes:
 
     Raises NetworkError where the exporter cannot follow the backbone.
     """
+    import onnx_ir  # late: it takes 0.7 s, for what is seldom done
+
     model = exported(backbone, x)
     try:
         return onnx_ir.serde.serialize_model(model).SerializeToString()
@@ -46,18 +51,20 @@ def with_weights(graph: bytes, state: Mapping[str, Tensor]) -> bytes:
 
     Raises KeyError for a weight that is missing, ValueError for one of another shape.
     """
-    model = onnx_ir.serde.deserialize_model(onnx.ModelProto.FromString(graph))
-    for name, value in model.graph.initializers.items():
-        if isinstance(value.const_value, onnx_ir.ExternalTensor):
-            tensor = state[name]
-            if tuple(tensor.shape) != tuple(value.const_value.shape):
-                raise ValueError(f"The weight {name} has shape {tuple(tensor.shape)}.")
-            value.const_value = onnx_ir.tensor(tensor.numpy(), name=name)
-    return onnx_ir.serde.serialize_model(model).SerializeToString()
+    model = onnx.ModelProto.FromString(graph)
+    for weight in model.graph.initializer:
+        if weight.data_location == onnx.TensorProto.EXTERNAL:
+            tensor = state[weight.name]
+            if tuple(tensor.shape) != tuple(weight.dims):
+                raise ValueError(f"The weight {weight.name} has shape {tuple(tensor.shape)}.")
+            weight.CopyFrom(onnx.numpy_helper.from_array(tensor.numpy(), weight.name))
+    return model.SerializeToString()
 
 
 def exported(backbone: nn.Module, x: Tensor, optimize: bool = True) -> onnx_ir.Model:
     """What `export` makes, before it is put into bytes; without `optimize` the weights are the backbone's own."""
+    import onnx_ir
+
     log = logging.getLogger("torch.onnx")
     with _EXPORTING, warnings.catch_warnings():
         warnings.simplefilter("ignore")

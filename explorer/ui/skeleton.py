@@ -24,7 +24,7 @@ def show_skeleton(title: str) -> None:
     """Draw the outline where the page's modules are not imported yet; `clear_skeleton` takes it away."""
     st.set_page_config(page_title=f"{title} · PoolScope", layout="wide", initial_sidebar_state="auto")
     place = st.empty()
-    if _HEAVY not in sys.modules:
+    if not hasattr(sys.modules.get(_HEAVY), "frame"):  # not imported, or another visitor's run is importing it
         with place.container():
             st.html(Path(__file__).parent / "page.css")
             st.html(_OUTLINE)

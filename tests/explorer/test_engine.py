@@ -65,13 +65,13 @@ def convolutions() -> Convolutions:
 
 def far(one: torch.Tensor, other: torch.Tensor) -> float:
     """The largest difference, as a share of the largest number."""
-    return float((one - other).abs().max() / other.abs().max())
+    return float(((one - other).abs().max() / other.abs().max()).detach())
 
 
 @pytest.mark.parametrize(("framing", "side"), [("crop", 224), ("whole", 160), ("squash", 320)])
 def test_the_bundled_network_runs_by_onnx_and_gives_torchs_maps_and_logits(network, examples, framing, side):
     analysis = analyse(network, examples["astronaut"], framing, side)
-    assert network.engine.name == "ONNX Runtime"
+    assert network.engine.runs(analysis.input) == "ONNX Runtime"
     with torch.no_grad():
         expected = network.backbone(analysis.input)
         logits = network.head(network.pooling.value(expected))[0]
@@ -90,9 +90,9 @@ def test_a_batch_gives_what_its_inputs_give_alone(network):
 def test_a_graph_is_written_of_any_backbone_and_used_where_it_agrees():
     backbone, x = convolutions(), drawn(1, 3, 32, 32)
     engine = Engine(backbone, "onnx")
-    assert engine.name == "torch"
+    assert engine.runs(x) == "torch"
     engine.write_graph(x)
-    assert engine.name == "ONNX Runtime"
+    assert engine.runs(x) == "ONNX Runtime"
     for size in ((32, 32), (64, 48)):
         expected = backbone(drawn(2, 3, *size))
         backbone.inputs = 0
@@ -115,7 +115,7 @@ def test_a_graph_that_is_wrong_or_refuses_a_size_leaves_it_to_torch(graph):
     engine = Engine(backbone, "auto", graph)
     for _ in range(2):
         assert torch.equal(engine(x), backbone(x).detach())
-    assert engine.name == "torch"
+    assert engine.runs(x) == "torch"
 
 
 def test_maps_that_are_not_finite_come_from_torch():
@@ -125,29 +125,44 @@ def test_maps_that_are_not_finite_come_from_torch():
         backbone.body[3].bias[0] = torch.nan
     engine = Engine(backbone, "auto", graph)
     assert engine(x)[0, 0].isnan().all()
-    assert engine.name == "torch"
+    assert engine.runs(x) == "torch"
 
 
 def test_a_backbone_that_the_exporter_cannot_follow_is_refused_and_stays_with_torch():
     engine, x = Engine(Undecided(), "onnx"), drawn(1, 3, 32, 32)
     with pytest.raises(NetworkError, match="ONNX"):
         engine.write_graph(x)
-    assert engine.name == "torch"
+    assert engine.runs(x) == "torch"
     assert torch.equal(engine(x), Undecided()(x))
 
 
 def test_another_backbone_gets_an_engine_of_its_own(network):
     other = replace(network, backbone=convolutions())
     assert other.engine.backbone is other.backbone
-    assert other.engine.name == "torch"
     assert replace(network, title="The same").engine is network.engine
 
 
 def test_the_engine_can_be_chosen(network):
-    assert network.run_by("torch").engine.name == "torch"
-    assert network.run_by("torch").run_by("onnx").engine.name == "ONNX Runtime"
+    x = drawn(1, 3, 96, 96)
+    by_torch = network.run_by("torch")
+    for one, name in ((by_torch, "torch"), (network.run_by("onnx"), "ONNX Runtime")):
+        one(x)
+        assert one.engine.runs(x) == name
     with pytest.raises(ParameterError, match="auto, torch, onnx"):
         load_network(engine="tensorrt")
+
+
+def test_it_is_said_of_each_size_what_ran_it(network):
+    for size, name in (((128, 160), "ONNX Runtime"), ((97, 160), "torch")):  # odd sides are padded otherwise
+        x = drawn(1, 3, *size)
+        assert torch.equal(network.engine(x), network.backbone(x)) == (name == "torch")
+        assert network.engine.runs(x) == name
+
+
+def test_threads_that_are_wrong_are_not_passed_over(network, monkeypatch):
+    monkeypatch.setenv("POOLSCOPE_THREADS", "many")
+    with pytest.raises(ParameterError, match="POOLSCOPE_THREADS"):
+        network.engine(drawn(1, 3, 160, 352))
 
 
 def test_torch_takes_several_small_inputs_at_once_and_large_ones_alone():
@@ -156,7 +171,7 @@ def test_torch_takes_several_small_inputs_at_once_and_large_ones_alone():
     assert [len(part) for part in engine.batches(range(12), drawn(1, 3, 96, 96), "inputs", None, None)] == [10, 2]
 
 
-@pytest.mark.parametrize("text", ["0", "two", "-1", "1.5"])
+@pytest.mark.parametrize("text", ["0", "two", "-1", "1.5", "1000"])
 def test_threads_that_cannot_be_are_refused(monkeypatch, text):
     monkeypatch.setenv("POOLSCOPE_THREADS", text)
     with pytest.raises(ParameterError, match=r"POOLSCOPE_THREADS.*whole number"):

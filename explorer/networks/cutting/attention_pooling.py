@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from timm.layers import AttentionPool2d, RotAttentionPool2d
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -16,8 +17,6 @@ from explorer.networks.cutting.head_chain import linear
 
 def is_attention_pool(module: nn.Module) -> bool:
     """Whether a module pools (B, C, H, W) by an attention with one query token: timm's, or OpenAI's own."""
-    from timm.layers import AttentionPool2d, RotAttentionPool2d  # late: timm's import takes a second
-
     if isinstance(module, (AttentionPool2d, RotAttentionPool2d)):
         return getattr(module, "pool_type", "token") == "token"
     parts = ("q_proj", "k_proj", "v_proj", "c_proj")

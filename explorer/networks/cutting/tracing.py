@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from timm.layers import get_notrace_functions, get_notrace_modules
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -27,8 +28,6 @@ class _Tracer(fx.Tracer):
     """
 
     def __init__(self) -> None:
-        from timm.layers import get_notrace_functions, get_notrace_modules  # late: timm's import takes a second
-
         wrapped = tuple(function for function in get_notrace_functions() if callable(function))
         super().__init__(autowrap_modules=(math,), autowrap_functions=wrapped, param_shapes_constant=True)
         self._whole = tuple(get_notrace_modules())

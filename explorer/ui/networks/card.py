@@ -26,7 +26,7 @@ def card(session: Session, analysis: Analysis) -> Node:
     """What the network is, what its input must be, and how exact its evidence is."""
     network, (channels, rows, columns) = analysis.network, analysis.feature_maps.shape
     pooling = POOLINGS.get(network.pooling.key, network.pooling) if network.pooling else None
-    maps, engine = f"{channels:,} × {rows} × {columns}", network.engine.name
+    maps, engine = f"{channels:,} × {rows} × {columns}", network.engine.runs(analysis.input)
     through = [f"{analysis.layer_name}, {maps}", "…"] if analysis.layer else [maps]
     through += [pooling.label(**network.pooling_parameters), head_in_words(network.head)] if pooling else []
     return el(

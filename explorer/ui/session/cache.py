@@ -140,7 +140,7 @@ def bytes_of(network: Network) -> int:
     parts = [part for part in (network.backbone, *network.heads, network.layers.model) if part is not None]
     tensors = chain.from_iterable(chain(part.parameters(), part.buffers()) for part in parts)
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
-    return sum(storages.values()) + network.engine.bytes
+    return sum(storages.values())
 
 
 # Analyses.
