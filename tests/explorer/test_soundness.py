@@ -212,10 +212,10 @@ def test_it_is_looked_for_once_and_told_under_every_pooling(make_network):
     network = make_network(activation=Op(lambda x: x / 0))
     analysis = analyse(network, patches())
     network.backbone.calls = 0
-    told = {trouble(analysis.under(pooling)) for pooling in ("gap", "gmp", "gap")}
-    assert len(told) == 1
+    sentences = {trouble(analysis.under(pooling)) for pooling in ("gap", "gmp", "gap")}
+    assert len(sentences) == 1
     assert network.backbone.calls == 0  # a copy is run
-    assert told.pop().endswith("in the layer activation (Op) of the backbone.")
+    assert sentences.pop().endswith("in the layer activation (Op) of the backbone.")
 
 
 LAYERS = ["conv_stem", "blocks.3.1.conv_pw", "conv_head"]
@@ -273,13 +273,13 @@ def test_threads_that_use_the_same_network_meanwhile_are_not_disturbed(make_netw
     for user in users:
         user.start()
     try:
-        told = {trouble(analyse(network, patches(seed)).under()) for seed in range(20)}
+        sentences = {trouble(analyse(network, patches(seed)).under()) for seed in range(20)}
     finally:
         done.set()
         for user in users:
             user.join()
     assert not wrong
-    assert all(sentence.endswith("in the layer activation (Op) of the backbone.") for sentence in told)
+    assert all(sentence.endswith("in the layer activation (Op) of the backbone.") for sentence in sentences)
 
 
 def test_the_network_is_left_as_it_was(make_network):
