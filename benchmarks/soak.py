@@ -77,8 +77,9 @@ def main() -> None:
         time.sleep(FORGOTTEN)
         after = process.memory_info().rss / 2**20
     photos, megabytes = np.array(rows).T
-    settled = float(np.median(megabytes[(photos >= 250) & (photos <= 350)]))
-    print(f"\nat first {megabytes[0]:.0f} MB, after 300 photos {settled:.0f}, at the end {megabytes[-1]:.0f} "
+    early = min(300, photos[-1] // 2)
+    settled = float(np.interp(early, photos, megabytes))
+    print(f"\nat first {megabytes[0]:.0f} MB, after {early:.0f} photos {settled:.0f}, at the end {megabytes[-1]:.0f} "
           f"({megabytes[-1] / settled - 1:+.1%}), when all have left {after:.0f} ({after / megabytes[0] - 1:+.1%})")
     figure = go.Figure(go.Scatter(x=photos, y=megabytes, mode="lines"))
     figure.update_layout(width=860, height=360, template="simple_white", xaxis_title="photos",
