@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import shutil
@@ -75,6 +76,12 @@ def test_the_backbones_weights_are_in_memory_once_and_each_has_its_own_head(flow
     assert flowers.digest != network.digest
     heads = sum(item.numel() for head in flowers.heads for item in head.parameters())
     assert flowers.parameters == sum(item.numel() for item in flowers.backbone.parameters()) + heads
+
+
+def test_the_weights_are_shared_although_the_network_that_was_loaded_last_is_gone(flowers):
+    load_network("flowers")
+    gc.collect()
+    assert storages(flowers) == storages(load_network("flowers"))
 
 
 # Files that are not what they should be.

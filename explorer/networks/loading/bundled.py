@@ -83,24 +83,24 @@ def _flowers() -> Network:
 BUNDLED: MappingProxyType[str, Callable[[], Network]] = MappingProxyType({
     "efficientnet_lite0": _efficientnet_lite0, "flowers": _flowers,
 })
-_IN_MEMORY: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()  # backbones by the sha256 of their file
-_GRAPHS: WeakValueDictionary[str, Graph] = WeakValueDictionary()  # likewise
+_IN_MEMORY: WeakValueDictionary[tuple[str, str], Tensor] = WeakValueDictionary()  # by sha256 of their file and name
+_GRAPHS: WeakValueDictionary[str, Graph] = WeakValueDictionary()  # by sha256 of the weights' file
 
 
 def lite0() -> tuple[Any, str]:
     """timm's model with the bundled weights, and the sha256 of their file.
 
-    A backbone that some network already has in memory is shared with it; the classifier is always its own.
+    Weights of the backbone that some network already has in memory are shared with it; the classifier is always its
+    own.
     """
     with shipped(ASSETS / "efficientnet_lite0.json") as data:
         card = json.loads(data)
         model, sha256 = timm.create_model(card["architecture"]), card["sha256"]
     with shipped(ASSETS / "efficientnet_lite0.safetensors", sha256) as data:
-        state, loaded = tensors_in(data), _IN_MEMORY.get(sha256)
-        shared = {} if loaded is None else {
-            name: tensor for name, tensor in loaded.state_dict().items() if not name.startswith("classifier.")}
-        model.load_state_dict(state | shared, assign=True)
-    _IN_MEMORY[sha256] = model
+        state = {name: _IN_MEMORY.get((sha256, name), tensor) for name, tensor in tensors_in(data).items()}
+    model.load_state_dict(state, assign=True)
+    _IN_MEMORY.update({(sha256, name): tensor for name, tensor in (*model.named_parameters(), *model.named_buffers())
+                       if not name.startswith("classifier.")})
     return model, sha256
 
 
