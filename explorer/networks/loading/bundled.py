@@ -95,10 +95,10 @@ def lite0() -> tuple[Any, str]:
     """
     with shipped(ASSETS / "efficientnet_lite0.json") as data:
         card = json.loads(data)
-        model, sha256 = timm.create_model(card["architecture"]), card["sha256"]
+        model, sha256 = timm.create_model(card["architecture"]).requires_grad_(False), card["sha256"]
     with shipped(ASSETS / "efficientnet_lite0.safetensors", sha256) as data:
         state = {name: _IN_MEMORY.get((sha256, name), tensor) for name, tensor in tensors_in(data).items()}
-    model.load_state_dict(state, assign=True)
+        model.load_state_dict(state, assign=True)
     _IN_MEMORY.update({(sha256, name): tensor for name, tensor in (*model.named_parameters(), *model.named_buffers())
                        if not name.startswith("classifier.")})
     return model, sha256
