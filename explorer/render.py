@@ -33,9 +33,10 @@ _OTHER_STOPS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 SCHEMES = ("Red and blue", *_OTHER_STOPS)
-# Okabe and Ito's colours for what has no order, without black; the last is for "others".
-PALETTE = ("e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7", "9a9a9a")
+# Okabe and Ito's colours for what has no order; the last, nearly black, is for "others": the photo beneath is grey.
+PALETTE = ("e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7", "2b2b2b")
 _UNSEEN_GREY, _UNSEEN_COVER = 176, 0.62
+_HATCH, _HATCH_COVER, _HATCHES = 246, 0.4, 60  # its grey and cover; so many lines along the photo's long side
 _FINEST = 1024  # px: a smoothed map is computed at most so large and stretched from there
 
 
@@ -117,12 +118,29 @@ def shrink(photo: Image.Image, box: Box, long_side: int) -> tuple[Image.Image, B
     return small, (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
 
 
-def grey_out(photo: Image.Image, seen: Box) -> Image.Image:
-    """The photo with all that lies outside `seen` drained of colour and paled."""
-    pale = Image.blend(photo.convert("L"), Image.new("L", photo.size, _UNSEEN_GREY), _UNSEEN_COVER).convert("RGB")
-    box = _pixels(seen, photo.size)
-    pale.paste(photo.crop(box), box)
-    return pale
+def ground(photo: Image.Image, seen: Box, *, in_colour: bool = False) -> Image.Image:
+    """The photo as the ground of a map: in greys, for colour belongs to the map; paled and hatched outside `seen`.
+
+    Args:
+        photo: RGB.
+        seen: left, top, right, bottom in pixels of the photo: what the network saw.
+        in_colour: leave what the network saw in its own colours.
+
+    Returns: RGB, of the photo's size.
+    """
+    greys, box = photo.convert("L"), _pixels(seen, photo.size)
+    pale = Image.blend(greys, Image.new("L", photo.size, _UNSEEN_GREY), _UNSEEN_COVER)
+    pale.paste(_HATCH, mask=_hatch(photo.size))
+    painted = pale.convert("RGB")
+    painted.paste((photo if in_colour else greys.convert("RGB")).crop(box), box)
+    return painted
+
+
+def _hatch(size: tuple[int, int]) -> Image.Image:
+    """"L", the cover of diagonal lines over a picture of a size."""
+    step = max(6, round(max(size) / _HATCHES))
+    down, across = np.ogrid[: size[1], : size[0]]
+    return Image.fromarray(((down + across) % step < max(1, step // 4)).astype(np.uint8) * round(255 * _HATCH_COVER))
 
 
 def overlay(
@@ -134,10 +152,11 @@ def overlay(
     opacity: float = 0.85,
     smooth: bool = False,
     mark: tuple[int, int] | None = None,
+    in_colour: bool = False,
 ) -> Image.Image:
-    """Lay a map over the part of the photo that the network saw; the rest is greyed out.
+    """Lay a map over the part of the photo that the network saw; the rest is paled and hatched.
 
-    Colour says how much, and so does cover: where the map is near 0 the photo stays visible.
+    Colour says how much, and so does cover: where the map is near 0 the photo stays visible, in greys.
 
     Args:
         photo: RGB.
@@ -147,6 +166,7 @@ def overlay(
         opacity: cover of the strongest positions, 0 to 1.
         smooth: bilinear between positions instead of squares.
         mark: (i, j), a position to outline.
+        in_colour: whether the photo beneath keeps its own colours, in which a map is hard to read.
 
     Returns:
         RGB, of the photo's own size.
@@ -165,7 +185,7 @@ def overlay(
     size = (right - left, bottom - top)
     spread = _smooth(values, size) if smooth else values
     cover = np.rint(255 * opacity * scale.strength(spread) ** 0.7).astype(np.uint8)
-    painted = grey_out(photo, seen)
+    painted = ground(photo, seen, in_colour=in_colour)
     painted.paste(_stretch(scale.colours(spread), size, smooth), box, _stretch(cover, size, smooth))
     if mark is not None:
         _outline(painted, box, values.shape, mark)

@@ -80,13 +80,13 @@ class ForwardPass:
     def overlay(
         self, cells: Tensor, scale: render.Scale | None = None, *, long_side: int | None = None, **options: Any
     ) -> Image.Image:
-        """The photo with a map (H, W) laid over it in the right place; what the network never saw is greyed out.
+        """The photo in greys with a map (H, W) laid over it in the right place, hatched where the network saw nothing.
 
         Args:
             cells: as many positions as the feature maps.
             scale: None is a signed scale of this map alone.
             long_side: shrink the photo for the screen; None keeps the photo's own size.
-            options: opacity, smooth, mark; see `explorer.render.overlay`.
+            options: opacity, smooth, mark, in_colour; see `explorer.render.overlay`.
         """
         values = cells.detach().numpy()
         if values.shape != self.framing.grid:

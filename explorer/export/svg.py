@@ -59,7 +59,7 @@ def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600) -> s
 
 def _photo(outcome: Outcome, long_side: int) -> bytes:
     photo, seen = outcome.analysis.preview(long_side)
-    return render.jpeg(render.grey_out(photo, seen))
+    return render.jpeg(render.ground(photo, seen))
 
 
 def _definitions(scale: render.Scale) -> Node:

@@ -43,7 +43,8 @@ def _part(outcome: Outcome, part: SmallestSet | tuple[str, str]) -> Node:
     title, what = (TITLES["sufficient"], "what was left") if part.enough else (TITLES["flip"], "what was blurred")
     shots: list[Node] = []
     if part.chosen is not None:
-        shots = [shot(part.photo(_SIDE), title, "the network's input"),
-                 shot(cut_out(outcome.analysis, part.chosen, _SIDE), f"The photo, with {what} as it is", what)]
+        _, seen = outcome.analysis.preview(_SIDE)
+        shots = [shot(part.photo(_SIDE), seen, title, "the network's input"),
+                 shot(cut_out(outcome.analysis, part.chosen, _SIDE), seen, f"The photo, with {what} as it is", what)]
     return el("div", head(title), el("p", smallest_sentence(outcome, part)), el("div", *shots, class_="shots"),
               class_="ruled stack")

@@ -63,14 +63,16 @@ def _change(probe: Probe, title: str, answers: Answers) -> tuple[Node | str, ...
 
 def _photos(probe: Probe) -> Node:
     """What the network was given."""
-    shots = (shot(probe.photo(fill, SHOT_SIDE), f"The photo with that part {TAKEN_OUT[fill]}", TAKEN_OUT[fill])
+    _, seen = probe.outcome.analysis.preview(SHOT_SIDE)
+    shots = (shot(probe.photo(fill, SHOT_SIDE), seen, f"The photo with that part {TAKEN_OUT[fill]}", TAKEN_OUT[fill])
              for fill in probe.own.after)
     return el("div", *shots, class_="shots ruled")
 
 
-def shot(photo: Image.Image, alt: str, caption: str) -> Node:
-    """A small photo with its caption."""
-    return el("div", picture(render.jpeg(photo, 82), alt), el("span", caption, class_="caption"), class_="shot")
+def shot(photo: Image.Image, seen: render.Box, alt: str, caption: str) -> Node:
+    """A small photo with its caption, hatched where the network saw nothing; `seen` is in its pixels."""
+    drawn = render.jpeg(render.ground(photo, seen, in_colour=True), 82)
+    return el("div", picture(drawn, alt), el("span", caption, class_="caption"), class_="shot")
 
 
 def _poolings(probe: Probe) -> Node | None:

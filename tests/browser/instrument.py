@@ -52,9 +52,9 @@ class Instrument:
         return self._means(self.pixels(pane))
 
     def grounds(self, photo: Image.Image, pane: int = 0) -> np.ndarray:
-        """(H, W, 3): the same of a photo itself, brought to the canvas's size."""
+        """(H, W, 3): the same of a photo in greys, as it lies under a map, brought to the canvas's size."""
         height, width, _ = self.pixels(pane).shape
-        return self._means(np.asarray(photo.resize((width, height), Image.Resampling.BOX)))
+        return self._means(np.asarray(photo.convert("L").convert("RGB").resize((width, height), Image.Resampling.BOX)))
 
     def _means(self, pixels: np.ndarray) -> np.ndarray:
         scale = pixels.shape[1] / self.width

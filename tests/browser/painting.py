@@ -16,7 +16,7 @@ BLUES = "f7fbff deebf7 c6dbef 9ecae1 6baed6 4292c6 2171b5 08519c"
 ORANGE_AND_PURPLE = "542788 8073ac b2abd2 d8daeb f7f7f7 fee0b6 fdb863 e08214 b35806"
 GREYS_AND_RED = "1a1a1a 4d4d4d 878787 bababa f7f7f7 fddbc7 f4a582 d6604d b2182b"
 SIGNED = (RED_AND_BLUE, ORANGE_AND_PURPLE, GREYS_AND_RED)
-PALETTE = "e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7 9a9a9a"  # Okabe and Ito's; the last is for "others"
+PALETTE = "e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7 2b2b2b"  # Okabe and Ito's; the last is for "others"
 OPACITY = 0.85
 LABEL_COVER = 190 / 255
 
@@ -43,10 +43,17 @@ def painted(
     return np.asarray(ground, float) * (1 - cover) + over * cover
 
 
-def unseen(ground: np.ndarray) -> np.ndarray:
-    """(..., 3): what the network never saw, drained of colour and laid under 62% of a light grey."""
-    grey = np.asarray(ground, float) @ [0.299, 0.587, 0.114]
-    return np.repeat((grey * 0.38 + 176 * 0.62)[..., None], 3, -1)
+def greys(colours: np.ndarray) -> np.ndarray:
+    """(..., 3): the photo's colours drained, as they lie under a map."""
+    return np.repeat((np.asarray(colours, float) @ [0.299, 0.587, 0.114])[..., None], 3, -1)
+
+
+def is_unseen(pixels: np.ndarray, ground: np.ndarray, tolerance: float) -> bool:
+    """Whether pixels (n, 3) of an even ground (3,) are what the network never saw: under 62% of a light grey, and a
+    tenth to four tenths of them under a line of the hatch, 40% of nearly white, too."""
+    pale = greys(ground) * 0.38 + 176 * 0.62
+    between, lines = (np.abs(pixels - colour).max(-1) < tolerance for colour in (pale, pale * 0.6 + 246 * 0.4))
+    return bool((between | lines).all()) and 0.1 < lines.mean() < 0.4
 
 
 def redness(pixels: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from explorer.errors import ParameterError
-from explorer.render import Scale, grey_out, jpeg, overlay, png, shrink, tiles
+from explorer.render import Scale, ground, jpeg, overlay, png, shrink, tiles
 
 RED_END, BLUE_END = (178, 24, 43), (33, 102, 172)  # ColorBrewer's RdBu, where the app's signed scale ends
 DARK_BLUE_END, WHITE = (8, 81, 156), (247, 247, 247)
@@ -34,6 +34,11 @@ def redness(picture):
     """The share of red in each pixel's light, and the share of blue. (Red minus blue would prefer a paler red.)"""
     light = pixels(picture) + 1e-9
     return light[..., 0] / light.sum(-1), light[..., 2] / light.sum(-1)
+
+
+def greys(photo: Image.Image) -> np.ndarray:
+    """(H, W, 3): the photo's luminance in each channel, as Pillow rounds it."""
+    return np.repeat(np.asarray(photo.convert("L"))[..., None], 3, -1)
 
 
 def luminance(colours):
@@ -85,18 +90,18 @@ def test_more_evidence_is_more_colour(scale):
 
 
 @pytest.mark.parametrize("cells", [np.zeros((7, 7)), np.full((7, 7), np.nan)], ids=["zeros", "NaN"])
-def test_a_map_of_nothing_leaves_the_photo_as_it_is(cells):
+def test_a_map_of_nothing_leaves_the_photo_in_its_greys(cells):
     for smooth in (False, True):
         photo = speckled(50, 40)
         for scale in (Scale.signed(cells), Scale.positive(cells), ONE):
             assert scale.limit == 1
-            assert np.array_equal(pixels(overlay(photo, cells, (0, 0, 50, 40), scale, smooth=smooth)), pixels(photo))
+            assert np.array_equal(pixels(overlay(photo, cells, (0, 0, 50, 40), scale, smooth=smooth)), greys(photo))
 
 
 def test_a_position_of_nan_leaves_its_own_part_of_the_photo_as_it_is():
     photo, cells = speckled(40, 40), np.ones((4, 4))
     cells[1, 2] = np.nan
-    same = (pixels(overlay(photo, cells, (0, 0, 40, 40), Scale.signed(cells), opacity=1)) == pixels(photo)).all(-1)
+    same = (pixels(overlay(photo, cells, (0, 0, 40, 40), Scale.signed(cells), opacity=1)) == greys(photo)).all(-1)
     expected = np.zeros((40, 40), bool)
     expected[10:20, 20:30] = True
     assert np.array_equal(same, expected)
@@ -105,29 +110,43 @@ def test_a_position_of_nan_leaves_its_own_part_of_the_photo_as_it_is():
     assert distance(smoothed[14:16, 24:26], (128,) * 3).max() < 25
 
 
-def test_opacity_0_is_the_photo_itself():
+def test_opacity_0_is_the_photo_in_greys_or_in_its_own_colours():
     for smooth in (False, True):
         photo, cells = speckled(60, 40), np.random.default_rng(0).normal(size=(7, 7))
         painted = overlay(photo, cells, (0, 0, 60, 40), Scale.signed(cells), opacity=0, smooth=smooth)
+        assert np.array_equal(pixels(painted), greys(photo))
+        painted = overlay(photo, cells, (0, 0, 60, 40), Scale.signed(cells), opacity=0, smooth=smooth, in_colour=True)
         assert np.array_equal(pixels(painted), pixels(photo))
 
 
-def test_what_was_not_seen_has_no_colour_and_what_was_seen_is_untouched():
+def test_what_was_not_seen_has_no_colour_and_what_was_seen_is_untouched_or_grey():
     photo, (left, top, right, bottom) = speckled(100, 60), (21.4, 10.6, 79.6, 50.2)
     inside = np.zeros((60, 100), bool)
     inside[11:50, 21:80] = True
-    for painted in (grey_out(photo, (left, top, right, bottom)),
-                    overlay(photo, np.zeros((7, 7)), (left, top, right, bottom), ONE)):
+    seen = (left, top, right, bottom)
+    for painted, expected in ((ground(photo, seen, in_colour=True), pixels(photo)), (ground(photo, seen), greys(photo)),
+                              (overlay(photo, np.zeros((7, 7)), seen, ONE), greys(photo))):
         result = pixels(painted)
         chroma = result.max(-1) - result.min(-1)
         assert (chroma[~inside] == 0).all()
-        assert np.array_equal(result[inside], pixels(photo)[inside])
+        assert np.array_equal(result[inside], expected[inside])
         outside = result[~inside][:, 0]
-        assert 90 < outside.min() < outside.max() < 220  # paled: neither black nor white is left
-        lightness = luminance(pixels(photo)[~inside])
-        assert np.corrcoef(outside, lightness)[0, 1] > 0.9  # but what it shows can still be recognised
+        assert 90 < outside.min() < outside.max() < 235  # paled: neither black nor white is left
+        between = ~inside & (np.add.outer(np.arange(60), np.arange(100)) % 6 > 0)  # the lines of the hatch
+        lightness = luminance(pixels(photo)[between])
+        assert np.corrcoef(result[between][:, 0], lightness)[0, 1] > 0.9  # but what it shows can still be recognised
     assert np.array_equal(pixels(overlay(photo, np.ones((2, 2)), (left, top, right, bottom), ONE))[~inside],
-                          pixels(grey_out(photo, (left, top, right, bottom)))[~inside])
+                          pixels(ground(photo, (left, top, right, bottom)))[~inside])
+
+
+def test_what_was_not_seen_is_hatched_by_lines_of_one_direction():
+    result = pixels(ground(grey(180, 90, 100), (0, 0, 60, 90)))[..., 0].astype(int)
+    assert (result[:, :60] == 100).all()
+    outside = result[:, 60:]
+    assert len(np.unique(outside)) == 2
+    assert 0.1 < (outside == outside.max()).mean() < 0.4
+    assert np.array_equal(outside[1:, :-1], outside[:-1, 1:])  # along the lines nothing changes
+    assert not np.array_equal(outside[1:, 1:], outside[:-1, :-1])
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

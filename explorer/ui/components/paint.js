@@ -1,20 +1,30 @@
 // Pictures for the viewer: the photo as the network saw it, and maps of one pixel a position.
 
-/** The part of the photo in sight, at the canvas's size, greyed out where the network never saw it. */
-function drawPhoto(image, { width, height }, inSight, size, seen) {
+/** The part of the photo in sight, at the canvas's size, as the ground of a map: in greys or in its own colours, paled
+ * and hatched where the network saw nothing. */
+function drawPhoto(image, { width, height }, inSight, size, seen, inColour) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height }), context = canvas.getContext("2d");
-  const k = image.naturalWidth / size[0], unseen = new Path2D();
+  const k = image.naturalWidth / size[0], everything = new Path2D(), unseen = new Path2D();
   context.imageSmoothingQuality = "high";
   context.drawImage(image, inSight.x * k, inSight.y * k, inSight.w * k, inSight.h * k, 0, 0, width, height);
+  everything.rect(0, 0, width, height);
   unseen.rect(0, 0, width, height);
   unseen.rect(...seen);
+  const fill = (path, style) => { context.fillStyle = style; context.fill(path, "evenodd"); };
   context.globalCompositeOperation = "saturation";
-  context.fillStyle = "#808080";
-  context.fill(unseen, "evenodd");
+  fill(inColour ? unseen : everything, "#808080");
   context.globalCompositeOperation = "source-over";
-  context.fillStyle = "rgb(176 176 176 / 62%)";
-  context.fill(unseen, "evenodd");
+  fill(unseen, "rgb(176 176 176 / 62%)");
+  fill(unseen, hatch(context, Math.max(6, Math.round(Math.max(size[0] / inSight.w * width, size[1] / inSight.h * height) / 60))));
   return canvas;
+}
+
+/** Diagonal lines, `step` px apart. */
+function hatch(context, step) {
+  const tile = Object.assign(document.createElement("canvas"), { width: step, height: step }), lines = tile.getContext("2d");
+  lines.fillStyle = "rgb(246 246 246 / 40%)";
+  for (let y = 0; y < step; y++) for (let n = 0; n < Math.max(1, Math.floor(step / 4)); n++) lines.fillRect((n - y + step) % step, y, 1, 1);
+  return context.createPattern(tile, "repeat");
 }
 
 /** A map as a picture; its opacity grows with the value: where that is near 0 the photo stays visible. */

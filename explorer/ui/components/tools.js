@@ -1,6 +1,6 @@
 // What stands around a viewer's maps: tools, which change the view that all viewers of a page share, and legends.
 const KEYS = [["← →", "the map before, the next"], ["+ −", "opacity"], ["l", "one scale for all, or each its own"],
-  ["s", "squares, or smoothed"], ["Shift and arrows", "go through the positions"], ["Enter", "choose the position"],
+  ["s", "squares, or smoothed"], ["g", "the photo in greys, or in its colours"], ["Shift and arrows", "go through the positions"], ["Enter", "choose the position"],
   ["drag", "choose a box"], ["z, x, 0", "zoom in, out, back (or Ctrl and wheel; Shift and drag moves)"],
   ["f", "full screen"], ["p", "present, and back"], ["?", "this list"]];
 
@@ -20,7 +20,7 @@ class Tools {
       button("Zoom out", () => change({ z: page.view.z / 1.5 })), button("Whole photo", () => change({ z: 1, x: 50, y: 50 })));
     more.hidden = true;
     const opener = button("More", () => { more.hidden = !more.hidden; opener.setAttribute("aria-expanded", String(!more.hidden)); }, { "aria-expanded": "false" });
-    root.replaceChildren(this.slider("Opacity", "o", (o) => `${o}%`), this.toggle("Shared scale", "u", true), this.toggle("Smooth", "s"),
+    root.replaceChildren(this.slider("Opacity", "o", (o) => `${o}%`), this.toggle("Shared scale", "u", true), this.toggle("Smooth", "s"), this.toggle("Photo in colour", "g"),
       opener, button("Full screen", fullScreen), button("?", help, { "aria-label": "List of keys" }), more);
   }
   refresh() {

@@ -153,7 +153,7 @@ class Viewer {
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.matches("select, input"), { view } = page;
-    const acts = { l: () => change({ u: 1 - view.u }), s: () => change({ s: 1 - view.s }), f: () => this.fullScreen(), "?": () => this.help(), z: () => change({ z: view.z * 1.5 }), x: () => change({ z: view.z / 1.5 }), 0: () => change({ z: 1, x: 50, y: 50 }),
+    const acts = { l: () => change({ u: 1 - view.u }), s: () => change({ s: 1 - view.s }), g: () => change({ g: 1 - view.g }), f: () => this.fullScreen(), "?": () => this.help(), z: () => change({ z: view.z * 1.5 }), x: () => change({ z: view.z / 1.5 }), 0: () => change({ z: 1, x: 50, y: 50 }),
       "+": () => change({ o: view.o + 5 }), "=": () => change({ o: view.o + 5 }), "-": () => change({ o: view.o - 5 }) };
     if (!typing && !this.data.stage) Object.assign(acts, { ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1) });
     if (event.key === "Enter" && event.target === this.root && this.cell) acts.Enter = () => this.choose(this.cell, this.cell);
@@ -290,24 +290,25 @@ class Viewer {
     return [x(left), y(top), Math.max(1, x(right) - x(left)), Math.max(1, y(bottom) - y(top))];
   }
   draw({ base, map }, image) {
-    const context = base.getContext("2d"), backdrop = this.backdrop(base, image), seen = this.onCanvas(base, this.data.seen);
-    context.drawImage(backdrop, 0, 0);
+    const context = base.getContext("2d"), seen = this.onCanvas(base, this.data.seen);
+    context.drawImage(this.backdrop(base, image, true), 0, 0);
     if (!map?.values || map.kind === "photo") return;
     context.save();
     context.beginPath();
     context.rect(0, 0, (base.width * page.view.w) / 100, base.height);
     context.clip();
+    if (!page.view.g) context.drawImage(this.backdrop(base, image, false), 0, 0);
     context.globalAlpha = page.view.o / 100;
     context.imageSmoothingEnabled = !!page.view.s && map.kind !== "labels";
     context.drawImage(this.picture(map), ...seen);
     context.restore();
     if (page.view.w < 100 && page.view.w > 0) context.fillRect((base.width * page.view.w) / 100, 0, 1, base.height);
   }
-  backdrop(canvas, image) {
+  /** The photo in its colours, or in the greys that lie under a map. */
+  backdrop(canvas, image, inColour) {
     const seen = this.window, key = [this.data.photo, canvas.width, canvas.height, Object.values(seen), this.data.seen].join();
-    if (this.backed !== key) this.back = drawPhoto(image, canvas, seen, this.data.size, this.onCanvas(canvas, this.data.seen));
-    this.backed = key;
-    return this.back;
+    if (this.backed !== key) Object.assign(this, { backed: key, backdrops: {} });
+    return this.backdrops[inColour] ??= drawPhoto(image, canvas, seen, this.data.size, this.onCanvas(canvas, this.data.seen), inColour);
   }
   picture(map) {
     const { s, t, p } = page.view, labels = map.kind === "labels", limit = labels ? 1 : this.limit(map), stops = labels ? this.data.palette : this.stops(map);

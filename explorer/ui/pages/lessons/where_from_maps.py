@@ -57,7 +57,7 @@ def _masked(scene: Scene, result: WhereFromMaps) -> Node:
         return el("p", f"There is no mask: the photo has no positive evidence for {name} under {scene.outcome.name}.",
                   class_="note")
     photo, seen = scene.analysis.preview(SIDE)
-    dark = ImageEnhance.Brightness(render.grey_out(photo, seen)).enhance(_DARK)
+    dark = ImageEnhance.Brightness(render.ground(photo, seen, in_colour=True)).enhance(_DARK)
     masked = Image.composite(photo, dark, pixels_of(result.segmented.mask, photo.size, seen))
     return el("div", el("h3", "The mask: what lies outside it is darkened"), el(
         "div", picture(render.jpeg(masked), f"The photo inside the mask of {name}"), class_="photo"),
