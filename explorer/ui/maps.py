@@ -73,6 +73,7 @@ def evidence_map(
         aside=f"evidence, {_positions(cells)}", lines=(*lines, *more),
         badge=exactness(evidence.exact, evidence.residual),
         says=says or f"{answer}. {evidence_sentence(cells)}", scale=scale, limit=limit, mark=position, box=box,
+        factor=outcome.multiplier,
         pick=[str(outcome.choice), class_index],
         caption=f"Strongest position {position}: {signed(largest)} logits · {layer_caption(outcome.analysis)}",
     )

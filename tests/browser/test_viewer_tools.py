@@ -251,6 +251,24 @@ def test_maps_side_by_side_share_a_scale_of_their_unit_and_let_go_of_it_together
                                                         pane == 2 else 0.0051)
 
 
+def test_maps_under_several_poolings_share_a_scale_of_calibrated_logits_or_of_raw_ones(bench):
+    view = bench("poolings")
+    shows(view, STRONG, 9, 0)  # 9 logits at most, times 0.25
+    shows(view, WEAK, 2.25, 1)
+    assert view.ends == ["−2.25", "+2.25", "calibrated logits"]
+    i, j = np.unravel_index(STRONG.argmax(), STRONG.shape)
+    view.hover(i, j)
+    view.says(r"\+9\.00 logits, .* · \+2\.25 calibrated$")
+    view.press("Raw logits")
+    shows(view, STRONG, 9, 0)
+    shows(view, WEAK, 9, 1)
+    assert view.ends == ["−9.00", "+9.00", "raw logits"]
+
+
+def test_raw_logits_are_no_choice_where_all_are_alike(bench):
+    expect(bench("many").find(".tools").get_by_text("Raw logits")).to_be_hidden()
+
+
 def test_the_box_and_the_mark_that_python_gives_are_outlined(bench):
     view = bench("many")
     pixel = SIZE[0] / view.top().bounding_box()["width"]

@@ -11,7 +11,7 @@ function button(text, act, attributes = {}) {
 }
 
 class Tools {
-  constructor(root, { toolbar, schemeNames }, { fullScreen, help }) {
+  constructor(root, { toolbar, schemeNames }, { fullScreen, help, compares }) {
     this.controls = []; // each brings one tool in step with the view
     if (!toolbar) return root.replaceChildren();
     const more = make("div", { class: "more" }, this.slider("Threshold", "t", (t) => (t ? `from ${t}% of the largest` : "off")),
@@ -20,7 +20,7 @@ class Tools {
       button("Zoom out", () => change({ z: page.view.z / 1.5 })), button("Whole photo", () => change({ z: 1, x: 50, y: 50 })));
     more.hidden = true;
     const opener = button("More", () => { more.hidden = !more.hidden; opener.setAttribute("aria-expanded", String(!more.hidden)); }, { "aria-expanded": "false" });
-    root.replaceChildren(this.slider("Opacity", "o", (o) => `${o}%`), this.toggle("Shared scale", "u", true), this.toggle("Smooth", "s"), this.toggle("Photo in colour", "g"),
+    root.replaceChildren(this.slider("Opacity", "o", (o) => `${o}%`), this.toggle("Shared scale", "u", true), this.rawLogits(compares), this.toggle("Smooth", "s"), this.toggle("Photo in colour", "g"),
       opener, button("Full screen", fullScreen), button("?", help, { "aria-label": "List of keys" }), more);
   }
   refresh() {
@@ -37,6 +37,13 @@ class Tools {
     select.addEventListener("change", () => change({ [key]: +select.value }));
     this.controls.push(() => { select.value = page.view[key]; });
     return make("label", {}, `${name} `, select);
+  }
+  /** Only where maps under several poolings share a scale. */
+  rawLogits(compares) {
+    const element = this.toggle("Raw logits", "r");
+    element.title = "Otherwise the logits under each pooling are multiplied by the number that calibrates its probabilities.";
+    this.controls.push(() => { element.hidden = !compares(); });
+    return element;
   }
   toggle(text, key, flipped = false) {
     const element = button(text, () => change({ [key]: 1 - page.view[key] }));
@@ -58,12 +65,12 @@ function keysOf(map, colourOf) {
 }
 
 /** The legend of maps with a scale, in their unit. */
-function scaleOf(map, stops, limit, several) {
+function scaleOf(map, stops, limit, several, unit) {
   const { u: apart, p: positive, s: smooth } = page.view, signedScale = map.kind === "signed";
   const end = (share) => (map.unit === "" ? (share < 0 ? "1 against" : signedScale ? "1 for" : "1")
     : apart && several ? (share < 0 ? "own least" : "own most") : written(share * limit, map.unit, map.kind));
   const bar = { class: "bar", role: "img", "aria-label": signedScale ? "Blue is against it, red for it" : "From nothing to the most", style: `background: ${gradient(stops)}` };
   return make("div", { class: "scale" }, make("span", {}, signedScale && !positive ? end(-1) : "0"), make("div", bar),
-    make("span", {}, end(1)), make("span", {}, map.unitName), ...(smooth ? [make("strong", {}, "smoothed")] : []));
+    make("span", {}, end(1)), make("span", {}, unit), ...(smooth ? [make("strong", {}, "smoothed")] : []));
 }
 

@@ -37,7 +37,7 @@ class Viewer {
     Object.assign(this, { data, arriving: null, guest: null, titled: null });
     this.root.classList.toggle("stage", !!data.stage);
     this.root.setAttribute("aria-label", data.name);
-    this.tools ??= new Tools(this.parts.tools, data, { fullScreen: () => this.fullScreen(), help: () => this.help() });
+    this.tools ??= new Tools(this.parts.tools, data, { fullScreen: () => this.fullScreen(), help: () => this.help(), compares: () => this.maps.some((map) => this.comparesPoolings(map)) });
     this.refresh();
     rememberView();
   }
@@ -64,9 +64,14 @@ class Viewer {
   limit(map) {
     if (page.view.u) return largest(map.values, map.kind);
     if (map.limit) return map.limit;
-    const alike = this.maps.filter((other) => other.scale === map.scale && other.kind === map.kind && other.unit === map.unit);
-    return Math.max(...alike.map((other) => (other.most ??= largest(other.values, other.kind))));
+    return Math.max(...this.alike(map).map((other) => (other.most ??= largest(other.values, other.kind)) * this.factor(other))) / this.factor(map);
   }
+  /** The maps that share a scale with one. */
+  alike(map) { return this.maps.filter((other) => other.scale === map.scale && other.kind === map.kind && other.unit === map.unit); }
+  /** What a map's logits are multiplied by to be compared with those under another pooling. */
+  factor(map) { return page.view.r ? 1 : map.factor ?? 1; }
+  /** Whether a map shares its scale with some whose logits mean something else. */
+  comparesPoolings(map) { return !page.view.u && !map.limit && new Set(this.alike(map).map((other) => other.factor ?? 1)).size > 1; }
   stops(map) {
     const kind = map.kind === "signed" && page.view.p ? "for" : map.kind;
     return this.data.schemes[kind][page.view.c];
@@ -141,8 +146,10 @@ class Viewer {
     const drawn = maps.filter((map) => map && map.kind !== "photo");
     const kinds = [...new Map(drawn.map((map) => [`${map.kind} ${map.unitName}`, map])).values()];
     this.parts.legend.replaceChildren(...kinds.map((map) => (map.kind === "labels" ? keysOf(map, (label) => this.colourOf(label))
-      : scaleOf(map, this.stops(map), this.limit(map), drawn.length > 1))));
+      : scaleOf(map, this.stops(map), this.limit(map) * this.factor(map), drawn.length > 1, this.unitOf(map)))));
   }
+  /** The scale's unit, which says raw or calibrated where that differs from map to map. */
+  unitOf(map) { return `${this.comparesPoolings(map) ? (page.view.r ? "raw " : "calibrated ") : ""}${map.unitName}`; }
   colourOf(label) { return this.data.palette[label] ?? this.data.palette.at(-1); }
 
   help() { this.parts.help.hidden = !this.parts.help.hidden; }
@@ -249,7 +256,11 @@ class Viewer {
 
   /** The place under the pointer: all viewers of one photo share it, pixel for pixel. */
   get hover() { return page.hover?.photo === this.data.photo ? this.place(page.hover.at) : null; }
-  reading(map) { return map && this.hover ? readPosition(map, cellOf(map, this.hover)) : ""; }
+  reading(map) {
+    const cell = map && this.hover && cellOf(map, this.hover), factor = cell && this.comparesPoolings(map) ? this.factor(map) : 1;
+    const calibrated = factor === 1 ? "" : ` · ${signed(map.values[cell[0] * map.columns + cell[1]] * factor)} calibrated`;
+    return cell ? readPosition(map, cell) + calibrated : "";
+  }
   point() {
     const lead = this.panes?.[0]?.map;
     this.cell = lead && this.hover && cellOf(lead, this.hover);

@@ -44,6 +44,7 @@ class Map:
         aside, lines, badge: text beside and under it.
         says: the sentence above it in a talk; caption: the line where a position's number would be read.
         scale: maps of the same name share one scale until a reader turns it off; `limit` fixes the shared scale's end.
+        factor: calibrates the numbers where maps under several poolings share a scale; None where nothing was fitted.
         mark: a position (i, j) to outline; box: left, top, right, bottom in photo pixels to outline.
         notes: a text for each position, row by row; legend: names of labels.
         pick: what `Handlers.pick` gets when the whole page shall show this map's class and pooling.
@@ -65,6 +66,7 @@ class Map:
     caption: str = ""
     scale: str = ""
     limit: float | None = None
+    factor: float | None = None
     mark: tuple[int, int] | None = None
     box: tuple[float, float, float, float] | None = None
     notes: tuple[str, ...] | None = None

@@ -52,6 +52,8 @@ CASES: dict[str, tuple[list[Map], Look]] = {
     "many": ([signed("strong", STRONG, mark=(0, 0)), signed("weak", WEAK, box=(250.0, 100.0, 450.0, 300.0)),
               Map("shares", SHARES, "Shares", kind="positive", unit="share", unit_name="of the weight",
                   title="shares")], Look(across=3, main=True, heading="Three maps")),
+    "poolings": ([signed("strong", STRONG, factor=0.25), signed("weak", WEAK)],
+                 Look(across=2, main=True, heading="Under two poolings")),
     "labels": ([_of_labels(count) for count in range(2, 9)], Look(across=4, main=True)),
     "hostile": ([Map(f"h{n}", STRONG, HOSTILE, facets=(f"{HOSTILE}{n}", HOSTILE), title=HOSTILE, row=HOSTILE,
                      aside=HOSTILE, badge=HOSTILE, lines=(HOSTILE,), caption=HOSTILE, notes=(HOSTILE,) * 36,
