@@ -66,7 +66,7 @@ LESSONS: MappingProxyType[int, Lesson] = MappingProxyType({lesson.number: lesson
     Lesson(
         5, "Less overfitting",
         "A head after global pooling has fewer weights to learn photos by heart with than one after flatten; how much "
-        "that helps hangs on the photos and the backbone, and is measured here as you watch.",
+        "that helps depends on the photos and the backbone, and is measured here as you watch.",
         "Both learn their few training photos nearly or wholly; compare what is left on photos that they have not "
         "seen, and the spread over seeds.",
         _NETWORK_IN_NETWORK,
@@ -85,7 +85,7 @@ LESSONS: MappingProxyType[int, Lesson] = MappingProxyType({lesson.number: lesson
         "The average counts how much of the maps responds, the maximum only how strongly they respond at one place, "
         "and GeM of maps without negative numbers lies between the two.",
         "Make the object small or repeat it: what GAP says goes with how much of the scene is object, what GMP says "
-        "less so; how clearly hangs on the network, whose positions see beyond their own squares.",
+        "less so; how clearly depends on the network, whose positions see beyond their own squares.",
         "Boureau, Ponce and LeCun, A Theoretical Analysis of Feature Pooling in Visual Recognition, ICML 2010; "
         f"{_FREE}; Radenović, Tolias and Chum, Fine-tuning CNN Image Retrieval with No Human Annotation, "
         "arXiv:1711.02512",

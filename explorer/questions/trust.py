@@ -82,7 +82,7 @@ class Curve:
         control: whether it is one of these.
         shares: of the photo that has been taken out, or put in, from 0 to 1.
         deletion: the class's probability with that share taken out, the strongest first: from the photo to nothing. A
-            map that finds what the answer hangs on makes it fall early.
+            map that finds what the answer depends on makes it fall early.
         insertion: with that share put in, the strongest first: from nothing to the photo. It rises early.
         deletion_area, insertion_area: under the probabilities, by the trapezoid rule, 0 to 1: the lower, and the
             higher, the better.

@@ -70,7 +70,8 @@ def under_each_pooling(
     fitting = listed([one.name for one in outcomes if one.label != "what-if"])
     known = any(is_calibrated(one, calibrated) for one in outcomes)
     caption = f"what-ifs: all but {fitting}; " + (
-        "calibrated probabilities, logits as the head gives them" if known else "not calibrated")
+        "calibrated probabilities, logits as the head gives them" if known else
+        "no number was fitted for this network" if calibrated else "not calibrated")
     return el("div", head(f"{mine} ahead of {other}", caption),
               table(("pooling", "logits ahead", "prediction"), rows, numbers={1}, class_="poolings"), class_="ruled")
 

@@ -131,6 +131,7 @@ def test_a_window_made_narrower_and_a_full_screen_are_painted_anew_and_read_righ
     view.is_outlined(4, 1)
     page.set_viewport_size({"width": 1280, "height": 800})
     view.visit.eventually(lambda: view.pixels().shape[1], wide)
+    view.press("More")
     view.press("Full screen")
     view.visit.eventually(lambda: page.evaluate("document.fullscreenElement !== null"), True)
     view.leave()

@@ -473,8 +473,9 @@ def test_the_focus_is_seen_on_the_viewer_and_on_each_of_its_tools(bench):
         if focused:
             assert focused[1:] == ["solid", "2px"], focused
             seen.append(focused[0])
-    assert seen == ["viewer", "Class", "Opacity", "Shared scale", "Smooth", "More", "Full screen", "List of keys",
-                    "Threshold", "Wipe", "Colours", "Positive only", "Zoom in", "Zoom out", "Whole photo"]
+    assert seen == ["viewer", "Class", "Opacity", "Shared scale", "Smooth", "Photo in colour", "More",
+                    "List of keys", "Threshold", "Wipe", "Colours", "Positive only", "Zoom in", "Zoom out",
+                    "Whole photo"]
 
 
 def test_a_screen_reader_gets_the_map_and_the_numbers(bench):

@@ -126,7 +126,8 @@ def test_what_heads_cost_is_their_weights(open_page):
 def test_at_another_size_the_answer_moves_and_a_flatten_head_stops_in_torchs_words(open_page, measured):
     text = boards(open_page(PAGE, lesson="4", settings="size:320"))["sizes"].text
     here, there = measured("astronaut", "crop", 320), measured()
-    assert f"{percent(there.probabilities()[HELMET])} there, {percent(here.probabilities()[HELMET])} here" in text
+    assert f"{percent(there.probabilities()[HELMET])} at 224 × 224 px" in text
+    assert f"{percent(here.probabilities()[HELMET])} at 320 × 320 px" in text
     one, other = here.maps.mean((1, 2)), there.maps.mean((1, 2))
     assert f"cosine {one @ other / np.linalg.norm(one) / np.linalg.norm(other):.3f}" in text
     assert "128,000" in text

@@ -57,7 +57,7 @@ def build(name: str, classes: int | None = None) -> Blueprint:
     """An untrained network with randomly filled weights.
 
     Args:
-        name: as `identify` takes it; a tag decides the preprocessing and what else hangs on it (a ViT's input size).
+        name: as `identify` takes it; a tag decides the preprocessing and what else depends on it (a ViT's input size).
         classes: how many outputs; None is as many as the trained one has, with their names.
 
     Raises:

@@ -17,11 +17,11 @@ class Tools {
     const more = make("div", { class: "more" }, this.slider("Threshold", "t", (t) => (t ? `from ${t}% of the largest` : "off")),
       this.slider("Wipe", "w", (w) => (w < 100 ? `map on the left ${w}%` : "off")), this.choice("Colours", "c", schemeNames),
       this.toggle("Positive only", "p"), button("Zoom in", () => change({ z: page.view.z * 1.5 })),
-      button("Zoom out", () => change({ z: page.view.z / 1.5 })), button("Whole photo", () => change({ z: 1, x: 50, y: 50 })));
+      button("Zoom out", () => change({ z: page.view.z / 1.5 })), button("Whole photo", () => change({ z: 1, x: 50, y: 50 })), button("Full screen", fullScreen));
     more.hidden = true;
     const opener = button("More", () => { more.hidden = !more.hidden; opener.setAttribute("aria-expanded", String(!more.hidden)); }, { "aria-expanded": "false" });
     root.replaceChildren(this.slider("Opacity", "o", (o) => `${o}%`), this.toggle("Shared scale", "u", true), this.rawLogits(compares), this.toggle("Smooth", "s"), this.toggle("Photo in colour", "g"),
-      opener, button("Full screen", fullScreen), button("?", help, { "aria-label": "List of keys" }), more);
+      opener, button("?", help, { "aria-label": "List of keys" }), more);
   }
   refresh() {
     for (const control of this.controls) control();

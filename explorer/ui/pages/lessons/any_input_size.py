@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from explorer import Analysis
 from explorer.lessons.any_input_size import SHAPES, SizeResult, any_input_size
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
@@ -31,16 +32,19 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
         "div", chain([(f"{width} × {height}", "px"), (f"{rows} × {columns}", "positions"),
                       (f"{channels:,}", "pooled vector"), (f"{len(scene.outcome.logits):,}", "logits")]),
         side_by_side(el("div", el("h3", f"Prediction at {width} × {height} px"), bars(top, 1.0)),
-                     el("div", el("h3", "Beside the size of training"), _beside(result)),
+                     el("div", el("h3", "Beside the size of training"), _beside(scene.analysis, result)),
                      el("div", el("h3", "The same head after flatten"), *_flatten(result))),
         class_="stack ruled"), key="sizes")
 
 
-def _beside(result: SizeResult) -> Node:
+def _beside(usual: Analysis, result: SizeResult) -> Node:
     there, here = result.before, result.usual
-    lines = [(shortened(there.name, 40), f"{percent(there.probability)} there, {percent(here.probability)} here"),
-             ("its logit", f"{plain(there.logit)} there, {plain(here.logit)} here"),
-             ("its rank", f"{there.rank} there, {here.rank} here")]
+    first, second = (f"{width} × {height} px" for width, height in
+                     (usual.framing.input_size, result.analysis.framing.input_size))
+    lines = [(shortened(there.name, 40), f"{percent(there.probability)} at {first}"),
+             ("", f"{percent(here.probability)} at {second}"),
+             ("its logit", f"{plain(there.logit)}, then {plain(here.logit)}"),
+             ("its rank", f"{there.rank}, then {here.rank}")]
     if result.cosine is not None:
         lines.append(("pooled vectors", f"cosine {result.cosine:.3f}"))
     return account(lines)

@@ -59,7 +59,7 @@ def _account(result: LocalPooling, channels: int, kind: str) -> Node:
         ("positions never read", percent(result.unread)),
     ]
     if result.variance_kept is not None:
-        lines.append(("of the map's variance", f"{percent(result.variance_kept)} can be drawn again"))
+        lines.append(("variance that survives", percent(result.variance_kept)))
     if result.sides == (rows, columns):
         name = "GMP" if kind == "max" else "GAP"
         lines.append((f"this is {name}", f"{plain(float(result.output[0, 0]))} = {plain(result.global_value)}"))
