@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import statistics
 import threading
 import time
 from collections import OrderedDict
@@ -30,7 +29,7 @@ ENGINES = ("auto", "torch", "onnx")
 CLOSE = 1e-4  # of the largest number on the maps: how far a graph's may be from torch's
 _MOST_THREADS = 4  # for one pass: more wait for each other longer than they work
 _SIZES, _SIZES_BYTES = 4, 256 * 2**20  # input sizes for which a session is kept; each has weights of its own
-_ROUNDS = 5  # of a trial
+_ROUNDS = 7  # of a trial
 _PAYS = 0.8  # of one thread's time: what torch's threads must come to, for they take the cores from others
 _MOST_AT_ONCE, _PIXELS_AT_ONCE = 16, 100_000  # of torch: the maps of more inputs leave the processor's cache
 _LOG = logging.getLogger(__name__)
@@ -79,7 +78,10 @@ def torch_threads(count: int | None) -> Iterator[None]:
 
 
 def seconds_of(passes: Sequence[Callable[[], object]], stop: Stop | None = None) -> list[float]:
-    """Median seconds of each of some passes, run in turns so that other work slows all of them; StoppedError."""
+    """The least seconds of each of some passes: they are run in turns, and what other work adds does not count.
+
+    Raises StoppedError when `stop` says so.
+    """
     took: list[list[float]] = [[] for _ in passes]
     for _ in range(_ROUNDS + 1):
         for run, seconds in zip(passes, took, strict=True):
@@ -88,7 +90,7 @@ def seconds_of(passes: Sequence[Callable[[], object]], stop: Stop | None = None)
             begin = time.perf_counter()
             run()
             seconds.append(time.perf_counter() - begin)
-    return [statistics.median(seconds[1:]) for seconds in took]  # the first passes set things up
+    return [min(seconds[1:]) for seconds in took]  # the first passes set things up
 
 
 class Graph:
@@ -142,7 +144,7 @@ class Engine:
     Args:
         backbone: (B, channels, h, w) to feature maps (B, C, H, W).
         choice: "torch"; "onnx"; or "auto", a graph where there is one.
-        graph: of the backbone; None where none was written yet, see `write_graph`.
+        graph: of the backbone; None where none was written yet, see `write_graph` and `explorer.networks.preparation`.
 
     Raises ParameterError for another choice.
     """

@@ -1,7 +1,7 @@
 """Graphs of backbones, written by a process of their own: torch's exporter stands no other threads beside it.
 
 The parent packs a backbone and an input, and the child's standard output is the graph: nothing lies on a disk. The
-child has the lowest priority and one thread, and ends with its parent or after a quarter of an hour.
+child has a low priority and one thread, and ends with its parent or after a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
-import time
-from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +20,10 @@ from explorer.networks.graphs import export
 
 LIMIT = 900.0  # seconds for a child
 LARGEST = 512 * 2**20  # bytes of weights: they are held several times while a graph is written
-_CHILD = "from explorer.networks.graph_process import _answer; _answer()"
+_CHILD = """from explorer.child import stand_back
+stand_back({parent}, {limit})
+from explorer.networks.graph_process import _answer
+_answer()"""
 _RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
@@ -46,7 +46,7 @@ def written(pack: bytes, limit: float = LIMIT) -> bytes:
     Raises NetworkError where it cannot be written, or not within `limit` seconds.
     """
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # whence the backbone's classes came
-    command = [sys.executable, "-P", "-c", _CHILD, str(os.getpid()), str(limit)]
+    command = [sys.executable, "-P", "-c", _CHILD.format(parent=os.getpid(), limit=limit)]
     try:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"})
@@ -80,10 +80,6 @@ def end_all() -> None:
 
 def _answer() -> None:
     """The child's whole life."""
-    parent, limit = int(sys.argv[1]), float(sys.argv[2])
-    threading.Thread(target=_end_with, args=(parent, time.monotonic() + limit), daemon=True).start()
-    if hasattr(os, "nice"):
-        os.nice(19)
     torch.set_num_threads(1)
     with os.fdopen(os.dup(1), "wb") as answer:
         os.dup2(2, 1)  # what libraries print is no part of the graph
@@ -92,9 +88,3 @@ def _answer() -> None:
         except Exception as error:  # the backbone's class may be unknown here, or fail in any way
             sys.exit(str(error) if isinstance(error, NetworkError) else
                      f"The backbone cannot be read by another process: {first_line(error)}.")
-
-
-def _end_with(parent: int, end: float) -> NoReturn:
-    while os.getppid() == parent and time.monotonic() < end:
-        time.sleep(1)
-    os._exit(1)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import subprocess
+import sys
 import threading
+import time
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import onnxruntime
 import pytest
@@ -20,6 +25,8 @@ from explorer.networks.graph_process import packed, written
 from explorer.networks.graphs import export, with_weights
 from explorer.networks.loading.bundled import ASSETS
 from explorer.networks.preparation import prepare, prepare_in_background
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Convolutions(nn.Module):
@@ -286,6 +293,26 @@ def test_a_graph_is_written_by_another_process_and_agrees_with_torch():
 def test_a_process_that_takes_too_long_is_ended():
     with pytest.raises(NetworkError, match="not written within 0 s"):
         written(packed(nn.ReLU(), drawn(1, 3, 8, 8)), limit=0.2)
+
+
+def test_a_child_ends_with_its_parent():
+    child = "import os, time; from explorer.child import stand_back; stand_back(os.getppid(), 60); time.sleep(60)"
+    parent = ("import subprocess, sys, time; "
+              f"print(subprocess.Popen([sys.executable, '-c', {child!r}]).pid, flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, cwd=ROOT) as process:
+        number = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 30
+    while runs(number) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not runs(number)
+
+
+def runs(number: int) -> bool:
+    """Whether there is a process of that number; one that ended and was not waited for has an empty command."""
+    with contextlib.suppress(OSError):
+        return bool(Path(f"/proc/{number}/cmdline").read_bytes())
+    return False
 
 
 def test_a_backbone_that_cannot_be_packed_stays_with_torch_and_is_not_tried_again(monkeypatch, two_threads):
