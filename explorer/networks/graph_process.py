@@ -54,13 +54,13 @@ def written(pack: bytes, limit: float = LIMIT) -> bytes:
         raise NetworkError(f"No process could be started to write the backbone's graph: {first_line(error)}.") from None
     _RUNNING.add(child)
     try:
-        graph, said = child.communicate(pack, timeout=limit)
+        graph, errors = child.communicate(pack, timeout=limit)
     except subprocess.TimeoutExpired:
         raise NetworkError(f"The backbone's graph was not written within {limit:.0f} s.") from None
     finally:
         _end(child)
     if child.returncode:
-        lines = said.decode(errors="replace").strip().splitlines()
+        lines = errors.decode(errors="replace").strip().splitlines()
         raise NetworkError(lines[-1] if lines else f"The process that wrote the backbone's graph ended with "
                                                    f"{child.returncode}.")
     return graph
