@@ -296,9 +296,10 @@ def test_a_process_that_takes_too_long_is_ended():
 
 
 def test_a_child_ends_with_its_parent():
-    child = "import os, time; from explorer.child import stand_back; stand_back(os.getppid(), 60); time.sleep(60)"
-    parent = ("import subprocess, sys, time; "
-              f"print(subprocess.Popen([sys.executable, '-c', {child!r}]).pid, flush=True); time.sleep(60)")
+    child = "import sys, time; from explorer.child import stand_back; stand_back(int(sys.argv[1]), 90); time.sleep(90)"
+    parent = ("import os, subprocess, sys, time; "
+              f"print(subprocess.Popen([sys.executable, '-c', {child!r}, str(os.getpid())]).pid, flush=True); "
+              "time.sleep(90)")
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, cwd=ROOT) as process:
         number = int(process.stdout.readline())
         process.kill()
