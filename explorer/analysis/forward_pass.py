@@ -29,6 +29,7 @@ class ForwardPass:
         feature_maps: Tensor (C, H, W), what it gave, or what the layer did.
         seconds: that the backbone took, or the way to the layer.
         layer: the one that is looked at; None for the final feature maps.
+        engine: what ran it, "torch" or "ONNX Runtime".
     """
 
     network: Network
@@ -38,6 +39,7 @@ class ForwardPass:
     feature_maps: Tensor
     seconds: float
     layer: Layer | None = None
+    engine: str = "torch"
     _previews: Memory = field(default_factory=lambda: Memory(_PREVIEWS), init=False)
 
     @property

@@ -42,7 +42,8 @@ def analyse(
     begin = time.perf_counter()
     feature_maps = _run(network, x, chosen)[0]
     seconds = time.perf_counter() - begin
-    return Analysis(network, image, framed.on_grid(*feature_maps.shape[1:]), x, feature_maps, seconds, chosen)
+    engine = network.engine.runs(x) if chosen is None else "torch"
+    return Analysis(network, image, framed.on_grid(*feature_maps.shape[1:]), x, feature_maps, seconds, chosen, engine)
 
 
 @torch.no_grad()

@@ -18,6 +18,8 @@ from explorer import Analysis, analyse
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
+from explorer.networks.engine import Graph
+from explorer.networks.graphs import export
 from explorer.ui.networks.session_network import MissingFileError, network_of
 from explorer.ui.session import cache
 from explorer.ui.session.cache import FullError, analysis_of, bytes_in_memory, bytes_of, collect, network_named
@@ -118,6 +120,27 @@ def test_what_nobody_shows_makes_room_and_what_somebody_shows_stays_the_same(loa
     assert network_named("a") is shown, "a page shows it, so it was never away"
     network_named("b")
     assert loaded == ["a", "b", "c", "d", "b"], "what left is loaded again when it is wanted"
+
+
+def test_a_graph_that_was_written_of_a_network_counts_too(loaded):
+    before = bytes_in_memory()
+    network = network_named("a")
+    network.engine.choose(torch.ones(1, 3, 32, 32), Graph(export(network.backbone, torch.ones(1, 3, 32, 32))),
+                          measure=lambda passes, stop: [1.0] * (len(passes) - 1) + [0.0])
+    network.engine(torch.ones(1, 3, 32, 32))
+    assert network.engine.has_graph
+    assert bytes_in_memory() - before > 2 * bytes_by_hand() * 0.9
+
+
+def test_a_server_prepares_a_network_once_it_has_seen_a_photo_and_nobody_else_does(monkeypatch, examples):
+    prepared: list[object] = []
+    monkeypatch.setattr(cache, "prepare_in_background", lambda engine, x: prepared.append(engine))
+    network = small()
+    analysis_of(network, examples["cat"], "here", "crop", None)
+    assert prepared == []
+    monkeypatch.setattr(cache.runtime, "exists", lambda: True)
+    analysis_of(network, examples["cat"], "on a server", "crop", None)
+    assert prepared == [network.engine]
 
 
 def test_eight_people_with_three_networks_each_stay_within_the_bound_and_one_more(loaded, room_for, examples):

@@ -51,7 +51,7 @@ def load_network(
         activation: "softmax" or "sigmoid"; None is sigmoid for a single logit, else softmax.
         layer: path of the module after which to cut, where the pooling is not found without.
         engine: what runs the backbone: "torch"; "onnx", ONNX Runtime, whose graph is written now; or "auto", ONNX
-            Runtime where it is known to be faster, see `explorer.networks.engine`.
+            Runtime where it is known to be faster, see `explorer.networks.preparation`.
         progress: called with the bytes fetched so far and in all.
 
     Raises:

@@ -26,7 +26,7 @@ def card(session: Session, analysis: Analysis) -> Node:
     """What the network is, what its input must be, and how exact its evidence is."""
     network, (channels, rows, columns) = analysis.network, analysis.feature_maps.shape
     pooling = POOLINGS.get(network.pooling.key, network.pooling) if network.pooling else None
-    maps, engine = f"{channels:,} × {rows} × {columns}", network.engine.runs(analysis.input)
+    maps = f"{channels:,} × {rows} × {columns}"
     through = [f"{analysis.layer_name}, {maps}", "…"] if analysis.layer else [maps]
     through += [pooling.label(**network.pooling_parameters), head_in_words(network.head)] if pooling else []
     return el(
@@ -41,7 +41,7 @@ def card(session: Session, analysis: Analysis) -> Node:
            else f"{network.reason} Its answer: {network.activation}."),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if session.choices.network in session.edited else "")),
-        el("p", f"{'forward pass to this layer by torch' if analysis.layer else f'one forward pass by {engine}'}, "
+        el("p", f"{'forward pass to this layer' if analysis.layer else 'one forward pass'} by {analysis.engine}, "
                 f"{analysis.seconds * 1000:.0f} ms"),
         class_="card",
     )

@@ -12,16 +12,19 @@ import sys
 import threading
 from collections.abc import Callable
 from itertools import chain
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import streamlit as st
 import torch
 from PIL import Image
+from streamlit import runtime
 from torch import nn
 
 from explorer import Analysis, analyse, load_network
 from explorer.errors import ExplorerError, FramingError, NetworkError
 from explorer.networks import BUNDLED, Network
+from explorer.networks.engine import Engine
+from explorer.networks.preparation import prepare_in_background
 from explorer.progress import Progress
 from explorer.ui.session.arguments import GIVEN, given, load_given
 from explorer.ui.session.garbage import collect, leave_out
@@ -33,8 +36,9 @@ MOST_ANALYSES = 12
 _INFERENCE = threading.Semaphore(1)  # two forward passes at once on the same cores only slow each other down
 _LOG = logging.getLogger(__name__)
 _WEIGHTS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # bytes of all that are in memory, but bundled ones
+_ENGINES: WeakSet[Engine] = WeakSet()  # theirs, whose graphs hold weights too
 _BY_NAME: WeakValueDictionary[str, Network] = WeakValueDictionary()
-_LOCK = threading.Lock()  # of the two above
+_LOCK = threading.Lock()  # of the three above
 
 
 class FullError(NetworkError):
@@ -126,13 +130,14 @@ def settle(network: Network, counted: bool = True) -> None:
     if counted:
         with _LOCK:
             _WEIGHTS[network.layers.model or network.backbone] = bytes_of(network)
+            _ENGINES.add(network.engine)
     leave_out()
 
 
 def bytes_in_memory() -> int:
     """Of the weights of all networks that anybody holds; the bundled ones are always there and not counted."""
     with _LOCK:
-        return sum(list(_WEIGHTS.values()))
+        return sum(list(_WEIGHTS.values())) + sum(engine.nbytes for engine in _ENGINES)
 
 
 def bytes_of(network: Network) -> int:
@@ -169,6 +174,8 @@ def _analyse(network: Network, image: Image.Image, framing: str, short_side: int
             analysis = analyse(network, image, framing, short_side, layer)
             if not analysis.has_evidence:
                 _ = analysis.under().logits  # the rest of the network may still refuse it
+            if runtime.exists():  # a server, where more photos will come
+                prepare_in_background(network.engine, analysis.input)
             return analysis
         except ExplorerError:
             raise
