@@ -61,7 +61,7 @@ def test_what_widgets_were_given_does_not_grow_from_page_to_page(open_page):
     for _ in range(4):
         page.switch_page("pages/1_Feature_maps.py").run()
         page.switch_page("app.py").run()
-        counts.append(len(page.session_state._state._new_widget_state.widget_metadata))
+        counts.append(len(page.session_state._state._state._new_widget_state.widget_metadata))
     assert counts[-1] == counts[1]
 
 
