@@ -1,9 +1,9 @@
-"""Whether memory comes back: many photos through sessions that come and go, networks dropped in between.
+"""Whether memory comes back: many photos through sessions that come and go.
 
     python -m benchmarks.soak [--photos 2000]
 
 Photos are drawn from the examples, each of other pixels and of 0.3 to 12 megapixels. A session looks at a few, asks
-Why without two boxes of each, and leaves. Resident memory is read after each round of sessions and drawn into
+Why without two boxes of each, and leaves. Resident memory is read every five seconds and drawn into
 docs/images/soak.png.
 """
 
@@ -27,7 +27,7 @@ from tests.browser.chromium import ARGUMENTS, ensure
 
 SIZES = ((640, 480), (1600, 1200), (3000, 2000), (4000, 3000))
 PLOT = ROOT / "docs" / "images" / "soak.png"
-FORGOTTEN = 330.0  # seconds until the server has forgotten the sessions that left
+FORGOTTEN = 260.0  # seconds until the server has forgotten the sessions that left and emptied its caches
 
 
 def photo(number: int) -> bytes:
@@ -54,35 +54,54 @@ async def session(url: str, first: int, count: int) -> None:
             await visitor.visit("")
 
 
-async def soak(url: str, process: psutil.Process, photos: int) -> list[tuple[int, float]]:
-    """Photos so far and resident megabytes, after each session; four sessions at a time."""
-    rows, done, photos_each = [(0, process.memory_info().rss / 2**20)], 0, 5
-    while done < photos:
-        await asyncio.gather(*(session(url, done + n * photos_each, photos_each) for n in range(4)))
-        done += 4 * photos_each
-        rows.append((done, process.memory_info().rss / 2**20))
-        if done % 100 == 0:
-            print(f"{done:5d} photos {rows[-1][1]:7.0f} MB", flush=True)
-    return rows
+class Memory:
+    """Resident memory of a process over time.
+
+    Attributes:
+        rows: (minutes, megabytes), a row every five seconds.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._process, self._begin = psutil.Process(pid), time.monotonic()
+        self.rows: list[tuple[float, float]] = []
+
+    @property
+    def minutes(self) -> float:
+        """Since it was made."""
+        return (time.monotonic() - self._begin) / 60
+
+    def read(self) -> float:
+        """Megabytes now."""
+        return self._process.memory_info().rss / 2**20
+
+    async def watch(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            self.rows.append((self.minutes, self.read()))
+            await asyncio.sleep(5)
+
+    def between(self, first: float, last: float) -> float:
+        """The median of what was resident between two times, in megabytes: photos come and go."""
+        return float(np.median([megabytes for minutes, megabytes in self.rows if first <= minutes <= last]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=2000)
-    options = parser.parse_args()
-    with served(ROOT / "app.py", ROOT, "--server.enableXsrfProtection", "false") as (url, pid):
-        process = psutil.Process(pid)
-        asyncio.run(session(url, 10**6, 1))
-        rows = asyncio.run(soak(url, process, options.photos))
-        time.sleep(FORGOTTEN)
-        after = process.memory_info().rss / 2**20
-    photos, megabytes = np.array(rows).T
-    early = min(300, photos[-1] // 2)
-    settled = float(np.interp(early, photos, megabytes))
-    print(f"\nat first {megabytes[0]:.0f} MB, after {early:.0f} photos {settled:.0f}, at the end {megabytes[-1]:.0f} "
-          f"({megabytes[-1] / settled - 1:+.1%}), when all have left {after:.0f} ({after / megabytes[0] - 1:+.1%})")
-    figure = go.Figure(go.Scatter(x=photos, y=megabytes, mode="lines"))
-    figure.update_layout(width=860, height=360, template="simple_white", xaxis_title="photos",
+async def soak(url: str, memory: Memory, photos: int) -> list[float]:
+    """The minutes at which each four sessions of five photos had left, all at a time; then all have left for long."""
+    watching, ends = asyncio.create_task(memory.watch()), [memory.minutes]
+    for first in range(0, photos, 20):
+        await asyncio.gather(*(session(url, first + n * 5, 5) for n in range(4)))
+        ends.append(memory.minutes)
+        print(f"{first + 20:5d} photos {memory.read():7.0f} MB", flush=True)
+    await asyncio.sleep(FORGOTTEN)
+    watching.cancel()
+    return ends
+
+
+def draw(memory: Memory, ends: list[float], photos: int) -> None:
+    """The plot, as a PNG."""
+    figure = go.Figure(go.Scatter(x=[row[0] for row in memory.rows], y=[row[1] for row in memory.rows], mode="lines"))
+    figure.add_vline(ends[-1], line_dash="dot", annotation_text=f"after {photos:,} photos all leave")
+    figure.update_layout(width=860, height=360, template="simple_white", xaxis_title="minutes",
                          yaxis_title="resident memory, MB", yaxis_rangemode="tozero")
     with sync_playwright() as playwright:
         page = playwright.chromium.launch(executable_path=ensure(), args=ARGUMENTS).new_page(
@@ -90,6 +109,24 @@ def main() -> None:
         page.set_content(figure.to_html())
         page.wait_for_selector(".main-svg")
         page.screenshot(path=PLOT)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=2000)
+    options = parser.parse_args()
+    with served(ROOT / "app.py", ROOT, "--server.enableXsrfProtection", "false") as (url, pid):
+        asyncio.run(session(url, 10**6, 1))
+        memory = Memory(pid)
+        start = memory.read()
+        ends = asyncio.run(soak(url, memory, options.photos))
+        after = memory.read()
+    early = min(15, (len(ends) - 1) // 2)  # 300 photos
+    settled, last = (memory.between(ends[n - min(4, early)], ends[n]) for n in (early, len(ends) - 1))
+    print(f"\nat first {start:.0f} MB, after {early * 20} photos {settled:.0f}, at the end {last:.0f} "
+          f"({last / settled - 1:+.1%}; medians of 80 photos), at most {max(row[1] for row in memory.rows):.0f}, "
+          f"when all have left {after:.0f} ({after / start - 1:+.1%})")
+    draw(memory, ends, options.photos)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from explorer.ui.networks.session_network import check_choices, network_in_use, 
 from explorer.ui.page import Page, sidebar_of
 from explorer.ui.session.cache import analysis_of
 from explorer.ui.session.choices import PRESENTABLE, sizes_of
+from explorer.ui.session.leftovers import drop_widgets
 from explorer.ui.session.server import tend
 from explorer.ui.session.session import EXAMPLES, Session, example_photo, session_on
 from explorer.ui.session.url import follow_url
@@ -44,6 +45,7 @@ def frame(title: str) -> Page:
     """
     st.html(_HERE / "page.css")
     tend()
+    drop_widgets()
     put_library()
     session = session_on(title)
     analysis = _analyse(session, follow_url(session))

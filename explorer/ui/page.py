@@ -12,6 +12,7 @@ from explorer.questions.soundness import trouble
 from explorer.ui import panels
 from explorer.ui.pooling_choice import outcome_of
 from explorer.ui.session.choices import Choices
+from explorer.ui.session.server import tend
 from explorer.ui.session.session import Session
 from explorer.ui.session.url import write_url
 
@@ -52,6 +53,7 @@ class Page:
 
         @st.fragment(key=STORY)
         def draw() -> None:
+            tend()
             session, class_index = self.session, self.class_index
             if sidebar_of(session) != self.sidebar or session.searched not in (None, class_index):
                 st.rerun()  # a name that was searched for is cleared, or it could not be searched for again

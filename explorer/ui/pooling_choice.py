@@ -50,16 +50,18 @@ def pooling_choice(session: Session, analysis: Analysis) -> None:
         return
     chosen = outcome_of(analysis, session.choices.pooling).choice
     options = [str(chosen) if chosen.key == key else key for key in analysis.network.poolings]
+    words = poolings_in_words(analysis, options)
 
     def choose(text: str | None) -> None:
         if text is not None:
             session.choose(pooling=PoolingChoice.parse(text))
 
-    st.selectbox("Pooling", options, format_func=lambda text: pooling_in_words(analysis, text),
+    st.selectbox("Pooling", options, format_func=words.__getitem__,
                  **in_step(session, "pooling", str(chosen), choose))
 
 
-def pooling_in_words(analysis: Analysis, text: str) -> str:
-    """"GeM, p = 3" of "gem"."""
-    choice = PoolingChoice.parse(text)
-    return analysis.network.pooling_of(choice.key).label(**dict(choice.parameters))
+def poolings_in_words(analysis: Analysis, texts: Iterable[str]) -> dict[str, str]:
+    """"GeM, p = 3" for "gem", and so on."""
+    choices = {text: PoolingChoice.parse(text) for text in texts}
+    return {text: analysis.network.pooling_of(choice.key).label(**dict(choice.parameters))
+            for text, choice in choices.items()}

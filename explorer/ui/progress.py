@@ -13,6 +13,7 @@ from explorer.progress import Progress, Stop
 from explorer.ui import panels
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.page_cache import drawn
+from explorer.ui.session.server import tend
 from explorer.ui.session.session import Session
 
 
@@ -63,6 +64,7 @@ def _going_on(session: Session, job: Job, key: str, what: str, meanwhile: Callab
         session.stopped.add(job)
         job.leave()
 
+    tend()
     if job in session.stopped or job.ask():
         st.rerun()
     if meanwhile is not None:

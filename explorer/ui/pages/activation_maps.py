@@ -33,6 +33,7 @@ from explorer.ui.region import photo_panel
 from explorer.ui.session.choices import LARGEST_BOX, MOST_CLASSES
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.page_cache import drawn
+from explorer.ui.session.server import tend
 from explorer.ui.session.session import Session
 from explorer.ui.without_pooling import ATTENTION, attention_note, kinds_of_maps, limited_map_choice, shown_methods
 from explorer.wording import Name, evidence_sentence, percent, plain, shortened
@@ -173,6 +174,7 @@ def _score_cam_job(outcome: Outcome, class_index: int) -> Job:
 def _show_progress(jobs: list[Job]) -> None:
     """How far the jobs are; the page is drawn again once all have ended. Jobs stop when a page that is left stops
     polling them."""
+    tend()
     if all(job.ask() for job in jobs):  # one after the other: the next one starts when this one has ended
         st.rerun()
     done, total = sum(job.done for job in jobs), sum(job.total for job in jobs)

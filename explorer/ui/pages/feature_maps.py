@@ -72,7 +72,8 @@ def wall_choice(session: Session, table: ChannelTable) -> None:
     """The order and kind of channels on the wall, and one by its number; why some orders are missing."""
     chosen = session.choices
     ranking, kinds, number = st.columns([28, 50, 22], gap="small")
-    ranking.selectbox("Ranked by", table.rankings, format_func=lambda key: _ranking_name(key, table),
+    names = {key: _ranking_name(key, table) for key in table.rankings}
+    ranking.selectbox("Ranked by", table.rankings, format_func=names.__getitem__,
                       help="\n\n".join(f"{order.name}: {order.explanation}" for order in RANKINGS.values()),
                       **in_step(session, "rank", _ranking(session, table)))
     kinds.segmented_control("Channels", table.kinds, width="stretch",

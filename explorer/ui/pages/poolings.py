@@ -111,14 +111,15 @@ def pair_choice(session: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
     places = session.choices.pair
     if max(places) >= len(outcomes) or places[0] == places[1]:
         places = (0, 1)
+    names, count = [outcome.name for outcome in outcomes], len(outcomes)
     for n, column in enumerate(st.columns(2, gap="small")):
         def choose(place: int | None, n: int = n) -> None:
             if place == places[1 - n]:
                 session.choose(pair=places[::-1])
-            elif place in range(len(outcomes)):  # the browser may still offer a pooling that is gone
+            elif place in range(count):  # the browser may still offer a pooling that is gone
                 session.choose(pair=(place, places[1]) if n == 0 else (places[0], place))
 
-        column.selectbox(("Compare", "with")[n], range(len(outcomes)), format_func=lambda at: outcomes[at].name,
+        column.selectbox(("Compare", "with")[n], range(count), format_func=names.__getitem__,
                          **in_step(session, f"pair{n}", places[n], choose))
     return outcomes[places[0]], outcomes[places[1]]
 

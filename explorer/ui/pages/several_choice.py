@@ -10,7 +10,7 @@ from explorer import CAM_METHODS
 from explorer.analysis import Analysis
 from explorer.poolings import PoolingChoice
 from explorer.ui.controls import in_step
-from explorer.ui.pooling_choice import pooling_in_words
+from explorer.ui.pooling_choice import poolings_in_words
 from explorer.ui.session.choices import FEWEST, MOST
 from explorer.ui.session.session import Session
 from explorer.ui.without_pooling import methods_offered, shown_methods
@@ -23,7 +23,7 @@ def poolings_choice(session: Session, analysis: Analysis) -> None:
     taken = {choice.key for choice in chosen}
     options = [*map(str, chosen), *(key for key in analysis.network.poolings if key not in taken)]
     _several(session, "poolings", "Poolings side by side, two to four", options, list(map(str, chosen)), FEWEST,
-             "poolings", lambda text: pooling_in_words(analysis, text),
+             "poolings", poolings_in_words(analysis, options).__getitem__,
              lambda picked: session.choose(poolings=tuple(map(PoolingChoice.parse, picked)), pair=(0, 1)))
 
 

@@ -116,13 +116,18 @@ def make_room() -> None:
 
 def clear() -> None:
     """Drop all networks but the bundled ones, all analyses and what was drawn of them."""
-    drawn.clear()
-    _analysed.clear()
+    drop_analyses()
     with _LOCK:
         names = set(_BY_NAME) - set(BUNDLED)
     for name in names:
         _slot.clear(name)
     collect()
+
+
+def drop_analyses() -> None:
+    """Drop all analyses and what was drawn of them; an open page that is clicked next makes its own again."""
+    drawn.clear()
+    _analysed.clear()
 
 
 def settle(network: Network, counted: bool = True) -> None:

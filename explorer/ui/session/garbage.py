@@ -12,9 +12,12 @@ import contextlib
 import ctypes
 import gc
 import time
+from collections.abc import Callable
 
 _EVERY = 20.0  # seconds between two collections
-_QUIET = 300.0  # seconds after the last run in which sessions still end
+_QUIET = 180.0  # seconds without a run after which nobody is taken to be there
+_LARGE = 4 * 2**20  # bytes of a block that is asked for alone; the maps of a pass at 224 px are smaller
+_M_MMAP_THRESHOLD = -3  # its name in malloc.h
 
 
 def collect() -> None:
@@ -42,22 +45,46 @@ def leave_out() -> None:
 
 
 class Collector:
-    """Collects now and then while pages run, and for some minutes after: sessions end later than their pages."""
+    """Collects now and then while pages run or sessions end; when no page has run for some minutes it empties caches.
 
-    def __init__(self) -> None:
-        self._last_run = time.monotonic()
+    Args:
+        drop_sessions: drops sessions that are over, and returns how many.
+        empty: drops what sessions share and nobody is looking at.
+    """
+
+    def __init__(self, drop_sessions: Callable[[], int], empty: Callable[[], None]) -> None:
+        self._drop_sessions, self._empty = drop_sessions, empty
+        self._last_run, self._is_empty = time.monotonic(), False
 
     def note_run(self) -> None:
         """A page runs."""
-        self._last_run = time.monotonic()
+        self._last_run, self._is_empty = time.monotonic(), False
 
     def run(self) -> None:
         """Never ends: for a thread of its own."""
         while True:
             time.sleep(_EVERY)
-            if time.monotonic() - self._last_run < _QUIET:
-                gc.collect()
-                _trim()
+            self.look()
+
+    def look(self) -> None:
+        """Do what is due."""
+        is_quiet = time.monotonic() - self._last_run >= _QUIET
+        if self._drop_sessions() or not is_quiet:
+            gc.collect()
+            _trim()
+        if is_quiet and not self._is_empty:
+            self._is_empty = True
+            self._empty()
+            collect()
+
+
+def return_large_blocks() -> None:
+    """Have glibc ask the system for each block of the size of a photo, and give it back once it is freed.
+
+    Else it learns to take them from its heaps, where a small block that stays keeps what lies before it.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def _trim() -> None:

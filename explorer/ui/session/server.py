@@ -15,7 +15,9 @@ from streamlit import runtime
 
 from explorer.errors import ParameterError
 from explorer.networks.engine import usual_threads
-from explorer.ui.session.garbage import Collector
+from explorer.ui.session.cache import drop_analyses
+from explorer.ui.session.garbage import Collector, return_large_blocks
+from explorer.ui.session.leftovers import drop_sessions
 
 
 def tend() -> None:
@@ -25,13 +27,14 @@ def tend() -> None:
 
 @st.cache_resource(show_spinner=False)
 def _set_up() -> Collector:
-    collector = Collector()
+    collector = Collector(drop_sessions, drop_analyses)
     try:
         usual_threads()
     except ParameterError as error:
         print(f"PoolScope: {error} It is ignored.", file=sys.stderr, flush=True)
         del os.environ["POOLSCOPE_THREADS"]
     torch.set_num_threads(usual_threads())  # what follows a pass is small
+    return_large_blocks()
     if runtime.exists():
         _send_without_delay()
         threading.Thread(target=collector.run, daemon=True, name="collector").start()
