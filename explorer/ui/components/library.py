@@ -17,7 +17,7 @@ from explorer.sections.nodes import STYLE
 
 _HERE = Path(__file__).parent
 _SHARED = ("shared.js", "view.js")
-_PARTS = (("paint.js", "tools.js", "viewer.js"), ("wall.js",), ("board.js",), ("slider.js",), ("source.js",),
+_PARTS = (("paint.js", "scales.js", "tools.js", "viewer.js"), ("wall.js",), ("board.js",), ("slider.js",), ("source.js",),
           ("keys.js",))
 _STYLES = ("viewer", "wall", "board", "slider")
 _STUB = """export default function (element) {

@@ -37,7 +37,7 @@ class Viewer {
     Object.assign(this, { data, arriving: null, guest: null, titled: null });
     this.root.classList.toggle("stage", !!data.stage);
     this.root.setAttribute("aria-label", data.name);
-    this.tools ??= new Tools(this.parts.tools, data, { fullScreen: () => this.fullScreen(), help: () => this.help(), compares: () => this.maps.some((map) => this.comparesPoolings(map)) });
+    this.tools ??= new Tools(this.parts.tools, data, { fullScreen: () => this.fullScreen(), help: () => this.help(), compares: () => this.maps.some((map) => comparesPoolings(map, this.maps)) });
     this.refresh();
     rememberView();
   }
@@ -61,17 +61,6 @@ class Viewer {
     this.painted.delete("guest");
     this.refresh();
   }
-  limit(map) {
-    if (page.view.u) return largest(map.values, map.kind);
-    if (map.limit) return map.limit;
-    return Math.max(...this.alike(map).map((other) => (other.most ??= largest(other.values, other.kind)) * this.factor(other))) / this.factor(map);
-  }
-  /** The maps that share a scale with one. */
-  alike(map) { return this.maps.filter((other) => other.scale === map.scale && other.kind === map.kind && other.unit === map.unit); }
-  /** What a map's logits are multiplied by to be compared with those under another pooling. */
-  factor(map) { return page.view.r ? 1 : map.factor ?? 1; }
-  /** Whether a map shares its scale with some whose logits mean something else. */
-  comparesPoolings(map) { return !page.view.u && !map.limit && new Set(this.alike(map).map((other) => other.factor ?? 1)).size > 1; }
   stops(map) {
     const kind = map.kind === "signed" && page.view.p ? "for" : map.kind;
     return this.data.schemes[kind][page.view.c];
@@ -146,10 +135,8 @@ class Viewer {
     const drawn = maps.filter((map) => map && map.kind !== "photo");
     const kinds = [...new Map(drawn.map((map) => [`${map.kind} ${map.unitName}`, map])).values()];
     this.parts.legend.replaceChildren(...kinds.map((map) => (map.kind === "labels" ? keysOf(map, (label) => this.colourOf(label))
-      : scaleOf(map, this.stops(map), this.limit(map) * this.factor(map), drawn.length > 1, this.unitOf(map)))));
+      : scaleOf(map, this.stops(map), limitOf(map, this.maps) * factorOf(map), drawn.length > 1, unitOf(map, this.maps)))));
   }
-  /** The scale's unit, which says raw or calibrated where that differs from map to map. */
-  unitOf(map) { return `${this.comparesPoolings(map) ? (page.view.r ? "raw " : "calibrated ") : ""}${map.unitName}`; }
   colourOf(label) { return this.data.palette[label] ?? this.data.palette.at(-1); }
 
   help() { this.parts.help.hidden = !this.parts.help.hidden; }
@@ -257,7 +244,7 @@ class Viewer {
   /** The place under the pointer: all viewers of one photo share it, pixel for pixel. */
   get hover() { return page.hover?.photo === this.data.photo ? this.place(page.hover.at) : null; }
   reading(map) {
-    const cell = map && this.hover && cellOf(map, this.hover), factor = cell && this.comparesPoolings(map) ? this.factor(map) : 1;
+    const cell = map && this.hover && cellOf(map, this.hover), factor = cell && comparesPoolings(map, this.maps) ? factorOf(map) : 1;
     const calibrated = factor === 1 ? "" : ` · ${signed(map.values[cell[0] * map.columns + cell[1]] * factor)} calibrated`;
     return cell ? readPosition(map, cell) + calibrated : "";
   }
@@ -269,7 +256,7 @@ class Viewer {
         const cell = pane.map && this.hover && cellOf(pane.map, this.hover);
         const value = cell && pane.map.values[cell[0] * pane.map.columns + cell[1]];
         pane.value.textContent = cell ? (pane.map.kind === "labels" ? pane.map.legend[value] ?? "" : written(value, pane.map.unit, pane.map.kind))
-          : page.view.u && pane.map && pane.map.kind !== "labels" ? `max ${written(this.limit(pane.map), pane.map.unit, "")}` : "";
+          : page.view.u && pane.map && pane.map.kind !== "labels" ? `max ${written(limitOf(pane.map, this.maps), pane.map.unit, "")}` : "";
       }
       this.outline(pane);
     }
@@ -322,7 +309,7 @@ class Viewer {
     return this.backdrops[inColour] ??= drawPhoto(image, canvas, seen, this.data.size, this.onCanvas(canvas, this.data.seen), inColour);
   }
   picture(map) {
-    const { s, t, p } = page.view, labels = map.kind === "labels", limit = labels ? 1 : this.limit(map), stops = labels ? this.data.palette : this.stops(map);
+    const { s, t, p } = page.view, labels = map.kind === "labels", limit = labels ? 1 : limitOf(map, this.maps), stops = labels ? this.data.palette : this.stops(map);
     const key = [limit, s, t, p, stops].join(), id = map === this.guest ? "guest" : map.id;
     if (this.painted.get(id)?.key !== key) {
       const canvas = labels ? drawLabels(map, (label) => this.colourOf(label)) : drawMap(map, { limit, stops, smooth: !!s, threshold: t / 100, positive: !!p });

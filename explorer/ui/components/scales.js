@@ -1,0 +1,22 @@
+// The scales of maps in a viewer: which share one, how far it goes, and in which unit.
+
+/** Those of the maps that share a scale with one. */
+const alike = (map, maps) => maps.filter((other) => other.scale === map.scale && other.kind === map.kind && other.unit === map.unit);
+
+/** What a map's logits are multiplied by to be compared with those under another pooling. */
+const factorOf = (map) => (page.view.r ? 1 : map.factor ?? 1);
+
+/** Whether a map shares its scale with some whose logits mean something else. */
+const comparesPoolings = (map, maps) =>
+  !page.view.u && !map.limit && new Set(alike(map, maps).map((other) => other.factor ?? 1)).size > 1;
+
+/** The number at the end of a map's scale, in the map's own numbers. */
+function limitOf(map, maps) {
+  if (page.view.u) return largest(map.values, map.kind);
+  if (map.limit) return map.limit;
+  const ends = alike(map, maps).map((other) => (other.most ??= largest(other.values, other.kind)) * factorOf(other));
+  return Math.max(...ends) / factorOf(map);
+}
+
+/** The scale's unit, which says raw or calibrated where that differs from map to map. */
+const unitOf = (map, maps) => `${comparesPoolings(map, maps) ? (page.view.r ? "raw " : "calibrated ") : ""}${map.unitName}`;
