@@ -36,6 +36,7 @@ def load_network(
     preprocessing: Preprocessing | None = None,
     activation: str | None = None,
     layer: str | None = None,
+    head_activation: str = "relu",
     engine: str = "auto",
     progress: Progress | None = None,
 ) -> Network:
@@ -44,12 +45,14 @@ def load_network(
     Args:
         name: "efficientnet_lite0" or "flowers" (bundled, always here); a network of torchvision or timm, whose trained
             weights are fetched on first use, such as "resnet50", "torchvision/convnext_tiny" or
-            "timm/resnet50.a1_in1k"; or the path of a checkpoint (.safetensors, .pth, .pt, .ckpt, .bin).
-        architecture: of a checkpoint, a name of torchvision or timm.
+            "timm/resnet50.a1_in1k"; or the path of a checkpoint (safetensors or torch.save's, whatever its ending).
+        architecture: of a checkpoint, a name of torchvision or timm; None is the one that has just these tensors.
         class_names: one a class: a sequence, or a .txt or .json file by its path or bytes; None takes what is known.
         preprocessing: what the network wants of its input; None takes what its architecture's weights want.
         activation: "softmax" or "sigmoid"; None is sigmoid for a single logit, else softmax.
         layer: path of the module after which to cut, where the pooling is not found without.
+        head_activation: of a checkpoint with more than one Linear in its head, what is assumed between them: "relu",
+            "gelu", "silu", "tanh", "leaky_relu", "elu", "hardswish", "sigmoid" or "none".
         engine: what runs the backbone: "torch"; "onnx", ONNX Runtime, whose graph is written now; or "auto", ONNX
             Runtime where it is known to be faster, see `explorer.networks.engine`.
         progress: called with the bytes fetched so far and in all.
@@ -66,7 +69,8 @@ def load_network(
     if isinstance(name, Path) or _is_path(name):
         path = Path(name)
         return load_file(path, path.name, architecture=architecture, class_names=class_names,
-                         preprocessing=preprocessing, activation=activation, layer=layer).run_by(engine)
+                         preprocessing=preprocessing, activation=activation, layer=layer,
+                         head_activation=head_activation).run_by(engine)
     try:
         identify(name)
     except NetworkError as error:
@@ -85,13 +89,19 @@ def load_file(
     preprocessing: Preprocessing | None = None,
     activation: str | None = None,
     layer: str | None = None,
+    head_activation: str = "relu",
 ) -> Network:
     """A person's own classifier from the bytes of a file, or from its path; see `load_network`.
 
     The name is for people alone: what kind of file it is, its content decides.
     """
     title = one_line(name)
-    blueprint = fill(read_checkpoint(data, title), architecture, title)
+    blueprint = fill(read_checkpoint(data, title), architecture, title, head_activation)
+    if preprocessing is None:
+        wants = blueprint.preprocessing
+        blueprint = replace(blueprint, cautions=(
+            *blueprint.cautions, f"Preprocessing: assumed to be that of {blueprint.known.name} ({wants.size} px, mean "
+            f"{' '.join(f'{number:.3g}' for number in wants.mean)}); a checkpoint does not hold it."))
     return _network(blueprint, "file", title, class_names, preprocessing, activation, layer)
 
 
@@ -109,7 +119,7 @@ def _network(
     return Network.from_module(
         blueprint.module, preprocessing or blueprint.preprocessing, names, name=name, title=title,
         origin=blueprint.origin, digest=blueprint.digest, activation=activation, layer=layer,
-        word="class" if blueprint.classifies else "output",
+        word="class" if blueprint.classifies else "output", cautions=blueprint.cautions,
     )
 
 
