@@ -29,7 +29,7 @@ def made(known: Known) -> nn.Module:
     try:
         with torch.device("meta"):
             return new_module(known)
-    except Exception:  # noqa: BLE001 - some constructors compute with real numbers, and raise anything without
+    except Exception:
         with Unfilled():
             return new_module(known)
 
@@ -52,7 +52,7 @@ def line(name: str) -> str | None:
     known = identify(name)
     try:
         module = made(known)
-    except Exception as error:  # noqa: BLE001 - whatever it raises: it is left out
+    except Exception as error:
         print(name, type(error).__name__, file=sys.stderr)
         return None
     state = module.state_dict()
@@ -67,7 +67,8 @@ def order(name: str) -> tuple[bool, bool, int, str]:
 
 
 def main() -> None:
-    names = [*(f"torchvision/{name}" for name in torchvision_names()), *(f"timm/{name}" for name in timm_architectures())]
+    names = [*(f"torchvision/{name}" for name in torchvision_names()),
+             *(f"timm/{name}" for name in timm_architectures())]
     lines = (line(name) for name in sorted(names, key=order))
     text = "".join(f"{each}\n" for each in lines if each)
     (ASSETS / "architectures.tsv").write_text(text, encoding="utf-8")

@@ -118,9 +118,9 @@ def test_opens_the_common_wrappings_and_says_which(state, wrap, opened):
 
 @pytest.mark.parametrize(("file", "opened", "words"), [
     (lambda s, zero: {"state_dict": zero, "state_dict_ema": s}, "state_dict_ema", "the raw ones are in the file too"),
-    (lambda s, zero: {"model": zero, "model_ema": {"n_averaged": torch.tensor(3), **{f"module.{key}": tensor for key, tensor
-                                                                                   in s.items()}}},
-     "model_ema", "the raw ones are in the file too"),
+    (lambda s, zero: {"model": zero, "model_ema": {
+        "n_averaged": torch.tensor(3), **{f"module.{key}": tensor for key, tensor in s.items()}}}, "model_ema",
+     "the raw ones are in the file too"),
     (lambda s, zero: {"ema": s, "epoch": 1}, "ema", "no others are there"),
     (lambda s, zero: {"model": s, "ema": zero}, "model", "the raw ones (model)"),
 ])

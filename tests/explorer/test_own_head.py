@@ -1,4 +1,4 @@
-"""Heads of one's own and bodies under other names, as training scripts leave them: the answers stay the module's own."""
+"""Heads of one's own and bodies under other names, as training scripts leave them: the answers stay the module's."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ def saved(what: object) -> bytes:
     return file.getvalue()
 
 
+def as_safetensors(state: dict) -> bytes:
+    return save({key: value.contiguous() for key, value in state.items()})
+
+
 @torch.no_grad()
 def same_answers(network, model, size: int = 96):
     x = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(1))
@@ -56,7 +60,7 @@ def same_answers(network, model, size: int = 96):
     (nn.Sequential(nn.LayerNorm(512), nn.Linear(512, 16), nn.PReLU(), nn.Linear(16, 4)), False),
     (nn.Sequential(*(nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in ((512, 9), (9, 5))), nn.Linear(5, 2)), True),
 ])
-@pytest.mark.parametrize("write", [saved, lambda state: save({key: value.contiguous() for key, value in state.items()})])
+@pytest.mark.parametrize("write", [saved, as_safetensors])
 def test_a_head_is_rebuilt_from_its_tensors_and_what_is_assumed_is_said(head, assumed, write):
     model = resnet(head)
     network = load_file(write(model.state_dict()), "mine", architecture="resnet18")
@@ -104,7 +108,7 @@ def test_a_lightning_module_answers_with_its_own_head_also_after_the_backbones(c
         assert len(network.class_names) == 6
 
 
-@pytest.mark.parametrize("write", [saved, lambda state: save({key: value.contiguous() for key, value in state.items()})])
+@pytest.mark.parametrize("write", [saved, as_safetensors])
 @pytest.mark.parametrize("architecture", [None, "resnet18"])
 def test_children_in_a_sequential_are_the_networks(architecture, write):
     model = resnet(classes=6)
@@ -168,9 +172,13 @@ def test_hugging_faces_efficientnet_is_the_one_that_pads_as_tensorflow_does():
     for name, tensor in state.items():
         block = re.match(r"blocks\.\d+\.\d+", name)
         widens = block is not None and f"{block[0]}.conv_pwl.weight" in state
-        parts = {"conv_pw": "expansion.expand_conv", "bn1": "expansion.expand_bn", "conv_pwl": "projection.project_conv",
-                 "bn2": "depthwise_conv.depthwise_norm", "bn3": "projection.project_bn"} if widens else {
-            "conv_pw": "projection.project_conv", "bn1": "depthwise_conv.depthwise_norm", "bn2": "projection.project_bn"}
+        parts = {
+            "conv_pw": "expansion.expand_conv", "bn1": "expansion.expand_bn", "conv_pwl": "projection.project_conv",
+            "bn2": "depthwise_conv.depthwise_norm", "bn3": "projection.project_bn",
+        } if widens else {
+            "conv_pw": "projection.project_conv", "bn1": "depthwise_conv.depthwise_norm",
+            "bn2": "projection.project_bn",
+        }
         parts |= {"conv_dw": "depthwise_conv.depthwise_conv", "se.conv_reduce": "squeeze_excite.reduce",
                   "se.conv_expand": "squeeze_excite.expand"}
         outside = {"conv_stem": "efficientnet.embeddings.convolution", "bn1": "efficientnet.embeddings.batchnorm",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.checks import checked_key
@@ -23,7 +23,7 @@ from explorer.networks.probing import names_for
 from explorer.progress import Progress
 from explorer.wording import listed
 
-__all__ = ["ArchitectureError", "load_file", "load_network"]
+__all__ = ["ArchitectureError", "Contents", "load_file", "load_network", "look_into"]
 
 ClassNames = Sequence[str] | bytes | str | Path
 
@@ -103,6 +103,35 @@ def load_file(
             *blueprint.cautions, f"Preprocessing: assumed to be that of {blueprint.known.name} ({wants.size} px, mean "
             f"{' '.join(f'{number:.3g}' for number in wants.mean)}); a checkpoint does not hold it."))
     return _network(blueprint, "file", title, class_names, preprocessing, activation, layer)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a checkpoint holds, in words.
+
+    Attributes:
+        architecture: as `identify` takes it; None where none has just these tensors.
+        sentences: what it is, and what has to be assumed.
+        class_names: those in the file; None where it has none.
+    """
+
+    architecture: str | None
+    sentences: tuple[str, ...]
+    class_names: tuple[str, ...] | None = None
+
+
+def look_into(data: bytes | Path, name: str) -> Contents:
+    """What a checkpoint holds, before it is loaded. Raises NetworkError for a file that is none."""
+    title = one_line(name)
+    checkpoint = read_checkpoint(data, title)
+    try:
+        blueprint = fill(checkpoint, None, title)
+    except ArchitectureError as error:
+        return Contents(None, (str(error),))
+    classes = f"{blueprint.outputs:,} class{'' if blueprint.outputs == 1 else 'es'}"
+    named = checkpoint.class_names if blueprint.class_names == checkpoint.class_names else None
+    there = f", with names: {', '.join(map(one_line, named[:3]))}{' …' if len(named) > 3 else ''}" if named else ""
+    return Contents(blueprint.known.name, (f"{blueprint.known.name}, {classes}{there}.", *blueprint.cautions), named)
 
 
 def _is_path(name: str) -> bool:

@@ -1,7 +1,7 @@
 """A head of one's own, rebuilt from its tensors: Linears, BatchNorms and LayerNorms, one after the other.
 
-What has no tensors is in no file: dropout, which does nothing when a network answers, and the activations. Where nn.Sequential
-left a number free between two Linears, or names say nothing, one is assumed, and said.
+What has no tensors is in no file: dropout, which does nothing when a network answers, and the activations. Where
+nn.Sequential left a number free between two Linears, or names say nothing, one is assumed, and said.
 """
 
 from __future__ import annotations

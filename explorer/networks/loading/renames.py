@@ -85,7 +85,7 @@ def _renamed(key: str, rules: tuple[tuple[str, str], ...], blocks: list[str], mo
     for pattern, replacement in rules:
         key = re.sub(pattern, replacement, key)
     key = re.sub(r"\{(\d+)\+1\}", lambda match: str(int(match[1]) + 1), key)
-    key = re.sub(r"\{block (\d{1,4})\}", lambda match: blocks[int(match[1])] if int(match[1]) < len(blocks) else "?", key)
+    key = re.sub(r"\{block (\d{1,4})\}", lambda match: dict(enumerate(blocks)).get(int(match[1]), "?"), key)
     # A block that does not widen its input calls its convolutions and norms otherwise.
     block = key.partition(".{")[0]
     widens = f"{block}.conv_pwl.weight" in model_state
