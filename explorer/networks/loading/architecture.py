@@ -18,7 +18,16 @@ from explorer.networks.loading.checkpoint import Checkpoint
 from explorer.networks.loading.files import one_line
 from explorer.networks.loading.known_networks import identify, timm_architectures, torchvision_names
 from explorer.networks.loading.layouts import EXPORTING, readings
-from explorer.networks.loading.matching import BY_ORDER, Match, best_reading, matched, mismatch, shapes_of, share_of
+from explorer.networks.loading.matching import (
+    BY_ORDER,
+    Match,
+    best_reading,
+    is_counter,
+    matched,
+    mismatch,
+    shapes_of,
+    share_of,
+)
 from explorer.networks.loading.own_head import ACTIVATIONS
 from explorer.wording import listed
 
@@ -100,7 +109,7 @@ def _filled(checkpoint: Checkpoint, usual: Blueprint, match: Match, activation: 
     with Unfilled():
         blueprint = usual if match.classes in (None, usual.outputs) else build(known.name, match.classes)
     named = blueprint.module.state_dict()  # and not a new dict: some modules read in it which version the names are of
-    named.update(match.state)
+    named.update({key: tensor for key, tensor in match.state.items() if not is_counter(key)})
     blueprint.module.load_state_dict(named, strict=False)
     outputs, names = blueprint.outputs, blueprint.class_names
     if match.head:

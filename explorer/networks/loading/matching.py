@@ -55,7 +55,7 @@ def matched(checkpoint: Checkpoint, usual: Blueprint, activation: str) -> Match 
         if mismatch(state, model_state) is None:
             read = {_place(tensor) for tensor in reading.values()}
             unread = {key: tensor for key, tensor in checkpoint.state.items()
-                      if not _is_counter(key) and _place(tensor) not in read}
+                      if not is_counter(key) and _place(tensor) not in read}
             return _followed(Match(state, opened, classes_in(state, model_state)), unread, model_state, activation)
     if checkpoint.ordered and (ordered := _in_order(checkpoint.state, model_state)):
         return Match(ordered, (BY_ORDER,), classes_in(ordered, model_state))
@@ -79,7 +79,7 @@ def _named_readings(state: State, model_state: State, name: str) -> Iterator[tup
 def _followed(match: Match, unread: State, model_state: State, activation: str) -> Match:
     """With what stands outside of the architecture: a Linear that follows its own, or tensors that are not used."""
     last = classifier(model_state)
-    if last and match.classes and (head := rebuilt(unread, match.classes, activation, follows=True)):
+    if last and match.classes and (head := rebuilt(unread, match.classes, activation)):
         return replace(match, head=head, root=last.removesuffix(".weight"), follows=True)
     return replace(match, unused=tuple(key for key in unread if not is_beside(key)))
 
@@ -106,19 +106,19 @@ def _bodies(
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor], dict[str, Tensor]]]:
     """The body's tensors under the architecture's names, found under others, with all that is left of the file."""
     def parted(opened: tuple[str, ...], named: State) -> Iterator[tuple]:
-        if all(key in named and named[key].shape == body[key].shape for key in body if not _is_counter(key)):
+        if all(key in named and named[key].shape == body[key].shape for key in body if not is_counter(key)):
             taken = {key: named[key] for key in body if key in named}
             own = {_place(tensor) for tensor in taken.values()}
             dropped = {_place(tensor) for key, tensor in named.items() if key.startswith(droppable_keys(usual.known))}
             yield opened, taken, {key: tensor for key, tensor in checkpoint.state.items()
-                                  if _place(tensor) not in own | dropped and not (_is_counter(key) and key not in body)}
+                                  if _place(tensor) not in own | dropped and not (is_counter(key) and key not in body)}
 
     for opened, reading in _named_readings(checkpoint.state, usual.module.state_dict(), usual.known.name):
         yield from parted(opened, reading)
         for children in as_children(reading, usual.module):
             yield from parted((*opened, "children by number"), children)
-    names = [key for key in body if not _is_counter(key)]
-    theirs = [key for key in checkpoint.state if not _is_counter(key)]
+    names = [key for key in body if not is_counter(key)]
+    theirs = [key for key in checkpoint.state if not is_counter(key)]
     if checkpoint.ordered and not set(names) & set(theirs):
         yield from parted((BY_ORDER,), dict(zip(names, map(checkpoint.state.__getitem__, theirs), strict=False)))
 
@@ -164,9 +164,9 @@ def mismatch(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> 
     free = set() if classes_in(state, model_state) is None else {
         key for key in set(state) & set(model_state)
         if _differs_in_length_alone(state[key].shape, model_state[key].shape)}
-    reasons = [f"{one_line(key)} is missing" for key in model_state if key not in state and not _is_counter(key)]
+    reasons = [f"{one_line(key)} is missing" for key in model_state if key not in state and not is_counter(key)]
     extra = [f"{one_line(key)} is not in the architecture" for key in state
-             if key not in model_state and not _is_counter(key)]
+             if key not in model_state and not is_counter(key)]
     shaped = [f"{one_line(key)} has the shape {_shape(state[key])} and not {_shape(model_state[key])}"
               for key in model_state if key in state and key not in free
               and state[key].shape != model_state[key].shape]
@@ -184,8 +184,8 @@ def _in_order(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) ->
 
     The last layer's number of classes may differ.
     """
-    theirs = {key: tensor for key, tensor in state.items() if not _is_counter(key)}
-    names = [key for key in model_state if not _is_counter(key)]
+    theirs = {key: tensor for key, tensor in state.items() if not is_counter(key)}
+    names = [key for key in model_state if not is_counter(key)]
     if set(theirs) & set(names) or len(theirs) != len(names):
         return None
     for last, (key, tensor) in enumerate(zip(names, theirs.values(), strict=True), 3 - len(names)):
@@ -199,7 +199,7 @@ def _shape(tensor: Tensor) -> str:
     return f"({', '.join(map(str, tensor.shape))})"
 
 
-def _is_counter(key: str) -> bool:
+def is_counter(key: str) -> bool:
     return key.endswith("num_batches_tracked")  # a count of training steps, absent from old files
 
 
@@ -215,7 +215,7 @@ def classifier(model_state: Mapping[str, Tensor]) -> str | None:
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(tensor.shape) for key, tensor in state.items() if not _is_counter(key)}
+    return {key: tuple(tensor.shape) for key, tensor in state.items() if not is_counter(key)}
 
 
 def share_of(theirs: Shapes, ours: Shapes) -> float:

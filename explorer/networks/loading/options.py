@@ -15,7 +15,7 @@ from explorer.framing import Preprocessing
 from explorer.networks.loading.blueprints import describe
 from explorer.networks.loading.bundled import BUNDLED
 from explorer.networks.loading.known_networks import identify
-from explorer.networks.loading.load import load_network
+from explorer.networks.loading.load import load_network, look_into
 from explorer.networks.loading.own_head import ACTIVATIONS
 from explorer.networks.network import Network
 from explorer.progress import Progress
@@ -93,7 +93,12 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 def _preprocessing(options: Options) -> Preprocessing | None:
     changes = {name: value for name in ("size", "mean", "std") if (value := getattr(options, name)) is not None}
-    return replace(usual_preprocessing(options.network), **changes) if changes else None
+    if not changes:
+        return None
+    architecture = options.network
+    if architecture is None and options.checkpoint is not None:
+        architecture = look_into(options.checkpoint, options.checkpoint.name).architecture
+    return replace(usual_preprocessing(architecture), **changes)
 
 
 @cache

@@ -35,14 +35,13 @@ def is_beside(key: str) -> bool:
     return _BESIDE.fullmatch(key[:200]) is not None
 
 
-def rebuilt(state: Mapping[str, Tensor], features: int, activation: str, follows: bool = False) -> OwnHead | None:
+def rebuilt(state: Mapping[str, Tensor], features: int, activation: str) -> OwnHead | None:
     """The head that these tensors are of.
 
     Args:
         state: all that is not the body's; what is a loss's or a metric's is left out.
         features: length of the pooled vector.
         activation: key of `ACTIVATIONS`, for where one is assumed.
-        follows: whether it follows another Linear, which is the architecture's own.
 
     Returns:
         None where there are none, or they do not follow one another from that length on.
@@ -69,7 +68,7 @@ def _chained(parts: Sequence[tuple[str, Mapping[str, Tensor]]], width: int, acti
     modules: list[nn.Module] = []
     assumed, last = False, ""  # the last part's path
     open_linear = False  # whether a Linear stands there that no activation follows yet
-    for place, (path, tensors) in enumerate(parts):
+    for path, tensors in parts:
         module = _module(tensors, width)
         if module is None:
             return None
@@ -81,7 +80,7 @@ def _chained(parts: Sequence[tuple[str, Mapping[str, Tensor]]], width: int, acti
             width, open_linear = module.out_features, True
         elif isinstance(module, nn.PReLU):
             open_linear = False
-        last = path if place < len(parts) else last
+        last = path
     if not any(isinstance(module, nn.Linear) for module in modules):
         return None
     return OwnHead(nn.Sequential(*modules).eval(), width, assumed)
@@ -116,5 +115,5 @@ def _filled(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module | Non
     own = module.state_dict()
     if own.keys() - tensors.keys() - {"num_batches_tracked"}:
         return None
-    module.load_state_dict(own | dict(tensors), strict=False)
+    module.load_state_dict(own | {key: tensor for key, tensor in tensors.items() if key != "num_batches_tracked"})
     return module

@@ -55,11 +55,6 @@ _FAMILIES = (
 )
 
 
-def is_hugging_faces(state: State) -> bool:
-    """Whether these are names of Hugging Face's that are known here."""
-    return _family(state) is not None
-
-
 def hugging_faces(state: State, model_state: State, architecture: str) -> dict[str, Tensor] | None:
     """The tensors under the architecture's names; None where these are no names of Hugging Face's, or do not fit it."""
     family = _family(state)
