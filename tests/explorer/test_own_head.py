@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import re
+from collections import OrderedDict
 
 import pytest
 import timm
@@ -65,6 +66,12 @@ def test_a_head_is_rebuilt_from_its_tensors_and_what_is_assumed_is_said(head, as
     network = load_file(as_safetensors(model.state_dict()), "mine", architecture="resnet18")
     same_answers(network, model)
     assert any("relu is assumed" in caution for caution in network.cautions) is assumed
+
+
+def test_parts_with_names_are_put_in_the_order_of_their_widths():
+    parts = OrderedDict(fc1=nn.Linear(512, 64), bn1=nn.BatchNorm1d(64), act=nn.ReLU(), last=nn.Linear(64, 4))
+    model = resnet(nn.Sequential(parts))
+    same_answers(load_file(as_safetensors(model.state_dict()), "mine", architecture="resnet18"), model)
 
 
 def test_another_activation_can_be_named():

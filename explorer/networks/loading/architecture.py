@@ -94,14 +94,22 @@ def fill(checkpoint: Checkpoint, architecture: str | None, title: str, head_acti
         if match := matched(checkpoint, other, head_activation):
             return _filled(checkpoint, other, match, head_activation)
     if not architecture:
-        nearest = proposed[:3] or _nearest(checkpoint)
+        nearest = _nearest(checkpoint)  # what was proposed was tried
         guess = f"it looks like {nearest[0]}" if nearest else "it resembles none that torchvision or timm has"
         raise ArchitectureError(f"The file {title} holds weights alone and does not say of which network; expected "
                                 f"the name of its architecture: {guess}.{'' if nearest else ADVICE}", nearest)
-    nearest = tuple(name for name in (proposed or _nearest(checkpoint))[:3] if name != usual.known.name)
+    fitting = next((name for name in proposed[:_MOST_TRIED] if not _same_word(name, usual.known.architecture)
+                    and _fits(checkpoint, name, head_activation)), None)
+    nearest = (fitting,) if fitting else tuple(
+        name for name in _nearest(checkpoint) if not _same_word(name, usual.known.architecture))
     guess = f" It looks like {nearest[0]}." if nearest else ""
     raise ArchitectureError(f"The file {title} is not of the architecture {usual.known.name}: "
                             f"{_reason(checkpoint, usual)}{guess}{ADVICE}", nearest)
+
+
+def _fits(checkpoint: Checkpoint, name: str, activation: str) -> bool:
+    with Unfilled():
+        return matched(checkpoint, build(name), activation) is not None
 
 
 def _filled(checkpoint: Checkpoint, usual: Blueprint, match: Match, activation: str) -> Blueprint:
@@ -174,7 +182,9 @@ def proposals(checkpoint: Checkpoint) -> tuple[str, ...]:
     if not found:
         found = [hint for hint in named if f"timm/{hint.partition('.')[0]}" in _catalogued()
                  or f"torchvision/{hint}" in _catalogued()]
-    return tuple(sorted(dict.fromkeys(found), key=lambda name: not any(_same_word(name, hint) for hint in named)))
+    return tuple(sorted(dict.fromkeys(found), key=lambda name: (
+        name.rpartition("/")[2] not in {hint.partition(".")[0] for hint in named},
+        not any(_same_word(name, hint) for hint in named))))
 
 
 def _catalogued() -> frozenset[str]:

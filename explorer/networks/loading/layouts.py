@@ -24,7 +24,7 @@ _SETTINGS = ("args", "hyper_parameters", "config", "cfg", "hparams", "opt", "met
 # clone() parts tensors that share memory and lays out those that are not contiguous: save_file refuses both.
 SAVING = ("safetensors.torch.save_file({name: tensor.clone(memory_format=torch.contiguous_format) "
           'for name, tensor in model.state_dict().items()}, "model.safetensors")')
-EXPORTING = 'torch.onnx.export(model.eval(), (torch.rand(1, 3, 224, 224),), "model.onnx", dynamo=True)'
+EXPORTING = 'torch.onnx.export(model.eval(), (torch.rand(1, 3, 224, 224),), "model.onnx", external_data=False)'
 _UNREADABLE = {  # what makes tensors of another kind, for the sentence
     "_rebuild_sparse_tensor": "a sparse tensor", "_rebuild_qtensor": "a quantised tensor",
     "_rebuild_meta_tensor_no_storage": "a tensor without numbers (meta)", "_rebuild_nested_tensor": "a nested tensor",

@@ -99,10 +99,7 @@ def load_file(
     title = one_line(name)
     blueprint = fill(read_checkpoint(data, title), architecture, title, head_activation)
     if preprocessing is None:
-        wants = blueprint.preprocessing
-        blueprint = replace(blueprint, cautions=(
-            *blueprint.cautions, f"Preprocessing: assumed to be that of {blueprint.known.name} ({wants.size} px, mean "
-            f"{' '.join(f'{number:.3g}' for number in wants.mean)}); a checkpoint does not hold it."))
+        blueprint = replace(blueprint, cautions=(*blueprint.cautions, _assumed_preprocessing(blueprint)))
     return _network(blueprint, "file", title, class_names, preprocessing, activation, layer)
 
 
@@ -132,7 +129,15 @@ def look_into(data: bytes | Path, name: str) -> Contents:
     classes = f"{blueprint.outputs:,} class{'' if blueprint.outputs == 1 else 'es'}"
     named = checkpoint.class_names if blueprint.class_names == checkpoint.class_names else None
     there = f", with names: {', '.join(map(one_line, named[:3]))}{' …' if len(named) > 3 else ''}" if named else ""
-    return Contents(blueprint.known.name, (f"{blueprint.known.name}, {classes}{there}.", *blueprint.cautions), named)
+    return Contents(blueprint.known.name, (
+        f"In the file: {blueprint.known.name}, {classes}{there}.", *blueprint.cautions,
+        _assumed_preprocessing(blueprint)), named)
+
+
+def _assumed_preprocessing(blueprint: Blueprint) -> str:
+    wants = blueprint.preprocessing
+    return (f"Preprocessing: assumed to be that of {blueprint.known.name} ({wants.size} px, mean "
+            f"{' '.join(f'{number:.3g}' for number in wants.mean)}); a checkpoint does not hold it.")
 
 
 def _is_path(name: str) -> bool:

@@ -118,7 +118,7 @@ def _bodies(
         for children in as_children(reading, usual.module):
             yield from parted((*opened, "children by number"), children)
     names = [key for key in body if not is_counter(key)]
-    theirs = [key for key in checkpoint.state if not is_counter(key)]
+    theirs = [key for key, tensor in checkpoint.state.items() if tensor.ndim or tensor.is_floating_point()]
     if checkpoint.ordered and not set(names) & set(theirs):
         yield from parted((BY_ORDER,), dict(zip(names, map(checkpoint.state.__getitem__, theirs), strict=False)))
 
@@ -184,7 +184,7 @@ def _in_order(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) ->
 
     The last layer's number of classes may differ.
     """
-    theirs = {key: tensor for key, tensor in state.items() if not is_counter(key)}
+    theirs = {key: tensor for key, tensor in state.items() if tensor.ndim or tensor.is_floating_point()}  # no counters
     names = [key for key in model_state if not is_counter(key)]
     if set(theirs) & set(names) or len(theirs) != len(names):
         return None

@@ -53,10 +53,22 @@ def rebuilt(state: Mapping[str, Tensor], features: int, activation: str) -> OwnH
             parts.setdefault(path, {})[leaf] = tensor
     if not parts or any(not leaves.keys() <= _LEAVES for leaves in parts.values()):
         return None
-    for paths in (sorted(parts, key=_naturally), list(parts)):
+    for paths in (sorted(parts, key=_naturally), list(parts), _fitting(parts, features)):
         if head := _chained([(path, parts[path]) for path in paths], features, activation):
             return head
     return None
+
+
+def _fitting(parts: Mapping[str, Mapping[str, Tensor]], width: int) -> list[str]:
+    """The paths so that each takes what the one before it gives, where neither names nor the file say their order."""
+    order: list[str] = []
+    rest = sorted(parts, key=_naturally)
+    while fitting := next(((path, module) for path in rest if (module := _module(parts[path], width))), None):
+        path, module = fitting
+        width = module.out_features if isinstance(module, nn.Linear) else width
+        rest.remove(path)
+        order.append(path)
+    return [*order, *rest]
 
 
 def _naturally(path: str) -> list[tuple[bool, int, str]]:

@@ -106,7 +106,7 @@ def _contents(file: UploadedFile) -> Contents:
         st.session_state["own_seen"] = file.file_id, contents
         if st.session_state.get("own_architecture") in (None, filled_in):
             st.session_state["own_architecture"] = contents.architecture
-    panels.note("In the file: " + " ".join(contents.sentences), key="own_contents")
+    panels.note(" ".join(contents.sentences), key="own_contents")
     return contents
 
 
