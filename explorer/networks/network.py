@@ -57,6 +57,7 @@ class Network:
         cut: how the pooling's place was found: "known", "traced", "watched" or "named"; "" when there is none.
         trained: further poolings by key, with their parameters and the heads that were trained with them; they need not
             be in the registry. Such a head answers under any parameters of its pooling.
+        cautions: sentences on what was assumed or chosen when it was loaded, and may be otherwise.
         engine: what runs the backbone; None is one that chooses alone, see `explorer.networks.engine`.
     """
 
@@ -76,6 +77,7 @@ class Network:
     reason: str = ""
     cut: str = "known"
     trained: Mapping[str, TrainedPooling] = field(default_factory=dict)
+    cautions: tuple[str, ...] = ()
     engine: Engine = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
@@ -113,6 +115,7 @@ class Network:
         activation: str | None = None,
         layer: str | None = None,
         word: str = "class",
+        cautions: tuple[str, ...] = (),
     ) -> Network:
         """A network of any image classifier: the module itself is not changed, its weights are shared.
 
@@ -125,6 +128,7 @@ class Network:
                 else softmax. A softmax or sigmoid at its end is removed, so that logits are logits.
             layer: path of the module after which to cut, where the search does not find the pooling.
             word: for an output without a name.
+            cautions: see Network.
 
         Raises:
             NetworkError: the module cannot be copied or run, or is no classifier.
@@ -154,7 +158,7 @@ class Network:
             pooling_parameters=split.parameters if split else {}, cut=split.way if split else "",
             class_names=names_for(logits.shape[1], class_names, word), preprocessing=fitting,
             activation=activation or applied or ("sigmoid" if logits.shape[1] == 1 else "softmax"),
-            layers=layers, reason=reason,
+            layers=layers, reason=reason, cautions=cautions,
         )
 
     def run_by(self, engine: str) -> Network:

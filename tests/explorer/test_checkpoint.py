@@ -27,7 +27,8 @@ from torch import nn
 from torchvision import tv_tensors
 
 from explorer.errors import NetworkError
-from explorer.networks.loading.checkpoint import read_checkpoint, readings
+from explorer.networks.loading.checkpoint import read_checkpoint
+from explorer.networks.loading.layouts import readings
 
 
 def saved(value: object, **how: object) -> bytes:
@@ -107,7 +108,7 @@ def test_half_precision_is_kept_and_not_a_number_is_allowed(kind, write):
     (lambda s: {"state_dict": {f"module._orig_mod.{key}": tensor for key, tensor in s.items()}},
      ("state_dict", "_orig_mod.", "module.")),
     (lambda s: {"my_net": s, "epoch": 1, "optimizer_state": {"a": torch.ones(1)}}, ("my_net",)),
-    (lambda s: {"model": s, "model_ema": {key: tensor * 0 for key, tensor in s.items()}}, ("model",)),
+    (lambda s: {"model": s, "ema": {key: tensor * 0 for key, tensor in s.items()}}, ("model",)),
 ])
 def test_opens_the_common_wrappings_and_says_which(state, wrap, opened):
     checkpoint = read_checkpoint(saved(wrap(state)))
@@ -115,10 +116,23 @@ def test_opens_the_common_wrappings_and_says_which(state, wrap, opened):
     assert checkpoint.opened == opened
 
 
-def test_an_average_of_weights_is_taken_only_for_want_of_the_weights_and_says_so(state):
-    checkpoint = read_checkpoint(saved({"state_dict_ema": state, "epoch": 1}))
+@pytest.mark.parametrize(("file", "opened", "words"), [
+    (lambda s, zero: {"state_dict": zero, "state_dict_ema": s}, "state_dict_ema", "the raw ones are in the file too"),
+    (lambda s, zero: {"model": zero, "model_ema": {
+        "n_averaged": torch.tensor(3), **{f"module.{key}": tensor for key, tensor in s.items()}}}, "model_ema",
+     "the raw ones are in the file too"),
+    (lambda s, zero: {"ema": s, "epoch": 1}, "ema", "no others are there"),
+    (lambda s, zero: {"model": s, "ema": zero}, "model", "the raw ones (model)"),
+])
+def test_averaged_weights_are_taken_where_timm_takes_them_or_none_else_are_there_and_it_is_said(
+    state, file, opened, words
+):
+    zero = {key: tensor * 0 for key, tensor in state.items()}
+    checkpoint = read_checkpoint(saved(file(state, zero)))
     assert_same(checkpoint.state, dict(state))
-    assert "average" in checkpoint.opened[0]
+    assert checkpoint.opened[0] == opened
+    (caution,) = checkpoint.cautions
+    assert words in caution
 
 
 def test_both_readings_of_a_shared_first_name_are_offered(state):

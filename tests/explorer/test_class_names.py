@@ -45,6 +45,17 @@ def test_two_classes_may_have_one_name():
     assert read_class_names(b"crane\nowl\ncrane\n") == ("crane", "owl", "crane")
 
 
+@pytest.mark.parametrize("text", [
+    '{"1": "tabby cat", "2": "dog", "3": "7 up"}', '{"dog": 2, "tabby cat": 1, "7 up": 3}',
+    "{0: 'tabby cat', 1: \"dog\", 2: '7 up'}", "CLASSES = ('tabby cat', 'dog', '7 up')",
+    '{"architectures": ["X"], "id2label": {"0": "tabby cat", "1": "dog", "2": "7 up"}, "label2id": {"dog": 1}}',
+    '{"pretrained_cfg": {"label_names": ["tabby cat", "dog", "7 up"]}, "num_classes": 3}',
+    '{"categories": [{"id": 1, "name": "tabby cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "7 up"}]}',
+])
+def test_names_from_one_pythons_writing_and_configurations_are_read(text):
+    assert read_class_names(text.encode()) == PETS
+
+
 def test_control_characters_go_and_long_names_are_cut():
     got = read_class_names(["a\x00b\x1b[31m\u202e", "<b>" + "x" * 1000])
     assert got[0] == "a b [31m"

@@ -8,7 +8,8 @@ import torch
 import torchvision
 from torch import nn
 
-from explorer.networks.loading.architecture import best_reading, classes_in, mismatch, nearest_architectures
+from explorer.networks.loading.architecture import nearest_architectures
+from explorer.networks.loading.matching import best_reading, classes_in, mismatch
 
 NAMES = ("resnet34", "vgg11", "resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5", "resnet50")
 

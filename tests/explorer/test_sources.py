@@ -111,9 +111,16 @@ def test_another_architecture_is_refused_with_the_keys_that_differ_and_the_neare
     assert refused.value.nearest[0] == "torchvision/resnet18"
 
 
-def test_without_an_architecture_the_nearest_one_is_named(checkpoint):
-    with pytest.raises(ArchitectureError, match=r"looks like torchvision/resnet18\.$"):
-        load_file(checkpoint, "flowers.safetensors")
+def test_a_checkpoint_that_is_exactly_one_architectures_needs_none_named(trained, checkpoint):
+    network = load_file(checkpoint, "flowers.safetensors")
+    assert "torchvision/resnet18" in network.origin
+    same_answers(network, trained[0])
+
+
+def test_what_is_like_no_architecture_is_refused_with_a_way_that_needs_none():
+    with pytest.raises(ArchitectureError, match=r"resembles none .* torch\.onnx\.export\(") as refused:
+        load_file(save({"body.a": torch.zeros(3, 3), "body.b": torch.zeros(3)}), "mine.safetensors")
+    assert refused.value.nearest == ()
 
 
 def test_tensors_of_the_right_shapes_in_another_order_are_not_matched_by_order(trained):

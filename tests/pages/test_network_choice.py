@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 import weakref
@@ -553,3 +554,32 @@ def test_a_file_is_dropped_into_the_form_and_a_wrong_architecture_is_mended_by_o
     assert page.query_params["network"].startswith("file-")
     assert "4 classes" in card(page)
     assert "mine.safetensors" in card(page)
+
+
+def test_a_dropped_file_says_what_it_holds_and_one_click_loads_it(open_page):
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = squeezenet1_1(num_classes=3).eval()
+    file = io.BytesIO()
+    torch.save({"model": model.state_dict(), "classes": ["ant", HTML, "cat"]}, file)
+    page = open_dialog(open_page(example="cat"), "file")
+    page.file_uploader(key="own_file").set_value(("epoch.37", file.getvalue(), "application/octet-stream")).run()
+    assert page.selectbox(key="own_architecture").value == "torchvision/squeezenet1_1"
+    contents = boards(page)["own_contents"].text
+    assert "torchvision/squeezenet1_1, 3 classes, with names: ant" in contents
+    assert "Preprocessing: assumed" in contents
+    page.button(key="own_take").click().run()
+    assert not page.exception
+    assert "3 classes" in card(page)
+    assert "Preprocessing: assumed" in card(page)
+
+
+def test_a_dropped_file_leaves_a_chosen_architecture_and_what_is_none_is_a_sentence(squeezenet, open_page):
+    page = open_dialog(open_page(example="cat"), "file")
+    page.selectbox(key="own_architecture").select("torchvision/resnet18").run()
+    page.file_uploader(key="own_file").set_value(("mine", squeezenet[0], "application/octet-stream")).run()
+    assert page.selectbox(key="own_architecture").value == "torchvision/resnet18"
+    assert "squeezenet1_1" in boards(page)["own_contents"].text
+    page.file_uploader(key="own_file").set_value(("mine.zip", b"no checkpoint", "application/octet-stream")).run()
+    assert not page.exception
+    assert boards(page)["own_contents"].text.startswith("mine.zip is neither safetensors nor")

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from explorer.checks import checked_key
 from explorer.errors import NetworkError
 from explorer.networks.loading.blueprints import Blueprint, Unfilled, build, droppable_keys, new_module
-from explorer.networks.loading.checkpoint import Checkpoint, readings
+from explorer.networks.loading.catalogue import entries, same_names, same_shapes, siblings
+from explorer.networks.loading.checkpoint import Checkpoint
 from explorer.networks.loading.files import one_line
 from explorer.networks.loading.known_networks import identify, timm_architectures, torchvision_names
+from explorer.networks.loading.layouts import EXPORTING, readings
+from explorer.networks.loading.matching import (
+    BY_ORDER,
+    Match,
+    best_reading,
+    is_counter,
+    matched,
+    mismatch,
+    shapes_of,
+    share_of,
+)
+from explorer.networks.loading.own_head import ACTIVATIONS
+from explorer.wording import listed
 
-Shapes = Mapping[str, tuple[int, ...]]
+ADVICE = (f" Where the network is at hand as model, {EXPORTING} writes a file that needs no architecture.")
+_MOST_TRIED = 6  # architectures that are built and held against a file
+_LEAST = 0.5  # of the names and shapes must agree in a guess
 # Names of tensors that one family alone has, and that family's names; the first that matches counts.
 _FAMILIES = (
     (r"patch_embed\..*|.*attn\.qkv\.weight", r"vit|deit|swin|beit|eva|cait|xcit|twins|pvt|coat|maxvit|mvit|hiera|volo"),
@@ -45,93 +62,172 @@ class ArchitectureError(NetworkError):
         self.nearest = nearest
 
 
-def fill(checkpoint: Checkpoint, architecture: str | None, title: str) -> Blueprint:
-    """The architecture with the checkpoint's weights and its number of classes.
+def fill(checkpoint: Checkpoint, architecture: str | None, title: str, head_activation: str = "relu") -> Blueprint:
+    """The architecture with the checkpoint's weights, its number of classes, and its head where that is one's own.
 
     Where no name is shared, but as many tensors of the same shapes stand in the same order, they are taken in that
-    order, and the origin says so.
+    order, and the origin says so. What had to be chosen or assumed is in the blueprint's cautions.
 
     Args:
         checkpoint: as read.
-        architecture: a name as `known_networks.identify` takes it; None raises the error that names the nearest.
+        architecture: a name as `known_networks.identify` takes it; None is the one that has just these tensors.
         title: of the file, for sentences.
+        head_activation: key of `own_head.ACTIVATIONS`, for what stands between two Linears of an own head.
 
     Raises:
-        ArchitectureError: it does not fit, or no architecture was named.
+        ArchitectureError: it does not fit, or none has these tensors.
         NetworkError: there is no such architecture.
+        ParameterError: there is no such activation.
     """
+    checked_key(head_activation, ACTIVATIONS, "head_activation")
+    if architecture:
+        with Unfilled():
+            usual = build(architecture)
+        if match := matched(checkpoint, usual, head_activation):
+            return _filled(checkpoint, usual, match, head_activation)
+    proposed = proposals(checkpoint)
+    for name in proposed[:_MOST_TRIED]:
+        if architecture and not _same_word(name, usual.known.architecture):
+            continue  # what a person named is replaced only by its namesake of the other source
+        with Unfilled():
+            other = build(name)
+        if match := matched(checkpoint, other, head_activation):
+            return _filled(checkpoint, other, match, head_activation)
     if not architecture:
-        nearest = _nearest(checkpoint)
+        nearest = _nearest(checkpoint)  # what was proposed was tried
         guess = f"it looks like {nearest[0]}" if nearest else "it resembles none that torchvision or timm has"
         raise ArchitectureError(f"The file {title} holds weights alone and does not say of which network; expected "
-                                f"the name of its architecture: {guess}.", nearest)
+                                f"the name of its architecture: {guess}.{'' if nearest else ADVICE}", nearest)
+    fitting = next((name for name in proposed[:_MOST_TRIED] if not _same_word(name, usual.known.architecture)
+                    and _fits(checkpoint, name, head_activation)), None)
+    nearest = (fitting,) if fitting else tuple(
+        name for name in _nearest(checkpoint) if not _same_word(name, usual.known.architecture))
+    guess = f" It looks like {nearest[0]}." if nearest else ""
+    raise ArchitectureError(f"The file {title} is not of the architecture {usual.known.name}: "
+                            f"{_reason(checkpoint, usual)}{guess}{ADVICE}", nearest)
+
+
+def _fits(checkpoint: Checkpoint, name: str, activation: str) -> bool:
     with Unfilled():
-        usual = build(architecture)
-        model_state = usual.module.state_dict()
-        prefixes, state = best_reading(checkpoint.state, model_state)
-        droppable = droppable_keys(usual.known)
-        state = {key: tensor for key, tensor in state.items() if not key.startswith(droppable)}
-        by_order = _in_order(state, model_state)
-        state = by_order or state
-        classes = classes_in(state, model_state)
-        blueprint = usual if classes in (None, usual.outputs) else build(architecture, classes)
-    if wrong := mismatch(state, blueprint.module.state_dict()):
-        nearest = _nearest(checkpoint)
-        guess = f" It looks like {nearest[0]}." if nearest and nearest[0] != usual.known.name else ""
-        raise ArchitectureError(f"The file {title} is not of the architecture {usual.known.name}: {wrong}{guess}",
-                                nearest)
+        return matched(checkpoint, build(name), activation) is not None
+
+
+def _filled(checkpoint: Checkpoint, usual: Blueprint, match: Match, activation: str) -> Blueprint:
+    known = usual.known
+    with Unfilled():
+        blueprint = usual if match.classes in (None, usual.outputs) else build(known.name, match.classes)
     named = blueprint.module.state_dict()  # and not a new dict: some modules read in it which version the names are of
-    named.update(state)
+    named.update({key: tensor for key, tensor in match.state.items() if not is_counter(key)})
     blueprint.module.load_state_dict(named, strict=False)
-    opened = [*checkpoint.opened, *prefixes, *(["names matched by order alone"] if by_order else [])]
+    outputs, names = blueprint.outputs, blueprint.class_names
+    if match.head:
+        _put(blueprint.module, match)
+        names, outputs = names if match.head.outputs == outputs else None, match.head.outputs
+    if checkpoint.class_names and len(checkpoint.class_names) == outputs:
+        names = checkpoint.class_names
+    opened = (*checkpoint.opened, *match.opened)
     return replace(
-        blueprint, module=blueprint.module.eval(), digest=checkpoint.digest,
-        origin=f"your file, {usual.known.name}" + (f" ({', '.join(opened)})" if opened else ""),
+        blueprint, module=blueprint.module.eval(), digest=checkpoint.digest, outputs=outputs, class_names=names,
+        classifies=blueprint.classifies or match.head is not None,
+        cautions=(*checkpoint.cautions, *_cautions(usual, match, activation)),
+        origin=f"your file, {known.name}" + (f" ({', '.join(opened)})" if opened else ""),
     )
 
 
-def _in_order(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The tensors under the architecture's names, when no name agrees and all shapes do, one after the other.
+def _put(module: nn.Module, match: Match) -> None:
+    """The person's head in the place of the architecture's last layer, or after it."""
+    parent, _, name = match.root.rpartition(".")
+    place, head = module.get_submodule(parent), match.head
+    assert head is not None
+    own = getattr(place, name)
+    before = own if match.follows else nn.Identity() if isinstance(own, nn.Linear) else nn.Flatten(1)
+    setattr(place, name, nn.Sequential(before, *head.module))
 
-    The last layer's number of classes may differ.
-    """
-    theirs = {key: tensor for key, tensor in state.items() if not _is_counter(key)}
-    names = [key for key in model_state if not _is_counter(key)]
-    if set(theirs) & set(names) or len(theirs) != len(names):
-        return None
-    for last, (key, tensor) in enumerate(zip(names, theirs.values(), strict=True), 3 - len(names)):
-        shape = model_state[key].shape
-        if tensor.shape != shape and not (last > 0 and tensor.shape[1:] == shape[1:]):
-            return None
-    return dict(zip(names, theirs.values(), strict=True))
+
+def _cautions(usual: Blueprint, match: Match, activation: str) -> Iterator[str]:
+    """Sentences on what no file says, and what was done about it."""
+    others = [entry.name for entry in siblings(f"{usual.known.source}/{usual.known.architecture}")]
+    others.sort(key=lambda name: not _same_word(name, usual.known.architecture))
+    if others:
+        yield (f"Architecture: {listed(others[:3])}{' and others' if len(others) > 3 else ''} "
+               f"{'have' if len(others) > 1 else 'has'} tensors of the same names and shapes and compute"
+               f"{'' if len(others) > 1 else 's'} something else with them; no file says which one it is of.")
+    if match.head and match.head.assumed:
+        yield (f"Head: {activation} is assumed between its Linears, because no file says what stands there; "
+               "head_activation, or the page's choice of that name, changes it.")
+    if BY_ORDER in match.opened:
+        yield "Names: the file has others than the architecture; tensors were matched by their order and shapes."
+    if match.unused:
+        yield f"Not used: {listed([one_line(key) for key in match.unused[:3]])}" + (
+            f" and {len(match.unused) - 3:,} further tensors of the file." if len(match.unused) > 3 else ".")
+
+
+def _reason(checkpoint: Checkpoint, usual: Blueprint) -> str:
+    """Which tensors do not fit, in a sentence."""
+    model_state, dropped = usual.module.state_dict(), droppable_keys(usual.known)
+    _, state = best_reading(checkpoint.state, model_state)
+    state = {key: tensor for key, tensor in state.items() if not key.startswith(dropped)}
+    wrong = mismatch(state, model_state) or "its head is not one that follows this architecture."
+    if not checkpoint.ordered and not set(state) & set(model_state):
+        wrong += " No name agrees, and a safetensors file does not keep the order of its tensors to go by."
+    return wrong
+
+
+def proposals(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The architectures whose tensors these are, heads aside, by the catalogue; those that the file names first."""
+    every = list(readings(checkpoint.state).values())
+    found = [entry.name for reading in every for entry in same_names(shapes_of(reading))]
+    found = found or [entry.name for entry in same_shapes(shapes_of(checkpoint.state))]
+    named = [hint.strip().lower().rpartition("/")[2] for hint in checkpoint.hints]
+    if not found:
+        found = [hint for hint in named if f"timm/{hint.partition('.')[0]}" in _catalogued()
+                 or f"torchvision/{hint}" in _catalogued()]
+    return tuple(sorted(dict.fromkeys(found), key=lambda name: (
+        name.rpartition("/")[2] not in {hint.partition(".")[0] for hint in named},
+        not any(_same_word(name, hint) for hint in named))))
+
+
+def _catalogued() -> frozenset[str]:
+    return frozenset(entry.name for entry in entries())
+
+
+def _same_word(name: str, other: str) -> bool:
+    """Whether two names differ in the source, the weights' tag or the framework that it was trained in alone."""
+    def word(text: str) -> str:
+        return text.rpartition("/")[2].partition(".")[0].removeprefix("tf_")
+
+    return word(name) == word(other)
 
 
 def _nearest(checkpoint: Checkpoint) -> tuple[str, ...]:
     names = [*(f"torchvision/{name}" for name in torchvision_names()),
              *(f"timm/{name}" for name in timm_architectures())]
-    return nearest_architectures(checkpoint.state, names)
+    return nearest_architectures(checkpoint.state, names, least=_LEAST)
 
 
-def nearest_architectures(state: Mapping[str, Tensor], names: Sequence[str], seconds: float = 5.0) -> tuple[str, ...]:
+def nearest_architectures(
+    state: Mapping[str, Tensor], names: Sequence[str], seconds: float = 5.0, least: float = 0.0
+) -> tuple[str, ...]:
     """The three architectures whose tensors agree best with a state dict's by name and shape, the best first.
 
     Args:
         state: as read; each of its `readings` is compared.
         names: of the architectures to compare with, as `identify` takes them; likely ones are tried first.
         seconds: after which no further one is built; those that were built before stay known and cost nothing.
+        least: share of agreeing names and shapes that one must exceed.
 
     Returns:
         Their names; architectures that share nothing or cannot be built are left out.
     """
-    shapes = [_shapes(reading) for reading in readings(state).values()]
+    shapes = [shapes_of(reading) for reading in readings(state).values()]
     end = time.monotonic() + seconds
     shares: dict[str, float] = {}
     for name in _likely_first(state, names):
         if name not in _BUILT and time.monotonic() < end:
-            _BUILT[name] = _shapes_of(name)
+            _BUILT[name] = _shapes_by_name(name)
         if _BUILT.get(name):
-            shares[name] = max(_share(shape, _BUILT[name]) for shape in shapes)
-    return tuple(sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])[:3])
+            shares[name] = max(share_of(shape, _BUILT[name]) for shape in shapes)
+    return tuple(sorted((name for name in shares if shares[name] > least), key=lambda name: -shares[name])[:3])
 
 
 def _likely_first(state: Mapping[str, Tensor], names: Sequence[str]) -> list[str]:
@@ -143,98 +239,11 @@ def _likely_first(state: Mapping[str, Tensor], names: Sequence[str]) -> list[str
     return list(names)
 
 
-def best_reading(
-    state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]
-) -> tuple[tuple[str, ...], dict[str, Tensor]]:
-    """Of `readings`, the one that fits this architecture best; the names as they are when two are alike."""
-    ours = _shapes(model_state)  # max takes the first of equals
-    return max(readings(state).items(), key=lambda reading: _share(_shapes(reading[1]), ours))
-
-
-def classes_in(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> int | None:
-    """How many classes a state dict was made for: the length of what differs from the architecture in length alone.
-
-    Args:
-        state: named like the architecture's.
-        model_state: of the architecture with any number of classes.
-
-    Returns:
-        The number; the architecture's own when nothing differs; None when that does not tell it (something else
-        differs in length too, or the last layer is missing).
-    """
-    last = _classifier(model_state)
-    if last is None or last not in state or not _differs_in_length_alone(state[last].shape, model_state[last].shape):
-        return None
-    theirs, ours = {state[last].shape[0]}, model_state[last].shape[0]
-    for key in set(state) & set(model_state):
-        if state[key].shape != model_state[key].shape:
-            if not _differs_in_length_alone(state[key].shape, model_state[key].shape) or (
-                    model_state[key].shape[0] != ours):
-                return None
-            theirs.add(state[key].shape[0])
-    return theirs.pop() if len(theirs) == 1 else None
-
-
-def mismatch(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> str | None:
-    """One sentence on the first tensors that do not fit, whatever the number of classes; None when all fit.
-
-    For example "12 tensors do not fit: fc.weight is missing, head.weight is not in the architecture, conv1.weight has
-    the shape (64, 1, 7, 7) and not (64, 3, 7, 7)."
-    """
-    free = set() if classes_in(state, model_state) is None else {
-        key for key in set(state) & set(model_state)
-        if _differs_in_length_alone(state[key].shape, model_state[key].shape)}
-    reasons = [f"{one_line(key)} is missing" for key in model_state if key not in state and not _is_counter(key)]
-    extra = [f"{one_line(key)} is not in the architecture" for key in state
-             if key not in model_state and not _is_counter(key)]
-    shaped = [f"{one_line(key)} has the shape {_shape(state[key])} and not {_shape(model_state[key])}"
-              for key in model_state if key in state and key not in free
-              and state[key].shape != model_state[key].shape]
-    count = len(reasons) + len(extra) + len(shaped)
-    if not count:
-        return None
-    # One of each kind first: a list of missing names alone hides that the file has them under other names.
-    examples = [group[n] for n in range(3) for group in (shaped, reasons, extra) if n < len(group)][:3]
-    verb = "1 tensor does not fit" if count == 1 else f"{count:,} tensors do not fit"
-    return f"{verb}: {', '.join(examples)}{', and others' if count > len(examples) else ''}."
-
-
-def _shape(tensor: Tensor) -> str:
-    return f"({', '.join(map(str, tensor.shape))})"
-
-
-def _is_counter(key: str) -> bool:
-    return key.endswith("num_batches_tracked")  # a count of training steps, absent from old files
-
-
-def _differs_in_length_alone(theirs: Sequence[int], ours: Sequence[int]) -> bool:
-    return len(theirs) == len(ours) > 0 and tuple(theirs[1:]) == tuple(ours[1:])
-
-
-def _classifier(model_state: Mapping[str, Tensor]) -> str | None:
-    """The last matrix, or 1 x 1 convolution, of the architecture: its first length is the number of classes."""
-    matrices = [key for key, tensor in model_state.items() if key.endswith("weight") and (
-        tensor.ndim == 2 or (tensor.ndim == 4 and tuple(tensor.shape[2:]) == (1, 1)))]
-    return matrices[-1] if matrices else None
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(tensor.shape) for key, tensor in state.items() if not _is_counter(key)}
-
-
-def _shapes_of(name: str) -> dict[str, tuple[int, ...]]:
+def _shapes_by_name(name: str) -> dict[str, tuple[int, ...]]:
     try:
         with torch.device("meta"):
-            return _shapes(new_module(identify(name)).state_dict())
+            return shapes_of(new_module(identify(name)).state_dict())
     except Exception:  # whatever a constructor that wants real numbers raises: it is not compared with
         return {}
 
 
-def _share(theirs: Shapes, ours: Shapes) -> float:
-    """Tensors of the same name and, but for their first length, shape; as a share of all names of both."""
-    same = sum(ours.get(key, (None,))[1:] == shape[1:] and len(ours[key]) == len(shape)
-               and (ours[key] == shape or len(shape) < 4 or shape[2:] == (1, 1))
-               for key, shape in theirs.items() if key in ours)
-    exact = sum(ours.get(key) == shape for key, shape in theirs.items())
-    union = len(theirs) + len(ours) - sum(key in ours for key in theirs)
-    return (same + exact) / (2 * union) if union else 0.0

@@ -41,6 +41,7 @@ class Blueprint:
         classifies: False when its trained outputs are features and no classes.
         digest: sha256 of the weights' file, hex; "" when untrained.
         origin: where the weights come from, one line.
+        cautions: sentences on what was assumed or chosen when they were read.
     """
 
     known: Known
@@ -51,6 +52,7 @@ class Blueprint:
     classifies: bool = True
     digest: str = ""
     origin: str = "untrained"
+    cautions: tuple[str, ...] = ()
 
 
 def build(name: str, classes: int | None = None) -> Blueprint:

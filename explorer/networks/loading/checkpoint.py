@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -25,27 +24,16 @@ from torch import Tensor
 from explorer.errors import NetworkError
 from explorer.networks.loading.archive import Archive, is_archive
 from explorer.networks.loading.files import one_line, read_bytes
-from explorer.networks.loading.inert_pickle import DTYPES, STORAGES, Claim, Inert, Storage, read_pickle
+from explorer.networks.loading.inert_pickle import DTYPES, STORAGES, Claim, Storage, read_pickle
+from explorer.networks.loading.layouts import EXPORTING, SAVING, laid_out, without_wrappers
 
 MOST_BYTES = 1 << 30
 MOST_HEADER = 32 << 20  # bytes of a list of tensors
-WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
-AVERAGES = ("state_dict_ema", "model_ema", "ema", "ema_state_dict", "params_ema")
 _LEGACY = 0x1950A86A20F9469CFC6C  # the number that torch wrote at the head of a file before it wrote zip files
 _PROGRAMS = {  # an entry that only such a file has: its name, and how torch loads it
     "constants.pkl": ("TorchScript", 'torch.jit.load("model.pt")'),
     "models/model.json": ("torch.export", 'torch.export.load("model.pt2").module()'),
     "serialized_exported_program.json": ("torch.export", 'torch.export.load("model.pt2").module()'),
-}
-# clone() parts tensors that share memory and lays out those that are not contiguous: save_file refuses both.
-SAVING = ("safetensors.torch.save_file({name: tensor.clone(memory_format=torch.contiguous_format) "
-          'for name, tensor in model.state_dict().items()}, "model.safetensors")')
-_UNREADABLE = {  # what makes tensors of another kind, for the sentence
-    "_rebuild_sparse_tensor": "a sparse tensor", "_rebuild_qtensor": "a quantised tensor",
-    "_rebuild_meta_tensor_no_storage": "a tensor without numbers (meta)", "_rebuild_nested_tensor": "a nested tensor",
-    "_rebuild_wrapper_subclass": "a tensor of a custom class",
-    "_rebuild_device_tensor_from_numpy": "a tensor of another device",
-    "_rebuild_device_tensor_from_cpu_tensor": "a tensor of another device",
 }
 Block = Callable[[Storage], memoryview]  # the bytes of a storage; NetworkError where there are none
 
@@ -56,14 +44,19 @@ class Checkpoint:
 
     Attributes:
         state: name to tensor, in the order and with the dtypes of the file.
-        opened: the wrappings that were opened to reach it, from the outside, such as ("model_state_dict", "module.");
-            averaged weights, taken where the file has no others, are named here too.
+        opened: the wrappings that were opened to reach it, from the outside, such as ("model_state_dict", "module.").
         digest: sha256 of the file's bytes, in hexadecimal.
+        ordered: whether the tensors stand as the model has them; safetensors sorts them.
+        cautions, class_names, hints: see `layouts.Layout`.
     """
 
     state: dict[str, Tensor]
     opened: tuple[str, ...]
     digest: str
+    ordered: bool = True
+    cautions: tuple[str, ...] = ()
+    class_names: tuple[str, ...] | None = None
+    hints: tuple[str, ...] = ()
 
 
 def read_checkpoint(data: bytes | Path, name: str = "", most: int = MOST_BYTES) -> Checkpoint:
@@ -82,52 +75,14 @@ def read_checkpoint(data: bytes | Path, name: str = "", most: int = MOST_BYTES) 
     """
     content, title = read_bytes(data, name, most)
     digest = hashlib.sha256(content).hexdigest()
-    opened: tuple[str, ...] = ()
     if _is_safetensors(content):
-        tensors = _safetensors(content, title)
-    else:
-        tree, block = _torch_tree(content, title)
-        claims, opened = _unwrapped(tree, title)
-        tensors = _tensors(claims, block, title)
-    state, prefixes = _without_wrappers(tensors)
-    return Checkpoint(state, (*opened, *prefixes), digest)
-
-
-def readings(state: Mapping[str, Tensor]) -> dict[tuple[str, ...], dict[str, Tensor]]:
-    """The ways in which this state dict's names can be read: as they are, then without each shared first name.
-
-    Lightning puts `model.` or `net.` before all names, but an architecture may have an attribute of that name itself:
-    so nothing is decided here. A first name is shared when at least three of four tensors have it; what does not
-    have it (a loss's weights, a metric's counts) is left out of that reading.
-
-    Returns:
-        State dicts by what was taken off their names: (), ("model.",), ("model.", "net.").
-    """
-    opened: tuple[str, ...] = ()
-    rest = dict(state)
-    known = {opened: rest}
-    for _ in range(4):
-        first_names = Counter(key.partition(".")[0] for key in rest if "." in key)
-        [(first, count)] = first_names.most_common(1) or [("", 0)]
-        if not count or count < 0.75 * len(rest):
-            break
-        prefix = f"{first}."
-        rest = {key.removeprefix(prefix): tensor for key, tensor in rest.items() if key.startswith(prefix)}
-        opened = (*opened, prefix)
-        known[opened] = rest
-    return known
-
-
-def _without_wrappers(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Without what torch.compile puts into names and DataParallel before all of them."""
-    opened = []
-    if any("_orig_mod." in key for key in state):
-        opened.append("_orig_mod.")
-        state = {key.replace("_orig_mod.", ""): tensor for key, tensor in state.items()}
-    if state and all(key.startswith("module.") for key in state):
-        opened.append("module.")
-        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
-    return state, tuple(opened)
+        state, prefixes = without_wrappers(_safetensors(content, title))
+        return Checkpoint(state, prefixes, digest, ordered=False)
+    tree, block = _torch_tree(content, title)
+    layout = laid_out(tree, title)
+    state, prefixes = without_wrappers(_tensors(layout.claims, block, title))
+    return Checkpoint(state, (*layout.opened, *prefixes), digest, cautions=layout.cautions,
+                      class_names=layout.class_names, hints=layout.hints)
 
 
 def _is_safetensors(content: bytes) -> bool:
@@ -164,7 +119,8 @@ def _torch_tree(content: bytes, name: str) -> tuple[Any, Block]:
         return _zipped_tree(Archive(content, name), name)
     if content[:1] == b"\x80":
         return _legacy_tree(content, name)
-    raise NetworkError(f"{name} is neither safetensors nor a file that torch.save wrote.")
+    raise NetworkError(f"{name} is neither safetensors nor a file that torch.save wrote; where the network is at hand "
+                       f"as model, save it with {EXPORTING} and load that file.")
 
 
 def _zipped_tree(archive: Archive, name: str) -> tuple[Any, Block]:
@@ -233,59 +189,3 @@ def _tensors(claims: Mapping[str, Claim], block: Block, name: str) -> dict[str, 
         return {key: tensor(key, claim) for key, claim in claims.items()}
     except (RuntimeError, OverflowError):
         raise NetworkError(f"{name} claims a tensor of a shape that is not possible.") from None
-
-
-def _unwrapped(tree: Any, name: str) -> tuple[dict[str, Claim], tuple[str, ...]]:
-    """The state dict inside, and the names of what was opened to reach it."""
-    opened: list[str] = []
-    for _ in range(6):
-        if not isinstance(tree, dict):
-            break
-        key = _wrapping(tree)
-        if key is None:
-            break
-        opened.append(f"{key} (an average of weights: nothing else is there)" if key in AVERAGES else key)
-        tree = tree[key]
-    claims = _claims_in(tree) if isinstance(tree, dict) else {}
-    objects = [value.made_by for value in [tree, *(tree.values() if isinstance(tree, dict) else [])]
-               if isinstance(value, Inert)]
-    for made_by in objects:
-        if made_by.module.startswith("torch") and (what := _unreadable(made_by.name)):
-            raise NetworkError(f"{name} holds {what}; expected plain tensors of real numbers.")
-    if not claims and objects:
-        raise NetworkError(f"{name} holds a Python object ({one_line('.'.join(objects[0]))}) and not a state dict; "
-                           f"PoolScope runs nothing in a file: save the state dict as safetensors, {SAVING}.")
-    if not claims:
-        raise NetworkError(f"{name} holds no state dict: expected names with tensors, at the top or under one of "
-                           f"{', '.join(WRAPPINGS[:3])}.")
-    return claims, tuple(opened)
-
-
-def _unreadable(name: str) -> str:
-    """What kind of tensor was made by a name of torch; "" for another object."""
-    if name in _UNREADABLE:
-        return _UNREADABLE[name]
-    if name.endswith("Storage") and name.startswith(("Complex", "Q")):
-        return "complex numbers" if name.startswith("C") else "quantised tensors"
-    is_dtype = isinstance(getattr(torch, name, None), torch.dtype)
-    return f"numbers of the kind {one_line(name)}" if is_dtype or name.endswith("Storage") else ""
-
-
-def _wrapping(tree: dict[Any, Any]) -> str | None:
-    """The entry to open: a known wrapping, else an average, else the only dict of tensors where no tensor stands."""
-    dicts = {id(value): value for value in tree.values() if isinstance(value, dict)}  # one may stand there many times
-    holding = {key for key, value in dicts.items() if _claims_in(value) or _has_wrapping(value)}
-    inside = [key for key, value in tree.items() if isinstance(key, str) and id(value) in holding]
-    for key in (*WRAPPINGS, *AVERAGES):
-        if key in inside:
-            return key
-    others = [key for key in inside if "optim" not in key]
-    return others[0] if len(others) == 1 and not _claims_in(tree) else None
-
-
-def _has_wrapping(tree: dict[Any, Any]) -> bool:
-    return any(isinstance(tree.get(key), dict) for key in (*WRAPPINGS, *AVERAGES))
-
-
-def _claims_in(tree: dict[Any, Any]) -> dict[str, Claim]:
-    return {key: value for key, value in tree.items() if isinstance(key, str) and isinstance(value, Claim)}

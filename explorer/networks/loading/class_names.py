@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,10 @@ MOST_NAMES = 100_000
 LONGEST = 200  # letters of a name; the rest is cut off
 _NUMBERED = re.compile(r"\s*(\d{1,6})\s*[\s:,;=]\s*(\S.*)")
 _FORMS = "a text with one name a line, a JSON list, {\"0\": \"cat\"} or {\"cat\": 0}"
+# Under which key frameworks keep names, in a checkpoint or a config.json; the first that holds names counts.
+_KEYS = ("class_names", "classnames", "classes", "CLASSES", "id2label", "idx_to_class", "idx2label", "class_to_idx",
+         "label2id", "label_names", "labels", "names", "categories")
+_INSIDE = ("pretrained_cfg", "dataset_meta", "meta")
 
 
 def read_class_names(data: bytes | str | Path | Sequence[str], name: str = "") -> tuple[str, ...]:
@@ -23,8 +28,9 @@ def read_class_names(data: bytes | str | Path | Sequence[str], name: str = "") -
 
     Args:
         data: the bytes of a .txt or .json file, the path of one (text is a path too), or the names themselves. A text
-            has one name a line, perhaps numbered from 0 or in order ("0 cat", "0: cat", "0,cat"); JSON is a list,
-            {"0": "cat"}, {"cat": 0}, or ImageNet's {"0": ["n01440764", "tench"]}.
+            has one name a line, perhaps numbered from 0 or from 1 ("0 cat", "0: cat", "0,cat"); JSON is a list,
+            {"0": "cat"}, {"cat": 0}, ImageNet's {"0": ["n01440764", "tench"]}, or a config.json that has such a thing
+            in it. Python's own writing of a list or dict is read too.
         name: of the file, for sentences.
 
     Returns:
@@ -60,13 +66,43 @@ def _parsed(content: bytes, name: str) -> list[Any]:
         text = content.decode(encoding)
     except ValueError:
         raise NetworkError(f"{name} is not text in UTF-8; expected {_FORMS}.") from None
-    if text.lstrip()[:1] not in ("[", "{"):
+    text = re.sub(r"\A\s*\w{1,40}\s*=\s*(?=[\[{(])", "", text)  # "CLASSES = [" of a Python file
+    if text.lstrip()[:1] not in ("[", "{", "("):
         return _from_lines(text, name)
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError):
-        raise NetworkError(f"{name} begins like JSON but is none; expected {_FORMS}.") from None
-    return tree if isinstance(tree, list) else _from_mapping(tree, name)
+        try:
+            tree = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            if text.lstrip()[0] == "(":
+                return _from_lines(text, name)
+            raise NetworkError(f"{name} begins like JSON but is none; expected {_FORMS}.") from None
+    return _from_tree(tree, name)
+
+
+def names_in(tree: Mapping[Any, Any], depth: int = 2) -> tuple[str, ...] | None:
+    """The class names among a checkpoint's or a configuration's settings; None where there are none that can be read.
+
+    They stand under a usual key, at most `depth` entries deep: a tree from a pickle may hold itself.
+    """
+    for value in (*(tree[key] for key in _KEYS if key in tree), *(tree[key] for key in _INSIDE if key in tree)):
+        try:
+            if isinstance(value, list | tuple | Mapping) and value and depth:
+                return read_class_names(tuple(_from_tree(value, "", depth - 1)))
+        except NetworkError:
+            continue
+    return None
+
+
+def _from_tree(tree: Any, name: str, depth: int = 3) -> list[Any]:
+    if isinstance(tree, list | tuple):
+        return [item.get("name") if isinstance(item, Mapping) else item[-1] if isinstance(item, list | tuple) and item
+                else item for item in tree]
+    if not isinstance(tree, Mapping):
+        raise NetworkError(f"{name} is of another form; expected {_FORMS}.")
+    inner = None if _is_numbered(tree) else names_in(tree, depth)
+    return list(inner) if inner else _from_mapping(tree, name)
 
 
 def _from_lines(text: str, name: str) -> list[str]:
@@ -82,17 +118,25 @@ def _from_lines(text: str, name: str) -> list[str]:
     return lines
 
 
-def _from_mapping(tree: Mapping[str, Any], name: str) -> list[str]:
-    if tree and all(type(value) is int for value in tree.values()):
-        numbered = [(value, key) for key, value in tree.items()]
-    elif all(key.isdecimal() and len(key) < 7 for key in tree):
-        numbered = [(int(key), value[-1] if isinstance(value, list) and value else value)
-                    for key, value in tree.items()]
-    else:
+def _is_numbered(tree: Mapping[Any, Any]) -> bool:
+    """Whether it leads from numbers to names, or from names to numbers."""
+    return all(type(value) is int for value in tree.values()) or all(
+        str(key).isdecimal() and len(str(key)) < 7 for key in tree)
+
+
+def _from_mapping(tree: Mapping[Any, Any], name: str) -> list[Any]:
+    if not _is_numbered(tree):
         raise NetworkError(f"{name} is JSON of another form; expected {_FORMS}.")
+    if all(type(value) is int for value in tree.values()):
+        numbered = [(value, key) for key, value in tree.items()]
+    else:
+        numbered = [(int(key), value[-1] if isinstance(value, list | tuple) and value else value)
+                    for key, value in tree.items()]
     by_number = dict(numbered)
-    if sorted(by_number) != list(range(len(tree))):
-        missing = next((n for n in range(len(tree)) if n not in by_number), 0)
+    first = 1 if by_number and min(by_number) == 1 and len(by_number) > 1 else 0
+    wanted = range(first, first + len(tree))
+    if sorted(by_number) != list(wanted):
+        missing = next((n for n in wanted if n not in by_number), 0)
         raise NetworkError(f"{name} names {len(tree)} classes but none has the number {missing}; expected each number "
-                           f"from 0 to {len(tree) - 1} once.")
-    return [by_number[n] for n in range(len(tree))]
+                           f"from {first} to {wanted[-1]} once.")
+    return [by_number[n] for n in wanted]

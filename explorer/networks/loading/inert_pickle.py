@@ -41,14 +41,16 @@ class Name(NamedTuple):
 class Inert(dict):
     """Stands for an object that is neither a plain container nor a plain tensor.
 
-    It knows what the object was made by, keeps items that are set on it (a defaultdict's), and does nothing.
+    It knows what the object was made by, keeps items that are set on it (a defaultdict's) and what it would restore
+    itself from (a Namespace's options), and does nothing.
     """
 
-    __slots__ = ("made_by",)
+    __slots__ = ("made_by", "state")
 
     def __init__(self, made_by: Any) -> None:
         super().__init__()
         self.made_by = made_by if isinstance(made_by, Name) else Name("builtins", "object")
+        self.state: Any = None
 
 
 class Storage(NamedTuple):
@@ -143,9 +145,11 @@ class InertUnpickler(pickle._Unpickler):
         self.stack.pop()
         self._make()
 
-    def _drop_state(self) -> None:
-        # What an object would restore itself from is not needed, a state dict's _metadata included.
-        self.stack.pop(), self.stack[-1]
+    def _keep_state(self) -> None:
+        # It is kept and not applied; of anything else (a state dict's _metadata) it is dropped.
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, Inert):
+            target.state = state
 
     def _append(self) -> None:
         item, target = self.stack.pop(), self.stack[-1]
@@ -167,7 +171,7 @@ class InertUnpickler(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {code[0]: _PYTHONS[code[0]] for code in _KEPT} | {
         pickle.REDUCE[0]: _make, pickle.NEWOBJ[0]: _make, pickle.NEWOBJ_EX[0]: _make_with_keywords,
-        pickle.BUILD[0]: _drop_state, pickle.APPEND[0]: _append, pickle.APPENDS[0]: _extend,
+        pickle.BUILD[0]: _keep_state, pickle.APPEND[0]: _append, pickle.APPENDS[0]: _extend,
         pickle.SETITEM[0]: _set_item, pickle.SETITEMS[0]: _set_items,
         # A set hashes what is put into it, and a bytearray is made as long as it claims to be.
         pickle.EMPTY_SET[0]: _PYTHONS[pickle.EMPTY_LIST[0]], pickle.ADDITEMS[0]: _extend,

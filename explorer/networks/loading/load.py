@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.checks import checked_key
@@ -23,7 +24,7 @@ from explorer.networks.probing import names_for
 from explorer.progress import Progress
 from explorer.wording import listed
 
-__all__ = ["ArchitectureError", "load_file", "load_network"]
+__all__ = ["ArchitectureError", "Contents", "load_file", "load_network", "look_into"]
 
 ClassNames = Sequence[str] | bytes | str | Path
 
@@ -36,6 +37,7 @@ def load_network(
     preprocessing: Preprocessing | None = None,
     activation: str | None = None,
     layer: str | None = None,
+    head_activation: str = "relu",
     engine: str = "auto",
     progress: Progress | None = None,
 ) -> Network:
@@ -44,12 +46,14 @@ def load_network(
     Args:
         name: "efficientnet_lite0" or "flowers" (bundled, always here); a network of torchvision or timm, whose trained
             weights are fetched on first use, such as "resnet50", "torchvision/convnext_tiny" or
-            "timm/resnet50.a1_in1k"; or the path of a checkpoint (.safetensors, .pth, .pt, .ckpt, .bin).
-        architecture: of a checkpoint, a name of torchvision or timm.
+            "timm/resnet50.a1_in1k"; or the path of a checkpoint (safetensors or torch.save's, whatever its ending).
+        architecture: of a checkpoint, a name of torchvision or timm; None is the one that has just these tensors.
         class_names: one a class: a sequence, or a .txt or .json file by its path or bytes; None takes what is known.
         preprocessing: what the network wants of its input; None takes what its architecture's weights want.
         activation: "softmax" or "sigmoid"; None is sigmoid for a single logit, else softmax.
         layer: path of the module after which to cut, where the pooling is not found without.
+        head_activation: of a checkpoint with more than one Linear in its head, what is assumed between them: "relu",
+            "gelu", "silu", "tanh", "leaky_relu", "elu", "hardswish", "sigmoid" or "none".
         engine: what runs the backbone: "torch"; "onnx", ONNX Runtime, whose graph is written now; or "auto", ONNX
             Runtime where it is known to be faster, see `explorer.networks.preparation`.
         progress: called with the bytes fetched so far and in all.
@@ -66,7 +70,8 @@ def load_network(
     if isinstance(name, Path) or _is_path(name):
         path = Path(name)
         return load_file(path, path.name, architecture=architecture, class_names=class_names,
-                         preprocessing=preprocessing, activation=activation, layer=layer).run_by(engine)
+                         preprocessing=preprocessing, activation=activation, layer=layer,
+                         head_activation=head_activation).run_by(engine)
     try:
         identify(name)
     except NetworkError as error:
@@ -85,14 +90,54 @@ def load_file(
     preprocessing: Preprocessing | None = None,
     activation: str | None = None,
     layer: str | None = None,
+    head_activation: str = "relu",
 ) -> Network:
     """A person's own classifier from the bytes of a file, or from its path; see `load_network`.
 
     The name is for people alone: what kind of file it is, its content decides.
     """
     title = one_line(name)
-    blueprint = fill(read_checkpoint(data, title), architecture, title)
+    blueprint = fill(read_checkpoint(data, title), architecture, title, head_activation)
+    if preprocessing is None:
+        blueprint = replace(blueprint, cautions=(*blueprint.cautions, _assumed_preprocessing(blueprint)))
     return _network(blueprint, "file", title, class_names, preprocessing, activation, layer)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a checkpoint holds, in words.
+
+    Attributes:
+        architecture: as `identify` takes it; None where none has just these tensors.
+        sentences: what it is, and what has to be assumed.
+        class_names: those in the file; None where it has none.
+    """
+
+    architecture: str | None
+    sentences: tuple[str, ...]
+    class_names: tuple[str, ...] | None = None
+
+
+def look_into(data: bytes | Path, name: str) -> Contents:
+    """What a checkpoint holds, before it is loaded. Raises NetworkError for a file that is none."""
+    title = one_line(name)
+    checkpoint = read_checkpoint(data, title)
+    try:
+        blueprint = fill(checkpoint, None, title)
+    except ArchitectureError as error:
+        return Contents(None, (str(error),))
+    classes = f"{blueprint.outputs:,} class{'' if blueprint.outputs == 1 else 'es'}"
+    named = checkpoint.class_names if blueprint.class_names == checkpoint.class_names else None
+    there = f", with names: {', '.join(map(one_line, named[:3]))}{' …' if len(named) > 3 else ''}" if named else ""
+    return Contents(blueprint.known.name, (
+        f"In the file: {blueprint.known.name}, {classes}{there}.", *blueprint.cautions,
+        _assumed_preprocessing(blueprint)), named)
+
+
+def _assumed_preprocessing(blueprint: Blueprint) -> str:
+    wants = blueprint.preprocessing
+    return (f"Preprocessing: assumed to be that of {blueprint.known.name} ({wants.size} px, mean "
+            f"{' '.join(f'{number:.3g}' for number in wants.mean)}); a checkpoint does not hold it.")
 
 
 def _is_path(name: str) -> bool:
@@ -106,10 +151,13 @@ def _network(
     preprocessing: Preprocessing | None, activation: str | None, layer: str | None,
 ) -> Network:
     names = _read_names(class_names) or blueprint.class_names
+    if names and len(set(names)) < len(names):  # two classes of one name are told apart by their numbers
+        counts = Counter(names)
+        names = tuple(f"{text} ({index})" if counts[text] > 1 else text for index, text in enumerate(names))
     return Network.from_module(
         blueprint.module, preprocessing or blueprint.preprocessing, names, name=name, title=title,
         origin=blueprint.origin, digest=blueprint.digest, activation=activation, layer=layer,
-        word="class" if blueprint.classifies else "output",
+        word="class" if blueprint.classifies else "output", cautions=blueprint.cautions,
     )
 
 

@@ -15,7 +15,8 @@ from explorer.framing import Preprocessing
 from explorer.networks.loading.blueprints import describe
 from explorer.networks.loading.bundled import BUNDLED
 from explorer.networks.loading.known_networks import identify
-from explorer.networks.loading.load import load_network
+from explorer.networks.loading.load import load_network, look_into
+from explorer.networks.loading.own_head import ACTIVATIONS
 from explorer.networks.network import Network
 from explorer.progress import Progress
 
@@ -30,6 +31,7 @@ class Options:
         size, mean, std: of the preprocessing.
         sigmoid: whether each class is judged alone.
         layer: path of the module after which to cut.
+        head_activation: assumed between the Linears of a checkpoint's head.
     """
 
     network: str | None = None
@@ -40,6 +42,7 @@ class Options:
     std: tuple[float, ...] | None = None
     sigmoid: bool = False
     layer: str | None = None
+    head_activation: str = "relu"
 
     @property
     def given(self) -> bool:
@@ -53,18 +56,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help=f"bundled ({', '.join(BUNDLED)}; the first unless one is named), of torchvision or timm "
                              "(resnet50, timm/resnet50.a1_in1k: fetched on first use), or a checkpoint's architecture")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE",
-                        help="your own weights: .safetensors, .pth, .pt, .ckpt or .bin")
+                        help="your own weights: safetensors or what torch.save wrote, whatever its ending; its "
+                             "architecture is found by its tensors, or named by --network")
     parser.add_argument("--classes", type=Path, metavar="FILE", help="names of its classes, .txt or .json")
     parser.add_argument("--mean", type=_numbers, metavar="R,G,B", help="of its input, for pixels from 0 to 1")
     parser.add_argument("--std", type=_numbers, metavar="R,G,B", help="likewise")
     parser.add_argument("--sigmoid", action="store_true", help="judge each class alone (multi-label)")
+    parser.add_argument("--head-activation", choices=list(ACTIVATIONS), default="relu",
+                        help="of a checkpoint: what stands between the Linears of its head, which no file says")
     parser.add_argument("--layer", metavar="PATH", help="cut after this module, where the pooling is not found")
 
 
 def options_of(parsed: argparse.Namespace, size: int | None = None) -> Options:
     """The options of a parsed command line; `size` is that of the network's input, where it was given."""
     return Options(parsed.network, parsed.checkpoint, parsed.classes, size, parsed.mean, parsed.std, parsed.sigmoid,
-                   parsed.layer)
+                   parsed.layer, parsed.head_activation)
 
 
 def load_from_options(options: Options, progress: Progress | None = None) -> Network:
@@ -77,7 +83,8 @@ def load_from_options(options: Options, progress: Progress | None = None) -> Net
         return load_network(options.network or next(iter(BUNDLED)), progress=progress, **more)
     if not options.checkpoint.is_file():
         raise ParameterError(f"There is no file {str(options.checkpoint)[-120:]!r}; expected a checkpoint.")
-    return load_network(options.checkpoint, architecture=options.network, **more)
+    return load_network(options.checkpoint, architecture=options.network,
+                        head_activation=options.head_activation, **more)
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -86,7 +93,12 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 def _preprocessing(options: Options) -> Preprocessing | None:
     changes = {name: value for name in ("size", "mean", "std") if (value := getattr(options, name)) is not None}
-    return replace(usual_preprocessing(options.network), **changes) if changes else None
+    if not changes:
+        return None
+    architecture = options.network
+    if architecture is None and options.checkpoint is not None:
+        architecture = look_into(options.checkpoint, options.checkpoint.name).architecture
+    return replace(usual_preprocessing(architecture), **changes)
 
 
 @cache

@@ -41,6 +41,7 @@ def card(session: Session, analysis: Analysis) -> Node:
            else f"{network.reason} Its answer: {network.activation}."),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if session.choices.network in session.edited else "")),
+        *(el("p", caution) for caution in network.cautions),
         el("p", f"{'forward pass to this layer' if analysis.layer else 'one forward pass'} by {analysis.engine}, "
                 f"{analysis.seconds * 1000:.0f} ms"),
         class_="card",

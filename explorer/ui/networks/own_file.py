@@ -8,18 +8,19 @@ from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from explorer.errors import ExplorerError, NetworkError
 from explorer.networks.loading.known_networks import identify, timm_architectures, timm_names, torchvision_names
-from explorer.networks.loading.load import load_file
+from explorer.networks.loading.load import Contents, load_file, look_into
 from explorer.networks.loading.options import usual_preprocessing
+from explorer.networks.loading.own_head import ACTIVATIONS
 from explorer.ui import panels
 from explorer.ui.networks.preprocessing import preprocessing_fields
 from explorer.ui.session.cache import make_room, settle
 from explorer.ui.session.choices import OWN_FILE
 from explorer.ui.session.session import Session
 
-KINDS = ["safetensors", "pth", "pt", "ckpt", "bin", "tar", "pt2"]  # a .pt2 is answered with a sentence on what to save
 LARGEST_CHECKPOINT = 1024  # megabytes, as server.maxUploadSize in .streamlit/config.toml
 LARGEST_NAMES = 4  # megabytes of class names
 
@@ -46,20 +47,22 @@ def drop_in(session: Session, data: bytes, file_name: str, **options: Any) -> st
 def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     """The form. `done` is called with the network's name in links, once it is loaded."""
     panels.note("Nothing leaves this server, nothing in the file is run, and it lies in memory for your session alone. "
-                "A checkpoint is a .safetensors file, or a state dict as .pth, .pt, .ckpt or .bin.",
+                "A checkpoint is a safetensors file or what torch.save wrote, whatever its name.",
                 key="own_note", style="caption")
-    file = st.file_uploader("Checkpoint", KINDS, key="own_file", max_upload_size=LARGEST_CHECKPOINT)
+    file = st.file_uploader("Checkpoint", key="own_file", max_upload_size=LARGEST_CHECKPOINT)
+    contents = _contents(file) if file else None
     proposed = st.session_state.pop("own_proposed", None)
     if proposed:
         st.session_state["own_architecture"] = proposed
     architecture = st.selectbox("Architecture", _architectures(), index=None, key="own_architecture",
                                 placeholder="Type to search")
     left, right = st.columns(2)
-    names_file = left.file_uploader("Class names", ["txt", "json"], key="own_classes", max_upload_size=LARGEST_NAMES)
-    names_text = right.text_area("or one a line", key="own_names", height=100, placeholder="daisy\ndandelion\nrose")
+    names_file = left.file_uploader("Class names", key="own_classes", max_upload_size=LARGEST_NAMES)
+    names_text = right.text_area("or one a line", key="own_names", height=100, placeholder="\n".join(
+        contents.class_names[:3] if contents and contents.class_names else ("daisy", "dandelion", "rose")))
     sigmoid = st.toggle("Each class alone (sigmoid)", key="own_sigmoid",
                         help="For networks whose classes do not exclude each other. A single logit always is so.")
-    wrong, preprocessing, layer = "", None, None
+    wrong, preprocessing, layer, between = "", None, "", "relu"
     with st.expander("Preprocessing and more"):
         try:
             usual = usual_preprocessing(architecture)
@@ -68,6 +71,8 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
         except ExplorerError as error:
             wrong = str(error)
             panels.alert(wrong, key="own_preprocessing_wrong")
+        between = st.selectbox("Between the Linears of its head", list(ACTIVATIONS), key="own_head_activation",
+                               help="Where a head has more than one Linear: no file says what stands between them.")
         layer = st.text_input("Layer after which to cut", key="own_layer", placeholder="only where no pooling is found")
     requested = st.button("Load the network", key="own_take", type="primary", disabled=file is None or bool(wrong))
     if not (requested or proposed) or file is None or wrong:
@@ -77,7 +82,7 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
         with st.spinner("Reading the file and finding its pooling"):
             name = drop_in(session, file.getvalue(), file.name, architecture=architecture, class_names=names,
                            preprocessing=preprocessing, activation="sigmoid" if sigmoid else None,
-                           layer=layer.strip() or None)
+                           layer=layer.strip() or None, head_activation=between)
     except ExplorerError as error:
         panels.alert(f"{error} The last network stays.", key="own_wrong")
         for near in (identify(architecture).name for architecture in getattr(error, "nearest", ())[:3]):
@@ -86,6 +91,23 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
         return
     forget_file()
     done(name)
+
+
+def _contents(file: UploadedFile) -> Contents:
+    """What is in the dropped file, shown; its architecture is filled in, unless a person chose one."""
+    seen, contents = st.session_state.get("own_seen", ("", None))
+    if contents is None or seen != file.file_id:
+        filled_in = contents.architecture if contents else None
+        try:
+            with st.spinner("Looking into the file"):
+                contents = look_into(file.getvalue(), file.name)
+        except ExplorerError as error:
+            contents = Contents(None, (str(error),))
+        st.session_state["own_seen"] = file.file_id, contents
+        if st.session_state.get("own_architecture") in (None, filled_in):
+            st.session_state["own_architecture"] = contents.architecture
+    panels.note(" ".join(contents.sentences), key="own_contents")
+    return contents
 
 
 def forget_file() -> None:
