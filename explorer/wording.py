@@ -161,6 +161,12 @@ def sum_sentence(logit: float, baseline: float, evidence: float) -> str:
     return f"logit {plain(logit)} = baseline {plain(baseline)} {sign} evidence {plain(abs(evidence))}"
 
 
+def written_directly(logit: float, evidence: float) -> str:
+    """"patches wrote 0.07 of it directly into the class token (44%)": the share may be negative, or above 100%."""
+    share = f" ({evidence / logit:.0%})".replace("-", "−") if abs(logit) >= 0.005 else ""  # logits: not 0.00 as written
+    return f"patches wrote {plain(evidence)} of it directly into the class token{share}"
+
+
 def exactness(exact: bool, residual: float) -> str:
     """"exact, residual 2e-6" or "integrated, residual 0.003"."""
     size = abs(residual)

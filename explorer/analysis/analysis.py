@@ -18,7 +18,8 @@ from explorer.cams import CAM_METHODS, CamContext, cam_method_of
 from explorer.errors import MethodError, ParameterError
 from explorer.evidence import Evidence, decompose
 from explorer.poolings import Pooling, PoolingChoice
-from explorer.wording import exactness, plain, sum_sentence
+from explorer.poolings.native import CLASS_TOKEN
+from explorer.wording import exactness, plain, sum_sentence, written_directly
 
 NO_POOLING = "none"  # stands for the key of a pooling where a network has none, as in network.head_kind
 CAM_INSTEAD = "grad_cam"  # what is shown and recorded where there is no evidence
@@ -205,10 +206,17 @@ class Outcome:
         """
         evidence = self.evidence(class_index)
         total = float(evidence.cells.sum())
+        how = "; ".join((exactness(evidence.exact, evidence.residual), *self.direct_share(class_index)))
         return ClassMap(
             evidence.cells, "evidence", f"Evidence for {self.analysis.network.class_names[class_index]}",
-            f"under {self.name}", "logits",
-            (sum_sentence(evidence.logit, evidence.baseline, total), exactness(evidence.exact, evidence.residual)))
+            f"under {self.name}", "logits", (sum_sentence(evidence.logit, evidence.baseline, total), how))
+
+    def direct_share(self, class_index: int) -> tuple[str, ...]:
+        """Of a class token, how much of the logit the patches wrote directly into it, in words; () of others."""
+        if self.pooling != CLASS_TOKEN.key:
+            return ()
+        evidence = self.evidence(class_index)
+        return (written_directly(evidence.logit, float(evidence.cells.sum())),)
 
     def votes(self, class_index: int | None = None) -> Tensor:
         """The answer of each position alone: the probabilities of head(F_ij).

@@ -54,7 +54,8 @@ class Network:
             network gives probabilities and no logits could be found behind them.
         layers: inside the backbone.
         reason: one sentence why there is no global pooling; "" when there is one.
-        cut: how the pooling's place was found: "known", "traced", "watched" or "named"; "" when there is none.
+        cut: how the pooling's place was found: "known", "traced", "watched", "followed" (a class
+            token) or "named"; "" when there is none.
         trained: further poolings by key, with their parameters and the heads that were trained with them; they need not
             be in the registry. Such a head answers under any parameters of its pooling.
         engine: what runs the backbone; None is one that chooses alone, see `explorer.networks.engine`.

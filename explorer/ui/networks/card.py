@@ -9,6 +9,7 @@ from torch import nn
 from explorer.analysis import Analysis
 from explorer.framing import Preprocessing
 from explorer.networks import Network
+from explorer.networks.head import BesideMaps
 from explorer.poolings import POOLINGS
 from explorer.sections.nodes import Node, el
 from explorer.ui.session.session import Session
@@ -17,8 +18,9 @@ from explorer.wording import within_sentence
 HOW_CUT = {
     "known": "known beforehand", "traced": "found by tracing",
     "watched": "found by watching a pass", "named": "cut after the layer that was named",
+    "followed": "found by following what is written into the class token",
 }
-_SILENT = (nn.Flatten, nn.Dropout, nn.Identity)  # parts of a head that say nothing about its kind
+_SILENT = (nn.Flatten, nn.Dropout, nn.Identity, BesideMaps)  # parts of a head that say nothing about its kind
 _MOST_NAMED = 3  # parts of a head
 
 
