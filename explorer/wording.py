@@ -76,6 +76,10 @@ def evidence_sentence(cells: np.ndarray, of: str = "") -> str:
             f"{percent(half.share)} of the positive {evidence}.")
 
 
+class Value(float):
+    """A number in the place of a probability that is none: a network's value, as it is, such as an age in years."""
+
+
 class Name(str):
     """A name within a sentence that is given in parts, to be set apart from its other words."""
 
@@ -135,7 +139,9 @@ def number_word(number: int) -> str:
 
 
 def percent(share: float) -> str:
-    """"16%", "0.4%", "<0.1%"; never "100%" for what is not certain."""
+    """"16%", "0.4%", "<0.1%"; never "100%" for what is not certain. A `Value` as it is: "57.30"."""
+    if isinstance(share, Value):
+        return plain(share)
     if not np.isfinite(share):
         return "not a number"
     if share >= 0.995:

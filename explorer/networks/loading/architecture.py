@@ -69,12 +69,16 @@ def fill(checkpoint: Checkpoint, architecture: str | None, title: str) -> Bluepr
         usual = build(architecture)
         model_state = usual.module.state_dict()
         prefixes, state = best_reading(checkpoint.state, model_state)
+        grey = takes_grey(state, model_state)
+        if grey:
+            usual = build(architecture, grey=True)
+            model_state = usual.module.state_dict()
         droppable = droppable_keys(usual.known)
         state = {key: tensor for key, tensor in state.items() if not key.startswith(droppable)}
         by_order = _in_order(state, model_state)
         state = by_order or state
         classes = classes_in(state, model_state)
-        blueprint = usual if classes in (None, usual.outputs) else build(architecture, classes)
+        blueprint = usual if classes in (None, usual.outputs) else build(architecture, classes, grey)
     if wrong := mismatch(state, blueprint.module.state_dict()):
         nearest = _nearest(checkpoint)
         guess = f" It looks like {nearest[0]}." if nearest and nearest[0] != usual.known.name else ""
@@ -173,6 +177,14 @@ def classes_in(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -
                 return None
             theirs.add(state[key].shape[0])
     return theirs.pop() if len(theirs) == 1 else None
+
+
+def takes_grey(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict's first convolution takes one channel where the architecture's takes three."""
+    key = next((key for key, tensor in model_state.items() if tensor.ndim == 4), None)
+    if key not in state or model_state[key].shape[1] != 3:
+        return False
+    return state[key].shape == (len(model_state[key]), 1, *model_state[key].shape[2:])
 
 
 def mismatch(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> str | None:

@@ -28,7 +28,7 @@ class Options:
         network: a name, or with a checkpoint its architecture.
         checkpoint, classes: files.
         size, mean, std: of the preprocessing.
-        sigmoid: whether each class is judged alone.
+        activation: "softmax", "sigmoid" or "none"; order of the colours: "rgb" or "bgr".
         layer: path of the module after which to cut.
     """
 
@@ -38,7 +38,8 @@ class Options:
     size: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    sigmoid: bool = False
+    activation: str | None = None
+    order: str | None = None
     layer: str | None = None
 
     @property
@@ -57,21 +58,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", type=Path, metavar="FILE", help="names of its classes, .txt or .json")
     parser.add_argument("--mean", type=_numbers, metavar="R,G,B", help="of its input, for pixels from 0 to 1")
     parser.add_argument("--std", type=_numbers, metavar="R,G,B", help="likewise")
-    parser.add_argument("--sigmoid", action="store_true", help="judge each class alone (multi-label)")
+    parser.add_argument("--bgr", action="store_const", const="bgr", dest="order",
+                        help="its input has blue first, as OpenCV reads photos")
+    parser.add_argument("--activation", choices=("softmax", "sigmoid", "none"),
+                        help="softmax: one class of many; sigmoid: each class alone (multi-label); none: values "
+                             "(regression)")
+    parser.add_argument("--sigmoid", action="store_const", const="sigmoid", dest="activation",
+                        help="the same as --activation sigmoid")
     parser.add_argument("--layer", metavar="PATH", help="cut after this module, where the pooling is not found")
 
 
 def options_of(parsed: argparse.Namespace, size: int | None = None) -> Options:
     """The options of a parsed command line; `size` is that of the network's input, where it was given."""
-    return Options(parsed.network, parsed.checkpoint, parsed.classes, size, parsed.mean, parsed.std, parsed.sigmoid,
-                   parsed.layer)
+    return Options(parsed.network, parsed.checkpoint, parsed.classes, size, parsed.mean, parsed.std,
+                   parsed.activation, parsed.order, parsed.layer)
 
 
 def load_from_options(options: Options, progress: Progress | None = None) -> Network:
     """The network of these options. Raises ExplorerError."""
     more: dict[str, Any] = {
         "class_names": options.classes, "preprocessing": _preprocessing(options),
-        "activation": "sigmoid" if options.sigmoid else None, "layer": options.layer,
+        "activation": options.activation, "layer": options.layer,
     }
     if options.checkpoint is None:
         return load_network(options.network or next(iter(BUNDLED)), progress=progress, **more)
@@ -85,7 +92,8 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 def _preprocessing(options: Options) -> Preprocessing | None:
-    changes = {name: value for name in ("size", "mean", "std") if (value := getattr(options, name)) is not None}
+    changes = {name: value for name in ("size", "mean", "std", "order")
+               if (value := getattr(options, name)) is not None}
     return replace(usual_preprocessing(options.network), **changes) if changes else None
 
 

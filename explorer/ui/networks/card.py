@@ -41,6 +41,7 @@ def card(session: Session, analysis: Analysis) -> Node:
         el("p", _poolings_trained(network)) if network.trained else None,
         el("p", f"pooling {HOW_CUT[network.cut]}, {network.activation}" if pooling
            else f"{network.reason} Its answer: {network.activation}."),
+        *(el("p", caution, class_="note") for caution in network.cautions),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if session.choices.network in session.edited else "")),
         el("p", f"{'forward pass to this layer by torch' if analysis.layer else f'one forward pass by {engine}'}, "
@@ -87,7 +88,7 @@ def preprocessing_in_words(wants: Preprocessing) -> str:
     def numbers(values: tuple[float, ...]) -> str:
         return " ".join(f"{value:.3f}" for value in (values if len(set(values)) > 1 else values[:1]))
 
-    grey = ", in grey" if wants.channels == 1 else ""
+    grey = ", in grey" if wants.channels == 1 else ", blue first (BGR)" if wants.order == "bgr" else ""
     return (f"{wants.size} px from a short side of {int(wants.size / wants.crop_ratio)}, {wants.interpolation}{grey}, "
             f"mean {numbers(wants.mean)}, std {numbers(wants.std)}")
 

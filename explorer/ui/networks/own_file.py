@@ -21,6 +21,8 @@ from explorer.ui.session.session import Session
 
 KINDS = ["safetensors", "pth", "pt", "ckpt", "bin", "tar", "pt2"]  # a .pt2 is answered with a sentence on what to save
 LARGEST_CHECKPOINT = 1024  # megabytes, as server.maxUploadSize in .streamlit/config.toml
+ACTIVATIONS = {"": "one class of several, or yes or no", "sigmoid": "each class alone (sigmoid)",
+               "none": "values and no classes (regression)"}
 LARGEST_NAMES = 4  # megabytes of class names
 
 
@@ -57,8 +59,8 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     left, right = st.columns(2)
     names_file = left.file_uploader("Class names", ["txt", "json"], key="own_classes", max_upload_size=LARGEST_NAMES)
     names_text = right.text_area("or one a line", key="own_names", height=100, placeholder="daisy\ndandelion\nrose")
-    sigmoid = st.toggle("Each class alone (sigmoid)", key="own_sigmoid",
-                        help="For networks whose classes do not exclude each other. A single logit always is so.")
+    activation = st.selectbox("Its answer", ACTIVATIONS, key="own_activation", format_func=ACTIVATIONS.__getitem__,
+                              help="A single output counts as a yes or no, unless it is a value.")
     wrong, preprocessing, layer = "", None, None
     with st.expander("Preprocessing and more"):
         try:
@@ -76,7 +78,7 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     try:
         with st.spinner("Reading the file and finding its pooling"):
             name = drop_in(session, file.getvalue(), file.name, architecture=architecture, class_names=names,
-                           preprocessing=preprocessing, activation="sigmoid" if sigmoid else None,
+                           preprocessing=preprocessing, activation=activation or None,
                            layer=layer.strip() or None)
     except ExplorerError as error:
         panels.alert(f"{error} The last network stays.", key="own_wrong")
