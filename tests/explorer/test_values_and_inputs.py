@@ -47,7 +47,8 @@ def test_a_regression_answers_with_its_value_and_never_in_percent():
     assert f"age ({expected:.2f})" in text
     assert "%" not in text.partition("positions")[0]
     lines = account(outcome, 0, False)
-    assert f"value {expected:.4g}" in lines[0] and "probability" not in lines[0]
+    assert f"value {expected:.4g}" in lines[0]
+    assert "probability" not in lines[0]
     assert '"activation": "none"' in recipe_json(recipe(outcome, 0))
 
 
@@ -85,7 +86,8 @@ def test_a_head_that_is_integrated_well_keeps_its_evidence():
     network = network_of(seeded(lambda: Small(head=nn.Sequential(nn.Linear(CHANNELS, 6), nn.ReLU(),
                                                                  nn.Linear(6, CLASSES)))))
     analysis = analyse(network, PHOTO)
-    assert analysis.has_evidence and analysis.no_evidence_reason == ""
+    assert analysis.has_evidence
+    assert analysis.no_evidence_reason == ""
 
 
 @pytest.mark.parametrize(("name", "make"), [

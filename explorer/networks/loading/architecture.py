@@ -182,7 +182,7 @@ def classes_in(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -
 def takes_grey(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> bool:
     """Whether a state dict's first convolution takes one channel where the architecture's takes three."""
     key = next((key for key, tensor in model_state.items() if tensor.ndim == 4), None)
-    if key not in state or model_state[key].shape[1] != 3:
+    if key is None or key not in state or model_state[key].shape[1] != 3:
         return False
     return state[key].shape == (len(model_state[key]), 1, *model_state[key].shape[2:])
 
