@@ -145,7 +145,7 @@ def test_the_slopes_of_the_chain_are_the_heads_own_at_the_vector(name):
     slopes, baselines = hold(chain_of(head, vectors()), y, range(CLASSES))
     with torch.no_grad():
         torch.testing.assert_close(slopes @ y + baselines, head(y[None])[0], atol=1e-5, rtol=1e-5)
-    if "LayerNorm" not in name and name != "length one":  # whose statistics are held, so its slopes are not the gradient
+    if "LayerNorm" not in name and name != "length one":  # what is held has no part in the slopes
         torch.testing.assert_close(slopes, torch.autograd.functional.jacobian(lambda v: head(v[None])[0], y),
                                    atol=1e-5, rtol=1e-5)
 
