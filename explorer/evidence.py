@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from explorer.networks.head import head_kind, hold
 from explorer.poolings.values import along_ray
 
+_LARGEST_RESIDUAL = 0.1  # of the logit
 _GOOD = 3e-3  # logits: a residual that needs no finer quadrature
 _PANELS = (0, 4, 8)
 
@@ -41,6 +43,16 @@ class Evidence:
     logit: float
     residual: float
     exact: bool
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the residual is small enough to speak of evidence: a tenth of the logit, or next to nothing.
+
+        A residual that is not a number says so only where the logit itself is one.
+        """
+        if not math.isfinite(self.residual):
+            return not math.isfinite(self.logit)
+        return abs(self.residual) <= max(_GOOD, _LARGEST_RESIDUAL * abs(self.logit))
 
 
 def decompose(

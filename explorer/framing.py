@@ -28,6 +28,7 @@ _SMALLEST_CROP = 0.01  # less would resize the photo to more pixels than can be 
 _LARGEST_MEAN = 1e6  # far beyond any pixel, and far below what single precision holds
 _SMALLEST_STD = 1e-6  # in single precision a much smaller one is 0
 
+ORDERS = ("rgb", "bgr")
 _FILTERS = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 
 
@@ -40,6 +41,7 @@ class Preprocessing:
         crop_ratio: that side as a share of the resized photo's short side (224 of 256: 0.875), 0.01 to 1.
         mean, std: of each of the three channels, for pixel values from 0 to 1; one number each for a network of grey
             images, which is given the photo in grey.
+        order: of the colours: "rgb", or "bgr" where blue comes first (OpenCV, Caffe); mean and std are in that order.
         interpolation: a filter of Pillow's by its name: "nearest", "box", "bilinear", "hamming", "bicubic", "lanczos".
         stride: input px from one position of the feature maps to the next, 1 to 2048.
         fixed: whether the network takes no input but its own square.
@@ -54,6 +56,7 @@ class Preprocessing:
     interpolation: str = "bicubic"
     stride: int = 32
     fixed: bool = False
+    order: str = "rgb"
 
     def __post_init__(self) -> None:
         for name in ("size", "stride"):
@@ -70,6 +73,9 @@ class Preprocessing:
         if not isinstance(self.interpolation, str) or self.interpolation not in _FILTERS:
             raise ParameterError(f"The preprocessing's interpolation is {self.interpolation!r:.40}; expected one of "
                                  f"{', '.join(_FILTERS)}.")
+        if self.order not in ORDERS:
+            raise ParameterError(f"The preprocessing's order of colours is {self.order!r:.40}; expected one of "
+                                 f"{', '.join(ORDERS)}.")
         if not isinstance(self.fixed, bool):
             raise ParameterError(f"The preprocessing's fixed is {self.fixed!r:.40}; expected True or False.")
 
@@ -219,6 +225,7 @@ def _own_aspect(photo: tuple[int, int], side: int, stride: int) -> tuple[int, in
 
 def _normalise(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
     pixels = torch.from_numpy(np.atleast_3d(np.array(image))).permute(2, 0, 1)
+    pixels = pixels.flip(0) if preprocessing.order == "bgr" else pixels
     pixels = pixels.to(torch.float32, memory_format=torch.contiguous_format)
     mean = torch.tensor(preprocessing.mean).view(-1, 1, 1) * 255
     std = torch.tensor(preprocessing.std).view(-1, 1, 1) * 255

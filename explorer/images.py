@@ -12,14 +12,24 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from explorer.errors import ImageError
+from explorer.levels import Window, checked_window, own_range, to_grey
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+try:  # its wheels serve Linux, macOS and Windows; elsewhere a HEIC file gets a sentence
+    import pillow_heif
+except ImportError:
+    _HEIF: tuple[str, ...] = ()
+else:
+    pillow_heif.register_heif_opener()
+    _HEIF = ("HEIF",)
+
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", *_HEIF)
 MAX_BYTES = 25 * 1024 * 1024
 MAX_PIXELS = 50_000_000
-ACCEPTED = "JPEG, PNG, WebP, BMP, TIFF or GIF, with 8 or 16 bits a channel, at most 25 MB and 50 megapixels"
+ACCEPTED = (f"JPEG, PNG, WebP, AVIF, {'HEIC, ' if _HEIF else ''}BMP, TIFF or GIF, at most 25 MB and 50 megapixels "
+            "(JPEG: 170)")
+_LARGEST_SHRUNK = 170_000_000  # pixels of a JPEG that is read at a half, a quarter or an eighth of its size
 
-_SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
-_EIGHT_OF_SIXTEEN = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
+_DEEP = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -31,40 +41,56 @@ _BEGINNINGS = (
     (rb"\xff\xd8\xff", "JPEG"), (rb"\x89PNG", "PNG"), (rb"RIFF....WEBP", "WebP"), (rb"BM", "BMP"),
     (rb"II[*+]\x00|MM\x00[*+]", "TIFF"), (rb"GIF8", "GIF"), (rb"....ftyp(hei|hev|mif|msf)", "HEIC"),
     (rb"....ftypavi", "AVIF"), (rb"....ftyp", "video"), (rb"%PDF", "PDF"), (rb"%!PS|\xc5\xd0\xd3\xc6", "EPS"),
-    (rb"\x00\x00\x01\x00", "ICO"), (rb"8BPS", "Photoshop"), (rb"PK\x03\x04", "ZIP"), (rb"\s*<(\?xml|svg)", "SVG"),
+    (rb"\x00\x00\x01\x00", "ICO"), (rb"8BPS", "Photoshop"), (rb"PK\x03\x04", "ZIP"), (rb".{128}DICM", "DICOM"),
+    (rb"\s*<(\?xml|svg)", "SVG"),
 )
 
 
-def read_image(source: str | os.PathLike | bytes | Image.Image) -> Image.Image:
+def read_image(source: str | os.PathLike | bytes | Image.Image, window: Window | None = None) -> Image.Image:
     """Read a photo as upright 8-bit RGB.
 
-    EXIF orientation is applied, transparency is laid over white, 16-bit greys are scaled by their full range, and of an
+    EXIF orientation is applied, transparency is laid over white, greys of more than 8 bits go from black to white by
+    their own range (see `explorer.levels`), a JPEG of more than 50 megapixels is shrunk while it is read, and of an
     animation or a multi-page file the first frame is taken. The format is recognised from the content and not from the
     file's name. Only the pixels are kept: EXIF may say where the photo was taken.
 
     Args:
         source: a path, the bytes of a file (at most 25 MB), or a PIL image (at most 50 megapixels).
+        window: of greys of more than 8 bits, the number that is black and the one that is white.
 
     Returns:
-        A PIL image of mode RGB, of the photo's own size as it is seen (orientation applied).
+        A PIL image of mode RGB, of the photo's own size as it is seen (orientation applied), unless it was shrunk.
 
     Raises:
-        ImageError: the source is missing, empty, too large, damaged, or of another kind than those accepted.
+        ImageError: the source is missing, empty, too large, damaged, or of another kind than those accepted; the window
+            is none, or the photo has 8 bits and needs none.
     """
+    return _decode(_opened(source), None if window is None else checked_window(window))
+
+
+def grey_range(source: str | os.PathLike | bytes | Image.Image) -> Window | None:
+    """The range by which greys of more than 8 bits are read; None of any other photo. Raises ImageError likewise."""
+    image = _opened(source)
+    if image.mode not in _DEEP:
+        return None
+    _decode(image)
+    return own_range(np.asarray(image))
+
+
+def _opened(source: str | os.PathLike | bytes | Image.Image) -> Image.Image:
     if isinstance(source, Image.Image):
-        return _decode(source)
+        return source
     data = bytes(source) if isinstance(source, (bytes, bytearray, memoryview)) else _read_file(source)
     if not data:
         raise ImageError(f"The photo is empty (0 bytes); expected {ACCEPTED}.")
     if len(data) > MAX_BYTES:
         raise ImageError(f"The photo has {len(data) / 2**20:.1f} MB; expected {ACCEPTED}.")
     try:
-        opened = Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except _BOMBS:
         raise ImageError(f"The photo has far more than 50 megapixels; expected {ACCEPTED}.") from None
     except Exception:  # hostile files raise almost anything inside Pillow's parsers
         raise ImageError(_refusal(data)) from None
-    return _decode(opened)
 
 
 def digest(image: Image.Image) -> str:
@@ -77,7 +103,12 @@ def digest(image: Image.Image) -> str:
 def _refusal(data: bytes) -> str:
     """Why bytes that Pillow does not open are refused: a damaged photo, or no photo at all."""
     kind = next((kind for pattern, kind in _BEGINNINGS if re.match(pattern, data, re.DOTALL)), None)
-    if kind and kind.upper() in FORMATS:
+    if kind == "DICOM":
+        return ("This is a DICOM file; expected an image made from it: export it as PNG or TIFF with 16 bits, and set "
+                "its window here.")
+    if kind == "HEIC" and not _HEIF:
+        return f"This is a HEIC file, which takes the package pillow-heif to read; expected {ACCEPTED}."
+    if kind and kind.upper().replace("HEIC", "HEIF") in FORMATS:
         return f"This {kind} file is damaged, cut short or of an unusual sort; expected {ACCEPTED}."
     return f"This is {f'a file of the kind {kind}' if kind else 'not a photo'}; expected {ACCEPTED}."
 
@@ -103,9 +134,9 @@ def _quoted(path: str | os.PathLike) -> str:
     return repr(text if len(text) <= 120 else "..." + text[-117:])
 
 
-def _decode(image: Image.Image) -> Image.Image:
+def _decode(image: Image.Image, window: Window | None = None) -> Image.Image:
     """Check the size before any pixel is decoded, then decode and convert."""
-    width, height = image.size
+    width, height = _shrunk(image)
     if width * height == 0:
         raise ImageError(f"The photo has no pixels ({width} x {height}); expected {ACCEPTED}.")
     _check_pixels(width, height)
@@ -113,7 +144,7 @@ def _decode(image: Image.Image) -> Image.Image:
         tags = getattr(image, "tag_v2", {})  # a TIFF's tile is decoded as a whole, however little of it is shown
         _check_pixels(tags.get(322, 0), tags.get(323, 0))
         image.load()
-        picture = _to_rgb(_upright(image))
+        picture = _to_rgb(_upright(image), window)
     except ImageError:
         raise
     except Exception:  # see read_image: truncated and damaged data raise many kinds of error
@@ -121,6 +152,19 @@ def _decode(image: Image.Image) -> Image.Image:
                          ) from None
     picture.info = {}
     return picture
+
+
+def _shrunk(image: Image.Image) -> tuple[int, int]:
+    """The size at which an image will be decoded: of a JPEG of too many pixels a half, a quarter or an eighth.
+
+    A progressive one is decoded whole before it is shrunk, so it is not.
+    """
+    if image.format == "JPEG" and "progressive" not in image.info and image.width * image.height <= _LARGEST_SHRUNK:
+        for part in (2, 4, 8):
+            if image.width * image.height <= MAX_PIXELS:
+                break
+            image.draft(None, (image.width // part, image.height // part))
+    return image.size
 
 
 def _check_pixels(width: int, height: int) -> None:
@@ -137,11 +181,11 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in _SIXTEEN_BIT or image.mode == "I":
-        return _scale_sixteen_bits(image)
-    if image.mode == "F":
-        raise ImageError(f"The photo has floating-point pixels; expected {ACCEPTED}.")
+def _to_rgb(image: Image.Image, window: Window | None = None) -> Image.Image:
+    if image.mode in _DEEP:
+        return _windowed(image, window)
+    if window is not None:
+        raise ImageError("The photo has 8 bits a channel; a window is for greys of more.")
     if image.mode in {"RGBa", "La"}:
         image = image.convert({"RGBa": "RGBA", "La": "LA"}[image.mode])
     if image.has_transparency_data:
@@ -152,10 +196,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _scale_sixteen_bits(image: Image.Image) -> Image.Image:
+def _windowed(image: Image.Image, window: Window | None) -> Image.Image:
     pixels = np.asarray(image)
-    if pixels.min() < 0 or pixels.max() > 65535:
-        raise ImageError(f"The photo has pixel values from {pixels.min()} to {pixels.max()}; expected {ACCEPTED}.")
-    grey = _EIGHT_OF_SIXTEEN[pixels]
-    grey[pixels == image.info.get("transparency", -1)] = 255  # a PNG may name one grey that is transparent
+    grey = to_grey(pixels, window)
+    if "transparency" in image.info:
+        grey[pixels == image.info["transparency"]] = 255  # a PNG may name one grey that is transparent
     return Image.fromarray(grey).convert("RGB")

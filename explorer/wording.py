@@ -76,6 +76,10 @@ def evidence_sentence(cells: np.ndarray, of: str = "") -> str:
             f"{percent(half.share)} of the positive {evidence}.")
 
 
+class Value(float):
+    """A number in the place of a probability that is none: a network's value, as it is, such as an age in years."""
+
+
 class Name(str):
     """A name within a sentence that is given in parts, to be set apart from its other words."""
 
@@ -135,7 +139,9 @@ def number_word(number: int) -> str:
 
 
 def percent(share: float) -> str:
-    """"16%", "0.4%", "<0.1%"; never "100%" for what is not certain."""
+    """"16%", "0.4%", "<0.1%"; never "100%" for what is not certain. A `Value` as it is: "57.30"."""
+    if isinstance(share, Value):
+        return plain(share)
     if not np.isfinite(share):
         return "not a number"
     if share >= 0.995:
@@ -159,6 +165,12 @@ def sum_sentence(logit: float, baseline: float, evidence: float) -> str:
     """"logit 4.04 = baseline 0.01 + evidence 4.03"."""
     sign = "−" if evidence < 0 else "+"
     return f"logit {plain(logit)} = baseline {plain(baseline)} {sign} evidence {plain(abs(evidence))}"
+
+
+def written_directly(logit: float, evidence: float) -> str:
+    """"patches wrote 0.07 of it directly into the class token (44%)": the share may be negative, or above 100%."""
+    share = f" ({evidence / logit:.0%})".replace("-", "−") if abs(logit) >= 0.005 else ""  # logits: not 0.00 as written
+    return f"patches wrote {plain(evidence)} of it directly into the class token{share}"
 
 
 def exactness(exact: bool, residual: float) -> str:

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "explorer"
 # package's front (explorer/__init__.py). A new module belongs on the lowest layer above all that it imports.
 LAYERS = (
     {"errors"},
-    {"arrays", "checks", "child", "progress"},
+    {"arrays", "checks", "child", "levels", "progress"},
     {"images", "framing", "render", "figures", "wording"},
     {"poolings"},
     {"networks"},

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from explorer.analysis.cam_context import LayerContext, PoolingContext
+from explorer.analysis.cam_context import LayerContext, PoolingContext, native_context
 from explorer.analysis.class_map import ClassMap
 from explorer.analysis.forward_pass import ForwardPass
 from explorer.analysis.memory import Memory
@@ -18,7 +18,8 @@ from explorer.cams import CAM_METHODS, CamContext, cam_method_of
 from explorer.errors import MethodError, ParameterError
 from explorer.evidence import Evidence, decompose
 from explorer.poolings import Pooling, PoolingChoice
-from explorer.wording import exactness, plain, sum_sentence
+from explorer.poolings.native import CLASS_TOKEN
+from explorer.wording import exactness, plain, sum_sentence, written_directly
 
 NO_POOLING = "none"  # stands for the key of a pooling where a network has none, as in network.head_kind
 CAM_INSTEAD = "grad_cam"  # what is shown and recorded where there is no evidence
@@ -57,7 +58,7 @@ class Analysis(ForwardPass):
             MethodError: a pooling is named where none can be exchanged.
         """
         native = self.network.pooling
-        if native is None or self.layer is not None:
+        if native is None or not self.has_evidence:
             if pooling is not None or parameters:
                 raise MethodError(self.no_evidence_reason)
             return self._outcomes((), lambda: OutcomeWithoutEvidence(self))
@@ -162,9 +163,9 @@ class Outcome:
         best = self.logits.topk(min(count, len(self.logits)))
         classes = best.indices.tolist()
         probabilities = self.probabilities(calibrated)[best.indices].tolist()
-        names = self.analysis.network.class_names
+        network = self.analysis.network
         return [
-            Answer(index, names[index], probability, logit, rank)
+            Answer(index, network.class_names[index], network.probability(probability), logit, rank)
             for rank, (index, probability, logit) in enumerate(
                 zip(classes, probabilities, best.values.tolist(), strict=True), 1)
         ]
@@ -173,7 +174,7 @@ class Outcome:
         """Probability, logit and rank of one class."""
         network = self.analysis.network
         logit, rank = float(self.logits[network.check_class(class_index)]), int(self._ranks[class_index])
-        probability = float(self.probabilities(calibrated)[class_index])
+        probability = network.probability(float(self.probabilities(calibrated)[class_index]))
         return Answer(class_index, network.class_names[class_index], probability, logit, rank)
 
     @property
@@ -205,10 +206,17 @@ class Outcome:
         """
         evidence = self.evidence(class_index)
         total = float(evidence.cells.sum())
+        how = "; ".join((exactness(evidence.exact, evidence.residual), *self.direct_share(class_index)))
         return ClassMap(
             evidence.cells, "evidence", f"Evidence for {self.analysis.network.class_names[class_index]}",
-            f"under {self.name}", "logits",
-            (sum_sentence(evidence.logit, evidence.baseline, total), exactness(evidence.exact, evidence.residual)))
+            f"under {self.name}", "logits", (sum_sentence(evidence.logit, evidence.baseline, total), how))
+
+    def direct_share(self, class_index: int) -> tuple[str, ...]:
+        """Of a class token, how much of the logit the patches wrote directly into it, in words; () of others."""
+        if self.pooling != CLASS_TOKEN.key:
+            return ()
+        evidence = self.evidence(class_index)
+        return (written_directly(evidence.logit, float(evidence.cells.sum())),)
 
     def votes(self, class_index: int | None = None) -> Tensor:
         """The answer of each position alone: the probabilities of head(F_ij).
@@ -334,5 +342,7 @@ class OutcomeWithoutEvidence(Outcome):
         return analysis.under()
 
     def _make_cam_context(self) -> CamContext:
-        analysis = self.analysis
+        analysis, own = self.analysis, self.analysis.network.pooling
+        if own is not None and analysis.layer is None:  # there is a pooling, and a head that cannot be decomposed
+            return native_context(analysis.network, analysis.input, analysis.feature_maps)
         return LayerContext(analysis.input, analysis.feature_maps, analysis.network.layers, analysis.layer_key)

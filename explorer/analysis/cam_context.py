@@ -13,6 +13,7 @@ from explorer.cams import CamContext
 from explorer.networks.engine import Engine, inputs_at_once
 from explorer.networks.head import has_constant_slopes, hold
 from explorer.networks.layers import Layers
+from explorer.networks.network import Network
 from explorer.progress import Progress, Stop, in_batches
 
 
@@ -69,6 +70,19 @@ class PoolingContext(CamContext):
                 feature_maps = self.feature_maps.detach().clone().requires_grad_()
                 self._graph = feature_maps, self._pool(feature_maps)
         return self._graph
+
+
+@torch.no_grad()
+def native_context(network: Network, x: Tensor, feature_maps: Tensor) -> PoolingContext:
+    """That of a network's own pooling and head, see `PoolingContext`."""
+    parameters, own = dict(network.pooling_parameters), network.pooling
+    assert own is not None
+
+    def pool(maps: Tensor) -> Tensor:
+        return own.value(maps, **parameters)
+
+    pooled = pool(feature_maps)
+    return PoolingContext(x, feature_maps, network.head(pooled[None])[0], network.head, pooled, network.engine, pool)
 
 
 class LayerContext(CamContext):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
 from explorer import render
+from explorer.analysis.decomposable import why_not_decomposed
 from explorer.analysis.memory import Memory
 from explorer.errors import MethodError, ParameterError
 from explorer.framing import Framing
@@ -44,8 +46,13 @@ class ForwardPass:
 
     @property
     def has_evidence(self) -> bool:
-        """Whether there are poolings, evidence and votes: at the final feature maps of a network that pools them."""
-        return self.network.pooling is not None and self.layer is None
+        """Whether there are poolings, evidence and votes: at the final feature maps of a network that pools them, with
+        a head whose logits can be decomposed on this photo."""
+        return self.network.pooling is not None and self.layer is None and not self._not_decomposed
+
+    @cached_property
+    def _not_decomposed(self) -> str:
+        return why_not_decomposed(self.network, self.feature_maps)
 
     @property
     def no_evidence_reason(self) -> str:
@@ -53,7 +60,7 @@ class ForwardPass:
         if self.network.pooling is None:
             return self.network.reason or "This network has no global pooling."
         if self.layer is None:
-            return ""
+            return self._not_decomposed
         return ("Evidence is exact only where the network pools: at its final feature maps; "
                 f"{self.layer.key} is looked at by gradients.")
 

@@ -25,7 +25,8 @@ _STYLES = (STYLE, Path(__file__).with_suffix(".css"))
 _HEADS = {"affine": "affine: its evidence is exact", "nonlinear": "not affine: its evidence is integrated",
           "none": "cannot be asked alone: there is no evidence"}
 _ACTIVATIONS = {"softmax": "by softmax: one class excludes the others",
-                "sigmoid": "by sigmoid: each class has its own, independent of the others"}
+                "sigmoid": "by sigmoid: each class has its own, independent of the others",
+                "none": "none: its numbers are values", "given": "as the network gives them"}
 
 
 def report_html(

@@ -120,7 +120,7 @@ def _stages(outcome: Outcome) -> tuple[Stage, ...]:
         Stage("pooled", "pooled vector", tuple(outcome.pooled.shape)),
         Stage("logits", "logits", classes),
     ]
-    if activation != "none":
+    if activation not in ("none", "given"):
         stages.append(Stage("probabilities", "probabilities", classes))
     # A sigmoid answers each class alone: there may be several answers, or none.
     answers = int((outcome.probabilities() > 0.5).sum()) if activation == "sigmoid" else 1
@@ -142,7 +142,7 @@ def _one_channel(outcome: Outcome, evidence: Evidence, channel: int, rank: int) 
 
 def _normalised(outcome: Outcome, class_index: int) -> Normalised | None:
     activation, logits = outcome.analysis.network.activation, outcome.logits.double()
-    if activation == "none":
+    if activation in ("none", "given"):
         return None
     if activation == "sigmoid":
         logits = torch.stack([logits[class_index], torch.zeros((), dtype=logits.dtype)])

@@ -29,8 +29,11 @@ from explorer.networks.probing import (
 )
 from explorer.networks.trained_heads import TrainedPooling
 from explorer.poolings import POOLINGS, Pooling
+from explorer.wording import Value
 
-ACTIVATIONS = ("softmax", "sigmoid", "none")
+ACTIVATIONS = ("softmax", "sigmoid", "none", "given")
+ONE_OUTPUT = ("It has a single output, which is taken for the logit of a yes or no; if it is a number of its own "
+              "(regression, a value such as an age), load it with the activation none.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +52,15 @@ class Network:
         preprocessing: of its input.
         digest: sha256 of the weights' file, hex.
         origin: where the weights come from, one line.
+        cautions: sentences on what was assumed and may be wrong; the card and the terminal show them.
         calibration: fitted multipliers for its own head under other poolings; empty when none were fitted.
-        activation: "softmax" when one class excludes the others, "sigmoid" when each is answered alone, "none" when the
-            network gives probabilities and no logits could be found behind them.
+        activation: "softmax" when one class excludes the others, "sigmoid" when each is answered alone, "none" when its
+            numbers are values of their own (regression), "given" when it gives probabilities and no logits could be
+            found behind them.
         layers: inside the backbone.
         reason: one sentence why there is no global pooling; "" when there is one.
-        cut: how the pooling's place was found: "known", "traced", "watched" or "named"; "" when there is none.
+        cut: how the pooling's place was found: "known", "traced", "watched", "followed" (a class
+            token) or "named"; "" when there is none.
         trained: further poolings by key, with their parameters and the heads that were trained with them; they need not
             be in the registry. Such a head answers under any parameters of its pooling.
         cautions: sentences on what was assumed or chosen when it was loaded, and may be otherwise.
@@ -70,6 +76,7 @@ class Network:
     preprocessing: Preprocessing
     digest: str
     origin: str
+    cautions: tuple[str, ...] = ()
     pooling_parameters: Mapping[str, float] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
     activation: str = "softmax"
@@ -124,8 +131,9 @@ class Network:
             preprocessing: of its input; None is ImageNet's usual one. Its stride is measured here.
             class_names: one a class; None numbers them.
             name, title, origin, digest: see Network; None or "" are filled in.
-            activation: "softmax" or "sigmoid"; None is the network's own at its end, else sigmoid for a single logit,
-                else softmax. A softmax or sigmoid at its end is removed, so that logits are logits.
+            activation: "softmax", "sigmoid" or "none" (values and no logits, as of a regression); None is the network's
+                own at its end, else sigmoid for a single logit, else softmax. A softmax or sigmoid at its end is
+                removed, so that logits are logits.
             layer: path of the module after which to cut, where the search does not find the pooling.
             word: for an output without a name.
             cautions: see Network.
@@ -150,7 +158,7 @@ class Network:
         logits = layers.logits(x)
         head, applied = without_activation(split.head) if split else (nn.Identity(), "")
         if not applied and are_probabilities(layers.logits(torch.cat([x, 3 * x + 1, 0.3 * x - 1]))):
-            applied = "none"
+            applied = "given"
         fitting = fitted(preprocessing, backbone, rows, split or layers.logits, layers.logits)
         return cls(
             name=name, title=title or type(module).__name__, origin=origin, digest=digest or digest_of(own),
@@ -158,7 +166,8 @@ class Network:
             pooling_parameters=split.parameters if split else {}, cut=split.way if split else "",
             class_names=names_for(logits.shape[1], class_names, word), preprocessing=fitting,
             activation=activation or applied or ("sigmoid" if logits.shape[1] == 1 else "softmax"),
-            layers=layers, reason=reason, cautions=cautions,
+            layers=layers, reason=reason,
+            cautions=(*cautions, *((ONE_OUTPUT,) if logits.shape[1] == 1 and not activation and not applied else ())),
         )
 
     def run_by(self, engine: str) -> Network:
@@ -241,13 +250,17 @@ class Network:
 
     def probabilities(self, logits: Tensor, dimension: int = -1) -> Tensor:
         """Of logits, with the classes along that dimension."""
-        if self.activation == "none":
+        if self.activation in ("none", "given"):
             return logits
         if self.activation == "softmax" and logits.shape[dimension] == 1:
             return torch.softmax(logits, dimension)
         shares = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dimension)
         # Nothing is certain but a single class: 1 by rounding becomes the largest number below 1.
         return shares.clamp_max(1.0 - torch.finfo(logits.dtype).eps / 2)
+
+    def probability(self, share: float) -> float:
+        """One of its probabilities as an answer has it: a `Value` where it is none, and is not written in percent."""
+        return Value(share) if self.activation == "none" else share
 
     def check_class(self, index: int) -> int:
         """The index itself, or a ParameterError when there is no such class."""

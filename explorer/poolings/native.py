@@ -1,7 +1,7 @@
 """Native poolings of some networks that are not among those which can stand before any head.
 
-Both work on feature maps that were prepared for them, so that weights times feature maps still give the value: the
-maps twice, or the values that an attention averages together with its weights.
+They work on feature maps that were prepared for them, so that weights times feature maps still give the value: the
+maps twice, the values that an attention averages together with its weights, or what a class token was made of.
 """
 
 from __future__ import annotations
@@ -38,6 +38,17 @@ CATAVGMAX = _side_by_side(
 CATMAXAVG = _side_by_side(
     _GMP, _GAP, "GMP beside GAP",
     "Each channel is pooled twice: the first half of the vector is the maximum, the second half the average.")
+
+
+CLASS_TOKEN = Pooling(
+    "class_token", "Class token",
+    "The sum of what the patches wrote directly into the class token, in every block; what the token made of itself "
+    "stands beside it.",
+    r"\sum_{b} \sum_{ij} a^{b}_{ij}\, O^{b} V^{b}_{ij}",
+    "Gandelsman, Efros and Steinhardt, Interpreting CLIP's Image Representation via Text-Based Decomposition, ICLR "
+    "2024, arXiv:2310.05916",
+    _GAP.compute_value, _GAP.compute_weights,  # its maps are the writes times the number of positions
+)
 
 
 def attention_pool(heads: int, width: int) -> Pooling:

@@ -88,7 +88,7 @@ def _repeated(options: argparse.Namespace, recipe: dict) -> Repetition:
                              "for weights alone, --network and the name of its architecture.")
     if not of_a_file:
         options.network = name
-    return repeat(recipe, load(options), read_image(options.photo))
+    return repeat(recipe, load(options), read_image(options.photo, options.window))
 
 
 def _remark(repeated: Repetition, recipe: dict) -> str:

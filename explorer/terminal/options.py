@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 def add_what_to_analyse(parser: argparse.ArgumentParser) -> None:
     """The photo, the pooling, the class, the framing and the network."""
-    parser.add_argument("photo", help="a JPEG, PNG, WebP, BMP, TIFF or GIF file")
+    parser.add_argument("photo", help="a JPEG, PNG, WebP, AVIF, HEIC, BMP, TIFF or GIF file")
     parser.add_argument("--pooling", metavar="KEY", help="the pooling whose evidence is written (default: the "
                                                          "network's own); see below")
     parser.add_argument("--class", dest="class_", metavar="CLASS",
@@ -42,6 +42,9 @@ def add_what_to_analyse(parser: argparse.ArgumentParser) -> None:
                         help=f"short side of the network's input, {SMALLEST_SIDE} to {LARGEST_SIDE} (default: as the "
                              "network was trained)")
     add_options(parser)
+    parser.add_argument("--window", type=window, metavar="LOW,HIGH",
+                        help="of a photo in greys of more than 8 bits: which number is black and which white "
+                             "(--window=-160,240)")
     parser.add_argument("--calibrated", action="store_true",
                         help="calibrate the probabilities of what-ifs with one fitted number per pooling")
 
@@ -54,11 +57,22 @@ def load(options: argparse.Namespace) -> Network:
 def outcome_of(options: argparse.Namespace) -> tuple[Outcome, int]:
     """The photo under the chosen pooling, and the chosen class or else the prediction. Raises ExplorerError."""
     pooling, parameters = (None, {}) if options.pooling is None else parse_pooling(options.pooling)
-    photo = read_image(options.photo)
+    photo = read_image(options.photo, options.window)
     network = load(options)
     class_index = None if options.class_ is None else find_class(options.class_, network.class_names)
     outcome = analyse(network, photo, options.framing or FRAMING, options.size).under(pooling, **parameters)
     return outcome, outcome.top(1)[0].class_index if class_index is None else class_index
+
+
+def window(text: str) -> tuple[float, float]:
+    """Two numbers, the first the smaller: "-160,240"."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not low < high:
+        raise argparse.ArgumentTypeError(f"expected two numbers, black first, such as 0,4095, got {text!r:.60}")
+    return low, high
 
 
 def region(text: str) -> tuple[int, int, int, int]:

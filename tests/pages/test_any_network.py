@@ -46,6 +46,13 @@ def transformer(examples):
     return seen(network_of(vision_transformer(), title="Small ViT"), examples["cat"])
 
 
+@pytest.fixture(scope="module")
+def first_block(transformer, examples):
+    """The same network at the maps that its last block attends to."""
+    network = transformer.network
+    return seen(network, examples["cat"], network.layers.all[-1].key)
+
+
 def logits_of(flat) -> np.ndarray:
     weight, bias = flat_weights(flat)
     return (weight * maps_of(flat)).sum((1, 2, 3)) + bias
@@ -268,14 +275,14 @@ def test_at_another_layer_there_are_gradients_and_the_caption_names_the_layer(pu
 # A class token.
 
 
-def test_a_class_tokens_attention_is_shown_on_average_and_head_by_head(transformer, put, open_page):
-    put(transformer)
+def test_a_class_tokens_attention_is_shown_on_average_and_head_by_head(first_block, put, open_page):
+    put(first_block)
     page = open_page(MAPS)
     assert [button.text for button in boards(page)["limited_maps"].all("button")] == [
         "Evidence", "CAM methods", "Votes", "Class token's attention"]
     page = pick(page, "limited_maps", "attention")
     assert not page.exception
-    expected = attention_by_hand(transformer.network.layers.model, transformer.input)
+    expected = attention_by_hand(first_block.network.layers.model, first_block.input)
     grid = viewers(page)["grid"]
     assert list(grid.maps) == ["token.mean", "token.0", "token.1"]
     for shown, values in zip(grid.maps.values(), (expected.mean(0), *expected), strict=True):
@@ -290,13 +297,21 @@ def test_a_class_tokens_attention_is_shown_on_average_and_head_by_head(transform
     assert boards(page)["headline"].one("h1").text == "Where the class token looks"
 
 
-def test_every_page_shows_a_transformer(transformer, put, open_page):
+def test_every_page_shows_a_transformer(transformer, first_block, put, open_page):
+    for analysis in (transformer, first_block):
+        put(analysis)
+        for path in PAGES:
+            page = open_page(path)
+            assert not page.exception, path
+            assert notices(page) == [], path
+
+
+def test_the_evidence_of_a_transformer_says_what_the_patches_wrote_directly(transformer, put, open_page):
     put(transformer)
-    for path in PAGES:
-        page = open_page(path)
-        assert not page.exception, path
-        assert notices(page) == [], path
-    assert "class token" in boards(open_page(POOLS))["headline"].text
+    lines = viewers(open_page(EXPLORE))["evidence"].chosen.lines
+    evidence = transformer.under().evidence(transformer.under().top(1)[0].class_index)
+    share = f"{float(evidence.cells.sum()) / evidence.logit:.0%}".replace("-", "−")
+    assert any("directly into the class token" in line and share in line for line in lines)
 
 
 # Sigmoids.

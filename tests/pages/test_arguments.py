@@ -48,7 +48,8 @@ def test_every_argument_is_read():
     assert read([]) == Options()
     assert read(["--network", "resnet18", "--checkpoint", "a.pth", "--classes", "b.txt", "--size", "96", "--mean",
                  "0.1,0.2,0.3", "--std", "1,1,1", "--sigmoid", "--layer", "layer4"]) == Options(
-        "resnet18", Path("a.pth"), Path("b.txt"), 96, (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), True, "layer4")
+        "resnet18", Path("a.pth"), Path("b.txt"), 96, (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), "sigmoid",
+        None, "layer4")
 
 
 @pytest.mark.parametrize("words", [

@@ -516,6 +516,22 @@ def test_an_upload_clears_the_class_and_shows_the_answer(open_page, examples):
     assert page.query_params["class"] == str(ESPRESSO)
 
 
+def test_a_photo_of_twelve_bits_shows_its_window_and_lets_it_be_changed(open_page):
+    ramp = np.tile(np.arange(0, 4096, 16, dtype=np.uint16), (200, 1))
+    page = upload(open_page(), encode(Image.fromarray(ramp)), "ct.png")
+    black, white = (page.number_input(key=f"window_{name}") for name in ("black", "white"))
+    assert (black.value, white.value) == (0, 4095)
+    session = page.session_state["poolscope"]
+    before = np.asarray(session.photo.image)[0, :, 0]
+    assert np.unique(before).size > 250
+    white.set_value(2048.0).run()
+    after = np.asarray(page.session_state["poolscope"].photo.image)[0, :, 0]
+    assert not page.exception
+    assert (after[128:] == 255).all()
+    assert after[64] == round(1024 * 255 / 2048)
+    assert page.number_input(key="window_white").value == 2048
+
+
 @pytest.mark.parametrize("kind", ["empty", "cut short", "bomb"])
 def test_a_broken_upload_is_one_sentence_and_the_last_good_photo_stays(kind, open_page, network, examples):
     page = upload(open_page(), encode(examples["cat"]))
@@ -531,9 +547,9 @@ def test_a_broken_upload_is_one_sentence_and_the_last_good_photo_stays(kind, ope
     assert answers(page)["GAP"] == expected(analyse(network, examples["cat"]).under())
 
 
-def test_the_uploader_takes_no_more_than_the_package_reads(open_page):
+def test_the_uploader_takes_what_the_package_reads_or_has_a_sentence_for(open_page):
     kinds = {kind.lstrip(".").lower() for kind in open_page().file_uploader(key="upload").allowed_type}
-    assert kinds == {"jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"}
+    assert kinds == {"jpg", "jpeg", "png", "webp", "avif", "heic", "heif", "bmp", "tif", "tiff", "gif", "dcm"}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 1)])

@@ -1,22 +1,26 @@
-"""CLIP-style attention pooling: the values that it averages, and each head's weights of the positions."""
+"""Attention pooling, CLIP's and SigLIP's: the values that it averages, and each head's weights of the positions."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from timm.layers import AttentionPool2d, RotAttentionPool2d
+from timm.layers import AttentionPool2d, AttentionPoolLatent, RotAttentionPool2d
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from explorer.networks.cutting.arrangement import Arrangement, grid_of
 from explorer.networks.cutting.head_chain import linear
+from explorer.networks.cutting.torch_attention import projected
 
 
 def is_attention_pool(module: nn.Module) -> bool:
-    """Whether a module pools (B, C, H, W) by an attention with one query token: timm's, or OpenAI's own."""
+    """Whether a module pools by an attention with one query: maps (B, C, H, W) as timm's and OpenAI's own do, or tokens
+    (B, N, C) as SigLIP's does."""
+    if isinstance(module, AttentionPoolLatent):
+        return module.pool == "token" or (module.pool == "avg" and module.latent_len == 1)
     if isinstance(module, (AttentionPool2d, RotAttentionPool2d)):
         return getattr(module, "pool_type", "token") == "token"
     parts = ("q_proj", "k_proj", "v_proj", "c_proj")
@@ -37,21 +41,60 @@ class AttentionValues(nn.Module):
         self.pool = pool
 
     def forward(self, feature_maps: Tensor) -> Tensor:
-        query, key, value = _queries_keys_values(self.pool, feature_maps)
-        rows, columns = feature_maps.shape[2:]
-        weights = ((query[:, :, :1] @ key.transpose(-2, -1)) * query.shape[-1] ** -0.5).softmax(-1)[:, :, 0]
-        own, others = weights[..., :1], weights[..., 1:]
-        first, rest = value[:, :, :1], value[:, :, 1:]
-        rest = rest + own[..., None] * (first - rest.mean(2, keepdim=True))
-        values = rest.transpose(2, 3).flatten(1, 2)
-        return torch.cat([values, others + own / others.shape[-1]], 1).unflatten(2, (rows, columns))
+        return _averaged(self.pool, feature_maps, 1).unflatten(2, feature_maps.shape[2:])
+
+
+class TokenValues(nn.Module):
+    """An input (B, channels, h, w) to the values and weights, as above, of a pooling of tokens.
+
+    Tokens that stand before the positions are divided among them like a query that has a weight.
+    """
+
+    def __init__(self, part: nn.Module, arrangement: Arrangement, pool: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+        self.arrangement = arrangement
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens, prefix = self.part.forward(x), self.arrangement.prefix
+        grid = grid_of(tokens.shape[1] - prefix, x.shape[-2:])
+        return _averaged(self.pool, tokens, prefix).unflatten(2, grid)
+
+
+class AfterLatent(nn.Module):
+    """What SigLIP's pooling does after its attention and projection: an MLP beside the vector (B, out)."""
+
+    def __init__(self, pool: AttentionPoolLatent) -> None:
+        super().__init__()
+        self.norm = pool.norm
+        self.mlp = pool.mlp
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return pooled + self.mlp(self.norm(pooled))
+
+
+def _averaged(pool: nn.Module, features: Tensor, others: int) -> Tensor:
+    """(B, D + heads, positions): the values, then the weights; so many tokens of the attention are no positions."""
+    query, key, value = _queries_keys_values(pool, features)
+    weights = ((query[:, :, :1] @ key.transpose(-2, -1)) * query.shape[-1] ** -0.5).softmax(-1)[:, :, 0]
+    own, rest_weights = weights[..., :others], weights[..., others:]
+    first, rest = value[:, :, :others], value[:, :, others:]
+    rest = rest + (own[..., None] * (first - rest.mean(2, keepdim=True))).sum(2, keepdim=True)
+    values = rest.transpose(2, 3).flatten(1, 2)
+    return torch.cat([values, rest_weights + own.sum(-1, keepdim=True) / rest_weights.shape[-1]], 1)
+
+
+def after_attention(pool: Any) -> Sequence[nn.Module]:
+    """What follows a pooling's projection within it, as modules of the head."""
+    return [AfterLatent(pool)] if getattr(pool, "mlp", None) is not None else []
 
 
 def projection(pool: Any, heads: int) -> nn.Linear:
     """The Linear after the average: (B, D + heads) to (B, out); it ignores the entries of the weights."""
     last = pool.c_proj if hasattr(pool, "c_proj") else pool.proj
     if isinstance(last, nn.Identity):
-        width = pool.embed_dim
+        width = getattr(pool, "embed_dim", None) or pool.out_features
         return linear(torch.eye(width, width + heads), None)
     return linear(functional.pad(last.weight, (0, heads)), last.bias)
 
@@ -72,7 +115,7 @@ class _StopAtAttention(TorchFunctionMode):
         if name == "scaled_dot_product_attention":
             raise _Attended(*args[:3])
         if name == "multi_head_attention_forward":
-            raise _Attended(*_of_torch(args, kwargs or {}))
+            raise _Attended(*projected(args, kwargs or {}))
         return function(*args, **(kwargs or {}))
 
 
@@ -86,14 +129,3 @@ def _queries_keys_values(pool: Any, feature_maps: Tensor) -> tuple[Tensor, Tenso
     except _Attended as attended:
         return attended.parts
     raise ValueError("the attention pooling does not attend")
-
-
-def _of_torch(args: tuple, named: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of OpenAI's module, which hands its projections to torch's function."""
-    bound = inspect.signature(functional.multi_head_attention_forward).bind(*args, **named).arguments
-    heads, bias = bound["num_heads"], bound.get("in_proj_bias")
-    biases = (None,) * 3 if bias is None else bias.chunk(3)
-    projected = [functional.linear(bound[name], bound[f"{name[0]}_proj_weight"], own)
-                 for name, own in zip(("query", "key", "value"), biases, strict=True)]
-    # (L, B, D) to (B, heads, L, D / heads)
-    return tuple(part.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3) for part in projected)

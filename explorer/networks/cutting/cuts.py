@@ -1,4 +1,7 @@
-"""Two ways to cut a model at its global pooling: trace it, or watch one run. Both give likely cuts, still unchecked."""
+"""Ways to cut a model at its global pooling: trace it, watch one run, or follow what is written into a class token.
+
+They give likely cuts, still unchecked.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,21 @@ import torch
 from torch import Tensor, fx, nn
 
 from explorer.networks.cutting.arrangement import Arrangement, Backbone, arrangement_of
-from explorer.networks.cutting.attention_pooling import AttentionValues, is_attention_pool, projection
+from explorer.networks.cutting.attention_pooling import (
+    AttentionValues,
+    TokenValues,
+    after_attention,
+    is_attention_pool,
+    projection,
+)
+from explorer.networks.cutting.direct_writes import DirectWrites, head_of_token
 from explorer.networks.cutting.head_chain import Tape, chain_of, follow
 from explorer.networks.cutting.recognition import Recognised, recognise
 from explorer.networks.cutting.taps import Taps, UpTo, logits_of, tensor_of
 from explorer.networks.cutting.tracing import Neck, after, before, necks, trace
+from explorer.networks.head import BesideMaps
 from explorer.networks.layers import Layers
-from explorer.poolings.native import attention_pool
+from explorer.poolings.native import CLASS_TOKEN, attention_pool
 from explorer.poolings.registry import Pooling
 from explorer.poolings.values import PLACES
 
@@ -50,7 +61,7 @@ def by_tracing(model: nn.Module, example: Tensor) -> Iterator[Cut]:
         row = necks(traced, example)
     except Exception:  # a model's Python may do anything while it is traced: then there is no cut here
         return
-    yield from _attention_pools(traced, row)
+    yield from _attention_pools(traced, row, example.shape[-2:])
     for maps, pooled in _pairs(row):
         arrangement = arrangement_of(maps.value, example.shape[-2:])
         if arrangement is None:
@@ -122,19 +133,23 @@ def _plain(head: nn.Module, pooled: Tensor) -> nn.Module:
     return chain if same else head
 
 
-def _attention_pools(traced: fx.GraphModule, row: list[Neck]) -> Iterator[Cut]:
+def _attention_pools(traced: fx.GraphModule, row: list[Neck], size: Sequence[int]) -> Iterator[Cut]:
     """Cuts at a module that pools by attention, reads one neck and is the next."""
     modules = dict(traced.named_modules())
     for maps, pooled in pairwise(row):
         pool = modules.get(str(pooled.node.target)) if pooled.node.op == "call_module" else None
         if pool is None or not is_attention_pool(pool):
             continue
-        heads = int(pool.num_heads)
+        arrangement = arrangement_of(maps.value, size) if maps.value.ndim == 3 else Arrangement()
+        if arrangement is None:
+            continue
+        heads, part = int(pool.num_heads), before(traced, maps.node)
         output = projection(pool, heads)
         rest = _Head(after(traced, pooled.node), tuple(pooled.value.shape[1:]))
-        backbone = nn.Sequential(Backbone(before(traced, maps.node), Arrangement()), AttentionValues(pool))
+        backbone = TokenValues(part, arrangement, pool) if arrangement.kind == "tokens" else nn.Sequential(
+            Backbone(part, Arrangement()), AttentionValues(pool))
         yield Cut(backbone, attention_pool(heads, output.in_features - heads),
-                  nn.Sequential(output, _plain(rest, pooled.value.flatten(1))))
+                  nn.Sequential(output, *after_attention(pool), _plain(rest, pooled.value.flatten(1))))
 
 
 def by_watching(model: nn.Module, example: Tensor, layer: str | None = None) -> Iterator[Cut]:
@@ -174,6 +189,17 @@ def _pooled_on_tape(tape: Tape, maps: Tensor, logits: Tensor) -> Iterator[tuple[
             if head is not None:
                 yield recognised, head, relu
             break
+
+
+def by_class_token(model: nn.Module, example: Tensor) -> Iterator[Cut]:
+    """The cut of a model that reads its answer from a class token."""
+    try:
+        head = head_of_token(model, example[:1])
+    except Exception:  # a model's Python may do anything when it is followed: then there is no cut here
+        return
+    if head is not None:
+        backbone = DirectWrites(model, centred=bool(len(head)) and isinstance(head[0], nn.LayerNorm))
+        yield Cut(backbone, CLASS_TOKEN, nn.Sequential(BesideMaps(), *head))
 
 
 def has_constant_maps(model: nn.Module, example: Tensor) -> bool:

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from explorer.networks.head import Elementwise, UnitNorm
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -28,6 +31,15 @@ _SETTINGS: dict[str, tuple[Callable[..., nn.Module], tuple[tuple[str, float], ..
     "celu": (nn.CELU, (("alpha", 1.0),)), "hardtanh": (nn.Hardtanh, (("min_val", -1.0), ("max_val", 1.0))),
     "softplus": (nn.Softplus, (("beta", 1.0), ("threshold", 20.0))),
 }
+_PRODUCTS = ("matmul", "__matmul__", "mm")
+_CLAMPING = ("clamp", "clamp_", "clip", "clip_", "hardtanh")
+_ELEMENTWISE = {
+    "add": "add", "add_": "add", "__add__": "add", "__radd__": "add", "__iadd__": "add",
+    "sub": "sub", "__sub__": "sub", "mul": "mul", "mul_": "mul", "__mul__": "mul", "__rmul__": "mul",
+    "__imul__": "mul", "multiply": "mul", "div": "div", "div_": "div", "__truediv__": "div", "divide": "div",
+}
+_DIVIDING = {name for name, operation in _ELEMENTWISE.items() if operation == "div"}
+_SYMMETRIC = {name for name, operation in _ELEMENTWISE.items() if operation in ("add", "mul")}
 
 
 class Step(NamedTuple):
@@ -75,18 +87,53 @@ def follow(steps: Sequence[Step], start: Tensor, end: Tensor) -> nn.Sequential |
     What they give must still be compared with the model: an activation's own settings are not read.
     """
     modules: list[nn.Module] = []
-    current, index = end, len(steps)
+    current, index, depending = end, len(steps), _depending(steps, start)
     while True:  # backwards: what else was done on the way, such as a copy that nobody read, leads nowhere
         index = next((n for n in range(index - 1, -1, -1) if steps[n].output is current), -1)
         if index < 0:
             return nn.Sequential(*reversed(modules)) if current is start else None
         step = steps[index]
-        source = step.arguments[0] if step.arguments else step.named.get("input")
-        if not isinstance(source, Tensor) or (module := _as_module(step, source)) is None:
+        inputs = step.arguments or (step.named.get("input"),)
+        if step.name in _SYMMETRIC and id(inputs[0]) not in depending:  # as in scale * cosine
+            inputs = inputs[::-1]
+        source = inputs[0]
+        if not isinstance(source, Tensor):
+            return None
+        if step.name in _CLAMPING and _is_cosine(steps[:index], source) and torch.equal(step.output, source):
+            module: nn.Module | None = nn.Identity()  # it lies between -1 and 1 but for rounding
+        else:
+            alone = not any(id(one) in depending for one in (*inputs[1:], *step.named.values()) if one is not source)
+            module = _as_module(step._replace(arguments=inputs), source) if alone else _divided_by_norm(step, source)
+        if module is None:
             return None
         if not isinstance(module, nn.Identity):
             modules.append(module)
         current = source
+
+
+def _depending(steps: Sequence[Step], start: Tensor) -> set[int]:
+    """The ids of the tensors that depend on one of them."""
+    found = {id(start)}
+    for step in steps:
+        if any(id(one) in found for one in (*step.arguments, *step.named.values())):
+            found.add(id(step.output))
+    return found
+
+
+def _is_cosine(steps: Sequence[Step], tensor: Tensor) -> bool:
+    """Whether a tensor is a product of rows of length 1 with others."""
+    step = next((step for step in reversed(steps) if step.output is tensor), None)
+    if step is None or step.name not in ("linear", *_PRODUCTS) or len(step.arguments) != 2:
+        return False
+    one, other = step.arguments
+    rows = other if step.name == "linear" else other.mT
+    return all(torch.allclose(part.norm(dim=-1), part.new_ones(()), atol=1e-4) for part in (one, rows))
+
+
+def _divided_by_norm(step: Step, source: Tensor) -> nn.Module | None:
+    """A vector divided by its own length, written out."""
+    is_unit = step.name in _DIVIDING and torch.allclose(step.output, functional.normalize(source, dim=-1))
+    return UnitNorm() if is_unit else None
 
 
 def _argument(arguments: dict[Any, Any], place: int, name: str, usual: Any = None) -> Any:
@@ -110,8 +157,33 @@ def _as_module(step: Step, current: Tensor) -> nn.Module | None:
         return _holding(nn.PReLU(len(weight)), weight)
     if step.name == "gelu":
         return nn.GELU(approximate=step.named.get("approximate", "none"))
-    made = {"linear": _linear, "conv2d": _convolution, "layer_norm": _layer_norm, "batch_norm": _batch_norm}
+    if step.name in _ELEMENTWISE:
+        return _elementwise(_ELEMENTWISE[step.name], _argument(arguments, 1, "other"), current)
+    if step.name in _PRODUCTS:
+        second = _argument(arguments, 1, "other", _argument(arguments, 1, "mat2"))
+        return linear(second.T, None) if current.ndim == 2 == second.ndim else None
+    made = {"normalize": _normalise, "linear": _linear, "conv2d": _convolution, "layer_norm": _layer_norm,
+            "batch_norm": _batch_norm}
     return made[step.name](arguments, current) if step.name in made else None
+
+
+def _elementwise(operation: str, other: Any, current: Tensor) -> nn.Module | None:
+    """A constant added, taken off, multiplied or divided by: one number, or one a channel."""
+    constant = torch.as_tensor(other, dtype=current.dtype)
+    width = current.flatten(1).shape[1]
+    if constant.numel() not in (1, width):
+        return None
+    constant = constant.flatten().expand(width)
+    if operation in ("add", "sub"):
+        return Elementwise(torch.ones_like(constant), constant if operation == "add" else -constant)
+    return Elementwise(constant if operation == "mul" else 1 / constant, torch.zeros_like(constant))
+
+
+def _normalise(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:
+    power, dimension = _argument(arguments, 1, "p", 2.0), _argument(arguments, 2, "dim", 1)
+    if power != 2 or current.ndim != 2 or dimension not in (1, -1):
+        return None
+    return UnitNorm(_argument(arguments, 3, "eps", 1e-12))
 
 
 def _linear(arguments: dict[Any, Any], current: Tensor) -> nn.Module | None:

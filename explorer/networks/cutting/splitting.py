@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from explorer.errors import NetworkError
-from explorer.networks.cutting.cuts import Cut, by_tracing, by_watching, has_constant_maps, reason_without_pooling
+from explorer.networks.cutting.cuts import (
+    Cut,
+    by_class_token,
+    by_tracing,
+    by_watching,
+    has_constant_maps,
+    reason_without_pooling,
+)
 from explorer.networks.cutting.taps import first_line, logits_of, own_copy
 from explorer.networks.head import head_kind
 from explorer.poolings import Pooling
@@ -33,7 +40,7 @@ class Split:
         backbone: (B, channels, h, w) to feature maps (B, C, H, W), channels first whatever the network does inside.
         pooling: the network's own; its default parameter is the network's.
         head: (B, C) to logits (B, classes); a chain of plain modules where it can be written as one.
-        way: how the place of the cut was found: "traced", "watched" or "named".
+        way: how the place of the cut was found: "traced", "watched", "followed" or "named".
         shape: (C, H, W) of the feature maps of the example.
     """
 
@@ -77,6 +84,7 @@ def split_at_global_pool(model: nn.Module, example: Tensor, layer: str | None = 
         ways: dict[str, Callable[[Tensor], Iterator[Cut]]] = {
             "traced": lambda x: by_tracing(own, x),
             "watched": lambda x: by_watching(own_copy(model), x),
+            "followed": lambda x: by_class_token(own_copy(model), x),
         } if layer is None else {"named": lambda x: by_watching(own_copy(model), x, layer)}
         for way, cuts in ways.items():
             if split := _best(way, cuts(x), x, own, differences):

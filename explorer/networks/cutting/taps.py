@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from explorer.errors import MethodError, NetworkError
 
@@ -41,15 +45,40 @@ def own_copy(model: nn.Module) -> nn.Module:
         raise NetworkError(f"The model {type(model).__name__} keeps a function of itself ({bound}), whose copy would "
                            "run the original; expected a method instead.")
     try:
-        known = {id(weight): nn.Parameter(weight.detach(), requires_grad=False) for weight in model.parameters()}
+        known: dict[int, Any] = {id(value): value.detach().clone() for value in _computed(model)}
+        known |= {id(weight): nn.Parameter(weight.detach(), requires_grad=False) for weight in model.parameters()}
         copied = copy.deepcopy(model, known)  # buffers are copied: a model may count its calls in one
+        copied.eval()  # first: in training mode a spectral norm changes with each look
         for module in copied.modules():
             _drop_tap_of_another(module)
-        copied.cpu().float().eval()
+            _write_weights_out(module)
+        copied.cpu().float()
     except Exception as error:
         raise NetworkError(f"The model {type(model).__name__} cannot be copied ({first_line(error)}); expected a "
                            "torch.nn.Module that copy.deepcopy accepts.") from None
     return copied
+
+
+def _computed(model: nn.Module) -> list[Tensor]:
+    """Tensors that modules keep and have computed, such as a weight from its norm and direction: copy refuses them."""
+    return [value for module in model.modules() for value in vars(module).values()
+            if isinstance(value, Tensor) and not value.is_leaf]
+
+
+def _write_weights_out(module: nn.Module) -> None:
+    """Weights that are computed anew at each call (weight norm, spectral norm, pruning) as plain weights."""
+    if parametrize.is_parametrized(module):
+        values = {name: getattr(module, name).detach() for name in module.parametrizations}  # type: ignore[union-attr]
+        del module.parametrizations
+        # Not by torch's own function, which takes them from the class, and that is the original's too.
+        module.__class__ = type(module).__bases__[0]
+        for name, value in values.items():
+            module.register_parameter(name, nn.Parameter(value, requires_grad=False))
+    for key, hook in list(module._forward_pre_hooks.items()):
+        if isinstance(hook, (SpectralNorm, WeightNorm, BasePruningMethod)):
+            hook.remove(module)
+            del module._forward_pre_hooks[key]
+            module.requires_grad_(False)
 
 
 def _captured_function(model: nn.Module) -> str:

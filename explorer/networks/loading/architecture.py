@@ -27,6 +27,7 @@ from explorer.networks.loading.matching import (
     mismatch,
     shapes_of,
     share_of,
+    takes_grey,
 )
 from explorer.networks.loading.own_head import ACTIVATIONS
 from explorer.wording import listed
@@ -81,16 +82,14 @@ def fill(checkpoint: Checkpoint, architecture: str | None, title: str, head_acti
     """
     checked_key(head_activation, ACTIVATIONS, "head_activation")
     if architecture:
-        with Unfilled():
-            usual = build(architecture)
+        usual = _usual(checkpoint, architecture)
         if match := matched(checkpoint, usual, head_activation):
             return _filled(checkpoint, usual, match, head_activation)
     proposed = proposals(checkpoint)
     for name in proposed[:_MOST_TRIED]:
         if architecture and not _same_word(name, usual.known.architecture):
             continue  # what a person named is replaced only by its namesake of the other source
-        with Unfilled():
-            other = build(name)
+        other = _usual(checkpoint, name)
         if match := matched(checkpoint, other, head_activation):
             return _filled(checkpoint, other, match, head_activation)
     if not architecture:
@@ -108,14 +107,23 @@ def fill(checkpoint: Checkpoint, architecture: str | None, title: str, head_acti
 
 
 def _fits(checkpoint: Checkpoint, name: str, activation: str) -> bool:
+    return matched(checkpoint, _usual(checkpoint, name), activation) is not None
+
+
+def _usual(checkpoint: Checkpoint, name: str) -> Blueprint:
+    """The architecture as it is made without a checkpoint, for grey images where the file's is."""
     with Unfilled():
-        return matched(checkpoint, build(name), activation) is not None
+        usual = build(name)
+        model_state = usual.module.state_dict()
+        _, state = best_reading(checkpoint.state, model_state)
+        return build(name, grey=True) if takes_grey(state, model_state) else usual
 
 
 def _filled(checkpoint: Checkpoint, usual: Blueprint, match: Match, activation: str) -> Blueprint:
     known = usual.known
     with Unfilled():
-        blueprint = usual if match.classes in (None, usual.outputs) else build(known.name, match.classes)
+        grey = len(usual.preprocessing.mean) == 1
+        blueprint = usual if match.classes in (None, usual.outputs) else build(known.name, match.classes, grey)
     named = blueprint.module.state_dict()  # and not a new dict: some modules read in it which version the names are of
     named.update({key: tensor for key, tensor in match.state.items() if not is_counter(key)})
     blueprint.module.load_state_dict(named, strict=False)

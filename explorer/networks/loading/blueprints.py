@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -55,12 +55,13 @@ class Blueprint:
     cautions: tuple[str, ...] = ()
 
 
-def build(name: str, classes: int | None = None) -> Blueprint:
+def build(name: str, classes: int | None = None, grey: bool = False) -> Blueprint:
     """An untrained network with randomly filled weights.
 
     Args:
         name: as `identify` takes it; a tag decides the preprocessing and what else depends on it (a ViT's input size).
         classes: how many outputs; None is as many as the trained one has, with their names.
+        grey: whether its input has one channel.
 
     Raises:
         NetworkError: there is no such network, its input is no square, or it cannot have so many outputs.
@@ -68,11 +69,24 @@ def build(name: str, classes: int | None = None) -> Blueprint:
     known = identify(name)
     if classes is not None and (not is_whole(classes) or classes < 1):
         raise NetworkError(f"The number of classes is {classes!r}; expected a whole number from 1.")
-    return describe(known, new_module(known, classes), classes)
+    blueprint = describe(known, new_module(known, classes, grey), classes)
+    return replace(blueprint, preprocessing=_in_grey(blueprint.preprocessing)) if grey else blueprint
 
 
-def new_module(known: Known, classes: int | None = None) -> nn.Module:
-    """The network of that name as a module, filled at random."""
+def _in_grey(usual: Preprocessing) -> Preprocessing:
+    """As timm does it: the three channels' mean and std, averaged."""
+    return replace(usual, mean=(sum(usual.mean) / len(usual.mean),), std=(sum(usual.std) / len(usual.std),))
+
+
+def new_module(known: Known, classes: int | None = None, grey: bool = False) -> nn.Module:
+    """The network of that name as a module, filled at random; for grey images with one channel of input."""
+    if known.source == "torchvision" and grey:
+        module = new_module(known, classes)
+        first = next(part for part in module.modules() if isinstance(part, nn.Conv2d))
+        first.in_channels, first.weight = 1, nn.Parameter(first.weight.detach()[:, :1])
+        return module
+    if grey:
+        return timm.create_model(known.tagged, num_classes=classes, in_chans=1)
     if known.source == "timm":
         return timm.create_model(known.tagged, num_classes=classes)  # None is as many as it was trained with
     arguments: dict[str, Any] = {"num_classes": 1000 if classes is None else classes}

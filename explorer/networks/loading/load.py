@@ -50,7 +50,8 @@ def load_network(
         architecture: of a checkpoint, a name of torchvision or timm; None is the one that has just these tensors.
         class_names: one a class: a sequence, or a .txt or .json file by its path or bytes; None takes what is known.
         preprocessing: what the network wants of its input; None takes what its architecture's weights want.
-        activation: "softmax" or "sigmoid"; None is sigmoid for a single logit, else softmax.
+        activation: "softmax", "sigmoid" or "none" (its numbers are values, as of a regression); None is sigmoid for a
+            single logit, else softmax.
         layer: path of the module after which to cut, where the pooling is not found without.
         head_activation: of a checkpoint with more than one Linear in its head, what is assumed between them: "relu",
             "gelu", "silu", "tanh", "leaky_relu", "elu", "hardswish", "sigmoid" or "none".

@@ -155,6 +155,14 @@ def classes_in(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -
     return theirs.pop() if len(theirs) == 1 else None
 
 
+def takes_grey(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict's first convolution takes one channel where the architecture's takes three."""
+    key = next((key for key, tensor in model_state.items() if tensor.ndim == 4), None)
+    if key is None or key not in state or model_state[key].shape[1] != 3:
+        return False
+    return state[key].shape == (len(model_state[key]), 1, *model_state[key].shape[2:])
+
+
 def mismatch(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor]) -> str | None:
     """One sentence on the first tensors that do not fit, whatever the number of classes; None when all fit.
 

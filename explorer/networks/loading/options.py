@@ -29,7 +29,7 @@ class Options:
         network: a name, or with a checkpoint its architecture.
         checkpoint, classes: files.
         size, mean, std: of the preprocessing.
-        sigmoid: whether each class is judged alone.
+        activation: "softmax", "sigmoid" or "none"; order of the colours: "rgb" or "bgr".
         layer: path of the module after which to cut.
         head_activation: assumed between the Linears of a checkpoint's head.
     """
@@ -40,7 +40,8 @@ class Options:
     size: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    sigmoid: bool = False
+    activation: str | None = None
+    order: str | None = None
     layer: str | None = None
     head_activation: str = "relu"
 
@@ -61,7 +62,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", type=Path, metavar="FILE", help="names of its classes, .txt or .json")
     parser.add_argument("--mean", type=_numbers, metavar="R,G,B", help="of its input, for pixels from 0 to 1")
     parser.add_argument("--std", type=_numbers, metavar="R,G,B", help="likewise")
-    parser.add_argument("--sigmoid", action="store_true", help="judge each class alone (multi-label)")
+    parser.add_argument("--bgr", action="store_const", const="bgr", dest="order",
+                        help="its input has blue first, as OpenCV reads photos")
+    parser.add_argument("--activation", choices=("softmax", "sigmoid", "none"),
+                        help="softmax: one class of many; sigmoid: each class alone (multi-label); none: values "
+                             "(regression)")
+    parser.add_argument("--sigmoid", action="store_const", const="sigmoid", dest="activation",
+                        help="the same as --activation sigmoid")
     parser.add_argument("--head-activation", choices=list(ACTIVATIONS), default="relu",
                         help="of a checkpoint: what stands between the Linears of its head, which no file says")
     parser.add_argument("--layer", metavar="PATH", help="cut after this module, where the pooling is not found")
@@ -69,15 +76,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def options_of(parsed: argparse.Namespace, size: int | None = None) -> Options:
     """The options of a parsed command line; `size` is that of the network's input, where it was given."""
-    return Options(parsed.network, parsed.checkpoint, parsed.classes, size, parsed.mean, parsed.std, parsed.sigmoid,
-                   parsed.layer, parsed.head_activation)
+    return Options(parsed.network, parsed.checkpoint, parsed.classes, size, parsed.mean, parsed.std,
+                   parsed.activation, parsed.order, parsed.layer, parsed.head_activation)
 
 
 def load_from_options(options: Options, progress: Progress | None = None) -> Network:
     """The network of these options. Raises ExplorerError."""
     more: dict[str, Any] = {
         "class_names": options.classes, "preprocessing": _preprocessing(options),
-        "activation": "sigmoid" if options.sigmoid else None, "layer": options.layer,
+        "activation": options.activation, "layer": options.layer,
     }
     if options.checkpoint is None:
         return load_network(options.network or next(iter(BUNDLED)), progress=progress, **more)
@@ -92,7 +99,8 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 def _preprocessing(options: Options) -> Preprocessing | None:
-    changes = {name: value for name in ("size", "mean", "std") if (value := getattr(options, name)) is not None}
+    changes = {name: value for name in ("size", "mean", "std", "order")
+               if (value := getattr(options, name)) is not None}
     if not changes:
         return None
     architecture = options.network

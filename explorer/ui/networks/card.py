@@ -9,6 +9,7 @@ from torch import nn
 from explorer.analysis import Analysis
 from explorer.framing import Preprocessing
 from explorer.networks import Network
+from explorer.networks.head import BesideMaps
 from explorer.poolings import POOLINGS
 from explorer.sections.nodes import Node, el
 from explorer.ui.session.session import Session
@@ -17,8 +18,9 @@ from explorer.wording import within_sentence
 HOW_CUT = {
     "known": "known beforehand", "traced": "found by tracing",
     "watched": "found by watching a pass", "named": "cut after the layer that was named",
+    "followed": "found by following what is written into the class token",
 }
-_SILENT = (nn.Flatten, nn.Dropout, nn.Identity)  # parts of a head that say nothing about its kind
+_SILENT = (nn.Flatten, nn.Dropout, nn.Identity, BesideMaps)  # parts of a head that say nothing about its kind
 _MOST_NAMED = 3  # parts of a head
 
 
@@ -39,6 +41,7 @@ def card(session: Session, analysis: Analysis) -> Node:
         el("p", _poolings_trained(network)) if network.trained else None,
         el("p", f"pooling {HOW_CUT[network.cut]}, {network.activation}" if pooling
            else f"{network.reason} Its answer: {network.activation}."),
+        *(el("p", caution, class_="note") for caution in network.cautions),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if session.choices.network in session.edited else "")),
         *(el("p", caution) for caution in network.cautions),
@@ -86,7 +89,7 @@ def preprocessing_in_words(wants: Preprocessing) -> str:
     def numbers(values: tuple[float, ...]) -> str:
         return " ".join(f"{value:.3f}" for value in (values if len(set(values)) > 1 else values[:1]))
 
-    grey = ", in grey" if wants.channels == 1 else ""
+    grey = ", in grey" if wants.channels == 1 else ", blue first (BGR)" if wants.order == "bgr" else ""
     return (f"{wants.size} px from a short side of {int(wants.size / wants.crop_ratio)}, {wants.interpolation}{grey}, "
             f"mean {numbers(wants.mean)}, std {numbers(wants.std)}")
 

@@ -22,6 +22,8 @@ from explorer.ui.session.choices import OWN_FILE
 from explorer.ui.session.session import Session
 
 LARGEST_CHECKPOINT = 1024  # megabytes, as server.maxUploadSize in .streamlit/config.toml
+ANSWERS = {"": "one class of several, or yes or no", "sigmoid": "each class alone (sigmoid)",
+           "none": "values and no classes (regression)"}
 LARGEST_NAMES = 4  # megabytes of class names
 
 
@@ -60,8 +62,8 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     names_file = left.file_uploader("Class names", key="own_classes", max_upload_size=LARGEST_NAMES)
     names_text = right.text_area("or one a line", key="own_names", height=100, placeholder="\n".join(
         contents.class_names[:3] if contents and contents.class_names else ("daisy", "dandelion", "rose")))
-    sigmoid = st.toggle("Each class alone (sigmoid)", key="own_sigmoid",
-                        help="For networks whose classes do not exclude each other. A single logit always is so.")
+    activation = st.selectbox("Its answer", ANSWERS, key="own_activation", format_func=ANSWERS.__getitem__,
+                              help="A single output counts as a yes or no, unless it is a value.")
     wrong, preprocessing, layer, between = "", None, "", "relu"
     with st.expander("Preprocessing and more"):
         try:
@@ -81,7 +83,7 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     try:
         with st.spinner("Reading the file and finding its pooling"):
             name = drop_in(session, file.getvalue(), file.name, architecture=architecture, class_names=names,
-                           preprocessing=preprocessing, activation="sigmoid" if sigmoid else None,
+                           preprocessing=preprocessing, activation=activation or None,
                            layer=layer.strip() or None, head_activation=between)
     except ExplorerError as error:
         panels.alert(f"{error} The last network stays.", key="own_wrong")

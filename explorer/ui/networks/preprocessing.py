@@ -10,7 +10,7 @@ import streamlit as st
 from PIL import Image
 
 from explorer.errors import ExplorerError, ParameterError
-from explorer.framing import Preprocessing
+from explorer.framing import ORDERS, Preprocessing
 from explorer.networks import Network
 from explorer.ui import panels
 from explorer.ui.networks.session_network import network_of
@@ -28,11 +28,13 @@ def preprocessing_fields(usual: Preprocessing, key: str) -> Preprocessing:
                                 help="The size as a share of the resized photo's short side: 224 of 256 is 0.875.")
     interpolation = right.selectbox("Interpolation", INTERPOLATIONS, INTERPOLATIONS.index(usual.interpolation),
                                     key=f"{key}_interpolation")
-    left, right = st.columns(2)
+    left, right, last = st.columns([3, 3, 2])
     mean = left.text_input("Mean of each channel, for pixels from 0 to 1", _written(usual.mean), key=f"{key}_mean")
     std = right.text_input("Std of each channel", _written(usual.std), key=f"{key}_std")
-    return replace(usual, size=size, crop_ratio=ratio, interpolation=interpolation, mean=_numbers(mean, usual.mean),
-                   std=_numbers(std, usual.std))
+    order = last.selectbox("Colours", ORDERS, ORDERS.index(usual.order), key=f"{key}_order", format_func=str.upper,
+                           help="BGR: blue first, as OpenCV reads photos; mean and std are in that order too.")
+    return replace(usual, size=size, crop_ratio=ratio, interpolation=interpolation, order=order,
+                   mean=_numbers(mean, usual.mean), std=_numbers(std, usual.std))
 
 
 def _written(values: tuple[float, ...]) -> str:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from explorer.errors import ExplorerError
 from explorer.framing import Preprocessing
-from explorer.images import digest, read_image
+from explorer.images import digest, grey_range, read_image
+from explorer.levels import Window
 from explorer.networks import Network
 from explorer.networks.loading.bundled import ASSETS
 from explorer.poolings import PoolingChoice
@@ -38,11 +39,13 @@ PHOTOS = MappingProxyType({name: ASSETS / "examples" / f"{name}.jpg" for name in
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo: its pixels, their digest, and the example's name ("" for the user's own)."""
+    """A photo: its pixels, their digest, the example's name ("" for the user's own), and the window of greys of more
+    than 8 bits."""
 
     image: Image.Image
     digest: str
     example: str = ""
+    window: Window | None = None
 
     @property
     def name(self) -> str:
@@ -73,6 +76,7 @@ class Session:
     Attributes:
         choices, photo: what is shown.
         upload: the user's last own photo; a link or the Back button may return to it.
+        deep: its file, where it has more than 8 bits and another window may be wanted.
         awaited: the name of a photo that a link shows and that is not here; its class is kept until it is dropped in.
         searched: the class that was last searched for by its name.
         notices: sentences to show once.
@@ -89,6 +93,7 @@ class Session:
     choices: Choices = field(default_factory=Choices)
     photo: Photo = field(default_factory=lambda: example_photo(Choices.example))
     upload: Photo | None = None
+    deep: bytes = b""
     awaited: str = ""
     searched: int | None = None
     notices: list[str] = field(default_factory=list)
@@ -142,14 +147,19 @@ class Session:
         self.choose(class_index=case.class_index, rival=case.rival, network=NETWORK, framing=FRAMING, size=None,
                     layer="", against="", pooling=Choices.pooling, ask=Choices.ask)
 
-    def show_upload(self, data: bytes) -> None:
-        """Show the user's own photo; where it cannot be read, a notice says why and the last one stays."""
+    def show_upload(self, data: bytes, window: Window | None = None) -> None:
+        """Show the user's own photo; where it cannot be read, a notice says why and the last one stays.
+
+        Greys of more than 8 bits are shown by a window, or their own range.
+        """
         try:
-            image = read_image(data)
+            image = read_image(data, window)
+            own = grey_range(data)
         except ExplorerError as error:
             self.notices.append(f"{error} The last photo stays.")
             return
-        self.upload = Photo(image, digest(image))
+        self.upload = Photo(image, digest(image), window=window or own)
+        self.deep = data if own else b""
         if self.upload.name == self.awaited:  # a link showed it: the link's other choices stay
             self.photo = self.upload
             self.choose(example="", photo=self.upload.name)
