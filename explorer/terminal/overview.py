@@ -10,7 +10,7 @@ _LONGEST_NAME = 40  # columns
 
 
 def describe(outcome: Outcome, photo: str) -> list[str]:
-    """Two lines on the photo, how it became an input, and the network with what is looked at in it."""
+    """Lines on the photo, how it became an input, and the network with what is looked at in it and what was assumed."""
     analysis, framing = outcome.analysis, outcome.analysis.framing
     width, height = framing.input_size
     shape = " x ".join(str(length) for length in analysis.feature_maps.shape)
@@ -19,6 +19,7 @@ def describe(outcome: Outcome, photo: str) -> list[str]:
         f"input {width} x {height} px",
         f"{printable(analysis.network.title)} ({printable(analysis.network.origin)}): "
         f"{printable(analysis.layer_name)} {shape}, probabilities by {analysis.network.activation}",
+        *(f"Note: {printable(caution)}" for caution in analysis.network.cautions),
     ]
 
 

@@ -43,6 +43,7 @@ def card(session: Session, analysis: Analysis) -> Node:
            + (" · edited" if session.choices.network in session.edited else "")),
         el("p", f"{'forward pass to this layer by torch' if analysis.layer else f'one forward pass by {engine}'}, "
                 f"{analysis.seconds * 1000:.0f} ms"),
+        *(el("p", caution) for caution in network.cautions),
         class_="card",
     )
 

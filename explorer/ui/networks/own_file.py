@@ -19,7 +19,8 @@ from explorer.ui.session.cache import make_room, settle
 from explorer.ui.session.choices import OWN_FILE
 from explorer.ui.session.session import Session
 
-KINDS = ["safetensors", "pth", "pt", "ckpt", "bin", "tar", "pt2"]  # a .pt2 is answered with a sentence on what to save
+# A .pt2 is answered with a sentence on what to save.
+KINDS = ["safetensors", "pth", "pt", "ckpt", "bin", "tar", "pt2", "onnx"]
 LARGEST_CHECKPOINT = 1024  # megabytes, as server.maxUploadSize in .streamlit/config.toml
 LARGEST_NAMES = 4  # megabytes of class names
 
@@ -46,7 +47,8 @@ def drop_in(session: Session, data: bytes, file_name: str, **options: Any) -> st
 def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     """The form. `done` is called with the network's name in links, once it is loaded."""
     panels.note("Nothing leaves this server, nothing in the file is run, and it lies in memory for your session alone. "
-                "A checkpoint is a .safetensors file, or a state dict as .pth, .pt, .ckpt or .bin.",
+                "A checkpoint is a .safetensors file, or a state dict as .pth, .pt, .ckpt or .bin; an .onnx file is a "
+                "whole network and needs no architecture.",
                 key="own_note", style="caption")
     file = st.file_uploader("Checkpoint", KINDS, key="own_file", max_upload_size=LARGEST_CHECKPOINT)
     proposed = st.session_state.pop("own_proposed", None)
