@@ -2,8 +2,8 @@
 
     python -m benchmarks.onnx_zoo torchvision|timm [HOW MANY] [SEED]
 
-A line has the largest difference of the logits from the module's and the largest residual of evidence, both as shares of
-the largest logit, what ran the backbone, and the seconds that loading took; or the sentence of a refusal.
+A line has the largest difference of the logits from the module's and the largest residual of evidence, both as
+shares of the largest logit, what ran the backbone, and the seconds that loading took; or the sentence of a refusal.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def line(source: str, name: str, folder: Path) -> str:
     analysis = analyse(network, read_image(PHOTO))
     evidence = analysis.under().evidence(0)
     residual = abs(evidence.residual) / float(analysis.under().logits.abs().max())
-    return (f"{difference:.0e} | {network.pooling.name}, {'exact' if evidence.exact else 'integrated'} | {residual:.0e} | "
-            f"{network.engine.runs(analysis.input)} | {len(network.layers.all)} layers | {seconds:.0f} s")
+    return (f"{difference:.0e} | {network.pooling.name}, {'exact' if evidence.exact else 'integrated'} | {residual:.0e} "
+            f"| {network.engine.runs(analysis.input)} | {len(network.layers.all)} layers | {seconds:.0f} s")
 
 
 def main(source: str, count: str = "40", seed: str = "0") -> None:
