@@ -71,8 +71,9 @@ def line(source: str, name: str, folder: Path) -> str:
     analysis = analyse(network, read_image(PHOTO))
     evidence = analysis.under().evidence(0)
     residual = abs(evidence.residual) / float(analysis.under().logits.abs().max())
-    return (f"{difference:.0e} | {network.pooling.name}, {'exact' if evidence.exact else 'integrated'} | {residual:.0e} "
-            f"| {network.engine.runs(analysis.input)} | {len(network.layers.all)} layers | {seconds:.0f} s")
+    return (f"{difference:.0e} | {network.pooling.name}, {'exact' if evidence.exact else 'integrated'} | "
+            f"{residual:.0e} | {network.engine.runs(analysis.input)} "
+            f"| {len(network.layers.all)} layers | {seconds:.0f} s")
 
 
 def main(source: str, count: str = "40", seed: str = "0") -> None:
