@@ -93,6 +93,15 @@ def seconds_of(passes: Sequence[Callable[[], object]], stop: Stop | None = None)
     return [min(seconds[1:]) for seconds in took]  # the first passes set things up
 
 
+def session_options() -> onnxruntime.SessionOptions:
+    """Of ONNX Runtime, for a session whose threads sleep while they wait."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads(), 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # what it refuses is raised
+    return options
+
+
 class Graph:
     """A backbone as an ONNX graph, run one input at a time.
 
@@ -126,10 +135,7 @@ class Graph:
         return session
 
     def _started(self, height: int, width: int) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads(), 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4  # what it refuses is raised
+        options = session_options()
         options.add_free_dimension_override_by_name("height", height)
         options.add_free_dimension_override_by_name("width", width)
         return onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])

@@ -63,7 +63,6 @@ class Network:
             token) or "named"; "" when there is none.
         trained: further poolings by key, with their parameters and the heads that were trained with them; they need not
             be in the registry. Such a head answers under any parameters of its pooling.
-        cautions: sentences on what was assumed or chosen when it was loaded, and may be otherwise.
         engine: what runs the backbone; None is one that chooses alone, see `explorer.networks.engine`.
     """
 
@@ -84,7 +83,6 @@ class Network:
     reason: str = ""
     cut: str = "known"
     trained: Mapping[str, TrainedPooling] = field(default_factory=dict)
-    cautions: tuple[str, ...] = ()
     engine: Engine = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:

@@ -15,10 +15,12 @@ from explorer.networks.loading.architecture import ArchitectureError, fill
 from explorer.networks.loading.blueprints import Blueprint
 from explorer.networks.loading.bundled import BUNDLED
 from explorer.networks.loading.by_name import pretrained
-from explorer.networks.loading.checkpoint import read_checkpoint
+from explorer.networks.loading.checkpoint import MOST_BYTES, read_checkpoint
 from explorer.networks.loading.class_names import read_class_names
-from explorer.networks.loading.files import one_line
+from explorer.networks.loading.files import one_line, read_bytes
 from explorer.networks.loading.known_networks import identify
+from explorer.networks.loading.onnx_file import is_onnx
+from explorer.networks.loading.onnx_network import onnx_network
 from explorer.networks.network import Network
 from explorer.networks.probing import names_for
 from explorer.progress import Progress
@@ -46,7 +48,8 @@ def load_network(
     Args:
         name: "efficientnet_lite0" or "flowers" (bundled, always here); a network of torchvision or timm, whose trained
             weights are fetched on first use, such as "resnet50", "torchvision/convnext_tiny" or
-            "timm/resnet50.a1_in1k"; or the path of a checkpoint (safetensors or torch.save's, whatever its ending).
+            "timm/resnet50.a1_in1k"; or the path of a checkpoint (safetensors or torch.save's, whatever its ending), or
+            of a whole network (ONNX).
         architecture: of a checkpoint, a name of torchvision or timm; None is the one that has just these tensors.
         class_names: one a class: a sequence, or a .txt or .json file by its path or bytes; None takes what is known.
         preprocessing: what the network wants of its input; None takes what its architecture's weights want.
@@ -98,7 +101,11 @@ def load_file(
     The name is for people alone: what kind of file it is, its content decides.
     """
     title = one_line(name)
-    blueprint = fill(read_checkpoint(data, title), architecture, title, head_activation)
+    content, _ = read_bytes(data, title, MOST_BYTES)
+    if is_onnx(content) or title.lower().endswith(".onnx"):
+        folder = data.parent if isinstance(data, Path) else None
+        return onnx_network(content, title, folder, _read_names(class_names), preprocessing, activation, layer)
+    blueprint = fill(read_checkpoint(content, title), architecture, title, head_activation)
     if preprocessing is None:
         blueprint = replace(blueprint, cautions=(*blueprint.cautions, _assumed_preprocessing(blueprint)))
     return _network(blueprint, "file", title, class_names, preprocessing, activation, layer)
@@ -120,9 +127,12 @@ class Contents:
 
 
 def look_into(data: bytes | Path, name: str) -> Contents:
-    """What a checkpoint holds, before it is loaded. Raises NetworkError for a file that is none."""
+    """What a file holds, before it is loaded. Raises NetworkError for one that is no checkpoint and no network."""
     title = one_line(name)
-    checkpoint = read_checkpoint(data, title)
+    content, _ = read_bytes(data, title, MOST_BYTES)
+    if is_onnx(content):
+        return Contents(None, ("An ONNX file: a whole network, which needs no architecture.",))
+    checkpoint = read_checkpoint(content, title)
     try:
         blueprint = fill(checkpoint, None, title)
     except ArchitectureError as error:
@@ -143,7 +153,7 @@ def _assumed_preprocessing(blueprint: Blueprint) -> str:
 
 def _is_path(name: str) -> bool:
     """Whether a name is meant as a file's: it ends like one, or there is one."""
-    return Path(name).suffix.lower() in {".safetensors", ".pth", ".pt", ".pt2", ".ckpt", ".bin", ".tar"} or (
+    return Path(name).suffix.lower() in {".safetensors", ".pth", ".pt", ".pt2", ".ckpt", ".bin", ".tar", ".onnx"} or (
         not name.startswith(("torchvision/", "timm/")) and Path(name).is_file())
 
 

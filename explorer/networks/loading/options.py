@@ -57,8 +57,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help=f"bundled ({', '.join(BUNDLED)}; the first unless one is named), of torchvision or timm "
                              "(resnet50, timm/resnet50.a1_in1k: fetched on first use), or a checkpoint's architecture")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE",
-                        help="your own weights: safetensors or what torch.save wrote, whatever its ending; its "
-                             "architecture is found by its tensors, or named by --network")
+                        help="your own weights: safetensors or what torch.save wrote, whatever its ending, whose "
+                             "architecture is found by its tensors, or named by --network; or a whole network: .onnx")
     parser.add_argument("--classes", type=Path, metavar="FILE", help="names of its classes, .txt or .json")
     parser.add_argument("--mean", type=_numbers, metavar="R,G,B", help="of its input, for pixels from 0 to 1")
     parser.add_argument("--std", type=_numbers, metavar="R,G,B", help="likewise")
@@ -115,7 +115,7 @@ def usual_preprocessing(architecture: str | None) -> Preprocessing:
 
     Raises NetworkError when there is no such architecture.
     """
-    if architecture is None:
+    if architecture is None or architecture.lower().endswith(".onnx"):
         return Preprocessing()
     if architecture in BUNDLED:
         return load_network(architecture).preprocessing

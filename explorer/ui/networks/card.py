@@ -44,7 +44,6 @@ def card(session: Session, analysis: Analysis) -> Node:
         *(el("p", caution, class_="note") for caution in network.cautions),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if session.choices.network in session.edited else "")),
-        *(el("p", caution) for caution in network.cautions),
         el("p", f"{'forward pass to this layer' if analysis.layer else 'one forward pass'} by {analysis.engine}, "
                 f"{analysis.seconds * 1000:.0f} ms"),
         class_="card",

@@ -49,7 +49,8 @@ def drop_in(session: Session, data: bytes, file_name: str, **options: Any) -> st
 def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     """The form. `done` is called with the network's name in links, once it is loaded."""
     panels.note("Nothing leaves this server, nothing in the file is run, and it lies in memory for your session alone. "
-                "A checkpoint is a safetensors file or what torch.save wrote, whatever its name.",
+                "A checkpoint is a safetensors file or what torch.save wrote, whatever its name; an ONNX file is a "
+                "whole network and needs no architecture.",
                 key="own_note", style="caption")
     file = st.file_uploader("Checkpoint", key="own_file", max_upload_size=LARGEST_CHECKPOINT)
     contents = _contents(file) if file else None

@@ -1,0 +1,262 @@
+"""A network from an ONNX file: cut like any other, its backbone run by ONNX Runtime from the file's own graph."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import helper
+from torch import Tensor, fx, nn
+
+from explorer.errors import ExplorerError, NetworkError
+from explorer.framing import LARGEST_OWN, Preprocessing
+from explorer.networks.cutting.arrangement import Backbone
+from explorer.networks.cutting.taps import UpTo, first_line
+from explorer.networks.engine import Engine, Graph, session_options
+from explorer.networks.loading.class_names import read_class_names
+from explorer.networks.loading.files import one_line
+from explorer.networks.loading.onnx_file import read_onnx
+from explorer.networks.loading.onnx_module import Conversion
+from explorer.networks.network import Network
+from explorer.networks.probing import example_input
+from explorer.wording import listed
+
+_CLOSE, _CLOSE_IN_HALF = 1e-4, 3e-2  # of the largest logit: how far torch may be from ONNX Runtime
+_REAL = {1: np.float32, 10: np.float16, 11: np.float64, 2: np.uint8}
+# Operators whose work is the same at each position, whatever the size: with these alone a size is no part of a file.
+_LOCAL = frozenset({
+    "Conv", "BatchNormalization", "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Elu",
+    "Selu", "Gelu", "Erf", "Tanh", "Mish", "Softplus", "Swish", "Add", "Sub", "Mul", "Div", "Sum", "Max", "Min",
+    "Concat",
+    "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "Flatten", "Reshape",
+    "Squeeze", "Unsqueeze", "Gemm", "MatMul", "Linear", "Softmax", "LogSoftmax", "Identity", "Dropout", "Transpose",
+    "LRN", "Pad", "Split", "Cast", "LayerNormalization", "Pow", "Sqrt", "DequantizeLinear",
+})
+
+
+class Image(NamedTuple):
+    """The input of a graph: its name, kind of number, channels, (height, width) or 0 where free, channels last."""
+
+    name: str
+    kind: int
+    channels: int
+    size: tuple[int, int]
+    last: bool
+
+
+def onnx_network(
+    content: bytes, title: str, folder: Path | None = None, class_names: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None, activation: str | None = None, layer: str | None = None,
+) -> Network:
+    """The network in the bytes of an ONNX file from a folder; see `load_network`. Its `cautions` say what was assumed.
+
+    Raises NetworkError when it is not a classifier of images that PoolScope can follow.
+    """
+    model = read_onnx(content, title, folder)
+    image, (output, others) = _image(model, title), _output(model, title)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    cautions = [f"The file has {len(others) + 1} outputs; the logits are read from {one_line(output)}, not from "
+                f"{listed(list(map(one_line, others)))}."] if others else []
+    if preprocessing is None:
+        preprocessing, assumed = _assumed(image, metadata)
+        cautions.append(assumed)
+    preprocessing = _sized(preprocessing, image, title)
+    conversion = Conversion(model, image.name, output, (image.channels, preprocessing.size, preprocessing.size),
+                            image.last, title)
+    module = conversion.module().eval()
+    _check_same(model, module, image, output, example_input(preprocessing), title)
+    if image.size[0] and not {step.kind for step in conversion.steps} <= _LOCAL:
+        preprocessing = replace(preprocessing, fixed=True)
+    names, digest = class_names or _names(metadata), _digest(content, model)
+    try:
+        network = Network.from_module(
+            module, preprocessing, names, name="file", title=title, origin=_origin(model), layer=layer,
+            digest=digest, activation=activation)
+    except ExplorerError:
+        if class_names is not None or names is None:
+            raise
+        network = Network.from_module(  # names in a file that do not fit are none
+            module, preprocessing, None, name="file", title=title, origin=_origin(model), layer=layer,
+            digest=digest, activation=activation)
+    if conversion.steps[-1].kind in ("Softmax", "LogSoftmax", "Sigmoid") and network.activation != "none":
+        cautions.append(f"The file ends in a {conversion.steps[-1].kind.lower()}; the logits are what stands before "
+                        "it.")
+    graph = _backbone_graph(network.backbone, model, image)
+    return replace(network, cautions=tuple(cautions),
+                   engine=Engine(network.backbone, graph=graph) if graph else network.engine)
+
+
+def _image(model: onnx.ModelProto, title: str) -> Image:
+    weights = {initializer.name for initializer in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        raise NetworkError(f"{title} has {len(inputs)} inputs ({listed([one_line(one.name) for one in inputs[:4]])}); "
+                           "expected one, a photo.")
+    tensor = inputs[0].type.tensor_type
+    lengths = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in tensor.shape.dim]
+    if len(lengths) != 4 or tensor.elem_type not in _REAL:
+        raise NetworkError(f"The input of {title} has {len(lengths)} dimensions or other numbers than real ones; "
+                           "expected a photo as (batch, channels, height, width).")
+    if lengths[0] > 1:
+        raise NetworkError(f"{title} takes {lengths[0]} photos at once; expected one, or a free number: export it with "
+                           "a batch of one.")
+    last = lengths[3] in (1, 3) and lengths[1] not in (1, 3)
+    channels = lengths[3] if last else lengths[1] or 3
+    height, width = lengths[1:3] if last else lengths[2:4]
+    if channels not in (1, 3):
+        raise NetworkError(f"{title} takes images of {channels} channels (bands); expected 3, or 1 for grey images.")
+    if (height or width) and height != width:
+        raise NetworkError(f"{title} takes inputs of {width or 'any'} x {height or 'any'} px; expected a square.")
+    if height > LARGEST_OWN:
+        raise NetworkError(f"{title} takes inputs of {width} x {height} px; expected at most {LARGEST_OWN} px.")
+    return Image(inputs[0].name, tensor.elem_type, channels, (height, width), last)
+
+
+def _output(model: onnx.ModelProto, title: str) -> tuple[str, list[str]]:
+    """The name of the output that is (batch, classes), the first of them, and the names of the others."""
+    outputs = [value for value in model.graph.output if value.type.tensor_type.elem_type in _REAL]
+    flat = [value for value in outputs if len(value.type.tensor_type.shape.dim) == 2] or outputs
+    if not flat:
+        raise NetworkError(f"{title} gives no real numbers; expected logits, one a class: export the network without "
+                           "the choice of the largest at its end.")
+    return flat[0].name, [value.name for value in model.graph.output if value.name != flat[0].name]
+
+
+def _assumed(image: Image, metadata: dict[str, str]) -> tuple[Preprocessing, str]:
+    """What the file is taken to want, and a sentence that says so: a file does not say."""
+    if image.kind == 2:  # bytes: pixels as they are, from 0 to 255
+        mean: tuple[float, ...] = 3 * (0.0,)
+        std: tuple[float, ...] = 3 * (1 / 255,)
+        what = "whole numbers from 0 to 255, as its input's kind says"
+    elif "Ultralytics" in metadata.get("author", ""):
+        mean, std, what = 3 * (0.0,), 3 * (1.0,), "pixels from 0 to 1, as Ultralytics trains"
+    else:
+        usual = Preprocessing()
+        mean, std, what = usual.mean, usual.std, "ImageNet's mean and standard deviation"
+    return Preprocessing(mean=mean[:image.channels], std=std[:image.channels]), (
+        f"No ONNX file says what its input must be: {what} are assumed. Other numbers of the network's training must "
+        "be given as its preprocessing.")
+
+
+def _sized(preprocessing: Preprocessing, image: Image, title: str) -> Preprocessing:
+    if preprocessing.channels != image.channels:
+        raise NetworkError(f"{title} takes images of {image.channels} channels, and the preprocessing has "
+                           f"{preprocessing.channels} means; expected as many.")
+    return replace(preprocessing, size=image.size[0]) if image.size[0] else preprocessing
+
+
+def _names(metadata: dict[str, str]) -> tuple[str, ...] | None:
+    """Class names that an exporter wrote beside the graph, as Ultralytics does: {0: "cat", 1: "dog"} or a list."""
+    text = next((metadata[key] for key in ("names", "class_names", "classes", "labels") if metadata.get(key)), "")
+    if not text or len(text) > 1_000_000:
+        return None
+    try:
+        tree = ast.literal_eval(text)
+        names = [tree[n] for n in range(len(tree))]
+        return read_class_names([str(name) for name in names])
+    except (ValueError, SyntaxError, LookupError, TypeError, RecursionError, MemoryError, NetworkError):
+        return None
+
+
+def _digest(content: bytes, model: onnx.ModelProto) -> str:
+    """sha256 of the file and of the weights that lie beside it, hex."""
+    digest = hashlib.sha256(content)
+    if model.ByteSize() > len(content):
+        for weight in model.graph.initializer:
+            digest.update(weight.raw_data)
+    return digest.hexdigest()
+
+
+def _origin(model: onnx.ModelProto) -> str:
+    by = one_line(f"{model.producer_name} {model.producer_version}".strip())
+    return f"an ONNX file of your own, written by {by}" if by else "an ONNX file of your own"
+
+
+def _check_same(
+    model: onnx.ModelProto, module: nn.Module, image: Image, output: str, x: Tensor, title: str
+) -> None:
+    """Raises NetworkError where the module does not give ONNX Runtime's numbers."""
+    halves = any(weight.data_type in (10, 16) for weight in model.graph.initializer)
+    fed = x if image.kind != 2 else (255 * torch.sigmoid(x)).round()
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(),
+                                               providers=["CPUExecutionProvider"])
+        array = (fed.permute(0, 2, 3, 1) if image.last else fed).contiguous().numpy().astype(_REAL[image.kind])
+        expected = torch.from_numpy(session.run([output], {image.name: array})[0].astype(np.float32))
+        with torch.no_grad():
+            made = module(fed)
+            two = module(torch.cat([fed, fed]))
+    except Exception as error:  # ONNX Runtime has no base class of what it raises, and torch raises many
+        raise NetworkError(f"{title} cannot be run on an image of {x.shape[3]} x {x.shape[2]} px: "
+                           f"{one_line(first_line(error))}.") from None
+    close = (_CLOSE_IN_HALF if halves else _CLOSE) * float(expected.abs().max())
+    if made.numel() != expected.numel() or not float((made.reshape(-1) - expected.reshape(-1)).abs().max()) <= close:
+        raise NetworkError(f"{title} uses operators in a way that PoolScope does not follow: its own numbers differ "
+                           "from ONNX Runtime's. Export the network again with torch.onnx.export(..., dynamo=True).")
+    if len(two) != 2 or not float((two - made).abs().max()) <= close:
+        raise NetworkError(f"{title} mixes the photos of a batch; expected one answer a photo.")
+
+
+def _backbone_graph(backbone: nn.Module, model: onnx.ModelProto, image: Image) -> Graph | None:
+    """The file's graph up to the feature maps, for the engine; None where they are tokens, or not one tensor of it."""
+    name = _last_output(backbone)
+    if name is None or not isinstance(backbone, Backbone) or backbone.copies != 1:
+        return None
+    graph, kind = model.graph, backbone.arrangement.kind
+    needed, nodes = {name}, []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            own = onnx.NodeProto.FromString(node.SerializeToString())
+            own.input[:], own.output[:] = map(_own, node.input), map(_own, node.output)
+            nodes.append(own)
+    float32 = onnx.TensorProto.FLOAT
+    before = [helper.make_node("Cast", ["x"], ["x as it is read"], to=image.kind),
+              helper.make_node("Transpose", ["x as it is read"], [_own(image.name)], perm=[0, 2, 3, 1]) if image.last
+              else helper.make_node("Identity", ["x as it is read"], [_own(image.name)])]
+    after = [helper.make_node("Cast", [_own(name)], ["maps as they are made"], to=float32),
+             helper.make_node("Transpose", ["maps as they are made"], ["maps"], perm=[0, 3, 1, 2]) if kind == "last"
+             else helper.make_node("Identity", ["maps as they are made"], ["maps"])]
+    if kind == "tokens":
+        return None
+    cut = helper.make_graph(
+        [*before, *reversed(nodes), *after], "backbone",
+        [helper.make_tensor_value_info("x", float32, [1, image.channels, "height", "width"])],
+        [helper.make_tensor_value_info("maps", float32, [1, "channels", "rows", "columns"])],
+        [_renamed(weight) for weight in graph.initializer if weight.name in needed])
+    return Graph(helper.make_model(cut, opset_imports=model.opset_import, ir_version=model.ir_version
+                                   ).SerializeToString())
+
+
+def _own(name: str) -> str:
+    """A tensor's name in the file as one that "x" and "maps" are not."""
+    return f"{name} of the file" if name else ""
+
+
+def _renamed(weight: onnx.TensorProto) -> onnx.TensorProto:
+    copied = onnx.TensorProto()
+    copied.CopyFrom(weight)
+    copied.name = _own(weight.name)
+    return copied
+
+
+def _last_output(backbone: nn.Module) -> str | None:
+    """The name that the file has for what a backbone gives."""
+    part = getattr(backbone, "part", None)
+    if isinstance(part, UpTo):
+        part = part.model.get_submodule(part.key)
+    if not isinstance(part, fx.GraphModule):
+        return None
+    (end,) = (node for node in part.graph.nodes if node.op == "output")
+    source = end.args[0]
+    if not isinstance(source, fx.Node) or source.op != "call_module":
+        return None
+    return getattr(part.get_submodule(str(source.target)), "output", None)

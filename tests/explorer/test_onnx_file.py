@@ -1,0 +1,189 @@
+"""ONNX files as networks: graphs as torch, Keras and TensorFlow write them, and files that are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from explorer import analyse, read_image
+from explorer.errors import NetworkError
+from explorer.framing import Preprocessing
+from explorer.networks.loading.load import load_file, load_network
+
+SIZE, CLASSES = 32, 5
+RANDOM = np.random.default_rng(0)
+
+
+def weight(name: str, *shape: int) -> onnx.TensorProto:
+    return numpy_helper.from_array((RANDOM.standard_normal(shape) / 3).astype(np.float32), name)
+
+
+def whole(name: str, *numbers: int) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array(numbers, np.int64), name)
+
+
+def saved(nodes, weights, shape=("N", 3, SIZE, SIZE), opset=17, domains=(), output=("N", CLASSES), metadata=None
+          ) -> bytes:
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, output)], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), *domains], ir_version=8)
+    helper.set_model_props(model, metadata or {})
+    return model.SerializeToString()
+
+
+def convolution(source: str = "image") -> list:
+    return [helper.make_node("Conv", [source, "w1", "b1"], ["c"], strides=[2, 2], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["c"], ["r"]),
+            helper.make_node("Conv", ["r", "w2"], ["c2"], strides=[2, 2], auto_pad="SAME_UPPER"),
+            helper.make_node("Clip", ["c2", "low", "high"], ["maps"])]
+
+
+def convolution_weights() -> list:
+    return [weight("w1", 6, 3, 3, 3), weight("b1", 6), weight("w2", 8, 6, 3, 3),
+            numpy_helper.from_array(np.float32(0), "low"), numpy_helper.from_array(np.float32(6), "high")]
+
+
+def as_torch(**options) -> bytes:
+    """GlobalAveragePool, a Flatten and a Gemm."""
+    nodes = [*convolution(), helper.make_node("GlobalAveragePool", ["maps"], ["p"]),
+             helper.make_node("Flatten", ["p"], ["f"]), helper.make_node("Gemm", ["f", "w", "b"], ["y"], transB=1)]
+    return saved(nodes, [*convolution_weights(), weight("w", CLASSES, 8), weight("b", CLASSES)], **options)
+
+
+def as_keras(**options) -> bytes:
+    """Channels last: a Transpose before and after, ReduceMean over rows and columns, MatMul and Add, a Softmax."""
+    nodes = [helper.make_node("Transpose", ["image"], ["t"], perm=[0, 3, 1, 2]), *convolution("t"),
+             helper.make_node("Transpose", ["maps"], ["last"], perm=[0, 2, 3, 1]),
+             helper.make_node("ReduceMean", ["last"], ["p"], axes=[1, 2], keepdims=0),
+             helper.make_node("MatMul", ["p", "w"], ["m"]), helper.make_node("Add", ["m", "b"], ["l"]),
+             helper.make_node("Softmax", ["l"], ["y"])]
+    return saved(nodes, [*convolution_weights(), weight("w", 8, CLASSES), weight("b", CLASSES)],
+                 shape=("N", SIZE, SIZE, 3), **options)
+
+
+def as_tensorflow() -> bytes:
+    """A maximum, then a Squeeze, two layers with a LayerNorm spelled out between them; free height and width."""
+    nodes = [*convolution(), helper.make_node("GlobalMaxPool", ["maps"], ["p"]),
+             helper.make_node("Squeeze", ["p", "places"], ["v"]),
+             helper.make_node("ReduceMean", ["v"], ["mean"], axes=[-1]), helper.make_node("Sub", ["v", "mean"], ["d"]),
+             helper.make_node("Pow", ["d", "two"], ["q"]), helper.make_node("ReduceMean", ["q"], ["var"], axes=[-1]),
+             helper.make_node("Add", ["var", "eps"], ["e"]), helper.make_node("Sqrt", ["e"], ["s"]),
+             helper.make_node("Div", ["d", "s"], ["n"]), helper.make_node("Mul", ["n", "g"], ["ng"]),
+             helper.make_node("Add", ["ng", "h"], ["normal"]),
+             helper.make_node("MatMul", ["normal", "w"], ["m"]), helper.make_node("Add", ["b", "m"], ["y"])]
+    return saved(nodes, [*convolution_weights(), whole("places", 2, 3), weight("g", 8), weight("h", 8),
+                         numpy_helper.from_array(np.float32(2), "two"),
+                         numpy_helper.from_array(np.float32(1e-5), "eps"), weight("w", 8, CLASSES),
+                         weight("b", CLASSES)], shape=("N", 3, "H", "W"))
+
+
+def by_onnx_runtime(data: bytes, x: Tensor, last: bool = False) -> Tensor:
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    return torch.cat([torch.from_numpy(session.run(["y"], {"image": (one.permute(1, 2, 0) if last else one)[None]
+                                                           .contiguous().numpy()})[0]) for one in x])
+
+
+def inputs(size: int = SIZE) -> Tensor:
+    return torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("data", "pooling"), [(as_torch(), "gap"), (as_tensorflow(), "gmp")])
+def test_a_graph_gives_onnx_runtimes_logits_and_its_evidence_adds_up(data, pooling):
+    network = load_file(data, "model.onnx", preprocessing=Preprocessing(size=SIZE))
+    torch.testing.assert_close(network(inputs()), by_onnx_runtime(data, inputs()), rtol=1e-4, atol=1e-5)
+    assert (network.pooling.key, network.head_kind) == (pooling, "affine")
+    evidence = analyse(network, read_image("assets/examples/astronaut.jpg")).under().evidence(1)
+    assert evidence.exact
+    assert abs(evidence.logit - evidence.baseline - float(evidence.cells.sum())) < 1e-5
+
+
+def test_of_a_channel_last_graph_that_ends_in_a_softmax_the_logits_stand_before_it():
+    data = as_keras()
+    network = load_file(data, "model.onnx")
+    probabilities = network.probabilities(network(inputs()))
+    torch.testing.assert_close(probabilities, by_onnx_runtime(data, inputs(), last=True), rtol=1e-4, atol=1e-5)
+    assert (network.preprocessing.size, network.activation, network.head_kind) == (SIZE, "softmax", "affine")
+    assert any("softmax" in caution for caution in network.cautions)
+
+
+def test_the_backbone_is_run_by_onnx_runtime():
+    for data in (as_torch(), as_keras()):
+        network = load_file(data, "model.onnx")
+        network(inputs())
+        assert network.engine.runs(inputs()) == "ONNX Runtime"
+
+
+def test_layers_give_gradients():
+    network = load_file(as_torch(), "model.onnx")
+    assert [layer.shape for layer in network.layers.all] == [(6, 16, 16), (8, 8, 8)]
+    maps = network.layers.maps(inputs(), "stage1").requires_grad_()
+    network.layers.answer(inputs(), "stage1", maps).sum().backward()
+    assert maps.grad.abs().sum() > 0
+
+
+def test_a_file_of_one_size_whose_operators_are_local_takes_other_sizes():
+    network = load_file(as_torch(), "model.onnx")
+    free = as_torch(shape=("N", 3, "H", "W"))
+    assert not network.preprocessing.fixed
+    assert load_file(free, "free.onnx", preprocessing=Preprocessing(size=64)).preprocessing.size == 64
+
+
+def test_preprocessing_is_assumed_and_named_and_class_names_are_read():
+    network = load_file(as_torch(metadata={"names": "{0: 'ant', 1: 'bee', 2: 'cat', 3: 'dog', 4: 'elk'}"}), "m.onnx")
+    assert any("ImageNet" in caution for caution in network.cautions)
+    assert network.class_names == ("ant", "bee", "cat", "dog", "elk")
+    assert not load_file(as_torch(), "m.onnx", preprocessing=Preprocessing()).cautions
+
+
+def test_weights_in_a_file_beside_it_are_read_and_without_that_file_refused(tmp_path):
+    data = as_torch()
+    model = onnx.ModelProto.FromString(data)
+    onnx.save(model, tmp_path / "two.onnx", save_as_external_data=True, location="two.data", size_threshold=0)
+    network = load_network(tmp_path / "two.onnx")
+    torch.testing.assert_close(network(inputs()), by_onnx_runtime(data, inputs()), rtol=1e-4, atol=1e-5)
+    with pytest.raises(NetworkError, match="save it as one file"):
+        load_file((tmp_path / "two.onnx").read_bytes(), "two.onnx")
+
+
+@pytest.mark.parametrize("place", ["../secret", "/etc/passwd", "a/b"])
+def test_weights_outside_of_its_folder_are_refused(tmp_path, place):
+    model = onnx.ModelProto.FromString(as_torch())
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], place)
+    model.graph.initializer[0].ClearField("raw_data")
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(NetworkError, match="its own folder"):
+        load_network(tmp_path / "m.onnx")
+
+
+def refused(nodes, weights=(), **options) -> str:
+    with pytest.raises(NetworkError) as caught:
+        load_file(saved(nodes, list(weights), **options), "model.onnx")
+    return str(caught.value)
+
+
+def test_custom_operators_control_flow_and_unknown_opsets_are_refused_in_a_sentence():
+    custom = helper.make_node("Wavelet", ["image"], ["y"], domain="com.lab")
+    assert "Wavelet of com.lab" in refused([custom], domains=[helper.make_opsetid("com.lab", 1)])
+    branch = helper.make_graph([], "b", [], [])
+    assert "control flow" in refused([helper.make_node("If", ["image"], ["y"], then_branch=branch, else_branch=branch)])
+    assert "opset 99" in refused([helper.make_node("Relu", ["image"], ["y"])], opset=99)
+    assert "Hardmax" in refused([helper.make_node("Hardmax", ["image"], ["y"])])
+
+
+def test_a_small_file_that_asks_for_much_memory_is_refused_before_any_is_taken():
+    vast = helper.make_node("ConstantOfShape", ["lengths"], ["vast"])
+    assert "numbers" in refused([vast, helper.make_node("Add", ["image", "vast"], ["y"])],
+                                [whole("lengths", 10**6, 10**6)])
+    assert "numbers" in refused([helper.make_node("Tile", ["image", "times"], ["y"])],
+                                [whole("times", 1, 1, 10**5, 10**5)])
+
+
+@pytest.mark.parametrize("end", [20, 200, 700])
+def test_a_file_cut_short_is_refused(end):
+    with pytest.raises(NetworkError, match="damaged or cut short"):
+        load_file(as_torch()[:end], "model.onnx")
