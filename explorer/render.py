@@ -119,8 +119,10 @@ def shrink(photo: Image.Image, box: Box, long_side: int) -> tuple[Image.Image, B
 
 def grey_out(photo: Image.Image, seen: Box) -> Image.Image:
     """The photo with all that lies outside `seen` drained of colour and paled."""
-    pale = Image.blend(photo.convert("L"), Image.new("L", photo.size, _UNSEEN_GREY), _UNSEEN_COVER).convert("RGB")
     box = _pixels(seen, photo.size)
+    if box == (0, 0, *photo.size):
+        return photo.copy()
+    pale = Image.blend(photo.convert("L"), Image.new("L", photo.size, _UNSEEN_GREY), _UNSEEN_COVER).convert("RGB")
     pale.paste(photo.crop(box), box)
     return pale
 
@@ -188,7 +190,7 @@ def _stretch(cells: np.ndarray, size: tuple[int, int], smooth: bool) -> Image.Im
     if smooth:
         return Image.fromarray(cells).resize(size, Image.Resampling.BILINEAR)
     rows, columns = _position_of(size[1], cells.shape[0]), _position_of(size[0], cells.shape[1])
-    return Image.fromarray(cells[rows][:, columns])
+    return Image.fromarray(cells.take(columns, 1).take(rows, 0))
 
 
 def _smooth(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -226,10 +228,12 @@ def png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def tiles(
-    photo: Image.Image, maps: Sequence[np.ndarray], seen: Box, scale: Scale, side: int
-) -> list[Image.Image]:
-    """Small grey pictures of what the network saw, at most `side` px long, each with a map (H, W) laid over it."""
+def grey_tile(photo: Image.Image, seen: Box, side: int) -> Image.Image:
+    """What the network saw of a photo, in grey and at most `side` px long: the ground of `tiles`."""
     grey = photo.crop(_pixels(seen, photo.size)).convert("L").convert("RGB")
-    grey, box = shrink(grey, (0, 0, grey.width, grey.height), side)
-    return [overlay(grey, cells, box, scale, opacity=0.92) for cells in maps]
+    return shrink(grey, (0, 0, grey.width, grey.height), side)[0]
+
+
+def tiles(ground: Image.Image, maps: Sequence[np.ndarray], scale: Scale) -> list[Image.Image]:
+    """Small pictures from `grey_tile`, each with a map (H, W) laid over it."""
+    return [overlay(ground, cells, (0, 0, *ground.size), scale, opacity=0.92) for cells in maps]

@@ -42,7 +42,7 @@ _library = st.components.v2.component("poolscope.library", html="<div></div>", j
 
 def put_library() -> None:
     """Give the page its scripts and styles; they take no room. `frame` does it."""
-    hidden(_library, {"styles": _styles()}, key="library")
+    hidden(_library, [_styles()], key="library")
 
 
 @cache
@@ -52,11 +52,20 @@ def _styles() -> dict[str, str]:
 
 
 def part(name: str, html: str) -> Callable[..., Any]:
-    """A component that the library's part of that name draws."""
-    return st.components.v2.component(f"poolscope.{name}", html=html, js=_STUB % name)
+    """A component that the library's part of that name draws.
+
+    It takes `data`, or the JSON of it in bytes where that is kept. Data goes in a list: what is in one Streamlit takes
+    as it is, and does not look for tables in it.
+    """
+    component = st.components.v2.component(f"poolscope.{name}", html=html, js=_STUB % name)
+
+    def mount(data: dict[str, Any] | bytes, **options: Any) -> Any:
+        return component(data=data if isinstance(data, bytes) else [data], **options)
+
+    return mount
 
 
-def hidden(component: Callable[..., Any], data: dict[str, Any] | bytes, key: str, **events: Callable[[], None]) -> None:
+def hidden(component: Callable[..., Any], data: Any, key: str, **events: Callable[[], None]) -> None:
     """Mount an element that draws nothing and takes no room."""
     component(data=data, key=f"{key}_source", **events)
 

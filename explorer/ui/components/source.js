@@ -1,7 +1,6 @@
 // Puts a photo, a stack of maps or a pack of channels into the page's store, where viewers and walls find it: once, and
 // not with every change of what is shown.
-page.parts.source = ({ data }) => {
-  const { photo, stack, pack } = JSON.parse(new TextDecoder().decode(data));
+page.parts.source = ({ data: { photo, stack, pack } }) => {
   const put = (store, name, key, value, most) => { keep(store, key, value, most); emit(name, key); };
   if (photo && !page.photos.has(photo.key)) {
     const image = new Image();
