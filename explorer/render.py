@@ -129,6 +129,8 @@ def ground(photo: Image.Image, seen: Box, *, in_colour: bool = False) -> Image.I
     Returns: RGB, of the photo's size.
     """
     greys, box = photo.convert("L"), _pixels(seen, photo.size)
+    if box == (0, 0, *photo.size):
+        return photo.copy() if in_colour else greys.convert("RGB")
     pale = Image.blend(greys, Image.new("L", photo.size, _UNSEEN_GREY), _UNSEEN_COVER)
     pale.paste(_HATCH, mask=_hatch(photo.size))
     painted = pale.convert("RGB")
@@ -208,7 +210,7 @@ def _stretch(cells: np.ndarray, size: tuple[int, int], smooth: bool) -> Image.Im
     if smooth:
         return Image.fromarray(cells).resize(size, Image.Resampling.BILINEAR)
     rows, columns = _position_of(size[1], cells.shape[0]), _position_of(size[0], cells.shape[1])
-    return Image.fromarray(cells[rows][:, columns])
+    return Image.fromarray(cells.take(columns, 1).take(rows, 0))
 
 
 def _smooth(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -246,10 +248,12 @@ def png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def tiles(
-    photo: Image.Image, maps: Sequence[np.ndarray], seen: Box, scale: Scale, side: int
-) -> list[Image.Image]:
-    """Small grey pictures of what the network saw, at most `side` px long, each with a map (H, W) laid over it."""
+def grey_tile(photo: Image.Image, seen: Box, side: int) -> Image.Image:
+    """What the network saw of a photo, in grey and at most `side` px long: the ground of `tiles`."""
     grey = photo.crop(_pixels(seen, photo.size)).convert("L").convert("RGB")
-    grey, box = shrink(grey, (0, 0, grey.width, grey.height), side)
-    return [overlay(grey, cells, box, scale, opacity=0.92) for cells in maps]
+    return shrink(grey, (0, 0, grey.width, grey.height), side)[0]
+
+
+def tiles(ground: Image.Image, maps: Sequence[np.ndarray], scale: Scale) -> list[Image.Image]:
+    """Small pictures from `grey_tile`, each with a map (H, W) laid over it."""
+    return [overlay(ground, cells, (0, 0, *ground.size), scale, opacity=0.92) for cells in maps]

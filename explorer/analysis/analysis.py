@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -106,17 +106,17 @@ class Outcome:
         self.analysis.require_evidence()
         return self.analysis.network.pooling_of(self.pooling)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """For people: "GeM, p = 3"."""
         return self._pooling.label(**self.parameters)
 
-    @property
+    @cached_property
     def choice(self) -> PoolingChoice:
         """The pooling as choices and links have it."""
         return PoolingChoice.of(self.pooling, self.parameters, self.analysis.network.poolings)
 
-    @property
+    @cached_property
     def under_in_words(self) -> str:
         """Under what, within a sentence: "under GMP, a what-if"; "" under the native pooling, which goes without
         saying."""
@@ -147,7 +147,7 @@ class Outcome:
     def _logits(self) -> Tensor:
         return self.head(self.pooled[None])[0]
 
-    @property
+    @cached_property
     def multiplier(self) -> float | None:
         """The fitted number that calibrates this what-if's probabilities; None where there is none or no need."""
         return self.analysis.network.multiplier(self.pooling, self.parameters)
@@ -302,13 +302,13 @@ class OutcomeWithoutEvidence(Outcome):
         super().__init__(analysis, own.key if own else NO_POOLING, parameters)
         self.label = "native"
 
-    @property
+    @cached_property
     def name(self) -> str:
         """For people: that of the network's own pooling, or "no pooling"."""
         own = self.analysis.network.pooling
         return own.label(**self.parameters) if own else "no pooling"
 
-    @property
+    @cached_property
     def choice(self) -> PoolingChoice:
         """None can be chosen."""
         return PoolingChoice(NO_POOLING)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from PIL import Image
+
 from explorer import render
-from explorer.analysis import Outcome
+from explorer.analysis import Analysis, Outcome
+from explorer.analysis.memory import remembered
 from explorer.questions.channel_table import channel_table, plain_channel_table
 from explorer.questions.contrast import deciding_channels
 from explorer.sections.nodes import Node, el, picture
@@ -37,13 +40,18 @@ def contrast_channels(outcome: Outcome, class_index: int, rival: int) -> Node:
         for one in deciding_channels(outcome, class_index, rival)})
 
 
+@remembered
+def _ground(analysis: Analysis) -> Image.Image:
+    """The small grey photo under every tile."""
+    return render.grey_tile(*analysis.preview(PHOTO_SIDE), TILE_SIDE)
+
+
 def _tiles(outcome: Outcome, title: str, what: str, accounts: Mapping[int, tuple[str, str]]) -> Node:
     """A tile for each channel, all on one scale; a click on a page opens the channel."""
     analysis, channels = outcome.analysis, list(accounts)
     maps = [analysis.feature_maps[channel].numpy() for channel in channels]
     scale = render.Scale.positive(*maps)
-    photo, seen = analysis.preview(PHOTO_SIDE)
-    pictures = [render.jpeg(tile, 82) for tile in render.tiles(photo, maps, seen, scale, TILE_SIDE)]
+    pictures = [render.jpeg(tile, 82) for tile in render.tiles(_ground(analysis), maps, scale)]
     tiles = [
         el("button", picture(tile, f"Where channel {channel} responds"),
            el("span", el("span", "channel", class_="caption"), el("strong", str(channel)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import streamlit as st
@@ -151,7 +152,7 @@ def _examples_and_network(session: Session, analysis: Analysis) -> None:
     board(tree, key="examples", on_pick=session.show_example)
 
 
-@st.cache_data(show_spinner=False)
+@cache
 def _thumbnail(name: str) -> Node:
     image = example_photo(name).image
     side = min(image.size)

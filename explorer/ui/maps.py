@@ -42,8 +42,12 @@ def class_maps(
         return [cam_map(outcome, CAM_INSTEAD, index) for outcome in outcomes for index in classes]
     for outcome in outcomes:
         outcome.evidences(classes)
-    return [evidence_map(outcome, index, scale=str(outcome.choice), calibrated=calibrated, limit=limit)
-            for outcome in outcomes for index in classes]
+
+    def map_of(outcome: Outcome, index: int) -> Map:
+        return drawn(outcome, ("class map", index, calibrated, limit), lambda: evidence_map(
+            outcome, index, scale=str(outcome.choice), calibrated=calibrated, limit=limit))
+
+    return [map_of(outcome, index) for outcome in outcomes for index in classes]
 
 
 def class_facets(analysis: Analysis) -> tuple[tuple[str, str], tuple[str, str]]:

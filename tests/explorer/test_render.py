@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from explorer.errors import ParameterError
-from explorer.render import Scale, ground, jpeg, overlay, png, shrink, tiles
+from explorer.render import Scale, grey_tile, ground, jpeg, overlay, png, shrink, tiles
 
 RED_END, BLUE_END = (178, 24, 43), (33, 102, 172)  # ColorBrewer's RdBu, where the app's signed scale ends
 DARK_BLUE_END, WHITE = (8, 81, 156), (247, 247, 247)
@@ -318,7 +318,7 @@ def test_a_tile_shows_only_what_was_seen_in_grey_with_the_map_in_place():
     photo = speckled(200, 100)
     cells = np.zeros((4, 4))
     cells[3, 0] = 5
-    (small,) = tiles(photo, [cells], (50, 0, 150, 100), Scale.positive(cells), 48)
+    (small,) = tiles(grey_tile(photo, (50, 0, 150, 100), 48), [cells], Scale.positive(cells))
     assert small.size == (48, 48)
     chroma = pixels(small).max(-1) - pixels(small).min(-1)
     assert (chroma[36:, :12] > 60).all()

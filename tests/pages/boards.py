@@ -115,7 +115,8 @@ def decoded(source: str) -> Image.Image:
 def components(page: AppTest, kind: str) -> dict[str, dict[str, Any]]:
     """What components of a kind ("board", "viewer", "wall", "slider", "source") were given, by their keys."""
     return {
-        item.key: strict_json(item.proto.json)
+        item.key.removesuffix("_source"): strict_json(item.proto.bytes.decode()) if item.proto.bytes
+        else strict_json(item.proto.json)[0]
         for item in page.get("bidi_component") if item.proto.component_name == f"poolscope.{kind}"
     }
 

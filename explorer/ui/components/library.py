@@ -8,6 +8,7 @@ script of three lines that has the library draw it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +42,32 @@ _library = st.components.v2.component("poolscope.library", html="<div></div>", j
 
 def put_library() -> None:
     """Give the page its scripts and styles; they take no room. `frame` does it."""
+    hidden(_library, [_styles()], key="library")
+
+
+@cache
+def _styles() -> dict[str, str]:
     styles = {name: _read(f"{name}.css") for name in _STYLES}
-    styles["board"] = STYLE.read_text(encoding="utf-8") + styles["board"]
-    hidden(_library, {"styles": styles}, key="library")
+    return styles | {"board": STYLE.read_text(encoding="utf-8") + styles["board"]}
 
 
 def part(name: str, html: str) -> Callable[..., Any]:
-    """A component that the library's part of that name draws."""
-    return st.components.v2.component(f"poolscope.{name}", html=html, js=_STUB % name)
+    """A component that the library's part of that name draws.
+
+    It takes `data`, or the JSON of it in bytes where that is kept. Data goes in a list: what is in one Streamlit takes
+    as it is, and does not look for tables in it.
+    """
+    component = st.components.v2.component(f"poolscope.{name}", html=html, js=_STUB % name)
+
+    def mount(data: dict[str, Any] | bytes, **options: Any) -> Any:
+        return component(data=data if isinstance(data, bytes) else [data], **options)
+
+    return mount
 
 
-def hidden(component: Callable[..., Any], data: dict[str, Any], key: str, **events: Callable[[], None]) -> None:
+def hidden(component: Callable[..., Any], data: Any, key: str, **events: Callable[[], None]) -> None:
     """Mount an element that draws nothing and takes no room."""
-    with st.container(key=f"{key}_source"):
-        component(data=data, key=key, **events)
+    component(data=data, key=f"{key}_source", **events)
 
 
 def handler(key: str, event: str, act: Callable[[Any], None] | None) -> Callable[[], None]:

@@ -12,7 +12,8 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,13 @@ class Map:
     legend: tuple[str, ...] = ()
     pick: Any = None
 
+    @cached_property
+    def described(self) -> str:
+        """All but the numbers, as JSON, under the names that viewer.js has for them."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "values"}
+        parts["unitName"] = parts.pop("unit_name")
+        return json.dumps({name: value for name, value in parts.items() if value is not None})
+
 
 @dataclass(frozen=True)
 class Handlers:
@@ -124,13 +132,18 @@ class Look:
 
 def put_photo(analysis: Analysis, digest: str) -> None:
     """Give the page its photo, once: viewers find it there."""
-    encoded = drawn(analysis, ("photo", PHOTO_SIDE), lambda: _encode(analysis))
-    source({"photo": {"key": digest[:16], "src": encoded}}, key="photo")
+    source(drawn(analysis, ("photo", digest), lambda: sent("photo", {"key": digest[:16], "src": _encode(analysis)})),
+           key="photo")
 
 
-def source(data: dict[str, Any], key: str) -> None:
-    """Put a photo, maps or a pack of channels into the page's store; it takes no room."""
+def source(data: bytes, key: str) -> None:
+    """Put a photo, maps or a pack of channels, as from `sent`, into the page's store; it takes no room."""
     hidden(_source, data, key)
+
+
+def sent(kind: str, content: dict[str, Any]) -> bytes:
+    """A "photo", a "stack" of maps or a "pack" of channels for `source`: written once, however often it is shown."""
+    return json.dumps({kind: content}).encode()
 
 
 def _encode(analysis: Analysis) -> str:
@@ -158,25 +171,23 @@ def pack(maps: np.ndarray) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Maps made ready for the browser, at a price that is worth keeping them for. `key` is a hash of the content."""
+    """Maps made ready for the browser, at a price that is worth keeping them for.
+
+    Attributes:
+        key: a hash of the content; first: the id of the first map; data: for `source`.
+    """
 
     key: str
-    described: list[dict[str, Any]]
-    packed: dict[str, Any]
+    first: str
+    data: bytes
 
 
 def stack(maps: Sequence[Map]) -> Stack:
     """One map or more, of the same number of positions, for `viewer`."""
-    packed = pack(np.stack([np.asarray(map_.values) for map_ in maps]))
-    described = [_described(map_) for map_ in maps]
-    key = hashlib.sha256(json.dumps([described, packed]).encode()).hexdigest()[:16]
-    return Stack(key, described, packed)
-
-
-def _described(map_: Map) -> dict[str, Any]:
-    """All but the numbers, under the names that viewer.js has for them."""
-    parts = {name: value for name, value in vars(map_).items() if name != "values" and value is not None}
-    return parts | {"unitName": parts.pop("unit_name")}
+    packed = json.dumps(pack(np.stack([np.asarray(map_.values) for map_ in maps])))
+    content = f'"pack": {packed}, "maps": [{", ".join(map_.described for map_ in maps)}]'
+    key = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return Stack(key, maps[0].id, f'{{"stack": {{"key": "{key}", {content}}}}}'.encode())
 
 
 def viewer(
@@ -195,12 +206,12 @@ def viewer(
     look = look or Look()
     framing, handlers = analysis.framing, look.handlers
     # Apart from what a click changes, which so costs no more than its own few hundred bytes.
-    source({"stack": {"key": maps.key, "pack": maps.packed, "maps": maps.described}}, key=f"{key}_maps")
+    source(maps.data, key=f"{key}_maps")
     data = {name: value for name, value in vars(look).items() if name != "handlers"} | {
         "facets": [{"name": name, "before": before} for name, before in look.facets],
         "photo": digest[:16], "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen],
         "grid": {"rows": framing.grid[0], "columns": framing.grid[1]}, "name": name,
-        "stack": maps.key, "chosen": chosen or maps.described[0]["id"],
+        "stack": maps.key, "chosen": chosen or maps.first,
         "schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE),
     }
     _viewer(data=data, key=key, **{f"on_{event}_change": handler(key, event, getattr(handlers, event))

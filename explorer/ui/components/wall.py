@@ -6,14 +6,13 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from torch.nn import functional
 
 from explorer import Analysis, render
 from explorer.ui.components.library import handler, part
-from explorer.ui.components.viewer import pack, source
+from explorer.ui.components.viewer import pack, sent, source
 from explorer.ui.session.page_cache import drawn
 
 MOST_NUMBERS = 4_000_000  # sent to a page for its tiles, at two bytes each before they are deflated
@@ -23,15 +22,16 @@ _wall = part("wall", '<div class="wall"></div>')
 
 def put_channels(analysis: Analysis, digest: str) -> str:
     """Give the page all feature maps, once; returns the key under which the wall finds them."""
-    def make() -> dict[str, Any]:
+    def make() -> tuple[str, bytes]:
         packed = pack(_for_tiles(analysis))
         # Of what is in it: other networks, layers, framings and sizes have other maps of the same photo.
         content = hashlib.sha256(json.dumps(packed).encode()).hexdigest()
-        return {"key": f"maps-{digest[:16]}-{content[:16]}", **packed}
+        key = f"maps-{digest[:16]}-{content[:16]}"
+        return key, sent("pack", {"key": key, **packed})
 
-    packed = drawn(analysis, ("packed channels", digest), make)
-    source({"pack": packed}, key="pack")
-    return packed["key"]
+    key, data = drawn(analysis, ("packed channels", digest), make)
+    source(data, key="pack")
+    return key
 
 
 def coarsened(analysis: Analysis) -> int:

@@ -48,6 +48,8 @@ class PageCache:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._entries: OrderedDict[tuple[int, Hashable], _Entry] = OrderedDict()  # used last comes last
+        self._bytes = 0  # of all entries
+        self._jobs: set[tuple[int, Hashable]] = set()  # places of those whose results are not measured yet
         self._lock = threading.Lock()
 
     def __call__(self, of: Analysis | Outcome, key: Hashable, make: Callable[[], Made]) -> Made:
@@ -59,35 +61,50 @@ class PageCache:
         value = make()
         measured = _bytes_of(of, value)
         with self._lock:
-            entry = self._entries.setdefault(place, _Entry(of, value, measured))
-            self._make_room(place)
+            if (entry := self._entries.get(place)) is None:
+                entry = self._entries[place] = _Entry(of, value, measured)
+                self._bytes += measured
+                if isinstance(value, Job):
+                    self._jobs.add(place)
+                self._make_room(place)
         return entry.value
 
     @property
     def bytes(self) -> int:
         """Of all that is here."""
-        return sum(entry.bytes for entry in self._entries.values())
+        return self._bytes
 
     def forget(self, analysis: Analysis) -> None:
         """All of an analysis and its outcomes."""
         with self._lock:
             for place in [place for place, entry in self._entries.items() if _analysis_of(entry.of) is analysis]:
-                del self._entries[place]
+                self._drop(place)
 
     def clear(self) -> None:
         """All there is."""
         with self._lock:
             self._entries.clear()
+            self._jobs.clear()
+            self._bytes = 0
+
+    def _drop(self, place: tuple[int, Hashable]) -> None:
+        self._bytes -= self._entries.pop(place).bytes
+        self._jobs.discard(place)
 
     def _make_room(self, newest: tuple[int, Hashable]) -> None:
-        for entry in self._entries.values():
-            if isinstance(entry.value, Job) and entry.value.ended and entry.bytes == _LEAST_BYTES:
-                entry.bytes = _bytes_of(entry.of, entry.value.result)
+        for place in [place for place in self._jobs if not self._entries[place].is_running]:
+            entry = self._entries[place]
+            self._jobs.remove(place)
+            self._bytes -= entry.bytes
+            entry.bytes = _bytes_of(entry.of, entry.value.result)
+            self._bytes += entry.bytes
+        if self._bytes <= self._most_bytes:
+            return
         for place in list(self._entries):
-            if self.bytes <= self._most_bytes:
-                return
             if place != newest and not self._entries[place].is_running:
-                del self._entries[place]
+                self._drop(place)
+            if self._bytes <= self._most_bytes:
+                return
 
 
 drawn = PageCache(MOST_DRAWN_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 from explorer.lessons.catalogue import LESSONS, Lesson
@@ -60,8 +61,8 @@ def _go_to(session: Session, number: int) -> None:
 
 
 def _listen_to_keys(session: Session) -> None:
-    handlers = viewer_handlers(session)
+    handlers, events = viewer_handlers(session), partial(handler, "keys_source")
     hidden(_keys, {"stage": session.presenting}, key="keys",
-           on_walk_change=handler("keys", "walk", lambda steps: _go_to(session, session.choices.lesson + int(steps))),
-           on_photos_change=handler("keys", "photos", handlers.walk),
-           on_present_change=handler("keys", "present", handlers.present))
+           on_walk_change=events("walk", lambda steps: _go_to(session, session.choices.lesson + int(steps))),
+           on_photos_change=events("photos", handlers.walk),
+           on_present_change=events("present", handlers.present))
