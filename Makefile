@@ -22,6 +22,7 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.cost
 	$(BIN)/python -m benchmarks.busy
+	$(BIN)/python -m benchmarks.many
 	$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.viewer

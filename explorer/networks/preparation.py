@@ -19,7 +19,7 @@ from explorer.networks.graph_process import end_all, packed, written
 _GRACE = 10.0  # seconds that a process waits at its end for a pass of the trial
 _LOG = logging.getLogger(__name__)
 _LOCK = threading.Lock()  # of the two sets
-_ASKED: WeakSet[Engine] = WeakSet()
+_REQUESTED: WeakSet[Engine] = WeakSet()
 _BEGUN: WeakSet[Engine] = WeakSet()
 _ONE_AT_A_TIME = threading.Lock()
 _THREADS: WeakSet[threading.Thread] = WeakSet()
@@ -41,9 +41,9 @@ def prepare(engine: Engine, x: Tensor) -> None:
 def prepare_in_background(engine: Engine, x: Tensor) -> None:
     """`prepare` in a thread that keeps no network alive; one at a time in a process. Later calls do nothing."""
     with _LOCK:
-        if engine.has_graph or engine in _ASKED:
+        if engine.has_graph or engine in _REQUESTED:
             return
-        _ASKED.add(engine)
+        _REQUESTED.add(engine)
     thread = threading.Thread(target=_prepare, args=(ref(engine), x), daemon=True, name="preparation")
     _THREADS.add(thread)
     thread.start()

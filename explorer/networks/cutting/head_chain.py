@@ -113,11 +113,11 @@ def follow(steps: Sequence[Step], start: Tensor, end: Tensor) -> nn.Sequential |
 
 def _depending(steps: Sequence[Step], start: Tensor) -> set[int]:
     """The ids of the tensors that depend on one of them."""
-    found = {id(start)}
+    depending = {id(start)}
     for step in steps:
-        if any(id(one) in found for one in (*step.arguments, *step.named.values())):
-            found.add(id(step.output))
-    return found
+        if any(id(one) in depending for one in (*step.arguments, *step.named.values())):
+            depending.add(id(step.output))
+    return depending
 
 
 def _is_cosine(steps: Sequence[Step], tensor: Tensor) -> bool:

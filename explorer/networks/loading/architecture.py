@@ -183,14 +183,14 @@ def _reason(checkpoint: Checkpoint, usual: Blueprint) -> str:
 
 def proposals(checkpoint: Checkpoint) -> tuple[str, ...]:
     """The architectures whose tensors these are, heads aside, by the catalogue; those that the file names first."""
-    every = list(readings(checkpoint.state).values())
-    found = [entry.name for reading in every for entry in same_names(shapes_of(reading))]
-    found = found or [entry.name for entry in same_shapes(shapes_of(checkpoint.state))]
+    states = list(readings(checkpoint.state).values())
+    names = [entry.name for reading in states for entry in same_names(shapes_of(reading))]
+    names = names or [entry.name for entry in same_shapes(shapes_of(checkpoint.state))]
     named = [hint.strip().lower().rpartition("/")[2] for hint in checkpoint.hints]
-    if not found:
-        found = [hint for hint in named if f"timm/{hint.partition('.')[0]}" in _catalogued()
+    if not names:
+        names = [hint for hint in named if f"timm/{hint.partition('.')[0]}" in _catalogued()
                  or f"torchvision/{hint}" in _catalogued()]
-    return tuple(sorted(dict.fromkeys(found), key=lambda name: (
+    return tuple(sorted(dict.fromkeys(names), key=lambda name: (
         name.rpartition("/")[2] not in {hint.partition(".")[0] for hint in named},
         not any(_same_word(name, hint) for hint in named))))
 

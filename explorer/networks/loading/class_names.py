@@ -134,9 +134,9 @@ def _from_mapping(tree: Mapping[Any, Any], name: str) -> list[Any]:
                     for key, value in tree.items()]
     by_number = dict(numbered)
     first = 1 if by_number and min(by_number) == 1 and len(by_number) > 1 else 0
-    wanted = range(first, first + len(tree))
-    if sorted(by_number) != list(wanted):
-        missing = next((n for n in wanted if n not in by_number), 0)
+    numbers = range(first, first + len(tree))
+    if sorted(by_number) != list(numbers):
+        missing = next((n for n in numbers if n not in by_number), 0)
         raise NetworkError(f"{name} names {len(tree)} classes but none has the number {missing}; expected each number "
-                           f"from {first} to {wanted[-1]} once.")
-    return [by_number[n] for n in wanted]
+                           f"from {first} to {numbers[-1]} once.")
+    return [by_number[n] for n in numbers]

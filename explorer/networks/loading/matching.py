@@ -69,10 +69,10 @@ def _place(tensor: Tensor) -> tuple[int, int]:
 
 def _named_readings(state: State, model_state: State, name: str) -> Iterator[tuple[tuple[str, ...], State]]:
     """The readings, the best first, then the same renamed where they have Hugging Face's names."""
-    every, ours = readings(state), shapes_of(model_state)
-    for opened in sorted(every, key=lambda opened: -share_of(shapes_of(every[opened]), ours)):
-        yield opened, every[opened]
-        if renamed := hugging_faces(every[opened], model_state, name):
+    states, ours = readings(state), shapes_of(model_state)
+    for opened in sorted(states, key=lambda opened: -share_of(shapes_of(states[opened]), ours)):
+        yield opened, states[opened]
+        if renamed := hugging_faces(states[opened], model_state, name):
             yield (*opened, "Hugging Face's names"), renamed
 
 

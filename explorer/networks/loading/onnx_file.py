@@ -80,16 +80,16 @@ def _take_in(model: onnx.ModelProto, name: str, folder: Path | None) -> None:
     files: dict[str, bytes] = {}
     taken = 0
     for weight in outside:
-        told = {entry.key: entry.value for entry in weight.external_data}
-        place = told.get("location", "")
+        described = {entry.key: entry.value for entry in weight.external_data}
+        place = described.get("location", "")
         if folder is None or place in ("", ".", "..") or set(place) & set("/\\:\0") or (folder / place).is_symlink():
             raise NetworkError(f"{name} has weights in {one_line(place) or 'a file without a name'}; expected a plain "
                                f"file in its own folder. Save it as one file: {ONE_FILE}.")
         if place not in files:
             files[place], _ = read_bytes(folder / place, place, MOST_OUTSIDE)
         try:
-            begin = int(told.get("offset", 0))
-            length = int(told.get("length", len(files[place]) - begin))
+            begin = int(described.get("offset", 0))
+            length = int(described.get("length", len(files[place]) - begin))
         except ValueError:
             begin = length = -1
         if begin < 0 or length < 0 or begin + length > len(files[place]):

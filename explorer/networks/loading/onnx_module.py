@@ -201,8 +201,8 @@ class Conversion:
     def _layer_norm(self, step: Step) -> Step | None:
         """(x - mean) / sqrt(mean((x - mean)²) + epsilon), as opsets before 17 write it."""
         def made_by(name: Any, *kinds: str) -> Step | None:
-            found = self._by_output.get(name) if isinstance(name, str) else None
-            return found if found is not None and found.kind in kinds else None
+            maker = self._by_output.get(name) if isinstance(name, str) else None
+            return maker if maker is not None and maker.kind in kinds else None
 
         centred, root = made_by(step.inputs[0], "Sub"), made_by(step.inputs[1], "Sqrt")
         shifted = made_by(root.inputs[0], "Add") if root else None
