@@ -160,6 +160,9 @@ class Outcome:
 
     def top(self, count: int = 5, calibrated: bool = False) -> list[Answer]:
         """The classes with the largest logits, best first; at most as many as there are."""
+        return list(self._tensors(("top", count, calibrated), lambda: self._top(count, calibrated)))
+
+    def _top(self, count: int, calibrated: bool) -> list[Answer]:
         best = self.logits.topk(min(count, len(self.logits)))
         classes = best.indices.tolist()
         probabilities = self.probabilities(calibrated)[best.indices].tolist()
