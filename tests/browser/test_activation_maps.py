@@ -71,11 +71,13 @@ def test_the_likeliest_classes_and_three_poolings_make_nine_maps_on_one_scale(he
     expect(view.find(".pane")).to_have_count(9)
     expect(view.find(".paneHead .name")).to_have_text(["GAP", "GMP", "Attention, t = 0.1"] * 3)
     grids = [cells(analysis, key, item.class_index) for item in top(analysis, 3) for key in SHOWN]
-    limit = max(np.abs(grid).max() for grid in grids)
-    assert view.ends == [signed(-limit), signed(limit), "logits"]
+    factors = [analysis.under(key).multiplier or 1 for key in SHOWN] * 3
+    limit = max(np.abs(grid).max() * factor for grid, factor in zip(grids, factors, strict=True))
+    assert view.ends == [signed(-limit), signed(limit), "calibrated logits"]
     for pane in (0, 1, 5):
         grounds = view.grounds(examples["cat_and_coffee"], pane)
-        expected = [[painted(grounds[i, j], grids[pane][i, j], limit) for j in range(7)] for i in range(7)]
+        calibrated = grids[pane] * factors[pane]
+        expected = [[painted(grounds[i, j], calibrated[i, j], limit) for j in range(7)] for i in range(7)]
         np.testing.assert_allclose(view.patches(pane), expected, atol=12)
     with here.without_a_frame():
         view.hover(2, 5, pane=4)

@@ -72,10 +72,12 @@ def test_three_poolings_stand_side_by_side_with_their_answers_maps_and_formulas(
 def test_the_maps_of_a_row_stand_on_one_scale_and_each_is_painted_by_its_own_evidence(here, analysis, examples):
     class_index = analysis.under().top(1)[0].class_index
     cells = [analysis.under(key).evidence(class_index).cells.double().numpy() for key in ("gap", "gmp", "attention")]
-    limit = max(np.abs(item).max() for item in cells)
+    factors = [analysis.under(key).multiplier or 1 for key in ("gap", "gmp", "attention")]
+    calibrated = [item * factor for item, factor in zip(cells, factors, strict=True)]
+    limit = max(np.abs(item).max() for item in calibrated)
     view = here.viewer(analysis, "evidence")
-    assert view.ends == [signed(-limit), signed(limit), "logits"]
-    for pane, item in enumerate(cells):
+    assert view.ends == [signed(-limit), signed(limit), "calibrated logits"]
+    for pane, item in enumerate(calibrated):
         grounds = view.grounds(examples["coffee"], pane)
         goal = [[painted(grounds[i, j], item[i, j], limit) for j in range(7)] for i in range(7)]
         np.testing.assert_allclose(view.patches(pane), goal, atol=10)
