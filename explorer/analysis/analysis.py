@@ -163,10 +163,9 @@ class Outcome:
         return list(self._tensors(("top", count, calibrated), lambda: self._top(count, calibrated)))
 
     def _top(self, count: int, calibrated: bool) -> list[Answer]:
-        best = self.logits.topk(min(count, len(self.logits)))
+        best, network = self.logits.topk(min(count, len(self.logits))), self.analysis.network
         classes = best.indices.tolist()
         probabilities = self.probabilities(calibrated)[best.indices].tolist()
-        network = self.analysis.network
         return [
             Answer(index, network.class_names[index], network.probability(probability), logit, rank)
             for rank, (index, probability, logit) in enumerate(

@@ -152,11 +152,11 @@ def test_the_reddest_place_on_screen_is_the_position_with_most_evidence(visit, n
 
 
 @pytest.mark.parametrize("upright", [False, True], ids=["landscape", "portrait"])
-def test_what_was_cropped_away_is_grey_and_what_was_seen_is_not(upright, visit, network, examples):
+def test_what_was_cropped_away_is_grey_and_what_was_seen_has_its_colours_if_chosen(upright, visit, network, examples):
     photo = ImageOps.pad(examples["coffee"], (1200, 600), color=(20, 160, 40))  # green where the crop ends
     photo = photo.transpose(Image.Transpose.ROTATE_90) if upright else photo
     analysis = analyse(network, photo)
-    here = visit().go(example="photographer")
+    here = visit().go(example="photographer", view="g1")
     here.upload("green.png", encode(photo))
     here.eventually(lambda: round(picture(here).width / picture(here).height, 1), 0.5 if upright else 2.0)
     here.settle(canvas(here))

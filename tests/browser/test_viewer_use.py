@@ -397,7 +397,7 @@ def test_every_key_of_the_list_does_what_the_list_says(bench):
 
     keys.press("?")
     assert view.find(".help dt").all_text_contents() == [
-        "← →", "+ −", "l", "s", "Shift and arrows", "Enter", "drag", "z, x, 0", "f", "p", "?"]
+        "← →", "+ −", "l", "s", "g", "Shift and arrows", "Enter", "drag", "z, x, 0", "f", "p", "?"]
     expect(view.find(".help")).to_be_visible()
     keys.press("?")
     expect(view.find(".help")).to_be_hidden()
@@ -411,7 +411,7 @@ def test_every_key_of_the_list_does_what_the_list_says(bench):
         keys.press(key)
         expect(opacity).to_have_value(value)
 
-    for key, name, first in (("l", "Shared scale", "false"), ("s", "Smooth", "true")):
+    for key, name, first in (("l", "Shared scale", "false"), ("s", "Smooth", "true"), ("g", "Photo in colour", "true")):
         button = view.root.get_by_role("button", name=name)
         keys.press(key)
         expect(button).to_have_attribute("aria-pressed", first)

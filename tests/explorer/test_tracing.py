@@ -217,7 +217,7 @@ class WithWeightsOfItsOwn(nn.Module):
 def test_a_rest_that_reads_weights_and_the_batchs_size_is_cut():
     model = seeded(WithWeightsOfItsOwn)
     network = network_of(model)
-    assert (network.pooling.key, network.head_kind, network.cut) == ("gap", "nonlinear", "traced")
+    assert (network.pooling.key, network.head_kind, network.cut) == ("gap", "affine", "traced")
     with torch.no_grad():
         assert worst(apart(network, inputs(24, 40, batch=3)), model(inputs(24, 40, batch=3))) <= 1e-5
     assert network.preprocessing.size == OWN.size

@@ -3,19 +3,19 @@
 /** Those of the maps that share a scale with one. */
 const alike = (map, maps) => maps.filter((other) => other.scale === map.scale && other.kind === map.kind && other.unit === map.unit);
 
-/** What a map's logits are multiplied by to be compared with those under another pooling. */
-const factorOf = (map) => (page.view.r ? 1 : map.factor ?? 1);
-
 /** Whether a map shares its scale with some whose logits mean something else. */
 const comparesPoolings = (map, maps) =>
   !page.view.u && !map.limit && new Set(alike(map, maps).map((other) => other.factor ?? 1)).size > 1;
+
+/** What a map's logits are multiplied by to be compared with those under another pooling. */
+const factorOf = (map, maps) => (page.view.r || !comparesPoolings(map, maps) ? 1 : map.factor ?? 1);
 
 /** The number at the end of a map's scale, in the map's own numbers. */
 function limitOf(map, maps) {
   if (page.view.u) return largest(map.values, map.kind);
   if (map.limit) return map.limit;
-  const ends = alike(map, maps).map((other) => (other.most ??= largest(other.values, other.kind)) * factorOf(other));
-  return Math.max(...ends) / factorOf(map);
+  const calibrated = comparesPoolings(map, maps) && !page.view.r, factor = (one) => (calibrated ? one.factor ?? 1 : 1);
+  return Math.max(...alike(map, maps).map((other) => (other.most ??= largest(other.values, other.kind)) * factor(other))) / factor(map);
 }
 
 /** The scale's unit, which says raw or calibrated where that differs from map to map. */

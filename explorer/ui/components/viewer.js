@@ -135,7 +135,7 @@ class Viewer {
     const drawn = maps.filter((map) => map && map.kind !== "photo");
     const kinds = [...new Map(drawn.map((map) => [`${map.kind} ${map.unitName}`, map])).values()];
     this.parts.legend.replaceChildren(...kinds.map((map) => (map.kind === "labels" ? keysOf(map, (label) => this.colourOf(label))
-      : scaleOf(map, this.stops(map), limitOf(map, this.maps) * factorOf(map), drawn.length > 1, unitOf(map, this.maps)))));
+      : scaleOf(map, this.stops(map), limitOf(map, this.maps) * factorOf(map, this.maps), drawn.length > 1, unitOf(map, this.maps)))));
   }
   colourOf(label) { return this.data.palette[label] ?? this.data.palette.at(-1); }
 
@@ -244,7 +244,7 @@ class Viewer {
   /** The place under the pointer: all viewers of one photo share it, pixel for pixel. */
   get hover() { return page.hover?.photo === this.data.photo ? this.place(page.hover.at) : null; }
   reading(map) {
-    const cell = map && this.hover && cellOf(map, this.hover), factor = cell && comparesPoolings(map, this.maps) ? factorOf(map) : 1;
+    const cell = map && this.hover && cellOf(map, this.hover), factor = cell ? factorOf(map, this.maps) : 1;
     const calibrated = factor === 1 ? "" : ` · ${signed(map.values[cell[0] * map.columns + cell[1]] * factor)} calibrated`;
     return cell ? readPosition(map, cell) + calibrated : "";
   }
