@@ -45,7 +45,7 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
         id=f"{class_index}-{rival}.{name_in_links(outcome.choice)}", values=one.cells,
         name=f"{mine} against {other} under {outcome.name}", facets=(f"{mine} against {other}", outcome.name),
         aside=f"{rows} × {columns} positions", lines=_lines(one), badge=exactness(one.exact, one.residual),
-        mark=strongest, says=f"{lead}.", scale="contrast", factor=outcome.multiplier,
+        mark=strongest, says=f"{lead}.", scale=str(outcome.choice),
         caption=f"Red towards {mine}, blue towards {other} · strongest position {strongest}: "
                 f"{signed(float(one.cells[strongest]))} logits",
     )
