@@ -70,7 +70,7 @@ def main() -> None:
     names = [*(f"torchvision/{name}" for name in torchvision_names()),
              *(f"timm/{name}" for name in timm_architectures())]
     lines = (line(name) for name in sorted(names, key=order))
-    text = "".join(f"{each}\n" for each in lines if each)
+    text = "".join(f"{row}\n" for row in lines if row)
     (ASSETS / "architectures.tsv").write_text(text, encoding="utf-8")
 
 

@@ -84,7 +84,8 @@ def _answer() -> None:
     with os.fdopen(os.dup(1), "wb") as answer:
         os.dup2(2, 1)  # what libraries print is no part of the graph
         try:
-            answer.write(export(*pickle.load(sys.stdin.buffer)))
+            backbone, x = pickle.load(sys.stdin.buffer)  # of the parent alone: nothing that a person brought
+            answer.write(export(backbone, x))
         except Exception as error:  # the backbone's class may be unknown here, or fail in any way
             sys.exit(str(error) if isinstance(error, NetworkError) else
                      f"The backbone cannot be read by another process: {first_line(error)}.")

@@ -72,6 +72,7 @@ MODELS = {
     "vit, layer scale and registers": small("vit_small_patch14_reg4_dinov2", init_values=1.0),
     "deit3": small("deit3_small_patch16_224"),
     "cait": small("cait_xxs24_224"),
+    "deit, distilled": small("deit_tiny_distilled_patch16_224"),
 }
 
 
@@ -116,7 +117,8 @@ def _by_hand(model: nn.Module, x: Tensor) -> Tensor:
             total = total + _write(block, block.attn, both, 3, block.gamma_1)
             token = block(tokens, token)
         tokens = token
-    return _through(model.norm, model.head, tokens[0, 0], total[getattr(model, "num_prefix_tokens", 1):])
+    part = 0.5 if hasattr(model, "head_dist") else 1  # the answers of a class and a distillation token are averaged
+    return part * _through(model.norm, model.head, tokens[0, 0], total[getattr(model, "num_prefix_tokens", 1):])
 
 
 def _of_own(model: ByHand, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,19 +6,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from explorer import analyse
 from explorer.errors import MethodError
 from explorer.framing import Preprocessing
 from explorer.networks import Network
@@ -242,20 +239,6 @@ def test_a_network_without_attention_has_none():
     assert layers.attention(x, "block") is None
     _, layers, x = model_and_layers("swin")
     assert all(layers.attention(x, layer.key) is None for layer in layers.all)
-
-
-def test_a_vit_that_asks_two_tokens_is_decomposed_over_what_was_written_into_both():
-    model = seeded(lambda: VisionTransformerDistilled(
-        img_size=32, patch_size=8, embed_dim=24, depth=3, num_heads=3, num_classes=5))
-    network = network_of(model)
-    assert (network.pooling.key, network.preprocessing.fixed) == ("class_token", True)
-    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
-    outcome = analyse(network, photo).under()
-    with torch.no_grad():
-        expected = model(outcome.analysis.input)[0]
-    for result, logit in zip(outcome.evidences(range(5)), expected.tolist(), strict=True):
-        assert result.baseline + float(result.cells.sum()) == pytest.approx(logit, abs=1e-5)
-        assert float(result.cells.abs().max()) > 1e-4
 
 
 @pytest.mark.parametrize("named", [{"global_pool": "avg"}, {"global_pool": "avg", "class_token": False},

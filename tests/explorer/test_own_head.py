@@ -208,8 +208,8 @@ def test_siblings_with_the_same_tensors_are_named_where_they_compute_something_e
     state = lively(timm.create_model("tf_efficientnet_b0", num_classes=4)).state_dict()
     network = load_file(saved(state), "mine", architecture="timm/efficientnet_b0")
     assert any("timm/tf_efficientnet_b0" in caution for caution in network.cautions)
-    told = load_file(saved({"state_dict": state, "args": argparse.Namespace(model="tf_efficientnet_b0")}), "mine")
-    assert "timm/tf_efficientnet_b0" in told.origin
+    network = load_file(saved({"state_dict": state, "args": argparse.Namespace(model="tf_efficientnet_b0")}), "mine")
+    assert "timm/tf_efficientnet_b0" in network.origin
 
 
 def test_networks_of_both_sources_that_compute_the_same_are_no_caution():

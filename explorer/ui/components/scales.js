@@ -7,14 +7,17 @@ const alike = (map, maps) => maps.filter((other) => other.scale === map.scale &&
 const comparesPoolings = (map, maps) =>
   !page.view.u && !map.limit && new Set(alike(map, maps).map((other) => other.factor ?? 1)).size > 1;
 
+/** Whether its scale is in calibrated logits. */
+const isCalibrated = (map, maps) => !page.view.r && comparesPoolings(map, maps);
+
 /** What a map's logits are multiplied by to be compared with those under another pooling. */
-const factorOf = (map, maps) => (page.view.r || !comparesPoolings(map, maps) ? 1 : map.factor ?? 1);
+const factorOf = (map, maps) => (isCalibrated(map, maps) ? map.factor ?? 1 : 1);
 
 /** The number at the end of a map's scale, in the map's own numbers. */
 function limitOf(map, maps) {
   if (page.view.u) return largest(map.values, map.kind);
   if (map.limit) return map.limit;
-  const calibrated = comparesPoolings(map, maps) && !page.view.r, factor = (one) => (calibrated ? one.factor ?? 1 : 1);
+  const calibrated = isCalibrated(map, maps), factor = (one) => (calibrated ? one.factor ?? 1 : 1);
   return Math.max(...alike(map, maps).map((other) => (other.most ??= largest(other.values, other.kind)) * factor(other))) / factor(map);
 }
 
