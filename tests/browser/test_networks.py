@@ -57,6 +57,8 @@ def open_file_form(here) -> None:
 def drop(here, file: Path) -> None:
     dialog(here).get_by_test_id("stFileUploaderDropzoneInput").first.set_input_files(file)
     expect(dialog(here).get_by_role("button", name=f"Remove {file.name}")).to_be_visible()
+    # What the file holds is shown next, and moves the form: a list that opens while it moves closes again.
+    here.settle(dialog(here).locator(".st-key-own_contents"))
 
 
 def architecture(here, name: str) -> None:
