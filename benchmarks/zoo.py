@@ -1,4 +1,4 @@
-"""Every network of torchvision, or every convolutional one of timm, cut with random weights: docs/networks.md.
+"""All networks of torchvision, or those of timm below 50 million parameters, cut with random weights: docs/networks.md.
 
 `make zoo` and `make zoo-timm`. Each network is split at its global pooling and put together again, at its own size
 and on an input that is no square; the logits of five classes on an example photo are decomposed over positions.
@@ -30,14 +30,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "networks.md"
 PHOTO = ROOT / "assets" / "examples" / "astronaut.jpg"
 LARGEST = 50_000_000  # parameters of a timm network that is tried
-# timm's files of networks that see by convolutions. Left out: those whose blocks attend or mix over all positions.
-CONVOLUTIONAL = frozenset({
-    "byobnet", "convmixer", "convnext", "csatv2", "cspnet", "cspnext", "densenet", "dla", "dpn", "efficientnet",
-    "fasternet", "focalnet", "ghostnet", "hardcorenas", "hgnet", "hrnet", "inception_next", "inception_resnet_v2",
-    "inception_v3", "inception_v4", "lcnetv2", "mambaout", "metaformer", "mobilenetv3", "mobilenetv5", "nasnet",
-    "nfnet", "pnasnet", "rdnet", "regnet", "repghost", "repvit", "res2net", "resnest", "resnet", "resnetv2",
-    "rexnet", "selecsls", "senet", "sknet", "starnet", "tresnet", "vgg", "vovnet", "xception", "xception_aligned",
-})
 
 
 @dataclass
@@ -99,20 +91,18 @@ def measured(name: str, model: nn.Module, preprocessing: Preprocessing) -> Row:
     return row
 
 
-def of_torchvision() -> Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]]:
+def of_torchvision(part: str) -> Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]]:
     """All classification networks of torchvision, at 224 px (Inception v3 at its 299)."""
-    for name in torchvision.models.list_models(module=torchvision.models):
+    for name in torchvision.models.list_models(module=torchvision.models, include=f"*{part}*"):
         slow = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         size = 299 if name == "inception_v3" else 224
         yield name, lambda name=name, slow=slow: torchvision.models.get_model(name, weights=None, **slow), \
             Preprocessing(size=size)
 
 
-def of_timm() -> Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]]:
-    """timm's convolutional classification networks under 50 million parameters, at the size they are tested at."""
-    for name in timm.list_models():
-        if timm.models.model_entrypoint(name).__module__.rpartition(".")[2] not in CONVOLUTIONAL:
-            continue
+def of_timm(part: str) -> Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]]:
+    """timm's classification networks under 50 million parameters, at the size they are tested at."""
+    for name in timm.list_models(f"*{part}*", exclude_filters="test_*"):
         with torch.device("meta"):
             try:
                 model = timm.create_model(name)
@@ -178,10 +168,11 @@ def main() -> None:
     parser.add_argument("source", choices=["torchvision", "timm"])
     parser.add_argument("--only", default="", help="networks whose name holds this; the page is not written")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    networks = of_torchvision() if options.source == "torchvision" else of_timm()
-    measurements = list(rows(network for network in networks if options.only in network[0]))
+    networks = of_torchvision(options.only) if options.source == "torchvision" else of_timm(options.only)
+    measurements = list(rows(networks))
     print(f"{sum(row.good for row in measurements)} of {len(measurements)} are good")
     if not options.only:
         write(options.source, section(options.source, measurements))
