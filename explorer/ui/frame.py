@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import streamlit as st
 
-from explorer import Analysis, render
+from explorer import Analysis
 from explorer.errors import FramingError
 from explorer.framing import FRAMINGS
 from explorer.images import MAX_BYTES
@@ -16,6 +15,7 @@ from explorer.sections.nodes import Node, el, picture
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.library import put_library
+from explorer.ui.components.memory import put_memory
 from explorer.ui.components.viewer import put_photo
 from explorer.ui.controls import class_search, in_step
 from explorer.ui.networks.card import card, layers_in_words
@@ -26,7 +26,7 @@ from explorer.ui.session.cache import analysis_of
 from explorer.ui.session.choices import PRESENTABLE, sizes_of
 from explorer.ui.session.leftovers import drop_widgets
 from explorer.ui.session.server import tend
-from explorer.ui.session.session import EXAMPLES, Session, example_photo, session_on
+from explorer.ui.session.session import EXAMPLES, Photo, Session, example_photo, session_on
 from explorer.ui.session.url import follow_url
 from explorer.ui.skeleton import clear_skeleton
 from explorer.wording import percent
@@ -51,6 +51,7 @@ def frame(title: str) -> Page:
     session = session_on(title)
     analysis = _analyse(session, follow_url(session))
     check_choices(session, analysis)
+    put_memory(session)
     clear_skeleton()
     page = Page(session, analysis, sidebar_of(session))
     put_photo(analysis, session.photo.digest)
@@ -107,13 +108,14 @@ def _navigation() -> None:
 def _photo(session: Session) -> None:
     def uploaded() -> None:
         if (file := st.session_state["upload"]) is not None:
-            session.show_upload(file.getvalue())
+            session.show_upload(file.getvalue(), file.name)
 
     st.file_uploader(
         "Photo", key="upload", on_change=uploaded, max_upload_size=MAX_BYTES // 2**20,
         type=["jpg", "jpeg", "png", "webp", "avif", "heic", "heif", "bmp", "tif", "tiff", "gif", "dcm"],
     )
-    if session.photo is session.upload and session.deep:
+    board(_photo_in_use(session.photo), key="photo_in_use")
+    if session.photo.file:
         _window(session)
     if st.button("Use the camera", key="camera_button", type="tertiary", icon=":material/photo_camera:"):
         _camera(session)
@@ -122,42 +124,41 @@ def _photo(session: Session) -> None:
 def _window(session: Session) -> None:
     """The numbers that are black and white, of a photo whose greys have more than 8 bits."""
     def changed() -> None:
-        session.show_upload(session.deep, (st.session_state["window_black"], st.session_state["window_white"]))
+        session.show_upload(photo.file, photo.title,
+                            (st.session_state["window_black"], st.session_state["window_white"]))
 
-    assert session.upload is not None
-    assert session.upload.window is not None
+    photo = session.photo
+    assert photo.window is not None
     black, white = st.columns(2)
-    for column, name, value in zip((black, white), ("black", "white"), session.upload.window, strict=True):
+    for column, name, value in zip((black, white), ("black", "white"), photo.window, strict=True):
         st.session_state[f"window_{name}"] = value
         column.number_input(f"Grey that is {name}", key=f"window_{name}", on_change=changed, step=None, format="%g")
+
+
+def _photo_in_use(photo: Photo) -> Node:
+    width, height = photo.image.size
+    return el("div", picture(photo.thumbnail, alt=""),
+              el("p", el("strong", photo.title or "Your photo"), f"{width} × {height} px"), class_="photo_in_use")
 
 
 @st.dialog("Take a photo")
 def _camera(session: Session) -> None:
     taken = st.camera_input("Take a photo", label_visibility="collapsed")
     if taken is not None:
-        session.show_upload(taken.getvalue())
+        session.show_upload(taken.getvalue(), "Camera")
         st.rerun()
 
 
 def _examples_and_network(session: Session, analysis: Analysis) -> None:
     thumbnails = [
         el(
-            "button", _thumbnail(name), pick=name, title=words, type="button", aria_label=f"Example: {words}",
-            aria_pressed=str(name == session.choices.example).lower(), data_key=name,
+            "button", picture(example_photo(name).thumbnail, alt=""), pick=name, title=words, type="button",
+            aria_label=f"Example: {words}", aria_pressed=str(name == session.choices.example).lower(), data_key=name,
         )
         for name, words in EXAMPLES.items()
     ]
     tree = el("div", el("div", *thumbnails, class_="examples"), card(session, analysis), class_="sidebar")
     board(tree, key="examples", on_pick=session.show_example)
-
-
-@cache
-def _thumbnail(name: str) -> Node:
-    image = example_photo(name).image
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return picture(render.jpeg(image.crop((left, top, left + side, top + side)).resize((128, 128))), alt="")
 
 
 def _layer(session: Session, network: Network) -> None:

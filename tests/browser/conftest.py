@@ -313,6 +313,11 @@ class Windows:
         self._browser = browser
         self._contexts: dict[tuple[float, bool], BrowserContext] = {}
 
+    def forget_sessions(self) -> None:
+        """Nobody takes up what was dropped in before; windows that are opened next are of one browser."""
+        for context in self._contexts.values():
+            context.clear_cookies()
+
     def open(self, width: int, height: int, theme: str, sharpness: float, touch: bool) -> Page:
         if (sharpness, touch) not in self._contexts:
             self._contexts[sharpness, touch] = self._browser.new_context(
@@ -358,6 +363,7 @@ def bench(windows: Windows, instruments: Server) -> Iterator[Callable[..., Instr
 def watched(windows: Windows, server: Server) -> Iterator[Callable[..., Visit]]:
     """What opens windows on a server; when the block ends nothing may have gone wrong in any of them."""
     opened: list[Visit] = []
+    windows.forget_sessions()
     written = len(server.log)
 
     def open_window(

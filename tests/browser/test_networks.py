@@ -73,7 +73,7 @@ def take(here) -> None:
     button.click()
 
 
-def test_an_own_checkpoint_is_guessed_named_and_answers_as_torchvision_says_in_its_own_window_alone(visit, own):
+def test_an_own_checkpoint_is_guessed_named_and_answers_as_torchvision_says_in_its_own_browser_alone(visit, own):
     here = visit().go(example="cat")
     open_file_form(here)
     drop(here, own.file)
@@ -98,7 +98,9 @@ def test_an_own_checkpoint_is_guessed_named_and_answers_as_torchvision_says_in_i
     link = here.link
     here.change_page("Poolings")
     expect(here.find(".headline h1")).to_contain_text(own.top[0][0])
-    other = visit().go(**link)
+    reloaded = visit().go(**link)
+    expect(reloaded.find(".headline h1")).to_contain_text(own.top[0][0])
+    other = visit(sharpness=2).go(**link)  # in another browser
     assert other.notices()[0].startswith("The link is of a network from a file that was dropped in elsewhere")
     assert other.link["network"] == "efficientnet_lite0"
     expect(other.find(".sidebar .card strong")).to_have_text("EfficientNet-Lite0")

@@ -15,6 +15,8 @@ from explorer.wording import percent
 from tests.browser.canvas import canvas, drawn, picture, picture_on_screen
 from tests.browser.uploads import arrow, broken, encode, grey_with_object
 
+HELMET, TENCH = 560, 0
+
 
 def headline(outcome) -> str:
     top = outcome.top(1)[0]
@@ -177,3 +179,70 @@ def test_what_was_cropped_away_is_grey_and_what_was_seen_has_its_colours_if_chos
         assert seen[:, -8:].mean() > 20
         assert seen[:8].mean() > 20
         assert seen[-8:].mean() > 20
+
+
+# Back, Forward, reload.
+
+
+@pytest.fixture
+def own_photos(visit, examples):
+    """A window in which two photos of one's own were dropped in, each with a question, and the links to both."""
+    here, links = visit().go(), []
+    for name, angle in (("first.png", 90), ("second.png", 180)):
+        here.upload(name, encode(examples["cat"].rotate(angle)))
+        expect(here.find(".photo_in_use")).to_contain_text(name)
+        here.choose("Ask for any class", "tench")
+        here.leads_to(**{"class": str(TENCH)})
+        here.settle(here.find(".answers"))
+        links.append(here.link)
+    return here, links
+
+
+def test_back_and_forward_bring_each_photo_with_its_own_question(own_photos):
+    here, links = own_photos
+    while here.link != links[0]:
+        here.page.go_back()
+        here.settle(here.find(".answers"))
+    expect(here.find(".photo_in_use")).to_contain_text("first.png")
+    assert here.notices() == []
+    while here.link != links[1]:
+        here.page.go_forward()
+        here.settle(here.find(".answers"))
+    expect(here.find(".photo_in_use")).to_contain_text("second.png")
+    assert here.notices() == []
+
+
+def test_a_reload_brings_photo_and_question_back(own_photos):
+    here, links = own_photos
+    shown = here.answers()
+    here.page.reload()
+    expect(here.find(".photo_in_use")).to_contain_text("second.png")
+    here.settle(here.find(".answers"))
+    assert (here.link, here.answers(), here.notices()) == (links[1], shown, [])
+
+
+def test_a_photo_that_the_server_forgot_is_handed_in_by_the_browser_that_kept_it(own_photos):
+    here, links = own_photos
+    here.page.context.clear_cookies()  # the session cannot be taken up any more
+    here.go(**links[0])
+    expect(here.find(".photo_in_use")).to_contain_text("first.png")
+    here.settle(here.find(".answers"))
+    here.leads_to(**links[0])
+    assert here.notices() == []
+
+
+def test_a_photo_that_nobody_has_any_more_is_asked_for_and_its_class_is_not_carried_to_another(own_photos, visit):
+    here, links = own_photos
+    other = visit(sharpness=2).go(**links[0])  # in another browser
+    expect(other.find(".photo_in_use")).to_contain_text("An astronaut")
+    assert len(other.notices()) == 1
+    assert other.notices()[0].endswith("drop it in again to see the same page.")
+    assert other.link["class"] == str(HELMET)
+    here.page.evaluate("() => new Promise((done) => { indexedDB.deleteDatabase('poolscope').onsuccess = done; })")
+    secret = next(cookie for cookie in here.page.context.cookies() if cookie["name"] == "poolscope")
+    here.page.context.clear_cookies(name="poolscope")
+    lost = secret | {"value": "x" * 22 + secret["value"][22:]}  # that of a session which has ended
+    here.page.goto(here.home + "/_stcore/health")
+    here.page.context.add_cookies([lost])
+    here.go(**links[0])
+    assert here.notices() == ["The photo was lost on reload: drop it in again to go on where you were."]

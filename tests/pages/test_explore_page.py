@@ -499,6 +499,7 @@ def test_a_link_to_a_photo_is_obeyed_once_the_photo_is_uploaded(open_page, examp
     here = open_page(**there.query_params)
     assert len(notices(here)) == 1
     assert here.query_params["example"] == "astronaut"
+    assert here.query_params["class"] == "560", "a class of one photo says nothing about another"
     upload(here, encode(examples["cat"]))
     assert notices(here) == []
     assert here.query_params == there.query_params

@@ -185,6 +185,13 @@ def test_a_file_of_somebody_else_is_asked_for(open_page):
     assert "EfficientNet-Lite0" in card(page)
 
 
+def test_a_class_and_a_place_of_a_network_that_is_not_here_say_nothing_about_another(open_page):
+    of_another = {"network": "file-0123456789ab", "class": "1", "rival": "3", "region": "1,1,2,2"}
+    page = open_page(PAGES[4], example="cat", **of_another)
+    answer = open_page(PAGES[4], example="cat")
+    assert page.query_params == answer.query_params
+
+
 def test_an_own_network_that_had_to_leave_is_asked_for_again(open_page):
     page = open_page(network=GAP)
     here = session(page)

@@ -9,7 +9,7 @@ from explorer.poolings import PoolingChoice
 from explorer.ui.page import sidebar_of
 from explorer.ui.session.choices import Choices
 from explorer.ui.session.link import as_query
-from explorer.ui.session.session import EXAMPLES, Fitted, Session, example_photo
+from explorer.ui.session.session import EXAMPLES, Awaited, Fitted, Session, example_photo
 from tests.browser.uploads import arrow, broken, encode
 
 GAP, GMP, LSE = map(PoolingChoice, ("gap", "gmp", "lse"))
@@ -35,16 +35,26 @@ def test_the_last_own_photo_can_be_shown_again():
     current = Session()
     current.show_upload(encode(arrow()))
     current.show_example("cat")
-    current.show(current.upload)
-    assert current.photo is current.upload
+    current.show(current.uploads[digest(arrow())[:12]])
+    assert current.photo.image.tobytes() == arrow().tobytes()
     assert current.choices == Choices(example="", photo=digest(arrow())[:12])
 
 
-@pytest.mark.parametrize(("awaited", "kept"), [(digest(arrow())[:12], 3), ("0123456789ab", None), ("", None)])
-def test_the_class_of_a_link_is_kept_for_the_photo_that_the_link_was_of(awaited, kept):
-    current = Session(Choices(class_index=3), awaited=awaited)
+@pytest.mark.parametrize(("photo", "kept"), [(digest(arrow())[:12], 3), ("0123456789ab", None), ("", None)])
+def test_the_class_of_a_link_is_kept_for_the_photo_that_the_link_was_of(photo, kept):
+    current = Session(awaited=Awaited(photo, "It is not here.", {"class_index": 3}), notices=["It is not here.", "b"])
     current.show_upload(encode(arrow()))
     assert current.choices.class_index == kept
+    assert current.take_notices() == (["b"] if kept else ["It is not here.", "b"])
+
+
+def test_the_last_two_own_photos_can_be_returned_to():
+    current = Session()
+    photos = [arrow().rotate(angle) for angle in (0, 90, 180)]
+    for photo in photos:
+        current.show_upload(encode(photo), "arrow.png")
+    assert [shown.digest for shown in current.uploads.values()] == [digest(photo) for photo in photos[1:]]
+    assert current.photo.title == "arrow.png"
 
 
 def test_an_example_forgets_the_classes_and_the_place_and_keeps_how_things_are_shown():
@@ -56,8 +66,8 @@ def test_an_example_forgets_the_classes_and_the_place_and_keeps_how_things_are_s
 
 
 def test_classes_and_place_of_a_link_are_kept_for_the_photo_that_the_link_was_of():
-    linked = Choices(class_index=3, classes=(3, 7), region=(0, 0, 1, 1))
-    awaited, another = (Session(linked, awaited=name) for name in (digest(arrow())[:12], "0123456789ab"))
+    linked = {"class_index": 3, "classes": (3, 7), "region": (0, 0, 1, 1)}
+    awaited, another = (Session(awaited=Awaited(name, "", linked)) for name in (digest(arrow())[:12], "0123456789ab"))
     awaited.show_upload(encode(arrow()))
     another.show_upload(encode(arrow()))
     assert (awaited.choices.classes, awaited.choices.region) == ((3, 7), (0, 0, 1, 1))

@@ -12,7 +12,7 @@ from explorer.poolings import PoolingChoice
 from explorer.progress import Progress
 from explorer.ui.session.arguments import GIVEN, print_wrong
 from explorer.ui.session.cache import network_named
-from explorer.ui.session.choices import FEWEST, OWN_FILE, Choices, sizes_of
+from explorer.ui.session.choices import FEWEST, OF_A_NETWORK, OF_A_PHOTO, OWN_FILE, Choices, sizes_of
 from explorer.ui.session.session import Fitted, Session
 from explorer.wording import shortened
 
@@ -29,6 +29,7 @@ def network_of(session: Session, name: str, progress: Progress | None = None) ->
             raise MissingFileError(
                 "Your network left the memory, which keeps the last two of your files: drop its file in again."
                 if name in session.own else
+                "Your network was lost on reload: drop its file in again." if name in session.held else
                 "The link is of a network from a file that was dropped in elsewhere and never leaves its session: drop "
                 "it in again to see the same page.")
         network = network_named(name, progress)
@@ -53,6 +54,11 @@ def network_in_use(session: Session, requested: frozenset[str], progress: Progre
             if session.choices.network == GIVEN:
                 print_wrong(str(failures[0]))
             session.notices += [str(failures[0]), f"{shortened(network.title, 60)} is shown."]
+            # What a link asks of that network says nothing about this one, and is kept for it.
+            lost = session.choices
+            if requested:
+                session.by_network.setdefault(lost.network, {key: getattr(lost, key) for key in OF_A_NETWORK})
+            session.by_network.setdefault(name, OF_A_PHOTO | {"channel": None, "beside": None, "layer": ""})
             session.choose(network=name)
         fit(session, network, requested)
         return network

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any
 from weakref import WeakSet
@@ -11,6 +11,7 @@ from weakref import WeakSet
 import streamlit as st
 from PIL import Image
 
+from explorer import render
 from explorer.errors import ExplorerError
 from explorer.framing import Preprocessing
 from explorer.images import digest, grey_range, read_image
@@ -23,6 +24,7 @@ from explorer.ui.session.arguments import GIVEN, given
 from explorer.ui.session.choices import OF_A_NETWORK, OF_A_PHOTO, PRESENTABLE, Choices
 from explorer.ui.session.jobs import Job
 
+MOST_PHOTOS = 2  # photos of the user's own that a session keeps, so that Back returns to the one before
 MOST_OWN = 2  # networks from the user's files that a session keeps: one to look at, one to compare it with
 EXAMPLES = MappingProxyType({
     "astronaut": "An astronaut, taken for a football helmet",
@@ -39,25 +41,45 @@ PHOTOS = MappingProxyType({name: ASSETS / "examples" / f"{name}.jpg" for name in
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo: its pixels, their digest, the example's name ("" for the user's own), and the window of greys of more
-    than 8 bits."""
+    """A photo: its pixels, their digest, the example's name ("" for the user's own), and what people call it.
+
+    Greys of more than 8 bits have a window, and their file, for another window.
+    """
 
     image: Image.Image
     digest: str
     example: str = ""
+    title: str = ""
     window: Window | None = None
+    file: bytes = b""
 
     @property
     def name(self) -> str:
         """What a link calls it."""
         return self.example or self.digest[:12]
 
+    @cached_property
+    def thumbnail(self) -> bytes:
+        """Its middle, 128 x 128 px, as a JPEG."""
+        side = min(self.image.size)
+        left, top = (self.image.width - side) // 2, (self.image.height - side) // 2
+        return render.jpeg(self.image.resize((128, 128), box=(left, top, left + side, top + side)))
+
 
 @cache
 def example_photo(name: str) -> Photo:
     """One of the bundled photos; `name` is a key of PHOTOS and nothing else."""
     image = read_image(PHOTOS[name])
-    return Photo(image, digest(image), name)
+    return Photo(image, digest(image), name, EXAMPLES.get(name, name))
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """A photo of a link that is not here: its name, a sentence, and the choices that are made once it is dropped in."""
+
+    photo: str = ""
+    sentence: str = ""
+    choices: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,15 +91,15 @@ class Fitted:
     class_names: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)
 class Session:
     """All that is kept for one user. Streamlit keeps it between runs and across pages, and drops it when they leave.
 
     Attributes:
         choices, photo: what is shown.
-        upload: the user's last own photo; a link or the Back button may return to it.
-        deep: its file, where it has more than 8 bits and another window may be wanted.
-        awaited: the name of a photo that a link shows and that is not here; its class is kept until it is dropped in.
+        uploads: the user's last own photos by their names; a link or the Back button may return to them.
+        awaited: the photo of a link that is not here.
+        browser, held: the browser's secret, and the names of photos and networks of its own that it held before.
         searched: the class that was last searched for by its name.
         notices: sentences to show once.
         page: the title of the page it is on.
@@ -92,9 +114,10 @@ class Session:
 
     choices: Choices = field(default_factory=Choices)
     photo: Photo = field(default_factory=lambda: example_photo(Choices.example))
-    upload: Photo | None = None
-    deep: bytes = b""
-    awaited: str = ""
+    uploads: dict[str, Photo] = field(default_factory=dict)
+    awaited: Awaited = field(default_factory=Awaited)
+    browser: str = ""
+    held: frozenset[str] = frozenset()
     searched: int | None = None
     notices: list[str] = field(default_factory=list)
     page: str = ""
@@ -147,7 +170,7 @@ class Session:
         self.choose(class_index=case.class_index, rival=case.rival, network=NETWORK, framing=FRAMING, size=None,
                     layer="", against="", pooling=Choices.pooling, ask=Choices.ask)
 
-    def show_upload(self, data: bytes, window: Window | None = None) -> None:
+    def show_upload(self, data: bytes, title: str = "", window: Window | None = None) -> None:
         """Show the user's own photo; where it cannot be read, a notice says why and the last one stays.
 
         Greys of more than 8 bits are shown by a window, or their own range.
@@ -158,20 +181,23 @@ class Session:
         except ExplorerError as error:
             self.notices.append(f"{error} The last photo stays.")
             return
-        self.upload = Photo(image, digest(image), window=window or own)
-        self.deep = data if own else b""
-        if self.upload.name == self.awaited:  # a link showed it: the link's other choices stay
-            self.photo = self.upload
-            self.choose(example="", photo=self.upload.name)
-        else:
-            self.show(self.upload)
+        self.show(Photo(image, digest(image), "", title, window or own, data if own else b""))
 
     def show(self, photo: Photo) -> None:
-        """Show a photo, and clear the choices that belong to the last one."""
+        """Show a photo, and clear the choices that belong to the last one; those of a link that awaits it are made."""
         self.photo = photo
+        if not photo.example:
+            self.uploads.pop(photo.name, None)
+            self.uploads[photo.name] = photo
+            for old in list(self.uploads)[:-MOST_PHOTOS]:
+                del self.uploads[old]
         self.choose(example=photo.example, photo="" if photo.example else photo.name, **OF_A_PHOTO)
         for kept in self.by_network.values():
             kept.update(OF_A_PHOTO)
+        if photo.name == self.awaited.photo:
+            self.notices = [sentence for sentence in self.notices if sentence != self.awaited.sentence]
+            self.choose(**self.awaited.choices)
+            self.awaited = Awaited()
 
     def take_notices(self) -> list[str]:
         """The sentences to show once."""

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from explorer.ui.session.choices import OF_A_PHOTO
 from explorer.ui.session.link import as_query, read, read_view
-from explorer.ui.session.session import PHOTOS, Session
+from explorer.ui.session.reload import take_up
+from explorer.ui.session.session import PHOTOS, Awaited, Session
 
 
 @dataclass
@@ -28,15 +30,20 @@ def follow_url(session: Session) -> frozenset[str]:
     """Make the choices in the URL where a person opened it; the names of those choices."""
     url, query, context = _url(), st.query_params.to_dict(), get_script_run_ctx()
     is_opened = not url.followed or (context is not None and context.is_history_navigation)
+    if not url.followed:
+        take_up(session, query)
     url.followed = True
     if not query or not is_opened:
         return frozenset()
     changes, sentences = read(query, session.page, session.choices)
     session.notices += sentences
-    _follow_photo(session, query)
+    if "class" in query:
+        changes["class_index"] = _class(session, query["class"])
+    if not _follow_photo(session, query):  # a class or a box of a photo that is not here says nothing about another
+        session.awaited = Awaited(query["photo"], session.notices[-1],
+                                  {name: changes.pop(name) for name in OF_A_PHOTO if name in changes})
     session.choose(**changes)
-    _follow_class(session, query.get("class"))
-    return frozenset(changes) & frozenset(query) | ({"class_index"} if "class" in query else frozenset())
+    return frozenset(name for name in changes if name in query or name == "class_index")
 
 
 def write_url(session: Session, class_index: int) -> None:
@@ -57,26 +64,28 @@ def _url() -> _Url:
     return url
 
 
-def _follow_photo(session: Session, query: dict[str, str]) -> None:
+def _follow_photo(session: Session, query: dict[str, str]) -> bool:
+    """Show the photo of a link; whether it is here."""
     example, photo = query.get("example"), query.get("photo")
     if example is not None and example in PHOTOS:
         if session.choices.example != example:
             session.show_example(example)
     elif example is not None:
         session.notices.append(f"The link asks for the example “{example[:40]}”, which does not exist.")
-    elif photo and session.upload and photo == session.upload.name:
-        if session.photo is not session.upload:
-            session.show(session.upload)
+    elif photo in session.uploads:
+        if session.choices.photo != photo:
+            session.show(session.uploads[photo])
     elif photo:
-        session.awaited = photo
-        session.notices.append("The link is of a photo that was uploaded elsewhere and never leaves its session: "
-                               "drop it in again to see the same page.")
+        session.notices.append(
+            "The photo was lost on reload: drop it in again to go on where you were." if photo in session.held else
+            "The link is of a photo that was dropped in elsewhere and never leaves its session: drop it in again "
+            "to see the same page.")
+        return False
+    return True
 
 
-def _follow_class(session: Session, text: str | None) -> None:
-    if text is None:
-        return
+def _class(session: Session, text: str) -> int | None:
     if text.isascii() and text.isdigit() and len(text) < 9:
-        session.choose(class_index=int(text))
-    else:
-        session.notices.append(f"The link asks for class “{text[:40]}”, which is not a number; the answer is shown.")
+        return int(text)
+    session.notices.append(f"The link asks for class “{text[:40]}”, which is not a number; the answer is shown.")
+    return None
