@@ -21,7 +21,7 @@ session, analysis = page.session, page.analysis
 def show() -> None:
     outcome, class_index, calibrated = page.outcome, page.class_index, page.choices.calibrated
     second = second_analysis(session)
-    headline(analysis, outcome, class_index, named=second is not None)
+    headline(session, outcome, class_index, named=second is not None)
 
     def photo(limit: float | None = None) -> None:
         with_place(session, outcome, class_index,
@@ -29,7 +29,7 @@ def show() -> None:
 
     def poolings() -> None:
         pooling_choice(session, analysis)
-        answers_and_channels(beside_each_other(analysis, outcome), outcome, class_index, calibrated, pick)
+        answers_and_channels(beside_each_other(analysis, outcome), outcome, class_index, page.choices, pick)
 
     if second is not None:
         answers_of_both(session, outcome, second, class_index, photo)

@@ -60,7 +60,7 @@ def in_step(
 
 
 def class_search(session: Session, names: Sequence[str], class_index: int) -> None:
-    """Search for any class by its name.
+    """Search for any class by its name, and mark the one that the photo is truly of.
 
     It shows what was searched for as long as that is what is shown, and else is empty. It stands outside the part of
     the page that a click runs again: a list of 1000 names costs 10 ms each time.
@@ -70,6 +70,10 @@ def class_search(session: Session, names: Sequence[str], class_index: int) -> No
     st.selectbox(
         "Ask for any class", range(len(names)), format_func=names.__getitem__,
         placeholder=f"{len(names):,} classes", **in_step(session, "searched", session.searched, session.search),
+    )
+    st.selectbox(
+        "True class, where you know it", range(len(names)), format_func=names.__getitem__, placeholder="not marked",
+        **in_step(session, "truth", session.choices.truth, lambda truth: session.choose(truth=truth)),
     )
 
 

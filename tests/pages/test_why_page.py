@@ -19,7 +19,7 @@ from tests.pages.boards import boards, control, is_plain_sentence, notices, view
 from tests.pages.clicks import pick, use
 
 WHY = "pages/4_Why.py"
-HELMET, BOBSLED = 560, 450
+HELMET, BOBSLED, SHUTTLE = 560, 450, 812
 POOLINGS = ("gap", "gmp", "gem", "lse", "topk", "mixed", "softpool", "attention")
 
 
@@ -94,7 +94,8 @@ def test_another_rival_is_chosen_by_a_chip_and_the_two_are_turned_around(open_pa
     assert "and not football helmet?" in boards(page)["headline"].text
 
 
-@pytest.mark.parametrize("link", [{"rival": "99999"}, {"rival": "-1"}, {"rival": "x"}, {"ask": "nonsense"}])
+@pytest.mark.parametrize("link", [{"rival": "99999"}, {"rival": "-1"}, {"rival": "x"}, {"ask": "nonsense"},
+                                  {"truth": "99999"}, {"truth": "x"}])
 def test_a_bad_part_of_a_link_is_one_sentence(link, open_page):
     page = open_page(WHY, **link)
     assert not page.exception
@@ -107,6 +108,37 @@ def test_a_class_is_never_compared_with_itself(open_page):
     page = open_page(WHY, rival=str(HELMET), **{"class": str(HELMET)})
     assert not page.exception
     assert boards(page)["headline"].one("h1").text == "Why football helmet and not bobsled?"
+
+
+def test_any_class_is_searched_for_as_the_rival_and_stands_among_the_rivals(open_page):
+    page = open_page(WHY)
+    control(page, "rival").set_value(SHUTTLE).run()
+    assert not page.exception
+    assert page.query_params["rival"] == str(SHUTTLE)
+    assert boards(page)["headline"].one("h1").text == "Why football helmet and not space shuttle?"
+    pressed = [item.text for item in boards(page)["rivals"].all("chip") if item.attributes["aria-pressed"] == "true"]
+    assert pressed == ["space shuttle"]
+    assert control(page, "rival").value is None
+
+
+def test_the_true_class_is_marked_once_and_offered_with_its_rank_and_logit_before_and_after(open_page, measured):
+    page, seen = open_page("app.py"), measured()
+    control(page, "truth").set_value(SHUTTLE).run()
+    assert page.query_params["truth"] == str(SHUTTLE)
+    logits, share = seen.logits(), percent(seen.probabilities()[SHUTTLE])
+    rank = 1 + int((logits > logits[SHUTTLE]).sum())
+    words = (f"True class: space shuttle, rank {rank} ({share}, logit {plain(logits[SHUTTLE])}), "
+             f"{plain(logits.max() - logits[SHUTTLE])} logits behind football helmet.")
+    assert words in boards(page)["headline"].text
+    assert [item.text for item in boards(page)["answers"].all("answer") if f"rank {rank}" in item.text]
+    page = open_page(WHY, truth=str(SHUTTLE), ask="without", region="2,2,3,3")
+    head = boards(page)["headline"]
+    assert head.one("h1").text == "Why football helmet and not space shuttle?"
+    assert words in head.text
+    assert "space shuttle, the true class" in boards(page)["rivals"].texts("chip")
+    (table,) = (item for item in boards(page)["probed"].all("ruled") if "The true class" in item.text)
+    assert [row.texts("td") for row in table.all("tr")][1] == ["as it is", str(rank), share, plain(logits[SHUTTLE])]
+    assert len(table.all("tr")) == 6
 
 
 # A against B.

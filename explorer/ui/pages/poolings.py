@@ -101,7 +101,7 @@ def rows_of_maps(session: Session, outcomes: Sequence[Outcome], class_index: int
 def answers_panel(session: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
     """The top 5 of each with rank changes; a click shows that class under all of them."""
     calibrated, native = session.choices.calibrated, outcomes[0].analysis.under()
-    board(el("div", answers(outcomes, native, class_index, calibrated),
+    board(el("div", answers(outcomes, native, class_index, calibrated, session.choices.marked),
              el("p", what_if_note(native.analysis, calibrated), class_="note"), class_="stack"),
           key="answers", on_pick=lambda picked: session.choose(class_index=picked[1]))
 
