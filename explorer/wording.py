@@ -151,6 +151,19 @@ def percent(share: float) -> str:
     return f"{share * 100:.1f}%" if share >= 0.0005 else ("0%" if share == 0 else "<0.1%")
 
 
+RARE = 0.001  # a probability below it has no curve: it would lie on the axis
+
+
+def evenness(shares: np.ndarray) -> list[str]:
+    """That shares are level, or nearly: the most at a position less than a twentieth above the least; else nothing."""
+    low, high = float(shares.min()), float(shares.max())
+    if not (shares.size > 1 and low > 0 and high <= 1.05 * low):
+        return []
+    if high <= 1.0001 * low:
+        return ["uniform: all positions alike"]
+    return [f"nearly uniform: {low * 100:.2f}% to {high * 100:.2f}% at each position"]
+
+
 def signed(value: float) -> str:
     """"+0.41", "−0.03": two decimals and a true minus sign; "not a number" for one that is not finite."""
     return f"{value:+z.2f}".replace("-", "−") if np.isfinite(value) else "not a number"

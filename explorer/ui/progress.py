@@ -26,14 +26,21 @@ def answered(draw: Callable[[], None]) -> None:
 
 
 def computed(
-    session: Session, of: Analysis | Outcome, key: Sequence[Hashable], work: Callable[[Progress, Stop], Any], what: str
+    session: Session, of: Analysis | Outcome, key: Sequence[Hashable], work: Callable[[Progress, Stop], Any], what: str,
+    draw: Callable[[Any], None] | None = None,
 ) -> Any:
     """What a long computation gave; None until it has ended well, and then the page shows how far it is, see `worked`.
 
-    Sessions share the job. `key` names it, `of` is what it is kept with, and `what` is being done.
+    Sessions share the job. `key` names it, `of` is what it is kept with, and `what` is being done. `draw` shows what
+    work that gives better and better results has so far.
     """
     job = drawn(of, tuple(key), lambda: Job(work))
-    return worked(session, job, "_".join(map(str, key)), what)
+
+    def draw_so_far() -> None:
+        if draw is not None and (so_far := job.so_far) is not None:
+            draw(so_far)
+
+    return worked(session, job, "_".join(map(str, key)), what, draw_so_far)
 
 
 def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None) -> Any:
@@ -52,6 +59,8 @@ def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[
         st.button("Start again", key=f"{key}_again", on_click=session.stopped.discard, args=(job,),
                   icon=":material/play_arrow:", type="tertiary")
         panels.note("Stopped before it was done.", key=f"{key}_stopped")
+        if meanwhile is not None:
+            meanwhile()
     else:
         _going_on(session, job, key, what, meanwhile)
     return None

@@ -217,6 +217,26 @@ def test_what_flips_it_is_found_beside_the_page_and_shown(open_page):
     assert len(result.all("img")) == 4
 
 
+def test_what_flips_it_and_how_far_to_trust_it_show_a_first_look_that_says_so_and_then_the_whole(open_page):
+    for ask, key, words in (("flip", "flips", "A first look"), ("trust", "trust", "A first look, in 4 steps")):
+        page = open_page(WHY, ask=ask, example="rocket")
+        assert words in done(page, f"{key}_so_far").text
+        assert key not in boards(page)
+        assert "A first look" not in done(page, key).text
+        assert f"{key}_so_far" not in boards(page)
+
+
+def test_a_class_below_a_tenth_of_a_percent_has_a_sentence_in_place_of_curves_and_bars(open_page):
+    page = open_page(WHY, ask="trust", **{"class": "7"})
+    words = "below 0.1% with all of the photo and with any part of it: there are no curves to draw."
+    assert words in done(page, "trust").text
+    assert not page.get("plotly_chart")
+    page = open_page(WHY, ask="stable", **{"class": "7"})
+    result = done(page, "stable")
+    assert "below 0.1% before and after every change: there are no bars to draw." in result.text
+    assert not result.all("changes")
+
+
 def test_a_long_computation_is_stopped_and_started_again(open_page, monkeypatch):
     calls = []
 
