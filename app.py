@@ -6,7 +6,8 @@ show_skeleton("Explore")  # the imports below take seconds the first time
 
 import streamlit as st
 
-from explorer.ui.controls import downloads, open_channel
+from explorer.ui.controls import open_channel
+from explorer.ui.downloads import downloads
 from explorer.ui.frame import frame
 from explorer.ui.networks.second_network import answers_of_both, second_analysis
 from explorer.ui.pages.explore import answers_and_channels, evidence_panel, follow_answer, headline
@@ -19,7 +20,7 @@ session, analysis = page.session, page.analysis
 
 
 def show() -> None:
-    outcome, class_index, calibrated = page.outcome, page.class_index, page.choices.calibrated
+    outcome, class_index = page.outcome, page.class_index
     second = second_analysis(session)
     headline(session, outcome, class_index, named=second is not None)
 
@@ -40,7 +41,7 @@ def show() -> None:
             photo()
         with right:
             poolings()
-    downloads(outcome, class_index, calibrated)
+    downloads(session, outcome, class_index)
 
 
 def pick(picked: list) -> None:

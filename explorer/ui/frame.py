@@ -107,7 +107,7 @@ def _navigation() -> None:
 def _photo(session: Session) -> None:
     def uploaded() -> None:
         if (file := st.session_state["upload"]) is not None:
-            session.show_upload(file.getvalue())
+            session.show_upload(file.getvalue(), file=file.name)
 
     st.file_uploader(
         "Photo", key="upload", on_change=uploaded, max_upload_size=MAX_BYTES // 2**20,
@@ -122,7 +122,8 @@ def _photo(session: Session) -> None:
 def _window(session: Session) -> None:
     """The numbers that are black and white, of a photo whose greys have more than 8 bits."""
     def changed() -> None:
-        session.show_upload(session.deep, (st.session_state["window_black"], st.session_state["window_white"]))
+        session.show_upload(session.deep, (st.session_state["window_black"], st.session_state["window_white"]),
+                            session.photo.file)
 
     assert session.upload is not None
     assert session.upload.window is not None

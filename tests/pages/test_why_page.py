@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import json
 import re
 import time
 
 import numpy as np
 import pytest
-from PIL import ImageFilter
+import torch
+from PIL import Image, ImageFilter
 
 from explorer import analyse
 from explorer.errors import StoppedError
 from explorer.framing import frame
 from explorer.questions.cases import CASES
+from explorer.ui import downloads
 from explorer.ui.pages.why import stability_panel as stable
+from explorer.ui.pages.why import trust_panel
 from explorer.wording import percent, plain, signed
-from tests.pages.boards import boards, control, is_plain_sentence, notices, viewers
+from tests.pages.boards import boards, control, is_plain_sentence, notices, number, viewers
 from tests.pages.clicks import pick, use
 
 WHY = "pages/4_Why.py"
@@ -332,3 +338,56 @@ def test_a_case_opens_with_one_click_as_it_was_meant_and_says_what_to_look_at(ke
     shown = open_page(WHY, **link)
     assert notices(shown) == []
     assert boards(shown)["headline"].text == boards(page)["headline"].text
+
+
+# Files.
+
+
+def test_the_difference_on_the_screen_is_what_the_files_hold_and_they_bear_the_photo_and_the_question(
+    files, open_page, measured, network, examples
+):
+    open_page(WHY, rival=str(SHUTTLE))
+    seen, stem = measured(), "astronaut_why-against_football-helmet-space-shuttle_gap"
+    difference = seen.cells(HELMET) - seen.cells(SHUTTLE)
+    assert set(files) == {f"{stem}.{ending}" for ending in ("png", "svg", "npz", "json")}
+    svg = files[f"{stem}.svg"]()
+    assert "Evidence for football helmet against space shuttle, under GAP" in svg
+    titles = re.findall(r"column \d+ of 7: (\S+) logits", svg)
+    np.testing.assert_allclose([number(text) for text in titles], difference.ravel(), atol=1e-3)
+    record = json.loads(files[f"{stem}.json"]())
+    np.testing.assert_allclose(record["why"]["contrast"]["cells"], difference, atol=1e-4)
+    assert record["why"]["rival"]["name"] == "space shuttle"
+    picture = np.asarray(Image.open(io.BytesIO(files[f"{stem}.png"]())), int)
+    expected = analyse(network, examples["astronaut"]).overlay(torch.from_numpy(difference).float())
+    assert np.abs(picture - np.asarray(expected, int)).max() <= 2
+
+
+def test_a_report_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(files, open_page, monkeypatch):
+    monkeypatch.setattr(downloads, "reasons", functools.partial(downloads.reasons, slow=False))
+    monkeypatch.setattr(trust_panel, "METHODS", ("grad_cam",))
+    monkeypatch.setattr(trust_panel, "PARTS", ("head",))
+    page = open_page(WHY, ask="object", example="cat")
+    done(page, "object_share")
+    control(page, "ask").set_value("trust").run()
+    page.button(key="make_report").click().run()
+    page.button(key="report_stop").click().run()
+    assert "Stopped before it was done." in boards(page)["report_stopped"].text
+    page.button(key="report_again").click().run()
+    end = time.monotonic() + 240
+    while not (report := [make for name, make in files.items() if name.endswith(".html")]):
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.2)
+        page.run()
+        assert not page.exception
+    text = report[0]()
+    for words in ("Object or background", "lies in the box", "How far to trust it", "random, a control", "of the photo "
+                  "taken out", "Does it depend on what the network learned?"):
+        assert words in text, words
+
+
+def test_the_user_s_own_photo_gives_its_files_its_name(files, open_page, examples):
+    page, data = open_page("app.py"), io.BytesIO()
+    examples["cat"].save(data, "PNG")
+    page.session_state["poolscope"].show_upload(data.getvalue(), file="My Cat, 2.heic")
+    page.run()
+    assert {name.partition("_explore_")[0] for name in files} >= {"my-cat-2"}

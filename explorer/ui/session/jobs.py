@@ -44,6 +44,11 @@ class Job:
         self._lock = threading.Lock()
 
     @property
+    def begun(self) -> bool:
+        """Whether anybody ever asked."""
+        return self._thread is not None
+
+    @property
     def ended(self) -> bool:
         """Whether there is a result or an error."""
         return self.result is not None or bool(self.error)

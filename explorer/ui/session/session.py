@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 from weakref import WeakSet
@@ -39,18 +40,24 @@ PHOTOS = MappingProxyType({name: ASSETS / "examples" / f"{name}.jpg" for name in
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo: its pixels, their digest, the example's name ("" for the user's own), and the window of greys of more
-    than 8 bits."""
+    """A photo: its pixels, their digest, the example's name ("" for the user's own), the window of greys of more than
+    8 bits, and the name of the user's file."""
 
     image: Image.Image
     digest: str
     example: str = ""
     window: Window | None = None
+    file: str = ""
 
     @property
     def name(self) -> str:
         """What a link calls it."""
         return self.example or self.digest[:12]
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.example or PurePath(self.file).stem or self.digest[:12]
 
 
 @cache
@@ -147,7 +154,7 @@ class Session:
         self.choose(class_index=case.class_index, rival=case.rival, network=NETWORK, framing=FRAMING, size=None,
                     layer="", against="", pooling=Choices.pooling, ask=Choices.ask)
 
-    def show_upload(self, data: bytes, window: Window | None = None) -> None:
+    def show_upload(self, data: bytes, window: Window | None = None, file: str = "") -> None:
         """Show the user's own photo; where it cannot be read, a notice says why and the last one stays.
 
         Greys of more than 8 bits are shown by a window, or their own range.
@@ -158,7 +165,7 @@ class Session:
         except ExplorerError as error:
             self.notices.append(f"{error} The last photo stays.")
             return
-        self.upload = Photo(image, digest(image), window=window or own)
+        self.upload = Photo(image, digest(image), window=window or own, file=file)
         self.deep = data if own else b""
         if self.upload.name == self.awaited:  # a link showed it: the link's other choices stay
             self.photo = self.upload

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +16,12 @@ from explorer.progress import Progress, Stop
 from explorer.questions.randomisation import Randomisation, randomisation
 from explorer.questions.trust import Curves, ProbabilityDrop, maps_to_judge, probability_drops, removal_curves
 from explorer.sections import trust
-from explorer.sections.nodes import el
-from explorer.sections.parts import note, short
+from explorer.sections.nodes import Node, el
+from explorer.sections.parts import note, section, short
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.pooling_choice import outcomes_of
-from explorer.ui.progress import computed
+from explorer.ui.progress import computed, job_of
 from explorer.ui.session.session import Session
 from explorer.wording import RARE, percent
 
@@ -42,30 +42,58 @@ class Trusted(NamedTuple):
 
 def trust_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     """The curves, their areas, and what becomes of the map when the network knows nothing."""
-    poolings = _poolings(session, outcome)
-
     def draw(result: Trusted) -> None:
         _draw(result, outcome, class_index)
 
-    result: Trusted | None = computed(
-        session, outcome, ("trust", class_index, *poolings),
-        lambda progress, stop: _judge(outcome, class_index, poolings, progress, stop),
-        "Taking positions out, and putting them in", draw)
+    key, work = _work(session, outcome, class_index)
+    result: Trusted | None = computed(session, outcome, key, work, "Taking positions out, and putting them in", draw)
     if result is not None:
         draw(result)
 
 
+def trust_in_report(session: Session, outcome: Outcome, class_index: int) -> Callable[[Progress, Stop], Node] | None:
+    """What makes the section of a report; None where it was not asked."""
+    key, work = _work(session, outcome, class_index)
+    result: Trusted | None = job_of(outcome, key, work).result
+    if session.choices.ask != "trust" and result is None:
+        return None
+
+    def make(progress: Progress, stop: Stop) -> Node:
+        *_, last = [result] if result is not None else work(progress, stop)
+        tables = [] if _is_rare(last.curves) else [trust.curves_table(last.curves, flag) for flag in (False, True)]
+        return section("How far to trust it", *tables, *_parts(last, outcome, class_index))
+
+    return make
+
+
+def _work(
+    session: Session, outcome: Outcome, class_index: int
+) -> tuple[tuple[Hashable, ...], Callable[[Progress, Stop], Iterator[Trusted]]]:
+    poolings = _poolings(session, outcome)
+    return ("trust", class_index, *poolings), lambda progress, stop: _judge(outcome, class_index, poolings, progress,
+                                                                            stop)
+
+
 def _draw(result: Trusted, outcome: Outcome, class_index: int) -> None:
-    network, curves, key = outcome.analysis.network, result.curves, "trust_so_far" if result.so_far else "trust"
-    rare = max(float(np.max([curve.deletion, curve.insertion])) for curve in curves.curves) < RARE
-    if not rare:
+    key = "trust_so_far" if result.so_far else "trust"
+    if not _is_rare(result.curves):
         for column, title, figure in zip(st.columns(2, gap="medium"), ("Deletion", "Insertion"), result.figures,
                                          strict=True):
             with column:
                 board(el("h3", title), key=f"{key}_{title}_title")
                 panels.chart(figure, key=f"{key}_{title}_figure")
+    board(el("div", *_parts(result, outcome, class_index), class_="stack"), key=key)
+
+
+def _is_rare(curves: Curves) -> bool:
+    return max(float(np.max([curve.deletion, curve.insertion])) for curve in curves.curves) < RARE
+
+
+def _parts(result: Trusted, outcome: Outcome, class_index: int) -> list[Node]:
+    """All but the curves."""
+    network, curves = outcome.analysis.network, result.curves
     parts = [note(result.so_far)] if result.so_far else []
-    if rare:
+    if _is_rare(curves):
         name = short(network.class_names[class_index])
         parts.append(note(f"The probability of {name} is below {percent(RARE)} with all of the photo and with any part "
                           "of it: there are no curves to draw."))
@@ -73,7 +101,7 @@ def _draw(result: Trusted, outcome: Outcome, class_index: int) -> None:
         parts += [trust.areas(curves, result.drops), trust.verdict(curves, network)]
     if result.randomised or not result.so_far:
         parts.append(trust.redrawn(result.randomised, result.reasons))
-    board(el("div", *parts, class_="stack"), key=key)
+    return parts
 
 
 def _poolings(session: Session, outcome: Outcome) -> tuple[str, ...]:
