@@ -27,6 +27,7 @@ from explorer.wording import RARE, percent
 
 FILL, METHODS = "blur", ("grad_cam", "layer_cam")
 PARTS = ("head", "backbone")
+_ON_THE_AXIS = 0.01  # a probability that is no more than a line on the axis
 
 
 class Trusted(NamedTuple):
@@ -85,8 +86,13 @@ def _draw(result: Trusted, outcome: Outcome, class_index: int) -> None:
     board(el("div", *_parts(result, outcome, class_index), class_="stack"), key=key)
 
 
+def _most(curves: Curves) -> float:
+    return max(float(np.max([curve.deletion, curve.insertion])) for curve in curves.curves)
+
+
 def _is_rare(curves: Curves) -> bool:
-    return max(float(np.max([curve.deletion, curve.insertion])) for curve in curves.curves) < RARE
+    """Whether there is no more to see than lines on the axis: 0% with all of the photo, and with any part of it."""
+    return curves.before < RARE and _most(curves) < _ON_THE_AXIS
 
 
 def _parts(result: Trusted, outcome: Outcome, class_index: int) -> list[Node]:
@@ -95,8 +101,8 @@ def _parts(result: Trusted, outcome: Outcome, class_index: int) -> list[Node]:
     parts = [note(result.so_far)] if result.so_far else []
     if _is_rare(curves):
         name = short(network.class_names[class_index])
-        parts.append(note(f"The probability of {name} is below {percent(RARE)} with all of the photo and with any part "
-                          "of it: there are no curves to draw."))
+        parts.append(note(f"The probability of {name} is {percent(curves.before)} with all of the photo and at most "
+                          f"{percent(_most(curves))} with any part of it: there are no curves to draw."))
     elif result.drops:
         parts += [trust.areas(curves, result.drops), trust.verdict(curves, network)]
     if result.randomised or not result.so_far:
