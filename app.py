@@ -6,7 +6,8 @@ show_skeleton("Explore")  # the imports below take seconds the first time
 
 import streamlit as st
 
-from explorer.ui.controls import downloads, open_channel
+from explorer.ui.controls import open_channel
+from explorer.ui.downloads import downloads
 from explorer.ui.frame import frame
 from explorer.ui.networks.second_network import answers_of_both, second_analysis
 from explorer.ui.pages.explore import answers_and_channels, evidence_panel, follow_answer, headline
@@ -19,9 +20,9 @@ session, analysis = page.session, page.analysis
 
 
 def show() -> None:
-    outcome, class_index, calibrated = page.outcome, page.class_index, page.choices.calibrated
+    outcome, class_index = page.outcome, page.class_index
     second = second_analysis(session)
-    headline(analysis, outcome, class_index, named=second is not None)
+    headline(session, outcome, class_index, named=second is not None)
 
     def photo(limit: float | None = None) -> None:
         with_place(session, outcome, class_index,
@@ -29,7 +30,7 @@ def show() -> None:
 
     def poolings() -> None:
         pooling_choice(session, analysis)
-        answers_and_channels(beside_each_other(analysis, outcome), outcome, class_index, calibrated, pick)
+        answers_and_channels(beside_each_other(analysis, outcome), outcome, class_index, page.choices, pick)
 
     if second is not None:
         answers_of_both(session, outcome, second, class_index, photo)
@@ -40,7 +41,7 @@ def show() -> None:
             photo()
         with right:
             poolings()
-    downloads(outcome, class_index, calibrated)
+    downloads(session, outcome, class_index)
 
 
 def pick(picked: list) -> None:

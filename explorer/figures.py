@@ -23,6 +23,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 _SIGNED = ("#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b")
 _ACCENT, _GREY, _FAINT = "#d55e00", "#8c8c8c", "rgba(140, 140, 140, 0.25)"
 _LONGEST_NAME = 28
+_NEAR, _QUARTER = 0.012, 0.25  # of the height: curves that close cover each other; of the points
 _LEGEND_BELOW = {"orientation": "h", "yref": "container", "y": 0, "x": 0}
 
 
@@ -153,6 +154,7 @@ def path(
     for n, name in enumerate(names):
         _curve(figure, values, probabilities[:, n] * 100, name, _line(n, n // len(_CLASSES)),
                f"%{{y:.1f}}% at {_literal(parameter)} = %{{x:.3g}}")
+    _widen_covered(figure)
     for place, text in ((0, low_end), (1, high_end)):
         if text:
             figure.add_annotation(x=place, y=1, xref="paper", yref="paper", xanchor=("left", "right")[place],
@@ -186,6 +188,7 @@ def curves(
         style = {"color": _GREY, "dash": next(dashes), "width": 1.5} if is_control else {
             "color": next(coloured, _ACCENT), "width": 2.5}
         _curve(figure, shares, values, name, style, "%{x:.0%}: %{y:.1%}")
+    _widen_covered(figure)
     figure.update_xaxes(title=_text(x_name), tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title=_text(y_name), tickformat=".0%", rangemode="tozero")
     return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.28, "x": 0})
@@ -254,6 +257,18 @@ def _curve(
     """A named curve; `hover` is a template of what stands below its name."""
     figure.add_scatter(x=x, y=y, mode=mode, name=_text(name), showlegend=True, line=line,
                        hovertemplate=f"{_literal(_text(name))}<br>{hover}<extra></extra>", **style)
+
+
+def _widen_covered(figure: go.Figure) -> None:
+    """Draw a curve wider for each later one that lies on it for a quarter of its way: so both are seen."""
+    curves = [curve for curve in figure.data if curve.showlegend]
+    values = np.array([curve.y for curve in curves], dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    near = _NEAR * float(np.ptp(finite)) if finite.size else 0.0
+    for n, curve in enumerate(curves):
+        with np.errstate(invalid="ignore"):
+            lying_on_it = (np.abs(values[n + 1:] - values[n]) <= near).mean(1) >= _QUARTER
+        curve.line.width += 4 * int(lying_on_it.sum())
 
 
 def _line(colour: int, dash: int) -> dict[str, Any]:

@@ -151,6 +151,19 @@ def percent(share: float) -> str:
     return f"{share * 100:.1f}%" if share >= 0.0005 else ("0%" if share == 0 else "<0.1%")
 
 
+RARE = 0.001  # a probability below it has no curve: it would lie on the axis
+
+
+def evenness(shares: np.ndarray) -> list[str]:
+    """That shares are level, or nearly: the most at a position less than a twentieth above the least; else nothing."""
+    low, high = float(shares.min()), float(shares.max())
+    if not (shares.size > 1 and low > 0 and high <= 1.05 * low):
+        return []
+    if high <= 1.0001 * low:
+        return ["uniform: all positions alike"]
+    return [f"nearly uniform: {low * 100:.2f}% to {high * 100:.2f}% at each position"]
+
+
 def signed(value: float) -> str:
     """"+0.41", "−0.03": two decimals and a true minus sign; "not a number" for one that is not finite."""
     return f"{value:+z.2f}".replace("-", "−") if np.isfinite(value) else "not a number"
@@ -161,10 +174,10 @@ def plain(value: float) -> str:
     return f"{value:z.2f}".replace("-", "−") if np.isfinite(value) else "not a number"
 
 
-def sum_sentence(logit: float, baseline: float, evidence: float) -> str:
-    """"logit 4.04 = baseline 0.01 + evidence 4.03"."""
+def sum_sentence(logit: float, baseline: float, evidence: float, what: str = "logit") -> str:
+    """"logit 4.04 = baseline 0.01 + evidence 4.03"; `what` is what adds up."""
     sign = "−" if evidence < 0 else "+"
-    return f"logit {plain(logit)} = baseline {plain(baseline)} {sign} evidence {plain(abs(evidence))}"
+    return f"{what} {plain(logit)} = baseline {plain(baseline)} {sign} evidence {plain(abs(evidence))}"
 
 
 def written_directly(logit: float, evidence: float) -> str:

@@ -4,7 +4,7 @@ from explorer.ui.skeleton import show_skeleton
 
 show_skeleton("Activation maps")  # the imports below take seconds the first time
 
-from explorer.ui.controls import downloads
+from explorer.ui.downloads import downloads
 from explorer.ui.frame import frame
 from explorer.ui.networks.second_network import second_analysis, second_row
 from explorer.ui.pages.activation_maps import (
@@ -41,7 +41,7 @@ def show() -> None:
     }[kind])
     if (second := second_analysis(session)) is not None:
         second_row(session, outcome, second, classes, kind, shown_methods(session, second)[0])
-    downloads(outcome, class_index, chosen.calibrated, classes, [str(choice) for choice in chosen.poolings])
+    downloads(session, outcome, class_index, classes, [str(choice) for choice in chosen.poolings])
 
 
 page.show(show, talk=lambda: talk_about_maps(

@@ -4,16 +4,16 @@ from explorer.ui.skeleton import show_skeleton
 
 show_skeleton("Why")  # the imports below take seconds the first time
 
-from explorer.ui.controls import downloads
+from explorer.ui.downloads import why_downloads
 from explorer.ui.frame import frame
 from explorer.ui.pages.why.contrast_panel import against_panel, talk_about_why
 from explorer.ui.pages.why.flip_panel import flip_panel
 from explorer.ui.pages.why.headline import choices, rival_of, why_headline
-from explorer.ui.pages.why.object_panel import object_panel
+from explorer.ui.pages.why.object_panel import object_in_report, object_panel
 from explorer.ui.pages.why.probe_panel import without_panel
 from explorer.ui.pages.why.stability_panel import stable_panel
 from explorer.ui.pages.why.stitching_panel import finer_panel
-from explorer.ui.pages.why.trust_panel import trust_panel
+from explorer.ui.pages.why.trust_panel import trust_in_report, trust_panel
 from explorer.ui.progress import answered
 
 page = frame("Why")
@@ -34,7 +34,9 @@ def show() -> None:
         "stable": lambda: stable_panel(session, outcome, class_index),
         "finer": lambda: finer_panel(session, outcome, class_index, rival),
     }[question])
-    downloads(outcome, class_index, page.choices.calibrated, rival=rival, why=True)
+    sections = {"object": object_in_report(session, outcome, class_index),
+                "trust": trust_in_report(session, outcome, class_index)}
+    why_downloads(session, outcome, class_index, rival, {name: make for name, make in sections.items() if make})
 
 
 page.show(show, talk=lambda: talk_about_why(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import torch
-
 from explorer.analysis import Outcome
+from explorer.questions.contrast import contrast_map
 from explorer.questions.reasons import Reasons
 from explorer.render import png
 
 
-def overlay_png(outcome: Outcome, class_index: int) -> bytes:
-    """The photo with the map of a class laid over it, on a signed scale of its own."""
-    return png(outcome.analysis.overlay(outcome.class_map(class_index).cells))
+def overlay_png(outcome: Outcome, class_index: int, rival: int | None = None) -> bytes:
+    """The photo with the map of a class, or of it against a rival, laid over it, on a signed scale of its own."""
+    drawn = outcome.class_map(class_index) if rival is None else contrast_map(outcome, class_index, rival)
+    return png(outcome.analysis.overlay(drawn.cells))
 
 
 def why_pictures(reasons: Reasons) -> dict[str, bytes]:
@@ -20,8 +20,7 @@ def why_pictures(reasons: Reasons) -> dict[str, bytes]:
     The overlay is red towards the class and blue towards its rival; without such a difference it is the class's own.
     """
     outcome, contrast = reasons.outcome, reasons.contrast
-    pictures = {"overlay": overlay_png(outcome, reasons.class_index) if contrast is None else png(
-        outcome.analysis.overlay(torch.from_numpy(contrast.cells)))}
+    pictures = {"overlay": overlay_png(outcome, reasons.class_index, reasons.rival if contrast else None)}
     if reasons.probe is not None:
         pictures |= {f"without_{fill}": png(reasons.probe.photo(fill)) for fill in reasons.probe.own.after}
     smallest = {"flip": reasons.flip, "sufficient": reasons.sufficient}

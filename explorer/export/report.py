@@ -32,6 +32,7 @@ _ACTIVATIONS = {"softmax": "by softmax: one class excludes the others",
 def report_html(
     outcome: Outcome, class_index: int, calibrated: bool = False, classes: Sequence[int] | None = None,
     poolings: Sequence[str] | None = None, rival: int | None = None, why: bool | Reasons = False,
+    more: Sequence[Node] = (),
 ) -> str:
     """One self-contained HTML document: the prediction, the evidence, and what it takes to repeat both.
 
@@ -45,6 +46,7 @@ def report_html(
             outcome's own. Where none can be exchanged they are left out.
         rival: the class to compare with in the section on why; None is the likeliest other one.
         why: whether there is such a section: it takes some hundred forward passes, or none when given `Reasons`.
+        more: further sections, after that one.
 
     Raises:
         ParameterError: there is no such class or pooling.
@@ -57,7 +59,7 @@ def report_html(
     given = reasons(outcome, class_index, rival, calibrated) if why is True else why
     sections = [
         maps.photo_and_map(outcome, class_index),
-        why_section(given) if given else None,
+        why_section(given) if given else None, *more,
         section("Predictions", note(_labels(outcome, calibrated)), top_answers(outcome, class_index, calibrated)),
         maps.class_maps(maps.compared_outcomes(outcome, poolings), classes, calibrated),
         el("div", maps.votes(outcome, class_index) if analysis.has_evidence else None,

@@ -12,6 +12,7 @@ import numpy as np
 
 from explorer import render
 from explorer.analysis import ClassMap, Outcome
+from explorer.questions.contrast import contrast_map
 from explorer.sections.nodes import Node, clean, data_uri, el
 
 OPACITY = 0.85  # of the strongest position, as render.overlay has it
@@ -19,7 +20,7 @@ _INK, _QUIET, _PAPER = "#1f2328", "#5f656b", "#ffffff"
 _LEGEND = 9.2  # height of the legend in lines
 
 
-def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600) -> str:
+def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600, rival: int | None = None) -> str:
     """One self-contained SVG document: the photo with the evidence for a class laid over it, and a legend below.
 
     All lengths are in pixels of the photo at its own size, whatever the size of the picture inside: the photo lies at
@@ -29,10 +30,12 @@ def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600) -> s
     Args:
         outcome: from `analysis.under(...)`.
         photo_side: the photo inside is at most so many px long.
+        rival: lay the evidence for the class against this one over the photo instead.
 
-    Raises ParameterError when there is no such class.
+    Raises ParameterError when there is no such class, and as `contrast` does for a rival.
     """
-    analysis, drawn = outcome.analysis, outcome.class_map(class_index)
+    analysis = outcome.analysis
+    drawn = outcome.class_map(class_index) if rival is None else contrast_map(outcome, class_index, rival)
     cells = drawn.cells.numpy()
     scale = render.Scale.signed(cells)
     width, height = analysis.framing.photo_size

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
-from explorer.analysis import Outcome
+from explorer.analysis import ClassMap, Outcome
 from explorer.arrays import to_array
 from explorer.errors import MethodError, ParameterError
+from explorer.wording import exactness, sum_sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,15 @@ def contrast(outcome: Outcome, class_index: int, rival: int) -> Contrast:
         class_index, rival, minus(to_array(one.cells), to_array(other.cells)),
         minus(to_array(one.channels), to_array(other.channels)), one.baseline - other.baseline,
         one.logit - other.logit, one.exact and other.exact)
+
+
+def contrast_map(outcome: Outcome, class_index: int, rival: int) -> ClassMap:
+    """The map of a class against its rival, with its words, for files. Raises as `contrast` does."""
+    one, names = contrast(outcome, class_index, rival), outcome.analysis.network.class_names
+    account = sum_sentence(one.difference, one.baseline, float(one.cells.sum()), "difference")
+    title = f"Evidence for {names[class_index]} against {names[rival]}"
+    return ClassMap(torch.from_numpy(one.cells), "evidence", title, f"under {outcome.name}", "logits",
+                    (account, exactness(one.exact, one.residual)))
 
 
 def pooling_contrast(one: Outcome, other: Outcome, class_index: int, rival: int) -> Contrast:

@@ -7,7 +7,7 @@ exist.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from explorer.analysis import Analysis, Answer, Outcome
 from explorer.errors import MethodError, ParameterError
 from explorer.progress import Progress, Stop
 from explorer.questions.edited_photo import changed_photo, checked, pixels_of
-from explorer.questions.position_search import Search
+from explorer.questions.position_search import Search, VerifiedSet
 
 _FADED, _WHITE = 0.85, 250  # of what is cut away: how far it goes to which grey
 
@@ -93,9 +93,7 @@ def smallest_flip(
         MethodError: a softmax over one class, which nothing can change.
         StoppedError: `stop` returned True.
     """
-    holds = _holding(outcome, class_index)
-    search = Search(outcome, fill, most, lambda logits: -holds(logits), lambda chosen: chosen, progress, stop)
-    return _smallest(outcome, class_index, False, search, calibrated)
+    return _last(smaller_and_smaller(outcome, class_index, False, fill, most, progress, stop, calibrated=calibrated))
 
 
 def smallest_sufficient(
@@ -111,8 +109,25 @@ def smallest_sufficient(
     Args:
         most: share of the positions that may be brought in, above 0, up to 1.
     """
-    search = Search(outcome, fill, most, _holding(outcome, class_index), np.logical_not, progress, stop)
-    return _smallest(outcome, class_index, True, search, calibrated)
+    return _last(smaller_and_smaller(outcome, class_index, True, fill, most, progress, stop, calibrated=calibrated))
+
+
+def smaller_and_smaller(
+    outcome: Outcome, class_index: int, enough: bool, fill: str = "blur", most: float | None = None,
+    progress: Progress | None = None, stop: Stop | None = None, *, calibrated: bool = False,
+) -> Iterator[SmallestSet]:
+    """What `smallest_sufficient` (`enough`) or `smallest_flip` has so far, again and again; the last is its result.
+
+    See there for the arguments and errors. Before there is a set, `chosen` is None.
+    """
+    holds = _holding(outcome, class_index)
+    most = (1.0 if enough else 0.5) if most is None else most
+    margin, taken = (holds, np.logical_not) if enough else (lambda logits: -holds(logits), lambda chosen: chosen)
+    search = Search(outcome, fill, most, margin, taken, progress, stop)
+    verified = None
+    for verified in search.smaller_and_smaller(_maps(outcome, class_index)):
+        yield _of(outcome, class_index, enough, search, verified, calibrated)
+    yield _of(outcome, class_index, enough, search, verified, calibrated)  # with the passes that it took to the end
 
 
 def cut_out(analysis: Analysis, chosen: np.ndarray, long_side: int | None = None) -> Image.Image:
@@ -156,9 +171,14 @@ def _maps(outcome: Outcome, index: int) -> list[np.ndarray]:
     return [cells - outcome.class_map(rival).array, cells]
 
 
-def _smallest(outcome: Outcome, index: int, enough: bool, search: Search, calibrated: bool) -> SmallestSet:
-    """Run the search."""
-    verified = search.smallest(_maps(outcome, index))
+def _last(sets: Iterator[SmallestSet]) -> SmallestSet:
+    *_, last = sets
+    return last
+
+
+def _of(
+    outcome: Outcome, index: int, enough: bool, search: Search, verified: VerifiedSet | None, calibrated: bool
+) -> SmallestSet:
     chosen = after = class_after = None
     if verified is not None:
         chosen = search.on_grid(verified.chosen)

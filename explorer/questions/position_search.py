@@ -61,31 +61,36 @@ class Search:
         self._limit = max(1, int(most * self._positions + _ROUNDING))
         self._expected = _EXPECTED * self._positions
 
-    def smallest(self, maps: Sequence[np.ndarray]) -> VerifiedSet | None:
-        """By each map, its largest positions first, then by measuring."""
+    def smaller_and_smaller(self, maps: Sequence[np.ndarray]) -> Iterator[VerifiedSet | None]:
+        """By each map, its largest positions first, then by measuring: the best so far, None before there is one."""
         orders = [np.argsort(-np.nan_to_num(cells, nan=-np.inf), axis=None, kind="stable").tolist() for cells in maps]
         best = self._verified([]) if self._margins([[]])[0] > 0 else None
         for order in orders:
-            best = self._improved(by_order(self._margins, order, self._limit), best)
+            for better in self._improved(by_order(self._margins, order, self._limit), best):
+                yield (best := better)
+            yield best
         most = self._limit if best is None else min(self._limit, _FURTHER * len(best.chosen))
-        best = self._improved(measured(self._margins, orders[0], most), best)
+        yield from self._improved(measured(self._margins, orders[0], most), best)
         self._report(self._expected)
-        return best
 
-    def _improved(self, candidates: Iterator[list[int]], best: VerifiedSet | None) -> VerifiedSet | None:
-        """A verified set that is smaller than the best so far, if one comes of the candidates; else the best.
+    def _improved(self, candidates: Iterator[list[int]], best: VerifiedSet | None) -> Iterator[VerifiedSet]:
+        """A verified set that is smaller than the best so far, if one comes of the candidates.
 
-        Where a set's smallest part is not confirmed on the photo, the larger ones are tried, then the next set.
+        The very first comes as it is before it comes thinned. Where a set's smallest part is not confirmed on the
+        photo, the larger ones are tried, then the next set.
         """
         if best is not None and len(best.chosen) <= 1:  # none at all has been tried
-            return best
+            return
         for candidate in candidates:
+            if best is None and (rough := self._verified(candidate)):
+                yield rough
             smaller = [part for part in thinned(self._margins, candidate)
                        if best is None or len(part) < len(best.chosen)]
             verified = next(filter(None, map(self._verified, smaller)), None)
+            if verified:
+                yield verified
             if verified or not smaller:
-                return verified or best
-        return best
+                return
 
     def _margins(self, sets: Sequence[Sequence[int]]) -> np.ndarray:
         """(n,): of each set, at the network's input."""

@@ -108,7 +108,7 @@ class Probe:
 
     Attributes:
         outcome, class_index, chosen: what was probed; chosen is (H, W) bool.
-        classes: class indices that are watched: the one probed, the top 5 before, and every new answer.
+        classes: class indices that are watched: the one probed, the top 5 before, every new answer, and any further.
         held: their share of the class's logit under the outcome's pooling; None without evidence.
         rows: every pooling there is, in the registry's order; one alone without evidence.
         disagreements: for each fill, whether the logit changes by what the positions held; none without evidence.
@@ -179,7 +179,7 @@ def answers_without_half(outcome: Outcome, class_index: int) -> dict[bool, tuple
 
 def probe(
     outcome: Outcome, class_index: int, chosen: np.ndarray, fills: Sequence[str] = tuple(FILLS), *,
-    calibrated: bool = False,
+    calibrated: bool = False, watched: Sequence[int] = (),
 ) -> Probe:
     """Answer everything about some positions: one forward pass for each fill.
 
@@ -191,6 +191,7 @@ def probe(
         fills: keys of FILLS.
         calibrated: whether probabilities under a what-if pooling are of logits times the fitted number, where there
             is one.
+        watched: further classes whose answers are wanted.
 
     Raises ParameterError for a class or fill that does not exist, and positions that cannot be probed.
     """
@@ -204,7 +205,7 @@ def probe(
     rest = _rest(analysis, chosen) if analysis.has_evidence else None
     states = [outcome, *(outcome.on(changed) for changed in (rest, *again.values()) if changed)]
     classes = tuple(dict.fromkeys([class_index, *(answer.class_index for answer in outcome.top()),
-                                   *(state.top(1)[0].class_index for state in states)]))
+                                   *(state.top(1)[0].class_index for state in states), *watched]))
     rows = tuple(_row(row, rest, again, classes, calibrated) for row in outcome.under_each_pooling())
     return Probe(
         outcome, class_index, chosen, classes, _held(outcome, class_index, chosen) if rest else None, rows,

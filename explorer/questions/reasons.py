@@ -11,7 +11,7 @@ import numpy as np
 
 from explorer.analysis import Outcome
 from explorer.errors import MethodError
-from explorer.progress import Progress
+from explorer.progress import Progress, Stop
 from explorer.questions.contrast import Contrast, DecidingChannel, check_pair, contrast, deciding_channels
 from explorer.questions.flip import SmallestSet, smallest_flip, smallest_sufficient
 from explorer.questions.probe import Probe, Region, answers_without_half, probe, probed_positions, region_of
@@ -64,6 +64,7 @@ class Reasons:
 def reasons(
     outcome: Outcome, class_index: int, rival: int | None = None, calibrated: bool = False,
     region: Region | None = None, slow: bool = True, progress: Callable[[str, int, int], None] | None = None,
+    stop: Stop | None = None,
 ) -> Reasons:
     """Ask why this class and not that one, in every way there is.
 
@@ -74,11 +75,12 @@ def reasons(
         region: first row and column, last row and column of the positions to leave out, counted from 0 and all four
             included; None is those that hold half of the positive evidence.
         slow: whether to ask what takes more than a few forward passes: flip, sufficient, stability and stitched.
-        progress: gets (what is being computed, steps done, steps in all).
+        progress: gets (what is being computed, steps done, steps in all); `stop` is asked before each step.
 
     Raises:
         ParameterError: a class does not exist, the two are the same, or the region is not of this grid.
         MethodError: there is a rival, and the network has one logit alone.
+        StoppedError: `stop` returned True.
     """
     if rival is None:
         outcome.analysis.network.check_class(class_index)
@@ -111,13 +113,13 @@ def reasons(
         tuple(deciding_channels(outcome, class_index, rival)) if contrasts and rival is not None else (),
         probed, region,
         ask_slowly("flip", "Looking for the smallest change that flips it", lambda progress: smallest_flip(
-            outcome, _predicted(outcome, class_index), calibrated=calibrated, progress=progress)),
+            outcome, _predicted(outcome, class_index), calibrated=calibrated, progress=progress, stop=stop)),
         ask_slowly("sufficient", "Looking for the smallest part that is enough", lambda progress: smallest_sufficient(
-            outcome, _predicted(outcome, class_index), calibrated=calibrated, progress=progress)),
+            outcome, _predicted(outcome, class_index), calibrated=calibrated, progress=progress, stop=stop)),
         ask_slowly("stability", "Changing the photo a little", lambda progress: stability(
-            _beside(outcome), class_index, calibrated=calibrated, progress=progress)),
+            _beside(outcome), class_index, calibrated=calibrated, progress=progress, stop=stop)),
         ask_slowly("stitched", "Shifting the photo", lambda progress: stitched(
-            outcome, class_index, rival, progress=progress)),
+            outcome, class_index, rival, progress=progress, stop=stop)),
         MappingProxyType(missing),
     )
 

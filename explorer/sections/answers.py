@@ -9,7 +9,7 @@ from explorer.analysis import Answer, Outcome
 from explorer.networks import Network
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import Row, short, table
-from explorer.wording import Name, answer_parts, listed, percent, within_sentence
+from explorer.wording import Name, answer_parts, listed, percent, plain, within_sentence
 
 
 def answer_sentence(outcome: Outcome, calibrated: bool = False) -> list[str]:
@@ -18,6 +18,18 @@ def answer_sentence(outcome: Outcome, calibrated: bool = False) -> list[str]:
     above_half = int((outcome.probabilities(calibrated) > 0.5).sum()) if network.activation == "sigmoid" else 0
     likeliest = [(answer.name, answer.probability) for answer in outcome.top(5, calibrated)]
     return answer_parts(likeliest, network.activation, len(network.class_names), above_half)
+
+
+def truth_sentence(outcome: Outcome, truth: int, calibrated: bool = False) -> str:
+    """Where the class that the photo is truly of stands: its rank, probability and logit, and how far it is behind."""
+    answer, first = outcome.answer(truth, calibrated), outcome.top(1, calibrated)[0]
+    numbers = f"{percent(answer.probability)}, logit {plain(answer.logit)}"
+    if outcome.analysis.network.activation == "sigmoid":
+        return f"True class: {short(answer.name)}, {numbers}."
+    if answer.class_index == first.class_index:
+        return f"True class: {short(answer.name)}, which is the prediction ({numbers})."
+    return (f"True class: {short(answer.name)}, rank {answer.rank:,} ({numbers}), {plain(first.logit - answer.logit)} "
+            f"logits behind {short(first.name)}.")
 
 
 def with_names(parts: Iterable[Node | str]) -> list[Node | str]:

@@ -28,8 +28,8 @@ def positions_in_words(outcome: Outcome, class_index: int, chosen: np.ndarray, r
     return f"{count} that hold{'s' if chosen.sum() == 1 else ''} half of the positive {shown.kind}"
 
 
-def probe_section(probe: Probe, positions: str) -> Node:
-    """What the positions hold, the logit and the prediction without them, and the changed photos."""
+def probe_section(probe: Probe, positions: str, truth: int | None = None) -> Node:
+    """What the positions hold, the logit and the prediction without them, the true class, and the changed photos."""
     name = short(probe.outcome.analysis.network.class_names[probe.class_index])
     rows: list[tuple[Node | str, ...]] = []
     if (held := probe.held) is not None:
@@ -42,7 +42,21 @@ def probe_section(probe: Probe, positions: str) -> Node:
     return el("div", el("div", head("Without this part", f"logit of {name}"),
                         el("p", f"This part: {positions}.", class_="caption"),
                         table(("", "logit", ""), rows, numbers={1}, class_="ways"), *apart, class_="ruled stack"),
-              _photos(probe), _poolings(probe), class_="stack")
+              _truth(probe, truth) if truth is not None else None, _photos(probe), _poolings(probe), class_="stack")
+
+
+def _truth(probe: Probe, truth: int) -> Node:
+    """The class that the photo is truly of, one of those that are watched, before and after."""
+    own, place = probe.own, probe.classes.index(truth)
+    states = {"as it is": own.before, "ignored by the pooling": own.ignoring,
+              **{TAKEN_OUT[fill]: answers for fill, answers in own.after.items()}}
+    rows = []
+    for words, answers in states.items():
+        if answers is not None:
+            answer = answers.classes[place]
+            rows.append((words, f"{answer.rank:,}", percent(answer.probability), plain(answer.logit)))
+    return el("div", head("The true class", short(own.before.classes[place].name)),
+              table(("this part", "rank", "probability", "logit"), rows, numbers={1, 2, 3}), class_="ruled")
 
 
 def _held(held: HeldEvidence, name: str) -> str:

@@ -14,7 +14,7 @@ from explorer.questions.stability import (
 from explorer.questions.variations import VARIATIONS
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import short
-from explorer.wording import percent
+from explorer.wording import RARE, percent
 
 
 def stability_section(stability: Stability) -> Node:
@@ -27,13 +27,16 @@ def stability_section(stability: Stability) -> Node:
     for key in dict.fromkeys(variant.variation for variant in stability.variants):
         about = el("div", el("strong", VARIATIONS[key].name), el("p", VARIATIONS[key].explanation, class_="caption"))
         rows.append(row(about, *(_bars(stability, under, key) for under in stability.under)))
+    if all(row.probability < RARE for under in stability.under for row in (under.original, *under.rows)):
+        rows = []
+    meaning = ("A bar is the probability after a change, full height is certain; hatched where the prediction is "
+               "another one. The line is the photo as it is." if rows else
+               f"Its probability is below {percent(RARE)} before and after every change: there are no bars to draw.")
     return el(
         "div",
         el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")
                     for under in stability.under), class_="ruled"),
-        el("div", *rows, el("p", "A bar is the probability after a change, full height is certain; hatched where the "
-                                 "prediction is another one. The line is the photo as it is.", class_="note colours"),
-           class_="cards"),
+        el("div", *rows, el("p", meaning, class_="note colours"), class_="cards"),
         class_="stack")
 
 

@@ -28,6 +28,18 @@ def areas(curves: Curves, drops: Sequence[ProbabilityDrop]) -> Node:
                     rows, numbers={1, 2, 3}), class_="ruled")
 
 
+def curves_table(curves: Curves, insertion: bool) -> Node:
+    """Some of the numbers of the curves, for where no curve can be drawn."""
+    shares = curves.curves[0].shares
+    places = [round(quarter * (len(shares) - 1) / 4) for quarter in range(5)]
+    rows = [(curve.name + (", a control" if curve.control else ""),
+             *(percent((curve.insertion if insertion else curve.deletion)[place]) for place in places))
+            for curve in curves.curves]
+    title, done = ("Insertion", "put in") if insertion else ("Deletion", "taken out")
+    return el("div", head(title, f"probability with that share of the photo {done}"),
+              table(("map", *(percent(shares[place]) for place in places)), rows, numbers=range(1, 6)), class_="ruled")
+
+
 def verdict(curves: Curves, network: Network) -> Node:
     """Whether the first map does better than the controls on this photo."""
     first = next(curve for curve in curves.curves if not curve.control)

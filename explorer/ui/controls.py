@@ -8,13 +8,6 @@ from typing import Any
 
 import streamlit as st
 
-from explorer.analysis import Outcome
-from explorer.export.arrays import arrays_npz
-from explorer.export.pictures import overlay_png
-from explorer.export.record import record_json
-from explorer.export.report import report_html
-from explorer.export.svg import overlay_svg
-from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 
 
@@ -60,7 +53,7 @@ def in_step(
 
 
 def class_search(session: Session, names: Sequence[str], class_index: int) -> None:
-    """Search for any class by its name.
+    """Search for any class by its name, and mark the one that the photo is truly of.
 
     It shows what was searched for as long as that is what is shown, and else is empty. It stands outside the part of
     the page that a click runs again: a list of 1000 names costs 10 ms each time.
@@ -71,37 +64,13 @@ def class_search(session: Session, names: Sequence[str], class_index: int) -> No
         "Ask for any class", range(len(names)), format_func=names.__getitem__,
         placeholder=f"{len(names):,} classes", **in_step(session, "searched", session.searched, session.search),
     )
+    st.selectbox(
+        "True class, where you know it", range(len(names)), format_func=names.__getitem__, placeholder="not marked",
+        **in_step(session, "truth", session.choices.truth, lambda truth: session.choose(truth=truth)),
+    )
 
 
 def open_channel(session: Session, channel: int) -> None:
     """In a callback: show a channel among the feature maps."""
     session.choose(channel=channel)
     st.switch_page("pages/1_Feature_maps.py")
-
-
-def downloads(
-    outcome: Outcome, class_index: int, calibrated: bool,
-    classes: Sequence[int] | None = None, poolings: Sequence[str] | None = None,
-    rival: int | None = None, why: bool = False,
-) -> None:
-    """Overlay, arrays, numbers and a report of it all; each is made when it is clicked.
-
-    The report compares these classes and poolings, or those that `report_html` chooses; with `why` it says why this
-    class and not the rival.
-    """
-    name = f"poolscope_{outcome.pooling}_{class_index}"
-    key = class_index, calibrated, tuple(classes or ()), tuple(poolings or ()), rival, why
-    files: tuple[tuple[str, str, str, Callable[[], str | bytes]], ...] = (
-        ("Overlay, PNG", f"{name}.png", "image/png", lambda: overlay_png(outcome, class_index)),
-        ("Overlay, SVG", f"{name}.svg", "image/svg+xml", lambda: overlay_svg(outcome, class_index)),
-        ("Arrays, npz", f"{name}.npz", "application/octet-stream", lambda: arrays_npz(outcome, class_index)),
-        ("Numbers, JSON", f"{name}.json", "application/json",
-         lambda: record_json(outcome, class_index, calibrated)),
-        ("Report, HTML", f"{name}.html", "text/html",
-         lambda: drawn(outcome, ("report", *key), lambda: report_html(
-             outcome, class_index, calibrated, classes, poolings, rival=rival, why=why))),
-    )
-    columns = st.columns(len(files), gap="small")
-    for column, (label, file, kind, make) in zip(columns, files, strict=True):
-        column.download_button(label, make, file, kind, key=label, on_click="ignore", type="tertiary",
-                               icon=":material/download:")

@@ -15,7 +15,7 @@ from explorer.questions.votes import winners
 from explorer.sections.parts import strongest
 from explorer.ui.components.viewer import Map
 from explorer.ui.session.page_cache import drawn
-from explorer.wording import class_answer, evidence_sentence, exactness, percent, plain, signed
+from explorer.wording import class_answer, evenness, evidence_sentence, exactness, percent, plain, signed
 
 SILENT_SENTENCE = "all evidence for this class is negative"
 
@@ -110,7 +110,7 @@ def weights_map(id_: str, name: str, weights: np.ndarray, title: str = "", says:
     return Map(
         id=id_, values=weights, name=f"Where {name} looks", kind="positive", unit="share", unit_name="of the weight",
         title=title, says=says, scale="looks",
-        lines=(f"{fewest_positions(weights)} of {weights.size} positions hold 80%",
+        lines=(*evenness(weights), f"{fewest_positions(weights)} of {weights.size} positions hold 80%",
                f"entropy {entropy(weights):.1f} of {np.log2(weights.size):.1f} bits"),
     )
 
@@ -153,8 +153,8 @@ def _attention_map(key: str, values: np.ndarray, title: str) -> Map:
     on_photo = min(float(values.sum(dtype=np.float64)), 1 - 1e-9)  # the class token always looks at itself too
     return Map(
         id=f"token.{key}", values=values, name=f"{title}: attention of the class token", kind="positive",
-        unit="share", unit_name="of the class token's attention", title=title, scale="attention",
-        facets=(title,), lines=(f"{percent(on_photo)} on the photo", f"at most {percent(float(values.max()))}"),
+        unit="share", unit_name="of the class token's attention", title=title, scale="attention", facets=(title,),
+        lines=(*evenness(values), f"{percent(on_photo)} on the photo", f"at most {percent(float(values.max()))}"),
         says=f"{title}: the class token looks here, with {percent(on_photo)} of its attention on the photo.",
     )
 

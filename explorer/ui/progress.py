@@ -26,26 +26,38 @@ def answered(draw: Callable[[], None]) -> None:
 
 
 def computed(
-    session: Session, of: Analysis | Outcome, key: Sequence[Hashable], work: Callable[[Progress, Stop], Any], what: str
+    session: Session, of: Analysis | Outcome, key: Sequence[Hashable], work: Callable[[Progress, Stop], Any], what: str,
+    draw: Callable[[Any], None] | None = None,
 ) -> Any:
     """What a long computation gave; None until it has ended well, and then the page shows how far it is, see `worked`.
 
-    Sessions share the job. `key` names it, `of` is what it is kept with, and `what` is being done.
+    Sessions share the job. `key` names it, `of` is what it is kept with, and `what` is being done. `draw` shows what
+    work that gives better and better results has so far.
     """
-    job = drawn(of, tuple(key), lambda: Job(work))
-    return worked(session, job, "_".join(map(str, key)), what)
+    job = job_of(of, key, work)
+    return worked(session, job, "_".join(map(str, key)), what, draw=draw)
 
 
-def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None) -> Any:
+def job_of(of: Analysis | Outcome, key: Sequence[Hashable], work: Callable[[Progress, Stop], Any]) -> Job:
+    """The job of that name, begun or not."""
+    return drawn(of, tuple(key), lambda: Job(work))
+
+
+def worked(
+    session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None = None,
+    draw: Callable[[Any], None] | None = None,
+) -> Any:
     """The job's result; None while it runs, was stopped or failed, and then the page shows that.
 
     Args:
         key: of its widgets on the page.
         what: what is being done, as "Taking positions out of the photo".
-        meanwhile: draws what there is already.
+        meanwhile: draws what there is already, again and again.
+        draw: draws the newest result that there is before the last, whenever there is a newer one.
     """
     if job.result is not None:
         return job.result
+    so_far = job.so_far
     if job.error:
         panels.note(job.error, key=f"{key}_error")
     elif job in session.stopped:
@@ -53,19 +65,23 @@ def worked(session: Session, job: Job, key: str, what: str, meanwhile: Callable[
                   icon=":material/play_arrow:", type="tertiary")
         panels.note("Stopped before it was done.", key=f"{key}_stopped")
     else:
-        _going_on(session, job, key, what, meanwhile)
+        _going_on(session, job, key, what, meanwhile, so_far)
+    if draw is not None and so_far is not None and not job.error:
+        draw(so_far)
     return None
 
 
 @st.fragment(run_every=0.3)
-def _going_on(session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None) -> None:
+def _going_on(
+    session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None, shown: Any
+) -> None:
     """A page that is left does not ask any more, and the job stops."""
     def stop() -> None:
         session.stopped.add(job)
         job.leave()
 
     tend()
-    if job in session.stopped or job.ask():
+    if job in session.stopped or job.ask() or job.so_far is not shown:
         st.rerun()
     if meanwhile is not None:
         meanwhile()

@@ -232,7 +232,7 @@ def test_what_is_seen_can_be_kept_as_files(here, analysis, examples):
             here.page.get_by_role("button", name=label).click()
         return waiting.value.suggested_filename, waiting.value.path().read_bytes()
 
-    stem = f"poolscope_gap_{first.class_index}"
+    stem = "cat_and_coffee_activation-maps_{}_gap".format(first.name.replace(" ", "-").lower())
     name, data = download("Overlay, PNG")
     assert (name, Image.open(io.BytesIO(data)).size) == (f"{stem}.png", examples["cat_and_coffee"].size)
     name, data = download("Overlay, SVG")

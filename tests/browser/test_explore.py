@@ -283,18 +283,18 @@ def test_overlay_arrays_and_numbers_can_be_kept(visit, network, examples):
 
     name, data = download(here, "Overlay, PNG")
     overlay = Image.open(io.BytesIO(data))
-    assert name == f"poolscope_gmp_{ESPRESSO}.png"
+    assert name == "rocket_explore_espresso_gmp.png"
     assert (overlay.format, overlay.size) == ("PNG", examples["rocket"].size)
     assert np.abs(np.asarray(overlay, int) - np.asarray(analysis.overlay(evidence.cells), int)).max() <= 1
 
     name, data = download(here, "Arrays, npz")
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        assert name == f"poolscope_gmp_{ESPRESSO}.npz"
+        assert name == "rocket_explore_espresso_gmp.npz"
         assert arrays["feature_maps"].shape == tuple(analysis.feature_maps.shape)
         np.testing.assert_allclose(arrays["cells"], evidence.cells, atol=1e-5)
 
     name, data = download(here, "Numbers, JSON")
     numbers = json.loads(data)
-    assert name == f"poolscope_gmp_{ESPRESSO}.json"
+    assert name == "rocket_explore_espresso_gmp.json"
     assert numbers["pooling"]["key"] == "gmp"
     assert numbers["class"]["logit"] == pytest.approx(evidence.logit, abs=1e-4)

@@ -270,6 +270,48 @@ def test_raw_logits_are_no_choice_where_all_are_alike(bench):
     expect(bench("many").find(".tools").get_by_text("Raw logits")).to_be_hidden()
 
 
+def test_contours_enclose_the_strongest_positions_that_hold_each_share_of_the_positive_evidence(bench):
+    view = bench("one")
+    bare = view.pixels().astype(float)
+    view.press("Contours")
+    lined = view.pixels().astype(float)
+    expect(view.find(".legend")).to_contain_text("lines around 25%, 50%, 75% of the positive evidence, thick to thin")
+    falling = np.sort(STRONG[STRONG > 0])[::-1]
+    reach = np.cumsum(falling) / falling.sum()
+    scale = bare.shape[1] / SIZE[0]
+    side = (SEEN[2] - SEEN[0]) / 6 * scale
+    inside = np.stack([falling[(reach < share - 1e-9).sum()] <= STRONG for share in (0.25, 0.5, 0.75)])
+
+    def is_lined(row: float, column: float) -> bool:
+        x, y = SEEN[0] * scale + column * side, SEEN[1] * scale + row * side
+        patch = (slice(int(y) - 1, int(y) + 2), slice(int(x) - 1, int(x) + 2))
+        return bool(np.abs(lined[patch] - bare[patch]).max() > 40)
+
+    for i, j in np.ndindex(6, 6):
+        assert not is_lined(i + 0.5, j + 0.5)
+        if j < 5:
+            assert is_lined(i + 0.5, j + 1) == bool((inside[:, i, j] != inside[:, i, j + 1]).any()), (i, j)
+        if i < 5:
+            assert is_lined(i + 1, j + 0.5) == bool((inside[:, i, j] != inside[:, i + 1, j]).any()), (i, j)
+    view.press("Contours")
+    np.testing.assert_array_equal(view.pixels(), bare)
+
+
+def test_a_scale_that_another_map_changes_says_where_it_ended_and_one_that_the_reader_changes_does_not(bench):
+    view = bench("one")
+    changed = view.find(".legend strong")
+    expect(changed).to_have_count(0)
+    view.root.focus()
+    view.keyboard.press("ArrowRight")  # on the same scale
+    expect(changed).to_have_count(0)
+    view.keyboard.press("ArrowRight")
+    expect(changed).to_have_text("the scale changed: it ended at +9.00")
+    view.keyboard.press("+")
+    expect(changed).to_have_count(1)
+    view.press("Shared scale")
+    expect(changed).to_have_count(0)
+
+
 def test_the_box_and_the_mark_that_python_gives_are_outlined(bench):
     view = bench("many")
     pixel = SIZE[0] / view.top().bounding_box()["width"]

@@ -397,7 +397,7 @@ def test_every_key_of_the_list_does_what_the_list_says(bench):
 
     keys.press("?")
     assert view.find(".help dt").all_text_contents() == [
-        "← →", "+ −", "l", "s", "g", "Shift and arrows", "Enter", "drag", "z, x, 0", "f", "p", "?"]
+        "← →", "+ −", "l", "s", "g", "c", "Shift and arrows", "Enter", "drag", "z, x, 0", "f", "p", "?"]
     expect(view.find(".help")).to_be_visible()
     keys.press("?")
     expect(view.find(".help")).to_be_hidden()
@@ -417,6 +417,11 @@ def test_every_key_of_the_list_does_what_the_list_says(bench):
         expect(button).to_have_attribute("aria-pressed", first)
         keys.press(key)
         expect(button).to_have_attribute("aria-pressed", "true" if first == "false" else "false")
+
+    keys.press("c")
+    expect(view.find(".legend")).to_contain_text("lines around")
+    keys.press("c")
+    expect(view.find(".legend")).not_to_contain_text("lines around")
 
     whole = drawn(view)
     keys.press("z")

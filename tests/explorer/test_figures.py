@@ -297,6 +297,18 @@ def test_controls_are_grey_and_dashed_and_all_others_are_neither():
     assert min(line.width for line in others) > max(line.width for line in controls)
 
 
+def test_a_curve_that_another_covers_is_wider_than_it_and_one_that_crosses_is_not():
+    shares = np.linspace(0, 1, 9)
+    lines = {"under": shares, "crosses": 1 - shares, "over": shares + 0.001, "random": shares}
+    widths = [trace.line.width for trace in figures.curves(shares, lines, ["random"], "share", "probability").data]
+    under, crosses, over, random = widths
+    assert under > over > random
+    assert crosses == 2.5
+    classes = np.stack([shares, shares, 1 - shares], 1)
+    under, over, other = (trace.line.width for trace in figures.path(shares, classes, list("abc"), "p", False).data)
+    assert under > over == other
+
+
 def test_curves_beyond_the_colours_and_dashes_there_are_are_drawn_too():
     many = {str(n): np.full(2, n / 20) for n in range(20)}
     for controls in ((), tuple(many)):

@@ -16,7 +16,7 @@ from explorer.errors import MethodError, ParameterError, StoppedError
 from explorer.framing import Preprocessing, frame
 from explorer.questions import position_search as searching
 from explorer.questions.edited_photo import changed_photo
-from explorer.questions.flip import cut_out, smallest_flip, smallest_sufficient
+from explorer.questions.flip import cut_out, smaller_and_smaller, smallest_flip, smallest_sufficient
 from tests.explorer import layered
 from tests.explorer.tiny import linear, with_backbone
 
@@ -312,6 +312,20 @@ def test_passes_are_the_inputs_that_were_run_and_progress_only_grows(make_networ
     assert list(done) == sorted(done)
     assert len(set(expected)) == 1
     assert done[-1] == expected[-1]
+
+
+@pytest.mark.parametrize(("enough", "ask"), [(False, flip), (True, sufficient)])
+def test_the_sets_on_the_way_do_what_is_said_of_them_and_grow_smaller_until_the_last(make_network, enough, ask):
+    outcome = tiny(make_network, 4, 5)
+    sets = list(smaller_and_smaller(outcome, outcome.top(1)[0].class_index, enough, "mean"))
+    sizes = [int(part.chosen.sum()) for part in sets if part.chosen is not None]
+    assert len(sizes) > 2
+    assert sizes == sorted(sizes, reverse=True)
+    for part in sets:
+        if part.chosen is not None:
+            again = outcome.on(analyse(outcome.analysis.network, part.photo()))
+            assert (again.top(1)[0].class_index == part.class_index) == enough
+    np.testing.assert_array_equal(sets[-1].chosen, ask(outcome, fill="mean").chosen)
 
 
 @pytest.mark.parametrize("after", [0, 3])

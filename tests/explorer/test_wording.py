@@ -10,6 +10,7 @@ import pytest
 from explorer.wording import (
     answer_parts,
     class_answer,
+    evenness,
     evidence_sentence,
     exactness,
     number_word,
@@ -270,3 +271,10 @@ def test_the_answer_for_one_class_says_its_rank_or_on_which_side_of_a_half_it_is
     assert class_answer("dog", 0.02, 3, "softmax") == "Rank 3: dog, 2%"
     assert class_answer("dog", 0.5, 1, "sigmoid") == "Not above 50%: dog, 50%"
     assert class_answer("dog", 0.8, 2, "sigmoid") == "Above 50%: dog, 80%"
+
+
+def test_shares_that_are_level_or_nearly_are_called_so_and_others_are_not():
+    assert evenness(np.full((7, 7), 1 / 49)) == ["uniform: all positions alike"]
+    assert evenness(np.array([0.33, 0.33, 0.34])) == ["nearly uniform: 33.00% to 34.00% at each position"]
+    assert evenness(np.array([0.30, 0.34, 0.36])) == []
+    assert evenness(np.array([0.0, 1.0])) == evenness(np.array([1.0])) == evenness(np.array([np.nan, 1.0])) == []

@@ -265,7 +265,7 @@ def test_what_can_be_downloaded_is_of_the_class_and_pooling_that_are_shown(files
     page = open_page(example="coffee", pooling="gem:p=5", calibrated="0", **{"class": str(TENCH)})
     seen = measured("coffee")
     assert len(page.get("download_button")) == len(files) == 5
-    assert all(re.fullmatch(rf"poolscope_gem_{TENCH}\.(png|svg|npz|json|html)", name) for name in files)
+    assert all(re.fullmatch(r"coffee_explore_tench_gem-p-5\.(png|svg|npz|json|html)", name) for name in files)
     by_kind = {name.rpartition(".")[2]: make() for name, make in files.items()}
     assert Image.open(io.BytesIO(by_kind["png"])).size == examples["coffee"].size
     arrays = np.load(io.BytesIO(by_kind["npz"]))

@@ -37,6 +37,23 @@ def test_a_job_gives_what_its_work_gives_and_says_how_far_it_is():
     assert (job.done, job.total, job.result, job.error) == (7, 7, "a map", "")
 
 
+def test_better_and_better_results_are_shown_on_the_way_and_the_last_is_the_result():
+    go = threading.Event()
+
+    def work(progress, stop):
+        yield "coarse"
+        go.wait(10)
+        yield "fine"
+
+    job = Job(work)
+    job.ask()
+    wait(lambda: job.so_far == "coarse")
+    assert (job.ask(), job.result) == (False, None)
+    go.set()
+    wait(job.ask)
+    assert (job.result, job.so_far) == ("fine", None)
+
+
 def test_however_often_it_is_asked_for_it_is_done_once():
     begun, go = [], threading.Event()
 

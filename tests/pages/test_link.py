@@ -48,6 +48,7 @@ UNUSUAL = [
     ("classes", (MAPS,), (281, 7), "281,7"), ("methods", (MAPS,), ("score_cam",), "score_cam"),
     ("box", (MAPS,), 95, "95"), ("box", (MAPS,), 1, "1"),
     ("rival", (WHY,), 0, "0"), ("rival", (WHY,), 652, "652"), ("ask", (WHY,), "flip", "flip"),
+    ("truth", PAGES, 450, "450"), ("truth", PAGES, 0, "0"),
     ("lesson", (LESSONS,), 10, "10"), ("lesson", (LESSONS,), 2, "2"),
     ("settings", (LESSONS,), (("window", "3"), ("keeps", "max")), "window:3,keeps:max"),
 ]
@@ -67,6 +68,7 @@ BAD = [
     ("rank", ["size"]),
     ("show", ["loud"]),
     ("channel", ["x", "-1", "999999999", "²", "1,2"]),
+    ("truth", ["x", "-1"]),
     ("beside", ["-1"]),
     ("poolings", ["gap", "gap,gap", "gap,median", "gap,gmp,gem,lse,topk", "gem:p=3,gem:p=3.0", "gap,,gmp"]),
     ("pair", ["0", "0,0", "0,1,2", "0,4"]),

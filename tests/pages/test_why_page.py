@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import json
 import re
 import time
 
 import numpy as np
 import pytest
-from PIL import ImageFilter
+import torch
+from PIL import Image, ImageFilter
 
 from explorer import analyse
 from explorer.errors import StoppedError
 from explorer.framing import frame
 from explorer.questions.cases import CASES
+from explorer.ui import downloads
 from explorer.ui.pages.why import stability_panel as stable
+from explorer.ui.pages.why import trust_panel
 from explorer.wording import percent, plain, signed
-from tests.pages.boards import boards, control, is_plain_sentence, notices, viewers
+from tests.pages.boards import boards, control, is_plain_sentence, notices, number, viewers
 from tests.pages.clicks import pick, use
 
 WHY = "pages/4_Why.py"
-HELMET, BOBSLED = 560, 450
+HELMET, BOBSLED, SHUTTLE = 560, 450, 812
 POOLINGS = ("gap", "gmp", "gem", "lse", "topk", "mixed", "softpool", "attention")
 
 
@@ -94,7 +100,8 @@ def test_another_rival_is_chosen_by_a_chip_and_the_two_are_turned_around(open_pa
     assert "and not football helmet?" in boards(page)["headline"].text
 
 
-@pytest.mark.parametrize("link", [{"rival": "99999"}, {"rival": "-1"}, {"rival": "x"}, {"ask": "nonsense"}])
+@pytest.mark.parametrize("link", [{"rival": "99999"}, {"rival": "-1"}, {"rival": "x"}, {"ask": "nonsense"},
+                                  {"truth": "99999"}, {"truth": "x"}])
 def test_a_bad_part_of_a_link_is_one_sentence(link, open_page):
     page = open_page(WHY, **link)
     assert not page.exception
@@ -107,6 +114,37 @@ def test_a_class_is_never_compared_with_itself(open_page):
     page = open_page(WHY, rival=str(HELMET), **{"class": str(HELMET)})
     assert not page.exception
     assert boards(page)["headline"].one("h1").text == "Why football helmet and not bobsled?"
+
+
+def test_any_class_is_searched_for_as_the_rival_and_stands_among_the_rivals(open_page):
+    page = open_page(WHY)
+    control(page, "rival").set_value(SHUTTLE).run()
+    assert not page.exception
+    assert page.query_params["rival"] == str(SHUTTLE)
+    assert boards(page)["headline"].one("h1").text == "Why football helmet and not space shuttle?"
+    pressed = [item.text for item in boards(page)["rivals"].all("chip") if item.attributes["aria-pressed"] == "true"]
+    assert pressed == ["space shuttle"]
+    assert control(page, "rival").value is None
+
+
+def test_the_true_class_is_marked_once_and_offered_with_its_rank_and_logit_before_and_after(open_page, measured):
+    page, seen = open_page("app.py"), measured()
+    control(page, "truth").set_value(SHUTTLE).run()
+    assert page.query_params["truth"] == str(SHUTTLE)
+    logits, share = seen.logits(), percent(seen.probabilities()[SHUTTLE])
+    rank = 1 + int((logits > logits[SHUTTLE]).sum())
+    words = (f"True class: space shuttle, rank {rank} ({share}, logit {plain(logits[SHUTTLE])}), "
+             f"{plain(logits.max() - logits[SHUTTLE])} logits behind football helmet.")
+    assert words in boards(page)["headline"].text
+    assert [item.text for item in boards(page)["answers"].all("answer") if f"rank {rank}" in item.text]
+    page = open_page(WHY, truth=str(SHUTTLE), ask="without", region="2,2,3,3")
+    head = boards(page)["headline"]
+    assert head.one("h1").text == "Why football helmet and not space shuttle?"
+    assert words in head.text
+    assert "space shuttle, the true class" in boards(page)["rivals"].texts("chip")
+    (table,) = (item for item in boards(page)["probed"].all("ruled") if "The true class" in item.text)
+    assert [row.texts("td") for row in table.all("tr")][1] == ["as it is", str(rank), share, plain(logits[SHUTTLE])]
+    assert len(table.all("tr")) == 6
 
 
 # A against B.
@@ -183,6 +221,27 @@ def test_what_flips_it_is_found_beside_the_page_and_shown(open_page):
     assert "the prediction is" in result.text
     assert "the prediction is still football helmet" in result.text
     assert len(result.all("img")) == 4
+
+
+def test_what_flips_it_and_how_far_to_trust_it_show_a_first_look_that_says_so_and_then_the_whole(open_page):
+    for ask, key, words in (("flip", "flips", "A first look"), ("trust", "trust", "A first look, in 4 steps")):
+        page = open_page(WHY, ask=ask, example="rocket")
+        assert words in done(page, f"{key}_so_far").text
+        assert key not in boards(page)
+        assert "A first look" not in done(page, key).text
+        assert f"{key}_so_far" not in boards(page)
+
+
+def test_a_class_below_a_tenth_of_a_percent_has_a_sentence_in_place_of_curves_and_bars(open_page):
+    page = open_page(WHY, ask="trust", **{"class": "7"})
+    words = (r"The probability of cock is <0\.1% with all of the photo and at most 0\.\d% with any part of it: "
+             r"there are no")
+    assert re.search(words, done(page, "trust").text)
+    assert not page.get("plotly_chart")
+    page = open_page(WHY, ask="stable", **{"class": "7"})
+    result = done(page, "stable")
+    assert "below 0.1% before and after every change: there are no bars to draw." in result.text
+    assert not result.all("changes")
 
 
 def test_a_long_computation_is_stopped_and_started_again(open_page, monkeypatch):
@@ -280,3 +339,56 @@ def test_a_case_opens_with_one_click_as_it_was_meant_and_says_what_to_look_at(ke
     shown = open_page(WHY, **link)
     assert notices(shown) == []
     assert boards(shown)["headline"].text == boards(page)["headline"].text
+
+
+# Files.
+
+
+def test_the_difference_on_the_screen_is_what_the_files_hold_and_they_bear_the_photo_and_the_question(
+    files, open_page, measured, network, examples
+):
+    open_page(WHY, rival=str(SHUTTLE))
+    seen, stem = measured(), "astronaut_why-against_football-helmet-space-shuttle_gap"
+    difference = seen.cells(HELMET) - seen.cells(SHUTTLE)
+    assert set(files) == {f"{stem}.{ending}" for ending in ("png", "svg", "npz", "json")}
+    svg = files[f"{stem}.svg"]()
+    assert "Evidence for football helmet against space shuttle, under GAP" in svg
+    titles = re.findall(r"column \d+ of 7: (\S+) logits", svg)
+    np.testing.assert_allclose([number(text) for text in titles], difference.ravel(), atol=1e-3)
+    record = json.loads(files[f"{stem}.json"]())
+    np.testing.assert_allclose(record["why"]["contrast"]["cells"], difference, atol=1e-4)
+    assert record["why"]["rival"]["name"] == "space shuttle"
+    picture = np.asarray(Image.open(io.BytesIO(files[f"{stem}.png"]())), int)
+    expected = analyse(network, examples["astronaut"]).overlay(torch.from_numpy(difference).float())
+    assert np.abs(picture - np.asarray(expected, int)).max() <= 2
+
+
+def test_a_report_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(files, open_page, monkeypatch):
+    monkeypatch.setattr(downloads, "reasons", functools.partial(downloads.reasons, slow=False))
+    monkeypatch.setattr(trust_panel, "METHODS", ("grad_cam",))
+    monkeypatch.setattr(trust_panel, "PARTS", ("head",))
+    page = open_page(WHY, ask="object", example="cat")
+    done(page, "object_share")
+    control(page, "ask").set_value("trust").run()
+    page.button(key="make_report").click().run()
+    page.button(key="report_stop").click().run()
+    assert "Stopped before it was done." in boards(page)["report_stopped"].text
+    page.button(key="report_again").click().run()
+    end = time.monotonic() + 240
+    while not (report := [make for name, make in files.items() if name.endswith(".html")]):
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.2)
+        page.run()
+        assert not page.exception
+    text = report[0]()
+    for words in ("Object or background", "lies in the box", "How far to trust it", "random, a control", "of the photo "
+                  "taken out", "Does it depend on what the network learned?"):
+        assert words in text, words
+
+
+def test_the_user_s_own_photo_gives_its_files_its_name(files, open_page, examples):
+    page, data = open_page("app.py"), io.BytesIO()
+    examples["cat"].save(data, "PNG")
+    page.session_state["poolscope"].show_upload(data.getvalue(), "My Cat, 2.heic")
+    page.run()
+    assert {name.partition("_explore_")[0] for name in files} >= {"my-cat-2"}

@@ -65,6 +65,37 @@ function between({ values, rows, columns }, x, y) {
   return (at(y0, x0) * (1 - fx) + at(y0, x1) * fx) * (1 - fy) + (at(y1, x0) * (1 - fx) + at(y1, x1) * fx) * fy;
 }
 
+const CONTOURS = [{ share: 0.25, width: 3 }, { share: 0.5, width: 2 }, { share: 0.75, width: 1 }];
+
+/** Edges [row, column, down, right] around the strongest positions that hold each share of all that is positive. */
+function contoursOf({ values, rows, columns }) {
+  const order = [...values.keys()].filter((k) => values[k] > 0 && Number.isFinite(values[k])).sort((a, b) => values[b] - values[a]);
+  const total = order.reduce((sum, k) => sum + values[k], 0);
+  return CONTOURS.map(({ share, width }) => {
+    const inside = new Set();
+    for (let k = 0, sum = 0; sum < share * total - 1e-9 * total; k++) { sum += values[order[k]]; inside.add(order[k]); }
+    const has = (i, j) => i >= 0 && j >= 0 && i < rows && j < columns && inside.has(i * columns + j), edges = [];
+    for (let i = 0; i <= rows; i++) for (let j = 0; j <= columns; j++) {
+      if (has(i, j) !== has(i - 1, j)) edges.push([i, j, 0, 1]);
+      if (has(i, j) !== has(i, j - 1)) edges.push([i, j, 1, 0]);
+    }
+    return { width, edges };
+  });
+}
+
+/** Contours in black with a white rim, the thinnest first; `at` gives the canvas's place of a corner of a position. */
+function drawContours(context, map, line, at) {
+  Object.assign(context, { lineCap: "square" });
+  for (const { width, edges } of (map.contours ??= contoursOf(map)).toReversed()) {
+    const path = new Path2D();
+    for (const [i, j, down, right] of edges) { path.moveTo(...at(i, j)); path.lineTo(...at(i + down, j + right)); }
+    for (const [style, wide] of [["#ffffff", width + 2], ["#141414", width]]) {
+      Object.assign(context, { strokeStyle: style, lineWidth: wide * line });
+      context.stroke(path);
+    }
+  }
+}
+
 /** The edge of a box, inside it. */
 function drawFrame(context, [x, y, w, h], colour, width, dash = []) {
   context.setLineDash(dash);

@@ -1,6 +1,6 @@
 // What stands around a viewer's maps: tools, which change the view that all viewers of a page share, and legends.
 const KEYS = [["← →", "the map before, the next"], ["+ −", "opacity"], ["l", "one scale for all, or each its own"],
-  ["s", "squares, or smoothed"], ["g", "the photo in greys, or in its colours"], ["Shift and arrows", "go through the positions"], ["Enter", "choose the position"],
+  ["s", "squares, or smoothed"], ["g", "the photo in greys, or in its colours"], ["c", "contour lines"], ["Shift and arrows", "go through the positions"], ["Enter", "choose the position"],
   ["drag", "choose a box"], ["z, x, 0", "zoom in, out, back (or Ctrl and wheel; Shift and drag moves)"],
   ["f", "full screen"], ["p", "present, and back"], ["?", "this list"]];
 
@@ -16,7 +16,7 @@ class Tools {
     if (!toolbar) return root.replaceChildren();
     const more = make("div", { class: "more" }, this.slider("Threshold", "t", (t) => (t ? `from ${t}% of the largest` : "off")),
       this.slider("Wipe", "w", (w) => (w < 100 ? `map on the left ${w}%` : "off")), this.choice("Colours", "c", schemeNames),
-      this.toggle("Positive only", "p"), button("Zoom in", () => change({ z: page.view.z * 1.5 })),
+      this.toggle("Positive only", "p"), this.toggle("Contours", "k"), button("Zoom in", () => change({ z: page.view.z * 1.5 })),
       button("Zoom out", () => change({ z: page.view.z / 1.5 })), button("Whole photo", () => change({ z: 1, x: 50, y: 50 })), button("Full screen", fullScreen));
     more.hidden = true;
     const opener = button("More", () => { more.hidden = !more.hidden; opener.setAttribute("aria-expanded", String(!more.hidden)); }, { "aria-expanded": "false" });
@@ -64,13 +64,15 @@ function keysOf(map, colourOf) {
   return make("div", { class: "scale" }, ...map.legend.map((name, i) => make("span", { class: "key", style: `--key: #${colourOf(i)}` }, name)));
 }
 
-/** The legend of maps with a scale, in their unit. */
-function scaleOf(map, stops, limit, several, unit) {
-  const { u: apart, p: positive, s: smooth } = page.view, signedScale = map.kind === "signed";
+/** The legend of maps with a scale, in their unit; `was` is its end before it changed by itself. */
+function scaleOf(map, stops, limit, several, unit, was) {
+  const { u: apart, p: positive, s: smooth, k: contours } = page.view, signedScale = map.kind === "signed";
   const end = (share) => (map.unit === "" ? (share < 0 ? "1 against" : signedScale ? "1 for" : "1")
     : apart && several ? (share < 0 ? "own least" : "own most") : written(share * limit, map.unit, map.kind));
   const bar = { class: "bar", role: "img", "aria-label": signedScale ? "Blue is against it, red for it" : "From nothing to the most", style: `background: ${gradient(stops)}` };
   return make("div", { class: "scale" }, make("span", {}, signedScale && !positive ? end(-1) : "0"), make("div", bar),
-    make("span", {}, end(1)), make("span", {}, unit), ...(smooth ? [make("strong", {}, "smoothed")] : []));
+    make("span", {}, end(1)), make("span", {}, unit), ...(smooth ? [make("strong", {}, "smoothed")] : []),
+    ...(was ? [make("strong", {}, `the scale changed: it ended at ${written(was, map.unit, map.kind)}`)] : []),
+    ...(contours ? [make("span", { class: "wide" }, `lines around ${CONTOURS.map(({ share }) => percent(share)).join(", ")} of the positive ${map.unit === "logits" ? "evidence" : "part"}, thick to thin`)] : []));
 }
 

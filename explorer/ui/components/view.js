@@ -1,7 +1,7 @@
 // How viewers show their maps: one state for all viewers of a page, kept in the page's link without asking the server.
-// o opacity, s smoothed, g the photo in its own colours, u own scales, r raw logits, t threshold, w wipe, c colours, p positive only, z x y zoom, m the map.
-const USUAL = { o: 85, s: 0, g: 0, u: 0, r: 0, t: 0, w: 100, c: 0, p: 0, z: 1, x: 50, y: 50, m: "" };
-const LIMITS = { o: [0, 100], s: [0, 1], g: [0, 1], u: [0, 1], r: [0, 1], t: [0, 95], w: [0, 100], c: [0, 2], p: [0, 1], z: [1, 12], x: [0, 100], y: [0, 100] };
+// o opacity, s smoothed, g the photo in its own colours, u own scales, r raw logits, t threshold, w wipe, c colours, p positive only, k contours, z x y zoom, m the map.
+const USUAL = { o: 85, s: 0, g: 0, u: 0, r: 0, t: 0, w: 100, c: 0, p: 0, k: 0, z: 1, x: 50, y: 50, m: "" };
+const LIMITS = { o: [0, 100], s: [0, 1], g: [0, 1], u: [0, 1], r: [0, 1], t: [0, 95], w: [0, 100], c: [0, 2], p: [0, 1], k: [0, 1], z: [1, 12], x: [0, 100], y: [0, 100] };
 
 /** The view's text in the link: a letter and a value each, what is usual left out; "o60_s1_m652.gmp". */
 function readView() {

@@ -135,7 +135,7 @@ class Viewer {
     const drawn = maps.filter((map) => map && map.kind !== "photo");
     const kinds = [...new Map(drawn.map((map) => [`${map.kind} ${map.unitName}`, map])).values()];
     this.parts.legend.replaceChildren(...kinds.map((map) => (map.kind === "labels" ? keysOf(map, (label) => this.colourOf(label))
-      : scaleOf(map, this.stops(map), limitOf(map, this.maps) * factorOf(map, this.maps), drawn.length > 1, unitOf(map, this.maps)))));
+      : scaleOf(map, this.stops(map), limitOf(map, this.maps) * factorOf(map, this.maps), drawn.length > 1, unitOf(map, this.maps), endBefore(this, map, drawn)))));
   }
   colourOf(label) { return this.data.palette[label] ?? this.data.palette.at(-1); }
 
@@ -147,7 +147,7 @@ class Viewer {
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.matches("select, input"), { view } = page;
-    const acts = { l: () => change({ u: 1 - view.u }), s: () => change({ s: 1 - view.s }), g: () => change({ g: 1 - view.g }), f: () => this.fullScreen(), "?": () => this.help(), z: () => change({ z: view.z * 1.5 }), x: () => change({ z: view.z / 1.5 }), 0: () => change({ z: 1, x: 50, y: 50 }),
+    const acts = { l: () => change({ u: 1 - view.u }), s: () => change({ s: 1 - view.s }), g: () => change({ g: 1 - view.g }), c: () => change({ k: 1 - view.k }), f: () => this.fullScreen(), "?": () => this.help(), z: () => change({ z: view.z * 1.5 }), x: () => change({ z: view.z / 1.5 }), 0: () => change({ z: 1, x: 50, y: 50 }),
       "+": () => change({ o: view.o + 5 }), "=": () => change({ o: view.o + 5 }), "-": () => change({ o: view.o - 5 }) };
     if (!typing && !this.data.stage) Object.assign(acts, { ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1) });
     if (event.key === "Enter" && event.target === this.root && this.cell) acts.Enter = () => this.choose(this.cell, this.cell);
@@ -299,6 +299,9 @@ class Viewer {
     context.globalAlpha = page.view.o / 100;
     context.imageSmoothingEnabled = !!page.view.s && map.kind !== "labels";
     context.drawImage(this.picture(map), ...seen);
+    context.globalAlpha = 1;
+    const [left, top, width, height] = seen, corner = (i, j) => [left + Math.round((j * width) / map.columns), top + Math.round((i * height) / map.rows)];
+    if (page.view.k && map.kind !== "labels") drawContours(context, map, Math.max(1, Math.round(window.devicePixelRatio || 1)), corner);
     context.restore();
     if (page.view.w < 100 && page.view.w > 0) context.fillRect((base.width * page.view.w) / 100, 0, 1, base.height);
   }

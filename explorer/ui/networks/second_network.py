@@ -82,7 +82,7 @@ def answers_of_both(
     with left:
         _title(outcome, calibrated, "first")
         draw(limit)
-        board(answers([outcome], outcome, class_index, calibrated), key="answers_of_first",
+        board(answers([outcome], outcome, class_index, calibrated, session.choices.marked), key="answers_of_first",
               on_pick=lambda picked: follow_answer(session, picked))
     with right:
         _title(other, calibrated, "second")

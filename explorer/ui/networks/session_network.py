@@ -139,7 +139,7 @@ def _carried(chosen: Choices, before: Fitted, network: Network, native: PoolingC
         places = {name: index for index, name in enumerate(network.class_names)}
         same: dict[int | None, int] = {
             index: places[name] for index, name in enumerate(before.class_names) if name in places}
-        carried["class_index"], carried["rival"] = same.get(chosen.class_index), same.get(chosen.rival)
+        carried |= {name: same.get(getattr(chosen, name)) for name in ("class_index", "truth", "rival")}
         carried["classes"] = tuple(same[index] for index in chosen.classes if index in same)
     if chosen.pooling == before.native or chosen.pooling.key not in network.poolings:
         carried["pooling"] = native
@@ -182,10 +182,12 @@ def check_choices(session: Session, analysis: Analysis) -> None:
         except ExplorerError as error:
             changes["class_index"] = None
             session.notices.append(f"{error} The answer is shown.")
-    if chosen.rival is not None and chosen.rival >= classes:
-        changes["rival"] = None
-        session.notices.append(f"The link compares with class {chosen.rival}, which does not exist; expected a number "
-                               f"from 0 to {classes - 1}.")
+    for name, words in (("rival", "compares with"), ("truth", "marks as true")):
+        index = getattr(chosen, name)
+        if index is not None and index >= classes:
+            changes[name] = None
+            session.notices.append(f"The link {words} class {index}, which does not exist; expected a number from 0 to "
+                                   f"{classes - 1}.")
     if any(index >= classes for index in chosen.classes):
         changes["classes"] = tuple(index for index in chosen.classes if index < classes)
         session.notices.append("The link asks for a class that does not exist; expected numbers from 0 to "

@@ -93,7 +93,8 @@ def controls(session: Session, analysis: Analysis, kind: str) -> None:
 
 def class_choice(session: Session, analysis: Analysis, shown: Sequence[int], class_index: int) -> None:
     """The likeliest classes to show or to hide; any other is searched for in the sidebar."""
-    candidates = dict.fromkeys([*shown, *(answer.class_index for answer in analysis.under().top(CANDIDATES))])
+    likeliest = [answer.class_index for answer in analysis.under().top(CANDIDATES)]
+    candidates = dict.fromkeys([*shown, *session.choices.marked, *likeliest])
     names = analysis.network.class_names
 
     def pick(index: int) -> None:

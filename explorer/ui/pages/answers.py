@@ -20,26 +20,36 @@ def follow_answer(session: Session, picked: Sequence[Any]) -> None:
     session.choose(class_index=class_index, **changes)
 
 
-def answers(outcomes: Sequence[Outcome], shown: Outcome, class_index: int, calibrated: bool) -> Node:
-    """A column of five answers for each outcome, the one `shown` pressed; a click gives its pooling and class."""
+def answers(
+    outcomes: Sequence[Outcome], shown: Outcome, class_index: int, calibrated: bool, marked: Sequence[int] = ()
+) -> Node:
+    """A column of five answers for each outcome, and those of the `marked` true class.
+
+    The one `shown` is pressed; a click gives its pooling and class.
+    """
     pressed = str(shown.choice), class_index
-    columns = [_column(outcome, pressed, calibrated) for outcome in outcomes]
+    columns = [_column(outcome, pressed, calibrated, marked) for outcome in outcomes]
     return el("div", *columns, class_="answers", style={"--columns": str(len(columns))})
 
 
-def _column(outcome: Outcome, pressed: tuple[str, int], calibrated: bool) -> Node:
+def _column(outcome: Outcome, pressed: tuple[str, int], calibrated: bool, marked: Sequence[int]) -> Node:
     analysis = outcome.analysis
     title = outcome.name if analysis.has_evidence else analysis.network.title
-    rows = [_answer(outcome, answer, pressed) for answer in outcome.top(5, calibrated)]
+    best = outcome.top(5, calibrated)
+    missing = set(marked) - {answer.class_index for answer in best}
+    rows = [_answer(outcome, answer, pressed, answer.class_index in marked)
+            for answer in (*best, *(outcome.answer(index, calibrated) for index in missing))]
     return el("div", el("div", el("h3", title), badge(outcome, calibrated), class_="head stacked"), *rows,
               class_="column")
 
 
-def _answer(outcome: Outcome, answer: Answer, pressed: tuple[str, int]) -> Node:
+def _answer(outcome: Outcome, answer: Answer, pressed: tuple[str, int], is_true: bool) -> Node:
     pick = str(outcome.choice), answer.class_index
     return el(
         "button",
         el("span", answer.name, class_="name", title=answer.name),
+        el("span", "true" if answer.rank <= 5 else f"rank {answer.rank:,}", class_="change", title="The true class")
+        if is_true else
         None if outcome.label == "native" else _rank_change(outcome.analysis, answer),
         el("span", percent(answer.probability), class_="number"),
         el("div", class_="bar", style={"--share": f"{answer.probability * 100:.2f}%"}),

@@ -7,7 +7,7 @@ from typing import Any
 
 from explorer import CAM_METHODS
 from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
-from explorer.sections.answers import answer_sentence
+from explorer.sections.answers import answer_sentence, truth_sentence
 from explorer.sections.channels import top_channels
 from explorer.sections.nodes import el
 from explorer.ui import panels
@@ -16,6 +16,7 @@ from explorer.ui.components.viewer import Stack, stack
 from explorer.ui.maps import class_facets, class_maps, name_in_links
 from explorer.ui.pages.answers import answers, follow_answer, what_if_note
 from explorer.ui.region import photo_panel
+from explorer.ui.session.choices import Choices
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 from explorer.wording import evidence_sentence, percent, shortened
@@ -23,12 +24,14 @@ from explorer.wording import evidence_sentence, percent, shortened
 CLASSES_BY_GRADIENT = 3  # whose CAMs are at hand: each costs a pass back through what follows the layer
 
 
-def headline(analysis: Analysis, outcome: Outcome, class_index: int, named: bool = False) -> None:
-    """The answer, and what the map amounts to; `named` where a second network stands beside."""
+def headline(session: Session, outcome: Outcome, class_index: int, named: bool = False) -> None:
+    """The answer, what the map amounts to, and where the true class stands; `named` beside a second network."""
+    analysis, calibrated = outcome.analysis, session.choices.calibrated
     title = answer_sentence(analysis.under())
     if named:
         title[0] = f"{shortened(analysis.network.title, 40)}: {title[0].removeprefix('Prediction: ')}"
-    panels.headline(title, _lead(analysis, outcome, class_index))
+    panels.headline(title, _lead(analysis, outcome, class_index),
+                    *(truth_sentence(outcome, truth, calibrated) for truth in session.choices.marked))
 
 
 def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
@@ -56,7 +59,8 @@ def evidence_panel(
     """
     calibrated, by_pooling = session.choices.calibrated, analysis.has_evidence
     count, shown = (5, str(outcome.choice)) if by_pooling else (CLASSES_BY_GRADIENT, CAM_INSTEAD)
-    classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(count))]))
+    likeliest = [answer.class_index for answer in analysis.under().top(count)]
+    classes = list(dict.fromkeys([class_index, *likeliest, *session.choices.marked]))
 
     def draw() -> Stack:
         return stack(class_maps(outcome.under_each_pooling(), classes, calibrated, limit))
@@ -70,13 +74,13 @@ def evidence_panel(
 
 
 def answers_and_channels(
-    outcomes: Sequence[Outcome], shown: Outcome, class_index: int, calibrated: bool, on_pick: Callable[[Any], None]
+    outcomes: Sequence[Outcome], shown: Outcome, class_index: int, chosen: Choices, on_pick: Callable[[Any], None]
 ) -> None:
     """The top 5 under several poolings side by side, and the top contributing channels of the class shown.
 
     A click on an answer gives `on_pick` its pooling and class, one on a channel "channel" and its number.
     """
     channels = drawn(shown, ("top channels", class_index), lambda: top_channels(shown, class_index))
-    note = what_if_note(shown.analysis, calibrated) if shown.analysis.has_evidence else None
-    board(el("div", answers(outcomes, shown, class_index, calibrated), note and el("p", note, class_="note"),
-             channels, class_="stack"), key="answers", on_pick=on_pick)
+    note = what_if_note(shown.analysis, chosen.calibrated) if shown.analysis.has_evidence else None
+    board(el("div", answers(outcomes, shown, class_index, chosen.calibrated, chosen.marked),
+             note and el("p", note, class_="note"), channels, class_="stack"), key="answers", on_pick=on_pick)

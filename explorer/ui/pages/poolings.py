@@ -23,7 +23,7 @@ from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
-from explorer.wording import Name, evidence_sentence, percent, plain, shortened, signed
+from explorer.wording import RARE, Name, evidence_sentence, listed, percent, plain, shortened, signed
 
 TALLEST = 210  # px of a photo in a row of them
 
@@ -101,7 +101,7 @@ def rows_of_maps(session: Session, outcomes: Sequence[Outcome], class_index: int
 def answers_panel(session: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
     """The top 5 of each with rank changes; a click shows that class under all of them."""
     calibrated, native = session.choices.calibrated, outcomes[0].analysis.under()
-    board(el("div", answers(outcomes, native, class_index, calibrated),
+    board(el("div", answers(outcomes, native, class_index, calibrated, session.choices.marked),
              el("p", what_if_note(native.analysis, calibrated), class_="note"), class_="stack"),
           key="answers", on_pick=lambda picked: session.choose(class_index=picked[1]))
 
@@ -184,11 +184,13 @@ def path_panel(session: Session, analysis: Analysis, class_index: int) -> None:
     classes = list(dict.fromkeys([class_index, *likeliest]))[:6]
     curves = path(analysis, chosen.path, classes, chosen.calibrated)
     names = [analysis.network.class_names[index] for index in classes]
+    drawn_here = [n for n in range(len(classes)) if not curves.probabilities[:, n].max() < RARE]
     shown = [dict(choice.parameters) for choice in chosen.poolings if choice.key == chosen.path]
     at = shown[0].get(curves.parameter.name, curves.parameter.default) if shown else None
     figure = drawn(analysis,
         ("path figure", chosen.path, *classes, curves.calibrated, at),
-        lambda: figures.path(curves.values, curves.probabilities, names, curves.parameter.name,
+        lambda: figures.path(curves.values, curves.probabilities[:, drawn_here], [names[n] for n in drawn_here],
+                             curves.parameter.name,
                              curves.parameter.logarithmic, at, *curves.ends).update_layout(height=320),
     )
     panels.chart(figure, key="path_figure")
@@ -198,7 +200,9 @@ def path_panel(session: Session, analysis: Analysis, class_index: int) -> None:
     else:
         missing = ": not every value of this parameter has a fitted number" if chosen.calibrated else ""
         probabilities = f"are the head's own, not calibrated{missing}"
-    panels.note(f"{curves.parameter.name}: {curves.parameter.explanation}. Probabilities {probabilities}.",
+    below = listed([name for n, name in enumerate(names) if n not in drawn_here])
+    rare = f" Below {percent(RARE)} all along, and without a curve: {below}." if below else ""
+    panels.note(f"{curves.parameter.name}: {curves.parameter.explanation}. Probabilities {probabilities}.{rare}",
                 key="path_note")
 
 

@@ -32,6 +32,7 @@ class Choices:
         against: a second network, that is shown the same photo; "" for none.
         layer: whose maps are looked at; "" for the final feature maps.
         class_index: None means the answer itself, whatever it is.
+        truth: the class that the photo is truly of, where somebody marked it.
         pooling: under which it answers.
         region: positions chosen on the photo: first row and column, last row and column.
         present: for a talk.
@@ -41,7 +42,8 @@ class Choices:
             is followed.
         maps, classes, methods, box: Activation maps: what is shown, of which classes (none: the likeliest three), by
             which CAM methods, and the share of the maximum, in percent, from which a position is in the box.
-        rival, ask: Why: the class that is compared with (None: the likeliest other one), and the question.
+        rival, ask: Why: the class that is compared with (None: the true class, or the likeliest other one), and the
+            question.
         lesson, settings: Lessons: its number, and what its controls are set to, by their names.
     """
 
@@ -49,6 +51,7 @@ class Choices:
     example: str = "astronaut"
     photo: str = ""
     class_index: int | None = None
+    truth: int | None = None
     pooling: PoolingChoice = GAP
     framing: str = "crop"
     size: int | None = None
@@ -73,12 +76,18 @@ class Choices:
     lesson: int = 1
     settings: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def marked(self) -> tuple[int, ...]:
+        """The true class, as what is offered beside the likeliest ones."""
+        return () if self.truth is None else (self.truth,)
+
 
 # What only one network has: kept for it while another one is shown.
-OF_A_NETWORK = ("class_index", "classes", "rival", "pooling", "poolings", "pair", "region", "layer", "channel",
+OF_A_NETWORK = ("class_index", "truth", "classes", "rival", "pooling", "poolings", "pair", "region", "layer", "channel",
                 "beside", "size")
 # What is of one photo alone, as it is when another photo is shown.
-OF_A_PHOTO: dict[str, Any] = {"class_index": None, "classes": (), "rival": None, "region": None}
+OF_A_PHOTO: dict[str, Any] = {"class_index": None, "truth": None, "classes": (), "rival": None,
+                              "region": None}
 
 
 def sizes_of(preprocessing: Preprocessing) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakSet
 
@@ -25,18 +25,28 @@ class Job:
     Attributes:
         done, total: how far it is.
         result: what it gave, or None.
+        so_far: the newest of the results that it gave on its way there, or None.
         error: the sentence of what went wrong, or "".
     """
 
     def __init__(self, work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any]) -> None:
-        """`work` gets `progress(done, total)` and `stop() -> bool`; once that is true it raises StoppedError."""
+        """`work` gets `progress(done, total)` and `stop() -> bool`; once that is true it raises StoppedError.
+
+        It returns the result, or an iterator over better and better ones.
+        """
         self.done, self.total = 0, 1
         self.result: Any = None
+        self.so_far: Any = None
         self.error = ""
         self._work = work
         self._last_ask = 0.0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+
+    @property
+    def begun(self) -> bool:
+        """Whether anybody ever asked."""
+        return self._thread is not None
 
     @property
     def ended(self) -> bool:
@@ -60,7 +70,12 @@ class Job:
 
     def _run(self) -> None:
         try:
-            self.result = self._work(self._progress, self._is_left)
+            result = self._work(self._progress, self._is_left)
+            if isinstance(result, Iterator):
+                for self.so_far in result:
+                    pass
+                result = self.so_far
+            self.result, self.so_far = result, None
         except StoppedError:
             pass  # the next ask starts it again
         except ExplorerError as error:

@@ -111,6 +111,7 @@ FIELDS = (
     Field("framing", _one_of(FRAMINGS), always=True),
     Field("size", _whole(1, LARGEST_OWN), always=True),
     _switch("calibrated", always=True),
+    Field("truth", _whole()),
     Field("against", _network),
     Field("layer", _like(_LAYER)),
     Field("region", _region, _joined),

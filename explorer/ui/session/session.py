@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 from weakref import WeakSet
@@ -57,6 +58,11 @@ class Photo:
     def name(self) -> str:
         """What a link calls it."""
         return self.example or self.digest[:12]
+
+    @property
+    def stem(self) -> str:
+        """What files about it are called: the example's name, or its own file's without the ending."""
+        return self.example or PurePath(self.title).stem or self.name
 
     @cached_property
     def thumbnail(self) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import streamlit as st
 
@@ -10,6 +10,7 @@ from explorer.analysis import Analysis, Outcome
 from explorer.errors import ExplorerError
 from explorer.questions.cases import CASES, FRAMING, NETWORK
 from explorer.questions.reasons import likeliest_other
+from explorer.sections.answers import truth_sentence
 from explorer.sections.nodes import Node, el
 from explorer.sections.summary import Part, summary
 from explorer.ui import panels
@@ -26,10 +27,9 @@ BY_GRADIENTS = ("without", "flip", "trust", "stable")  # questions that need no 
 
 
 def rival_of(session: Session, outcome: Outcome, class_index: int) -> int | None:
-    """The class to compare with: the one chosen, else the likeliest other one; None where there is but one class."""
-    if session.choices.rival not in (None, class_index):
-        return session.choices.rival
-    return likeliest_other(outcome, class_index)
+    """The class to compare with: the one chosen, else the true one, else the likeliest other one; None without any."""
+    chosen = (session.choices.rival, session.choices.truth)
+    return next((index for index in chosen if index not in (None, class_index)), likeliest_other(outcome, class_index))
 
 
 def questions(analysis: Analysis) -> dict[str, str]:
@@ -53,6 +53,7 @@ def why_headline(session: Session, outcome: Outcome, class_index: int, rival: in
     there = questions(outcome.analysis)
     parts = [part for sentence in sentences for part in (*sentence, Part(" "))]
     board(el("div", el("h1", *title, "?"), el("p", *(_part(part, there) for part in parts), class_="lead"),
+             *(el("p", truth_sentence(outcome, truth, calibrated), class_="lead") for truth in session.choices.marked),
              _what_to_look_at(session, class_index, rival), class_="headline"),
           key="headline", on_pick=lambda ask: session.choose(ask=ask))
 
@@ -68,9 +69,12 @@ def choices(session: Session, outcome: Outcome, class_index: int, rival: int | N
     """Let the pooling, the rival and the question be chosen; the question, else the first that can be answered."""
     there = questions(outcome.analysis)
     question = session.choices.ask if session.choices.ask in there else next(iter(there))
-    rivals, under, cases = st.columns([64, 22, 14], gap="small", vertical_alignment="bottom")
-    with rivals:
+    if rival is not None:
         _rivals(session, outcome, class_index, rival)
+    search, under, cases = st.columns([43, 43, 14], gap="small", vertical_alignment="bottom")
+    with search:
+        if rival is not None:
+            _rival_search(session, outcome.analysis.network.class_names, class_index)
     with under:
         if outcome.analysis.has_evidence:
             pooling_choice(session, outcome.analysis)
@@ -99,15 +103,14 @@ def _what_to_look_at(session: Session, class_index: int, rival: int | None) -> N
     return None
 
 
-def _rivals(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
-    """The likeliest classes to compare with; the answer itself is chosen on Explore or searched for."""
-    if rival is None:
-        return
-    names = outcome.analysis.network.class_names
+def _rivals(session: Session, outcome: Outcome, class_index: int, rival: int) -> None:
+    """The true class and the likeliest ones to compare with."""
+    names, marked = outcome.analysis.network.class_names, session.choices.marked
     likely = [answer.class_index for answer in outcome.top(RIVALS + 1)]
-    candidates = [index for index in dict.fromkeys([rival, *likely]) if index != class_index][:RIVALS]
+    candidates = [index for index in dict.fromkeys([rival, *marked, *likely]) if index != class_index][:RIVALS]
     candidates.sort(key=lambda index: -float(outcome.logits[index]))
-    chips = [panels.chip(names[index], index, index == rival, key=f"rival-{index}") for index in candidates]
+    chips = [panels.chip(names[index] + ", the true class" * (index in marked), index, index == rival,
+                         key=f"rival-{index}") for index in candidates]
     turn = el("button", "Turn around", pick="turn", type="button", class_="link", data_key="turn")
 
     def pick(picked: int | str) -> None:
@@ -117,3 +120,10 @@ def _rivals(session: Session, outcome: Outcome, class_index: int, rival: int | N
             session.choose(rival=picked)
 
     board(panels.chips("Against", [*chips, turn]), key="rivals", on_pick=pick)
+
+
+def _rival_search(session: Session, names: Sequence[str], class_index: int) -> None:
+    """Any class may be the rival; once searched for it is a chip, and the search is empty again."""
+    others = [index for index in range(len(names)) if index != class_index]
+    st.selectbox("Against any class", others, format_func=names.__getitem__, placeholder=f"{len(others):,} classes",
+                 **in_step(session, "rival", None, lambda index: session.choose(rival=index)))

@@ -45,16 +45,17 @@ def _viewer(session: Session, outcome: Outcome, class_index: int) -> None:
 
 
 def _answers(session: Session, outcome: Outcome, class_index: int) -> None:
-    key = ("probe", class_index, session.choices.region, session.choices.calibrated)
+    key = ("probe", class_index, session.choices.region, session.choices.calibrated, session.choices.truth)
     board(drawn(outcome, key, lambda: _section(outcome, *key[1:])), key="probed")
 
 
 def _section(
-    outcome: Outcome, class_index: int, region: tuple[int, int, int, int] | None, calibrated: bool
+    outcome: Outcome, class_index: int, region: tuple[int, int, int, int] | None, calibrated: bool,
+    truth: int | None
 ) -> Node:
     """What there is to show of a probe; it is kept, so that a box that was dragged before costs nothing."""
     chosen = region_of(outcome, region) if region else probed_positions(outcome, class_index)
     if chosen is None:
         raise MethodError("There is no part of the photo to leave out here.")
-    probed = probe(outcome, class_index, chosen, calibrated=calibrated)
-    return probe_section(probed, positions_in_words(outcome, class_index, chosen, region is not None))
+    probed = probe(outcome, class_index, chosen, calibrated=calibrated, watched=() if truth is None else (truth,))
+    return probe_section(probed, positions_in_words(outcome, class_index, chosen, region is not None), truth)

@@ -1,0 +1,117 @@
+"""What is on the screen as files, named by the photo and the question; a report that takes long shows how far it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import streamlit as st
+
+from explorer.analysis import Outcome
+from explorer.export.arrays import arrays_npz
+from explorer.export.pictures import overlay_png
+from explorer.export.record import record_json, why_json
+from explorer.export.report import report_html
+from explorer.export.svg import overlay_svg
+from explorer.progress import Progress, Stop
+from explorer.questions.reasons import Reasons, reasons
+from explorer.sections.nodes import Node
+from explorer.ui.progress import job_of, worked
+from explorer.ui.session.page_cache import drawn
+from explorer.ui.session.session import Session
+
+_SLOW = 4  # questions of `reasons` that report how far they are
+Section = Callable[[Progress, Stop], Node]  # of a report, made when the report is
+
+
+def downloads(
+    session: Session, outcome: Outcome, class_index: int, classes: Sequence[int] | None = None,
+    poolings: Sequence[str] | None = None,
+) -> None:
+    """Overlay, arrays, numbers and a report of it all; each is made when it is clicked.
+
+    The report compares these classes and poolings, or those that `report_html` chooses.
+    """
+    calibrated, key = session.choices.calibrated, (class_index, tuple(classes or ()), tuple(poolings or ()))
+
+    def report() -> str:
+        return drawn(outcome, ("report", *key, calibrated),
+                     lambda: report_html(outcome, class_index, calibrated, classes, poolings))
+
+    columns = st.columns(5, gap="small")
+    _files(session, outcome, class_index, columns, None, lambda: record_json(outcome, class_index, calibrated))
+    with columns[4]:
+        _file("Report, HTML", report, _name(session, outcome, class_index, None, "html"), "text/html")
+
+
+def why_downloads(
+    session: Session, outcome: Outcome, class_index: int, rival: int | None, asked: dict[str, Section]
+) -> None:
+    """The same on Why: overlays of the difference where that is shown, numbers and a report with all that was asked.
+
+    `asked` are sections of questions that a report answers only where they were asked, by their names.
+    """
+    chosen, analysis = session.choices, outcome.analysis
+    against = rival if chosen.ask == "against" and analysis.has_evidence else None
+    what = (class_index, rival, chosen.calibrated, chosen.region)
+    ask = partial(reasons, outcome, *what)
+    job = job_of(outcome, ("why report", *what, *asked),
+                 lambda progress, stop: _why_report(ask, asked, progress, stop))
+
+    def begin() -> None:
+        job.ask()
+
+    columns = st.columns(5, gap="small")
+    _files(session, outcome, class_index, columns, against, lambda: why_json(ask(slow=False)))
+    with columns[4]:
+        if job.result is not None:
+            _file("Save the report", lambda: job.result, _name(session, outcome, class_index, rival, "html"),
+                  "text/html")
+        elif not job.begun:
+            st.button("Report, HTML", key="make_report", on_click=begin, type="tertiary",
+                      icon=":material/description:")
+    if job.begun and job.result is None:
+        worked(session, job, "report", "Asking all questions for the report, percent")
+
+
+def _why_report(ask: Callable[..., Reasons], asked: dict[str, Section], progress: Progress, stop: Stop) -> str:
+    furthest: dict[str, float] = {}  # a question may count several times from 0
+
+    def report(name: str, done: int, total: int) -> None:
+        furthest[name] = max(done / max(1, total), furthest.get(name, 0.0))
+        progress(int(100 * sum(furthest.values()) / (_SLOW + len(asked))), 100)
+
+    why = ask(progress=report, stop=stop)
+    more = [make(partial(report, name), stop) for name, make in asked.items()]
+    return report_html(why.outcome, why.class_index, why.calibrated, rival=why.rival, why=why, more=more)
+
+
+def _files(
+    session: Session, outcome: Outcome, class_index: int, columns: Sequence, rival: int | None,
+    numbers: Callable[[], str],
+) -> None:
+    """All but the report, a column each; `rival` where the difference of the two is shown."""
+    files: tuple[tuple[str, str, str, Callable[[], str | bytes]], ...] = (
+        ("Overlay, PNG", "png", "image/png", lambda: overlay_png(outcome, class_index, rival)),
+        ("Overlay, SVG", "svg", "image/svg+xml", lambda: overlay_svg(outcome, class_index, rival=rival)),
+        ("Arrays, npz", "npz", "application/octet-stream", lambda: arrays_npz(outcome, class_index)),
+        ("Numbers, JSON", "json", "application/json", numbers),
+    )
+    for column, (label, ending, kind, make) in zip(columns, files, strict=False):
+        with column:
+            _file(label, make, _name(session, outcome, class_index, rival, ending), kind)
+
+
+def _file(label: str, make: Callable[[], str | bytes], name: str, kind: str) -> None:
+    st.download_button(label, make, name, kind, key=label, on_click="ignore", type="tertiary",
+                       icon=":material/download:")
+
+
+def _name(session: Session, outcome: Outcome, class_index: int, rival: int | None, ending: str) -> str:
+    """As "astronaut_why-against_football-helmet-bobsled_gap.png": the photo, the question, the classes, the pooling."""
+    names = outcome.analysis.network.class_names
+    question = f"{session.page} {session.choices.ask}" if session.page == "Why" else session.page
+    classes = "-".join(names[index] for index in (class_index, rival) if index is not None)
+    parts = (session.photo.stem, question, classes, str(outcome.choice))
+    return "_".join(re.sub(r"[^\w.]+", "-", part.lower()).strip("-.")[:48] for part in parts) + f".{ending}"
