@@ -118,7 +118,7 @@ def _labels(outcome: Outcome, calibrated: bool) -> str:
     trained = f"; {others} have their own heads, trained with them" if others else ""
     return (f"The head was trained with {native.name}{trained}; under any other pooling the answer is a what-if. " + (
         "A calibrated one has its logits multiplied by one fitted number, which changes no rank." if calibrated else
-        "The probabilities of what-ifs are as the head gives them, and mostly too sure."))
+        "The probabilities of what-ifs are as the head gives them, and mostly overconfident."))
 
 
 def _framing(analysis: Analysis) -> Node:

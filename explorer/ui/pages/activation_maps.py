@@ -83,7 +83,7 @@ def controls(session: Session, analysis: Analysis, kind: str) -> None:
             pooling_choice(session, analysis)
     with more:
         if kind == "evidence":
-            st.slider("Box from, % of the maximum", 1, LARGEST_BOX,
+            st.slider("Box threshold, % of the maximum", 1, LARGEST_BOX,
                       help="The smallest box around the largest connected part whose positions have at least this "
                            "share of the map's maximum. 20% is what the paper on CAM uses.",
                       **in_step(session, "box", session.choices.box))

@@ -40,7 +40,7 @@ def trust_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     result: Trusted | None = computed(
         session, outcome, ("trust", class_index, *poolings),
         lambda progress, stop: _judge(outcome, class_index, poolings, progress, stop),
-        "Taking positions out, and putting them in")
+        "Removing positions, and putting them back")
     if result is None:
         return
     left, right = st.columns(2, gap="medium")
@@ -76,5 +76,5 @@ def _judge(outcome: Outcome, class_index: int, poolings: Sequence[str], progress
 def _figure(curves: Curves, insertion: bool) -> figures.go.Figure:
     lines = {curve.name: curve.insertion if insertion else curve.deletion for curve in curves.curves}
     controls = [curve.name for curve in curves.curves if curve.control]
-    done = "put in" if insertion else "taken out"
+    done = "put back" if insertion else "removed"
     return figures.curves(curves.curves[0].shares, lines, controls, f"share of the photo {done}", "probability")
