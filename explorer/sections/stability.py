@@ -19,11 +19,13 @@ from explorer.wording import percent
 
 def stability_section(stability: Stability) -> Node:
     """The sentences, and small multiples: a column for each pooling, a row for each kind of change."""
-    def row(*cells: Node) -> Node:
-        return el("div", *cells, class_="multiples", style={"--columns": str(len(stability.under))})
+    def row(first: Node, *cells: Node, head: bool = False) -> Node:
+        roles = ("columnheader", "columnheader") if head else ("rowheader", "cell")
+        return el("div", *(el("div", cell, role=roles[n > 0]) for n, cell in enumerate((first, *cells))), role="row",
+                  class_="multiples", style={"--columns": str(len(stability.under))})
 
     rows = [row(el("span", f"Probability of {short(stability.class_names[stability.class_index])}", class_="caption"),
-                *(el("h3", under.name) for under in stability.under))]
+                *(el("strong", under.name) for under in stability.under), head=True)]
     for key in dict.fromkeys(variant.variation for variant in stability.variants):
         about = el("div", el("strong", VARIATIONS[key].name), el("p", VARIATIONS[key].explanation, class_="caption"))
         rows.append(row(about, *(_bars(stability, under, key) for under in stability.under)))
@@ -31,9 +33,9 @@ def stability_section(stability: Stability) -> Node:
         "div",
         el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")
                     for under in stability.under), class_="ruled"),
-        el("div", *rows, el("p", "A bar is the probability after a change, full height is certain; hatched where the "
-                                 "prediction is another one. The line is the photo as it is.", class_="note colours"),
-           class_="cards"),
+        el("div", el("div", *rows, role="table", aria_label="Small changes under each pooling", class_="stack"),
+           el("p", "A bar is the probability after a change (full height: 100%), hatched where the prediction "
+                   "changes. The line is the photo as it is.", class_="note colours"), class_="cards"),
         class_="stack")
 
 

@@ -109,7 +109,7 @@ class Viewer {
   }
   buildTitle(map, many) {
     const { facets, stage, heading } = this.data, { title } = this.parts;
-    const show = (words, aside) => title.replaceChildren(make("h3", {}, ...words), make("span", { class: "aside" }, aside));
+    const show = (words, aside) => title.replaceChildren(make("h3", { "aria-level": 2 }, ...words), make("span", { class: "aside" }, aside));
     this.titled = this.titled && !many && !this.guest ? this.titled : null;
     if (many && heading) return show([heading], this.data.aside);
     if (many || !map || stage) return title.replaceChildren();
