@@ -22,10 +22,10 @@ def areas(curves: Curves, drops: Sequence[ProbabilityDrop]) -> Node:
         drop = through.get(curve.name)
         rows.append((curve.name + (", a control" if curve.control else ""), plain(curve.deletion_area),
                      plain(curve.insertion_area),
-                     f"{percent(drop.after)}, {percent(drop.kept)} shown" if drop else ""))
+                     f"{percent(drop.after)}, {percent(drop.kept)}" if drop else ""))
     return el("div", head("Area under each curve", f"{curves.passes:,} forward passes, {curves.seconds:.1f} s"),
-              table(("map", "deletion, lower is better", "insertion, higher is better", "photo masked by the map"),
-                    rows, numbers={1, 2, 3}), class_="ruled")
+              table(("map", "deletion, lower is better", "insertion, higher is better",
+                     "masked photo: probability, share shown"), rows, numbers={1, 2, 3}), class_="ruled")
 
 
 def verdict(curves: Curves, network: Network) -> Node:

@@ -15,13 +15,15 @@ function select({ key, target }) {
 
 /** The button that opened the file dialog goes with the file's arrival: its successor gets the focus. */
 function keepFocus({ target }) {
-  if (!target.closest?.(UPLOADER)) return;
+  const uploader = target.closest?.(UPLOADER);
+  if (!uploader) return;
   const watch = new MutationObserver(() => {
     if (document.activeElement === document.body)
-      document.querySelector(`${UPLOADER} button:not([data-testid$="minimal"])`)?.focus({ preventScroll: true });
+      (uploader.isConnected ? uploader : document.querySelector(UPLOADER))
+        ?.querySelector('button:not([data-testid$="minimal"])')?.focus({ preventScroll: true });
   });
   watch.observe(document.body, { childList: true, subtree: true });
-  setTimeout(() => watch.disconnect(), 5000);
+  for (const used of ["pointerdown", "keydown"]) document.addEventListener(used, () => watch.disconnect(), { once: true });
 }
 
 if (!page.listening) {

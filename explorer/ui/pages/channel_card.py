@@ -38,8 +38,8 @@ def _card(card: ChannelCard, class_name: str) -> Node:
             el("dl", *(part for name, label, value in card.pooled_under
                        for part in (el("dt", name, class_="now" if label == "native" else ""), el("dd", plain(value)))),
                class_="table"),
-            el("div", el("div", el("h4", f"Raises, by its {card.weights_are}"), _classes(card.raises)),
-               el("div", el("h4", "Lowers"), _classes(card.lowers)), class_="sides"),
+            el("div", el("div", el("h4", f"Classes it raises, by its {card.weights_are}"), _classes(card.raises)),
+               el("div", el("h4", "Classes it lowers"), _classes(card.lowers)), class_="sides"),
         ]
     positions = int(card.histogram[0].sum())
     return el(
