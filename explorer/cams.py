@@ -265,7 +265,7 @@ CAM_METHODS = MappingProxyType({method.key: method for method in (
         _layer_cam,
     ),
     CamMethod(
-        "eigen_cam", "Eigen-CAM", "The feature maps' first principal direction; it knows no class.",
+        "eigen_cam", "Eigen-CAM", "The feature maps' first principal direction, the same for every class.",
         r"F^{\top} v_1,\quad F = U \Sigma V^{\top}",
         "Muhammad and Yeasin, Eigen-CAM, IJCNN 2020, arXiv:2008.00299 (not centred; sign: active is positive)",
         _eigen_cam,

@@ -69,7 +69,7 @@ def evidence_sentence(cells: np.ndarray, of: str = "") -> str:
     if half is None:
         return f"There is no positive {evidence}: all of it is negative or zero."
     if half.total == 1:
-        return f"There is one position alone, and it holds all of the positive {evidence}."
+        return f"There is only one position, and it holds all of the positive {evidence}."
     verb = "holds" if half.count == 1 else "hold"
     place = half.place if half.count > 1 or half.place != "spread over the photo" else "in the middle"
     return (f"{number_word(half.count).capitalize()} of {half.total} positions, {place}, {verb} "

@@ -31,5 +31,5 @@ def why_not_decomposed(network: Network, feature_maps: Tensor) -> str:
         if not evidence.adds_up:
             name = f"{network.class_names[evidence.class_index]:.80}"
             return (f"The head of this network cannot be decomposed: of the {plain(evidence.logit)} logits of {name} "
-                    f"the evidence leaves {plain(evidence.residual)} over.")
+                    f"the evidence leaves a residual of {plain(evidence.residual)}.")
     return ""

@@ -120,7 +120,7 @@ def _labels(outcome: Outcome, calibrated: bool) -> str:
     trained = f"; {others} have their own heads, trained with them" if others else ""
     return (f"The head was trained with {native.name}{trained}; under any other pooling the answer is a what-if. " + (
         "A calibrated one has its logits multiplied by one fitted number, which changes no rank." if calibrated else
-        "The probabilities of what-ifs are as the head gives them, and mostly too sure."))
+        "The probabilities of what-ifs are as the head gives them, and mostly overconfident."))
 
 
 def _framing(analysis: Analysis) -> Node:
@@ -129,7 +129,7 @@ def _framing(analysis: Analysis) -> Node:
     return section("What the network saw", facts({
         "Framing": f"{framing.kind}: {FRAMINGS[framing.kind]}",
         "Photo": f"{framing.photo_size[0]} × {framing.photo_size[1]} px",
-        "Of it": f"{left} to {right} px across, {top} to {bottom} px down",
+        "Part of it seen": f"{left} to {right} px across, {top} to {bottom} px down",
         "Input": f"{framing.input_size[0]} × {framing.input_size[1]} px",
         "Positions": f"{framing.grid[0]} rows × {framing.grid[1]} columns",
     }.items()))
@@ -141,10 +141,10 @@ def _network(analysis: Analysis) -> Node:
     return section("The network", facts({
         "Network": f"{network.title} ({network.origin})",
         "Weights, sha256": network.digest,
-        "Looked at": maps_shape(analysis),
+        "Maps": maps_shape(analysis),
         "Pooling": network.pooling.label(**parameters) if network.pooling else network.reason,
         "Head": _HEADS[network.head_kind],
-        **({"Heads trained beside it": f"with {others}"} if others else {}),
+        **({"Heads also trained": f"with {others}"} if others else {}),
         "Probabilities": _ACTIVATIONS[network.activation],
         "Classes": f"{len(network.class_names):,}",
     }.items()))

@@ -35,7 +35,7 @@ _SPATIAL_PYRAMID = "He, Zhang, Ren and Sun, Spatial Pyramid Pooling in Deep Conv
 LESSONS: MappingProxyType[int, Lesson] = MappingProxyType({lesson.number: lesson for lesson in (
     Lesson(
         1, "From maps to one number",
-        "Global pooling makes one number of each channel's map, and the answer follows from these numbers alone.",
+        "Global pooling turns each channel's map into one number, and the answer depends on these numbers alone.",
         "A channel's number times the class's weight is its contribution; all contributions and the baseline add up to "
         "the logit.",
         _NETWORK_IN_NETWORK,
@@ -43,38 +43,38 @@ LESSONS: MappingProxyType[int, Lesson] = MappingProxyType({lesson.number: lesson
     Lesson(
         2, "Local and global pooling",
         "Global pooling is local pooling whose window has grown until it is the whole map.",
-        "As the window grows fewer numbers are left and each stands for a larger part of the map; the last one stands "
-        "for all of it, and says no longer where.",
+        "As the window grows, fewer numbers are left and each stands for a larger part of the map. The last one stands "
+        "for all of it, and no longer says where.",
         "LeCun, Bottou, Bengio and Haffner, Gradient-Based Learning Applied to Document Recognition, Proceedings of "
         f"the IEEE 86 (11), 1998 (local); {_NETWORK_IN_NETWORK} (global)",
     ),
     Lesson(
         3, "Fewer parameters",
-        "A Linear after global pooling has as many weights whatever the size of the photo; after flatten it has that "
+        "After global pooling a Linear has the same number of weights at any photo size; after flatten it has that "
         "many for every position of the maps.",
         "Make the photo larger: the bar of GAP stays, the bar of flatten grows with the number of positions.",
         _NETWORK_IN_NETWORK,
     ),
     Lesson(
         4, "Any input size",
-        "The pooled vector has as many numbers at every size of the photo, so one head serves all sizes that the "
-        "backbone takes; a flatten head serves one number of positions.",
-        "Near the size of training the answer moves a little, far from it more: the head takes every size, but the "
-        "network knows objects best as large as it was trained on them.",
+        "The pooled vector has the same length at any photo size, so one head serves all sizes that the backbone "
+        "takes; a flatten head serves one number of positions.",
+        "Near the training size the answer changes a little, far from it more: the head takes any size, but the "
+        "network works best on objects at the size it was trained on.",
         f"{_SPATIAL_PYRAMID}; {_NETWORK_IN_NETWORK}",
     ),
     Lesson(
         5, "Less overfitting",
-        "A head after global pooling has fewer weights to learn photos by heart with than one after flatten; how much "
-        "that helps depends on the photos and the backbone, and is measured here as you watch.",
-        "Both learn their few training photos nearly or wholly; compare what is left on photos that they have not "
-        "seen, and the spread over seeds.",
+        "A head after global pooling has fewer weights to memorise photos with than one after flatten; how much that "
+        "helps depends on the photos and the backbone, and is measured here as you watch.",
+        "Both fit their few training photos almost perfectly. Compare the accuracy on new photos, and its spread over "
+        "the repeats.",
         _NETWORK_IN_NETWORK,
     ),
     Lesson(
         6, "What is lost: place",
-        "Each of the eight poolings answers the same in whatever order the positions come, so where something was "
-        "plays no part; a spatial pyramid keeps a little of the place, flatten all of it.",
+        "Each of the eight poolings gives the same answer in whatever order the positions come, so place is lost; a "
+        "spatial pyramid keeps a little of it, flatten all of it.",
         "Shuffle the positions: the answers under all poolings stay, and the evidence moves along with its positions, "
         "which is how a CAM can still say where.",
         "Lazebnik, Schmid and Ponce, Beyond Bags of Features: Spatial Pyramid Matching for Recognizing Natural Scene "
@@ -100,8 +100,8 @@ LESSONS: MappingProxyType[int, Lesson] = MappingProxyType({lesson.number: lesson
     ),
     Lesson(
         9, "Where from maps: localisation",
-        "A network that was only told what is on its photos also gives a box and a mask: the region in which the "
-        "evidence for a class is strong.",
+        "A network trained on class labels alone also gives a box and a mask: the region in which the evidence for a "
+        "class is strong.",
         "The threshold is a choice: a low one covers more than the object, a high one only the part that decides, and "
         "that part may not be on the object at all.",
         f"{_CAM}; {_FREE}",

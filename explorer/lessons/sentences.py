@@ -40,27 +40,27 @@ class Pair(NamedTuple):
 
 PAIRS = MappingProxyType({  # by their names in links
     "order": Pair("Same words, other order", "dog_cat", "cat_dog",
-        "Under every pooling the two are all but the same: pooling knows no order, and the little by which they "
-        "differ is what the model wrote into the token vectors beforehand."),
-    "negation": Pair("One word that turns the sense round", "soup_good", "soup_not_good",
+        "Under every pooling the two are nearly the same: pooling ignores order. The little by which they differ is "
+        "in the token vectors, where the model has encoded it."),
+    "negation": Pair("One word that reverses the meaning", "soup_good", "soup_not_good",
         "Under GAP the token that matters is one of eight, and of all tokens of its sentence it adds least."),
-    "other_words": Pair("The same sense in other words", "soup_bad", "soup_not_good",
+    "other_words": Pair("The same meaning in other words", "soup_bad", "soup_not_good",
         "Under GAP these are more alike than good and not good: the model has read the negation, and its neighbours' "
         "vectors carry it."),
     "paraphrase": Pair("No word in common", "kids", "children",
         "Under GAP the pairs that add most are kids and children, sweets and candy, though no word occurs in both."),
     "telling": Pair("One telling word in a long sentence", "walk", "volcano",
         "Under GAP every token counts the same, and yet volcano adds most. Under GMP it wins more channels than any "
-        "other token; under Attention it hardly counts, for it is unlike the sentence's average."),
+        "other token; under Attention it hardly counts, because it is unlike the sentence's average."),
     "two_topics_music": Pair("Two topics: the first", "two_topics", "orchestra",
         "One vector holds both topics: under GAP violin and plays add most, and repairs, old and cars subtract a "
         "little, together."),
     "two_topics_motors": Pair("Two topics: the second", "two_topics", "mechanic",
         "The same vector, compared by its other half: under GAP cars and repairs now add most."),
     "unrelated": Pair("Nothing in common", "kids", "volcano",
-        "Under GAP the cosine is near 0, under GMP and GeM above a half, for most numbers of their pooled vectors are "
-        "above 0; under LSE and SoftPool most of it is [CLS], which has one large number in every sentence. A cosine "
-        "says something only beside this one."),
+        "Under GAP the cosine is near 0, under GMP and GeM above a half, because most numbers of their pooled vectors "
+        "are above 0; under LSE and SoftPool most of it is [CLS], which has one large number in every sentence. Any "
+        "other cosine is to be compared with this one."),
 })
 
 

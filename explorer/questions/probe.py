@@ -283,7 +283,7 @@ def kind_of_disagreement(held: float, drop: float) -> str:
 TAKEN_OUT = MappingProxyType({"blur": "blurred", "mean": "filled with the mean colour", "inpaint": "painted over"})
 _VERDICTS = MappingProxyType({
     "none": ": about what it holds.", "more": ": more than it holds.", "less": ": less than it holds.",
-    "opposite": ": the other way.",
+    "opposite": ": the opposite way.",
 })
 
 
@@ -310,7 +310,7 @@ def _causes(difference: float, inside: float, outside: float) -> list[str]:
     parts = [
         (outside, f"The other positions {'lose' if outside > 0 else 'gain'} {plain(abs(outside))}: each sees a large "
                   "area of the photo, this part too."),
-        (-inside, f"What fills the gap has evidence {'for' if inside > 0 else 'against'} the class itself, "
+        (-inside, f"The filling itself has evidence {'for' if inside > 0 else 'against'} the class, "
                   f"{signed(inside)}."),
     ]
     return [sentence for size, sentence in sorted(parts, key=lambda part: -abs(part[0]))

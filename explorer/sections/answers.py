@@ -81,5 +81,5 @@ def _top(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
         share = 100 * answer.probability if math.isfinite(answer.probability) else 0
         name = el("span", short(answer.name), class_="bar", style={"--share": f"{share:.2f}%"})
         rows.append(Row((str(answer.rank), name, percent(answer.probability)), answer.class_index == class_index))
-    return table(("", "class", "probability"), rows, numbers={2},
+    return table(("rank", "class", "probability"), rows, numbers={2},
                  caption=el("caption", el("strong", outcome.name), " ", badge(outcome, calibrated)))

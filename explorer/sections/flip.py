@@ -17,7 +17,7 @@ def smallest_sentence(outcome: Outcome, smallest: SmallestSet) -> str:
     """For example "With 4 of 49 positions (8%) blurred the prediction is bobsled, 21%."; or that none was found."""
     if smallest.chosen is None or smallest.after is None:
         within = "half" if smallest.most == 0.5 else percent(smallest.most)
-        return f"None was found within {within} of the photo."
+        return f"No such part was found within {within} of the photo."
     enough, chosen = smallest.enough, smallest.chosen
     count = f"{chosen.sum()} of {chosen.size} positions ({percent(chosen.mean())})"
     blurred = "the whole photo" if enough and not chosen.any() else f"all but {count}" if enough else count
@@ -31,7 +31,7 @@ def smallest_parts(outcome: Outcome, *parts: SmallestSet | tuple[str, str]) -> N
     """The parts side by side, each with the photo that the network was given; a pair is a title and why there is none.
     """
     inputs = sum(part.passes for part in parts if isinstance(part, SmallestSet))
-    tried = note(f"Each was tried on the photo's own pixels; {inputs:,} inputs were run. A smaller part may exist.")
+    tried = note(f"Tested on the photo's own pixels, with {inputs:,} forward passes. A smaller part may exist.")
     return el("div", el("div", *(_part(outcome, part) for part in parts), class_="pair"), tried if inputs else None,
               class_="stack")
 

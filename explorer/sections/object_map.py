@@ -31,10 +31,10 @@ def object_section(outcome: Outcome, class_index: int, where: ObjectMap) -> Node
 
 def _share(name: str, outcome: Outcome, share: EvidenceInBox | None) -> list[Node | str]:
     if share is None:
-        return [f"There is no positive evidence for {name} against what is unlike it: no place can be named."]
+        return [f"There is no positive evidence for {name} against unrelated classes: no place can be shown."]
     if share.evidence is None:
         return [f"There is no positive evidence for {name} under {outcome.name}; the box is where {name} has evidence "
-                "against what is unlike it."]
+                "against unrelated classes."]
     times = share.evidence / share.area
     verdict = (f"{times:.1f} times its share of the photo." if times >= 1 else
                "less than its share of the photo. The background holds more of it than the object does.")
@@ -45,7 +45,7 @@ def _share(name: str, outcome: Outcome, share: EvidenceInBox | None) -> list[Nod
 
 def _how(outcome: Outcome, where: ObjectMap) -> Node:
     rivals = listed(names_of(outcome, *where.rivals))
-    against = f"less the mean of {rivals}, " if rivals else ""
+    against = f"minus the mean of {rivals}, " if rivals else ""
     width, height = where.framing.input_size
     return note(f"The map on the right is the evidence {against}under {outcome.analysis.under().name}, of the photo at "
                 f"{width} × {height} px, stitched from {SUGGESTED.steps} × {SUGGESTED.steps} shifts; {where.passes} "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def table(
 
     Args:
         head: words over the columns.
-        rows: cells, as many as there are columns.
+        rows: cells, as many as there are columns; the first names its row. A row of one cell is a title across all.
         numbers: places of the columns that are aligned at their right end.
     """
     def cells(tag: str, contents: Iterable[Node | str], scope: str | None = None) -> list[Node]:
@@ -49,10 +49,13 @@ def table(
     def row_of(row: Row | Sequence[Node | str]) -> Node:
         row = row if isinstance(row, Row) else Row(row)
         first, *others = row.cells
+        if not others:
+            return el("tr", el("th", first, scope="rowgroup", colspan=len(head)), class_="part")
         if row.pick is not None:  # the whole row hears the click, the button in it the keyboard
             first = el("button", first, type="button", data_key=str(row.pick), aria_pressed=str(row.shown).lower())
         look = " ".join(["shown"] * row.shown + ["clicked"] * (row.pick is not None))
-        return el("tr", *cells("td", [first, *others]), class_=look, pick=row.pick)
+        name, *numbered = cells("td", [first, *others])
+        return el("tr", replace(name, tag="th", attributes={"scope": "row"}), *numbered, class_=look, pick=row.pick)
 
     return el("table", caption, el("thead", el("tr", *cells("th", head, scope="col"))),
               el("tbody", *map(row_of, rows)), class_=class_)

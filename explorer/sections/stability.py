@@ -19,24 +19,27 @@ from explorer.wording import RARE, percent
 
 def stability_section(stability: Stability) -> Node:
     """The sentences, and small multiples: a column for each pooling, a row for each kind of change."""
-    def row(*cells: Node) -> Node:
-        return el("div", *cells, class_="multiples", style={"--columns": str(len(stability.under))})
+    def row(first: Node, *cells: Node, head: bool = False) -> Node:
+        roles = ("columnheader", "columnheader") if head else ("rowheader", "cell")
+        return el("div", *(el("div", cell, role=roles[n > 0]) for n, cell in enumerate((first, *cells))), role="row",
+                  class_="multiples", style={"--columns": str(len(stability.under))})
 
     rows = [row(el("span", f"Probability of {short(stability.class_names[stability.class_index])}", class_="caption"),
-                *(el("h3", under.name) for under in stability.under))]
+                *(el("strong", under.name) for under in stability.under), head=True)]
     for key in dict.fromkeys(variant.variation for variant in stability.variants):
         about = el("div", el("strong", VARIATIONS[key].name), el("p", VARIATIONS[key].explanation, class_="caption"))
         rows.append(row(about, *(_bars(stability, under, key) for under in stability.under)))
+    parts = [el("div", *rows, role="table", aria_label="Small changes under each pooling", class_="stack"),
+             el("p", "A bar is the probability after a change (full height: 100%), hatched where the prediction changes. "
+                     "The line is the photo as it is.", class_="note colours")]
     if all(row.probability < RARE for under in stability.under for row in (under.original, *under.rows)):
-        rows = []
-    meaning = ("A bar is the probability after a change, full height is certain; hatched where the prediction is "
-               "another one. The line is the photo as it is." if rows else
-               f"Its probability is below {percent(RARE)} before and after every change: there are no bars to draw.")
+        parts = [el("p", f"Its probability is below {percent(RARE)} before and after every change: there are no bars to "
+                         "draw.", class_="note colours")]
     return el(
         "div",
         el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")
                     for under in stability.under), class_="ruled"),
-        el("div", *rows, el("p", meaning, class_="note colours"), class_="cards"),
+        el("div", *parts, class_="cards"),
         class_="stack")
 
 

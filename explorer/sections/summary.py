@@ -47,8 +47,8 @@ def summary(outcome: Outcome, class_index: int, rival: int | None, calibrated: b
     """
     sentences = [_prediction(outcome, class_index, rival, calibrated)]
     if not outcome.analysis.has_evidence:
-        return [*sentences, [Part(f"{outcome.analysis.no_evidence_reason} So nothing here is in logits: places are "
-                                  "located by gradients, and every claim is tried on the photo.")]]
+        return [*sentences, [Part(f"{outcome.analysis.no_evidence_reason} So places are located by "
+                                  "gradients, and every claim is tested on the photo.")]]
     cells = outcome.class_map(class_index).array
     sentences.append(_places(cells))
     if answers := answers_without_half(outcome, class_index):
@@ -96,7 +96,7 @@ def _places(cells: np.ndarray) -> list[Part]:
     if half is None:
         return [Part("It has no positive evidence on the photo.")]
     if half.total == 1:
-        return [Part("There is one position alone, and it holds all the positive evidence.")]
+        return [Part("There is only one position, and it holds all the positive evidence.")]
     verb = "holds" if half.count == 1 else "hold"
     return [Part(f"{number_word(half.count).capitalize()} of {half.total} positions", "against"),
             Part(f", {half.place}, {verb} "), Part(percent(half.share), "against"), Part(" of the positive evidence.")]

@@ -22,10 +22,10 @@ def areas(curves: Curves, drops: Sequence[ProbabilityDrop]) -> Node:
         drop = through.get(curve.name)
         rows.append((curve.name + (", a control" if curve.control else ""), plain(curve.deletion_area),
                      plain(curve.insertion_area),
-                     f"{percent(drop.after)}, {percent(drop.kept)} shown" if drop else ""))
+                     f"{percent(drop.after)}, {percent(drop.kept)}" if drop else ""))
     return el("div", head("Area under each curve", f"{curves.passes:,} forward passes, {curves.seconds:.1f} s"),
-              table(("map", "deletion, lower is better", "insertion, higher is better", "photo masked by the map"),
-                    rows, numbers={1, 2, 3}), class_="ruled")
+              table(("map", "deletion, lower is better", "insertion, higher is better",
+                     "masked photo: probability, share shown"), rows, numbers={1, 2, 3}), class_="ruled")
 
 
 def curves_table(curves: Curves, insertion: bool) -> Node:
@@ -53,19 +53,19 @@ def verdict(curves: Curves, network: Network) -> Node:
     worse = [name for name, gain in gains.items() if gain.insertion < 0 and name not in lost]
     words += f" At insertion alone {listed(worse)} removal does better." if worse else ""
     over_many = many_photos(network, first.name)
-    return note(f"{words} Positions go and come by each map's order, the strongest first; {FILLS[curves.fill]}. "
-                f"The judge is the probability under {curves.pooling}: {percent(curves.before)} with all of the photo, "
-                f"{percent(curves.nothing)} with nothing of it. One photo proves little: "
+    return note(f"{words} Positions are removed and put back in each map's order, the strongest first; "
+                f"{FILLS[curves.fill]}. Measured is the probability under {curves.pooling}: {percent(curves.before)} "
+                f"with the whole photo, {percent(curves.nothing)} with nothing of it. One photo proves little: "
                 f"{over_many[0].lower()}{over_many[1:]}")
 
 
 def redrawn(maps: Sequence[Randomisation], reasons: Sequence[str]) -> Node:
     """What becomes of maps when weights are drawn anew; `reasons` why some maps could not be had."""
-    rows = [(f"{one.name}, {one.part} drawn anew", plain(one.agreement), plain(one.energy_after),
-             "falls apart" if one.fallen_apart else "does not fall apart") for one in maps]
+    rows = [(f"{one.name}, {one.part} randomised", plain(one.agreement), plain(one.energy_after),
+             "depends on the weights" if one.fallen_apart else "does not") for one in maps]
     return el("div", head("Does it depend on what the network learned?"),
               table(("map", "agreement with the map before", "agreement with the activations", "result"), rows,
                     numbers={1, 2, 3}),
-              note("The weights of the head or the backbone are drawn anew, three times, and the map is made again. "
+              note("The weights of the head or the backbone are randomised, three times, and the map is made again. "
                    f"A map that still agrees with itself by {FALLEN_APART} or more shows something that was not "
                    "learned."), *map(note, reasons), class_="ruled")

@@ -14,7 +14,7 @@ from explorer.networks import BUNDLED, Network
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.components.library import put_library
+from explorer.ui.components.library import hidden, part, put_library
 from explorer.ui.components.memory import put_memory
 from explorer.ui.components.viewer import put_photo
 from explorer.ui.controls import class_search, in_step
@@ -37,6 +37,7 @@ PAGES = {
     "pages/7_Method.py": "Method",
 }
 _HERE = Path(__file__).parent
+_sidebar = part("sidebar", "<div></div>")  # knows when there was a choice
 
 
 def frame(title: str) -> Page:
@@ -70,6 +71,7 @@ def frame(title: str) -> Page:
         if title in PRESENTABLE:
             st.button("Present", key="present_button", on_click=lambda: session.choose(present=True), type="tertiary",
                       icon=":material/slideshow:", help="The viewer alone, for a projector; the key p does the same.")
+    hidden(_sidebar, {"chosen": repr((title, page.sidebar, session.searched))}, key="sidebar")
     ask_for_network(session, analysis.network)
     return page
 

@@ -127,7 +127,7 @@ def test_the_box_is_around_what_has_its_share_of_the_maximum_and_moves_with_it(h
             f"{percent(inside)} of the positive evidence")
 
     is_around(0.2)
-    slider = here.page.get_by_role("slider", name=re.compile("^Box from"))
+    slider = here.page.get_by_role("slider", name=re.compile("^Box threshold"))
     slider.press("End")
     here.leads_to(box="95")
     here.settle(view.find(".note").nth(1))
@@ -136,7 +136,7 @@ def test_the_box_is_around_what_has_its_share_of_the_maximum_and_moves_with_it(h
 
 
 def test_the_boxs_slider_hears_every_press_of_a_key(here):
-    slider = here.page.get_by_role("slider", name=re.compile("^Box from"))
+    slider = here.page.get_by_role("slider", name=re.compile("^Box threshold"))
     for _ in range(20):
         slider.press("ArrowRight")
     here.leads_to(box="40")

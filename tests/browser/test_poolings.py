@@ -252,8 +252,8 @@ def test_the_channels_on_which_two_poolings_differ_most_are_listed_and_open_thei
         return [f"channel {item}" for item in largest], [signed((a - b)[item]) for item in largest]
 
     def listed() -> tuple[list[str], list[str]]:
-        return (here.find(".differences .name").all_text_contents(),
-                here.find(".differences button strong").all_text_contents())
+        return (here.find(".differences tbody th").all_text_contents(),
+                here.find(".differences td strong").all_text_contents())
 
     here.eventually(listed, differences("gap", "gmp"))
     here.choose("with", "Attention, t = 0.1")

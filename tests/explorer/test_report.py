@@ -252,7 +252,7 @@ def test_the_facts_are_there(tree, astronaut):
     assert facts["Network"] == "EfficientNet-Lite0 (ImageNet, bundled)"
     assert facts["Head"].startswith("affine")
     assert facts["Photo"] == "512 × 512 px"
-    assert facts["Of it"] == "32 to 480 px across, 32 to 480 px down"
+    assert facts["Part of it seen"] == "32 to 480 px across, 32 to 480 px down"
     assert facts["Input"] == "224 × 224 px"
     assert facts["Positions"] == "7 rows × 7 columns"
     (versions,) = tree.text("footer")

@@ -84,7 +84,7 @@ def table(tree: Tree, heading: str) -> list[list[str]]:
     for name, _, text in tree.elements[begin:]:
         if name == "tr":
             rows.append([])
-        elif name == "td":
+        elif name in ("th", "td"):
             rows[-1].append("".join(text))
         elif name in ("table", "h3", "section"):
             break
@@ -484,6 +484,6 @@ def test_one_position_alone_cannot_be_left_out_and_is_told_so(make_network):
     network = with_backbone(make_network(linear([[9.0, -3, 2], [1.0, 2, 3]], [0.0, 0.0]), classes=2), Mean())
     photo = Image.new("RGB", (96, 96), (255, 90, 30))
     text = why_of(Tree(report_html(analyse(network, photo).under(), 0, why=True)))
-    assert "There is one position alone, and it holds all the positive evidence." in text
+    assert "There is only one position, and it holds all the positive evidence." in text
     assert "There is no part of the photo to leave out" in text
     assert "One of 1" not in text

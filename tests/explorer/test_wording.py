@@ -90,7 +90,7 @@ def test_what_is_not_a_finite_number_counts_for_nothing():
 
 def test_a_map_of_one_position_is_called_one():
     assert evidence_sentence(np.array([[0.3]]), "espresso") == (
-        "There is one position alone, and it holds all of the positive evidence for espresso.")
+        "There is only one position, and it holds all of the positive evidence for espresso.")
 
 
 def test_the_map_itself_is_left_as_it_was():

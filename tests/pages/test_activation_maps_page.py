@@ -179,7 +179,7 @@ def test_classes_of_a_link_are_shown_in_its_order_and_the_pages_own_is_one_of_th
     assert [shown.id for shown in grid(page).maps.values()][::3] == [f"{index}.gap" for index in (own, 7, 967)]
     page = open_page(MAPS, example="cat", classes="7,967", **{"class": "967"})
     assert [shown.id for shown in grid(page).maps.values()][::3] == ["7.gap", "967.gap"]
-    assert boards(page)["headline"].one("lead").text.endswith(" Beside it: 1 other class.")
+    assert boards(page)["headline"].one("lead").text.endswith(" Also shown: 1 other class.")
 
 
 def test_five_classes_at_most_are_shown(open_page):

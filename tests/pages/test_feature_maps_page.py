@@ -192,7 +192,7 @@ def test_the_card_holds_what_numpy_says_of_channel_437(pooling, example, open_pa
         assert [line.one("button").text for line in lines] == [seen.names[index] for index in expected]
         assert [line.one("button").pick for line in lines] == expected.tolist()
         assert [line.one("span").text for line in lines] == [signed(weight[index]) for index in expected]
-    assert card.all("h2")[-1].text == (f"Its 49 positions, from {plain(values.min())} to {plain(values.max())}; "
+    assert card.all("h4")[-1].text == (f"Its 49 positions, from {plain(values.min())} to {plain(values.max())}; "
                                        f"{percent(float((values == 0).mean()))} are 0")
 
 

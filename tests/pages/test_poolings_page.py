@@ -274,14 +274,15 @@ def test_the_channels_on_which_two_differ_most_are_those_of_numpy(open_page, mea
     page, seen = open_page(POOLS, example="rocket", poolings=",".join(spellings)), measured("rocket")
     one, other = (seen.paid(int(page.query_params["class"]), spelling) for spelling in spellings)
     order = np.argsort(-np.abs(one - other), kind="stable")[:8]
-    rows = boards(page)["differences"].all("button")
+    rows = boards(page)["differences"].all("clicked")
     assert [row.pick for row in rows] == order.tolist()
     for row, channel in zip(rows, order, strict=True):
-        assert row.texts("span") == [f"channel {channel}", signed(one[channel]), signed(other[channel])]
+        assert row.texts("th") == [f"channel {channel}"]
+        assert row.texts("span") == [signed(one[channel]), signed(other[channel])]
         assert row.one("strong").text == signed(one[channel] - other[channel])
-        assert [span.attributes.get("title") for span in row.all("span")[1:]] == [
+        assert [span.attributes.get("title") for span in row.all("span")] == [
             f"pooled {plain(pooled(seen.maps, spelling)[channel])}" for spelling in spellings]
-    assert boards(page)["differences"].texts("caption")[1:4] == [NAMES[spellings[0]], NAMES[spellings[1]], "difference"]
+    assert boards(page)["differences"].texts("th")[1:4] == [NAMES[spellings[0]], NAMES[spellings[1]], "difference"]
 
 
 def test_a_click_on_a_point_opens_that_channels_card_and_rings_it(open_page, measured):
@@ -304,7 +305,7 @@ def test_a_click_on_the_chosen_point_leaves_it_chosen(open_page):
 
 def test_a_click_on_a_difference_opens_that_channels_card(open_page, measured):
     page, seen = open_page(POOLS, poolings="gmp,gap"), measured()
-    channel = boards(page)["differences"].all("button")[0].pick
+    channel = boards(page)["differences"].all("clicked")[0].pick
     pick(page, "differences", channel)
     card, answer = boards(page)["card"], int(page.query_params["class"])
     assert card.one("h3").text == f"Channel {channel}"
@@ -422,6 +423,6 @@ def test_a_tiny_network_is_as_worked_out_by_hand(open_page, put, make_network):
     np.testing.assert_allclose(speaks["0.gap"].values, [[1.5, 0.5], [0.5, 0.5]], atol=1e-4)
     np.testing.assert_allclose(speaks["0.gmp"].values, [[4.5, 0.5], [0.5, 0.5]], atol=1e-4)
     assert [shown.lines[0] for shown in speaks.values()] == ["logit 3.50", "logit 6.50"]
-    (row,) = boards(page)["differences"].all("button")
-    assert [*row.texts("span"), row.one("strong").text] == ["channel 0", "+1.00", "+4.00", "−3.00"]
+    (row,) = boards(page)["differences"].all("clicked")
+    assert [*row.texts("th"), *row.texts("span"), row.one("strong").text] == ["channel 0", "+1.00", "+4.00", "−3.00"]
     assert number(row.one("strong").text) == -3

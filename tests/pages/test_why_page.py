@@ -167,10 +167,10 @@ def test_the_difference_under_each_pooling_stands_beside_the_photo_and_a_click_f
     assert [item.pick[1] for item in rows] == list(POOLINGS)
     for row, key in zip(rows, POOLINGS, strict=True):
         logits = seen.logits(key)
-        _, difference, prediction = row.texts("td")
+        difference, prediction = row.texts("td")
         assert difference == signed(logits[HELMET] - logits[BOBSLED])
         assert prediction.startswith(f"{seen.names[int(logits.argmax())]}, ")
-        assert [button.text for button in row.all("button")] == row.texts("td")[:1], "the keyboard reaches it"
+        assert [button.text for button in row.all("button")] == row.texts("th"), "the keyboard reaches it"
     pick(page, "account", rows[1].pick)
     assert page.query_params["pooling"] == "gmp"
     assert any(shown.id == "parting" for shown in viewers(page)["against"].maps.values())
@@ -190,7 +190,7 @@ def test_the_channels_that_decide_are_those_whose_contributions_differ_most(open
 
 def test_the_three_numbers_of_a_box_are_its_evidence_and_what_is_said_without_it(open_page, measured):
     page, seen = open_page(WHY, ask="without", region="4,3,6,5", **{"class": str(HELMET)}), measured()
-    ways = {row.texts("td")[0]: row for row in boards(page)["probed"].all("tr") if row.all("td")}
+    ways = {row.one("th").text: row for row in boards(page)["probed"].all("tr") if row.all("td")}
     assert ways["It holds"].one("strong").text == signed(seen.cells(HELMET)[4:7, 3:6].sum())
     rest = np.ones((7, 7), bool)
     rest[4:7, 3:6] = False
@@ -318,7 +318,7 @@ def test_where_nothing_can_be_taken_apart_the_questions_that_need_no_evidence_ar
     assert not page.exception
     assert "gradients" in boards(page)["headline"].text
     assert control(page, "ask").value == "without"
-    ways = [row.texts("td")[0] for row in boards(page)["probed"].all("tr") if row.all("td")]
+    ways = [row.one("th").text for row in boards(page)["probed"].all("tr") if row.all("td")]
     assert ways == ["Blurred", "Filled with the mean colour", "Painted over"]
 
 

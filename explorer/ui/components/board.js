@@ -1,14 +1,16 @@
 // Draws a tree of nodes that Python describes. Text is always a text node and tags and attributes come from the two
 // lists below, so that no file name or class name can ever become markup.
-const TAGS = new Set(["div", "span", "p", "h1", "h2", "h3", "button", "img", "ul", "ol", "li", "strong", "dl", "dt", "dd",
+const TAGS = new Set(["div", "span", "p", "h1", "h2", "h3", "h4", "button", "img", "ul", "ol", "li", "strong", "dl", "dt", "dd",
   "table", "caption", "thead", "tbody", "tr", "th", "td"]);
-const ATTRIBUTES = new Set(["alt", "title", "role", "type", "width", "height", "data-key", "disabled", "scope"]);
+const ATTRIBUTES = new Set(["alt", "title", "role", "type", "width", "height", "data-key", "disabled", "scope", "colspan"]);
 
 function draw(node, pick) {
   if (typeof node === "string") return document.createTextNode(node);
   if (!TAGS.has(node.tag)) throw new Error(`board: tag ${node.tag} is not allowed`);
   const element = document.createElement(node.tag);
   if (node.class) element.className = node.class;
+  const level = { h3: 2, h4: 3 }[node.tag]; // a page's panels stand right under its h1, a report's in sections
+  if (level) element.setAttribute("aria-level", level);
   for (const [name, value] of Object.entries(node.attributes ?? {})) {
     if (ATTRIBUTES.has(name) || name.startsWith("aria-")) element.setAttribute(name, value);
     else if (name === "src" && value.startsWith("data:image/")) element.src = value;

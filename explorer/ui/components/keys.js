@@ -1,5 +1,5 @@
 // Keys for a page of steps that need not have a viewer. An element in FOCUSABLE keeps the keys for itself.
-const FOCUSABLE = "input, select, textarea, [contenteditable], [role=slider], [role=combobox], [role=listbox], [role=option], .viewer, .wall";
+const FOCUSABLE = "input, select, textarea, [contenteditable], [role=slider], [role=radio], [role=combobox], [role=listbox], [role=option], .viewer, .wall";
 
 page.parts.keys = ({ data, parentElement, setTriggerValue }) => {
   const root = parentElement.firstElementChild;

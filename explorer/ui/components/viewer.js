@@ -109,7 +109,7 @@ class Viewer {
   }
   buildTitle(map, many) {
     const { facets, stage, heading } = this.data, { title } = this.parts;
-    const show = (words, aside) => title.replaceChildren(make("h3", {}, ...words), make("span", { class: "aside" }, aside));
+    const show = (words, aside) => title.replaceChildren(make("h3", { "aria-level": 2 }, ...words), make("span", { class: "aside" }, aside));
     this.titled = this.titled && !many && !this.guest ? this.titled : null;
     if (many && heading) return show([heading], this.data.aside);
     if (many || !map || stage) return title.replaceChildren();
@@ -269,7 +269,8 @@ class Viewer {
     const image = this.data && page.photos.get(this.data.photo);
     if (!image || !this.panes) return;
     const [width, height] = this.data.size, ratio = window.devicePixelRatio || 1, room = this.panes[0].box.clientWidth;
-    const tallest = this.data.stage ? window.innerHeight - 56 : document.fullscreenElement ? window.innerHeight - 190 : this.data.tallest;
+    const tallest = this.data.stage ? window.innerHeight - 56 : document.fullscreenElement ? window.innerHeight - 190
+      : Math.min(this.data.tallest, Math.max(180, window.innerHeight - 200)); // enlarged, it stands beside its controls
     const wide = Math.max(1, Math.min(room, (tallest * width) / height)), high = Math.max(1, (wide * height) / width);
     for (const pane of this.panes) {
       for (const canvas of [pane.base, pane.top]) {

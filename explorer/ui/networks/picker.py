@@ -42,8 +42,9 @@ def network_buttons(session: Session) -> None:
                   icon=":material/compare:", help="Two networks on the same photo, side by side.")
         return
     title = title_in_use(session, session.choices.against)
-    board(el("div", el("div", el("h2", "Beside it"), el("button", "Clear", pick="clear", type="button", class_="link"),
-                       class_="head"), el("strong", title, title=title), class_="card"),
+    clear = el("button", "Clear", pick="clear", type="button", class_="link")
+    board(el("div", el("div", el("h2", "Compared with"), clear, class_="head"),
+             el("strong", title, title=title), class_="card"),
           key="second_network", on_pick=lambda _: session.choose(against=""))
 
 
@@ -99,7 +100,7 @@ def ask_for_network(session: Session, network: Network) -> None:
 
 
 def _ask(session: Session, role: str, network: Network) -> None:
-    way = st.segmented_control("Where from", list(WAYS), format_func=WAYS.__getitem__, default="bundled",
+    way = st.segmented_control("Source", list(WAYS), format_func=WAYS.__getitem__, default="bundled",
                                key="picker_way", label_visibility="collapsed")
 
     def done(name: str) -> None:

@@ -52,7 +52,7 @@ def activation_headline(outcome: Outcome, class_index: int, others: int, kind: s
     """Where the evidence for the page's class lies, or what is shown instead."""
     analysis = outcome.analysis
     name = Name(shortened(analysis.network.class_names[class_index]))
-    beside = f" Beside it: {others} other {'class' if others == 1 else 'classes'}." if others else ""
+    beside = f" Also shown: {others} other {'class' if others == 1 else 'classes'}." if others else ""
     if analysis.has_evidence:
         of = f"{name} {outcome.under_in_words}" if outcome.under_in_words else ""
         sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy(), of)
@@ -83,7 +83,7 @@ def controls(session: Session, analysis: Analysis, kind: str) -> None:
             pooling_choice(session, analysis)
     with more:
         if kind == "evidence":
-            st.slider("Box from, % of the maximum", 1, LARGEST_BOX,
+            st.slider("Box threshold, % of the maximum", 1, LARGEST_BOX,
                       help="The smallest box around the largest connected part whose positions have at least this "
                            "share of the map's maximum. 20% is what the paper on CAM uses.",
                       **in_step(session, "box", session.choices.box))

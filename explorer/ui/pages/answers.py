@@ -76,6 +76,6 @@ def what_if_note(analysis: Analysis, calibrated: bool) -> str:
         text = (f"The head was trained for {native}; {others} have their own heads, trained with them. Under "
                 "another pooling, or with another parameter, the answer is a what-if")
     if not analysis.network.calibration.multipliers:
-        return text + " and may be far too sure of itself: no number was fitted for this network."
+        return text + " and may be overconfident: no number was fitted for this network."
     return text + (", its logits multiplied by one number fitted on central crops of 224 px: no rank changes."
-                   if calibrated else " and far too sure of itself: calibrate it in the sidebar.")
+                   if calibrated else " and overconfident: calibrate it in the sidebar.")

@@ -34,12 +34,12 @@ def _card(card: ChannelCard, class_name: str) -> Node:
         account = [
             el("p", f"{signed(card.contribution)} logits for {class_name}: its weight {plain(card.weight)} times its "
                     "pooled value."),
-            el("h2", "Pooled value under"),
+            el("h4", "Pooled value under"),
             el("dl", *(part for name, label, value in card.pooled_under
                        for part in (el("dt", name, class_="now" if label == "native" else ""), el("dd", plain(value)))),
                class_="table"),
-            el("div", el("div", el("h2", f"Raises, by its {card.weights_are}"), _classes(card.raises)),
-               el("div", el("h2", "Lowers"), _classes(card.lowers)), class_="sides"),
+            el("div", el("div", el("h4", f"Classes it raises, by its {card.weights_are}"), _classes(card.raises)),
+               el("div", el("h4", "Classes it lowers"), _classes(card.lowers)), class_="sides"),
         ]
     positions = int(card.histogram[0].sum())
     return el(
@@ -47,7 +47,7 @@ def _card(card: ChannelCard, class_name: str) -> Node:
         el("div", el("h3", f"Channel {card.channel}"),
            el("span", f"rank {card.rank:,} of {card.count:,}", class_="badge"), class_="head"),
         *account,
-        el("h2", f"Its {positions} positions, from {plain(card.minimum)} to {plain(card.maximum)}; "
+        el("h4", f"Its {positions} positions, from {plain(card.minimum)} to {plain(card.maximum)}; "
                  f"{percent(card.zero_share)} are 0"),
         _histogram(card),
         class_="channelCard",

@@ -39,7 +39,7 @@ def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
     name = shortened(analysis.network.class_names[class_index])
     if not analysis.has_evidence:
         return (f"{CAM_METHODS[CAM_INSTEAD].name} shows where it looks for {name}, by gradients at the "
-                f"{analysis.layer_name}: a scale without a unit, from 1 against it to 1 for it.")
+                f"{analysis.layer_name}: a scale without a unit, from −1 (against it) to 1 (for it).")
     of = "" if class_index == likeliest[0].class_index else name
     if outcome.label != "native":
         of = f"{name} under {outcome.name}"

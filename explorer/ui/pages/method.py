@@ -35,5 +35,5 @@ def _description(method: Pooling | CamMethod) -> Node:
     if parameter:
         span = el("p", f"{parameter.name}: {parameter.explanation}; {parameter.low:g} to {parameter.high:g}, "
                        f"{parameter.default:g} unless chosen.", class_="caption")
-    return el("div", el("h3", method.name), el("p", method.explanation), span,
+    return el("div", el("h3", method.name, aria_level=3), el("p", method.explanation), span,
               el("p", method.source, class_="caption"), class_="method")

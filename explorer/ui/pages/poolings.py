@@ -12,7 +12,8 @@ from explorer.analysis import Analysis, Outcome
 from explorer.poolings import PoolingChoice
 from explorer.questions.comparison import Difference, largest_differences, path
 from explorer.sections.answers import answer_sentence, badge
-from explorer.sections.nodes import Node, el
+from explorer.sections.nodes import el
+from explorer.sections.parts import Row, table
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.slider import slider
@@ -145,13 +146,12 @@ def scatter_panel(session: Session, one: Outcome, other: Outcome, class_index: i
 def differences_panel(session: Session, one: Outcome, other: Outcome, class_index: int) -> None:
     """The channels on which the two differ most for the class."""
     name = one.analysis.network.class_names[class_index]
-    titles = ("", one.name, other.name, "difference")
+    titles = ("channel", one.name, other.name, "difference")
     board(
         el(
             "div",
             el("h3", f"The channels on which they differ most for {name}"),
-            el("div", *(el("span", title, class_="caption") for title in titles), class_="difference"),
-            *map(_difference, largest_differences(one, other, class_index, 8)),
+            table(titles, map(_difference, largest_differences(one, other, class_index, 8)), numbers={1, 2, 3}),
             el("p", "Contributions in logits. A click opens the channel's card.", class_="caption"),
             class_="channels differences",
         ),
@@ -160,15 +160,11 @@ def differences_panel(session: Session, one: Outcome, other: Outcome, class_inde
     )
 
 
-def _difference(row: Difference) -> Node:
-    return el(
-        "button",
-        el("span", f"channel {row.channel}", class_="name"),
-        el("span", signed(row.contribution_a), title=f"pooled {plain(row.pooled_a)}"),
-        el("span", signed(row.contribution_b), title=f"pooled {plain(row.pooled_b)}"),
-        el("strong", signed(row.difference)),
-        pick=row.channel, type="button", class_="difference", data_key=str(row.channel),
-    )
+def _difference(row: Difference) -> Row:
+    return Row((f"channel {row.channel}",
+                el("span", signed(row.contribution_a), title=f"pooled {plain(row.pooled_a)}"),
+                el("span", signed(row.contribution_b), title=f"pooled {plain(row.pooled_b)}"),
+                el("strong", signed(row.difference))), pick=row.channel)
 
 
 def path_panel(session: Session, analysis: Analysis, class_index: int) -> None:

@@ -32,7 +32,7 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
         "div", chain([(f"{width} × {height}", "px"), (f"{rows} × {columns}", "positions"),
                       (f"{channels:,}", "pooled vector"), (f"{len(scene.outcome.logits):,}", "logits")]),
         side_by_side(el("div", el("h3", f"Prediction at {width} × {height} px"), bars(top, 1.0)),
-                     el("div", el("h3", "Beside the size of training"), _beside(scene.analysis, result)),
+                     el("div", el("h3", "Compared with the training size"), _beside(scene.analysis, result)),
                      el("div", el("h3", "The same head after flatten"), *_flatten(result))),
         class_="stack ruled"), key="sizes")
 
@@ -53,7 +53,7 @@ def _beside(usual: Analysis, result: SizeResult) -> Node:
 def _flatten(result: SizeResult) -> list[Node]:
     numbers = result.analysis.feature_maps.numel()
     if result.flatten_error:
-        return [el("p", f"It needs another number of inputs than {numbers:,}. In torch's words:", class_="note"),
+        return [el("p", f"It has no weights for {numbers:,} numbers. The error of torch:", class_="note"),
                 el("p", result.flatten_error, class_="code")]
     return [el("p", f"It takes {numbers:,} numbers and gives the same logits, to "
-                    f"{result.flatten_difference:.0e}: at the size of training alone.", class_="note")]
+                    f"{result.flatten_difference:.0e}: at the training size alone.", class_="note")]

@@ -13,9 +13,10 @@ from explorer.lessons.average_or_maximum import Growth, Setting
 from explorer.lessons.scenes import COUNTS, GROUNDS, SMALLEST_SCALE, largest_scale
 from explorer.sections.answers import badge
 from explorer.sections.nodes import Node, el
+from explorer.sections.parts import table
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.pages.lessons.lesson_pictures import shot, table
+from explorer.ui.pages.lessons.lesson_pictures import shot
 from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
@@ -70,12 +71,13 @@ def _table(scene: Scene, pasted: lesson.Scene) -> tuple[Node, Node]:
     rows: list[list[Node | str]] = []
     calibrated = scene.session.choices.calibrated
     for outcome in pasted.outcomes:
-        name = el("span", outcome.name, " ", badge(outcome, calibrated), class_="name")
+        name = el("span", outcome.name, " ", badge(outcome, calibrated))
         answer, lead = outcome.answer(scene.class_index, calibrated), lesson.lead(outcome, scene.class_index)
         ahead = signed(lead) if np.isfinite(lead) else ""
         rows.append([name, plain(answer.logit), ahead, percent(answer.probability), f"{answer.rank:,}"])
     return (el("h3", f"Answers for {shortened(scene.class_name, 40)}"),
-            table(("", "logit", "ahead by", "probability", "rank"), rows))
+            table(("pooling", "logit", "ahead by", "probability", "rank"), rows, numbers=range(1, 5),
+                  class_="lesson-table"))
 
 
 def _account(count: int, requested: float, scale: float, pasted: lesson.Scene) -> str:

@@ -20,7 +20,7 @@ def controls(scene: Scene) -> tuple[Control, ...]:
     """How far to go, and along which channel. Raises MethodError without evidence."""
     best = channel_table(scene.outcome, scene.class_index).order()[:CHANNELS].tolist()
     names = [stage.name for stage in from_maps_to_one_number(scene.outcome, scene.class_index).stages]
-    return (Control("step", "How far", tuple(range(len(names))), 0, lambda step: names[step]),
+    return (Control("step", "Computed up to", tuple(range(len(names))), 0, lambda step: names[step]),
             Control("channel", "Channel", tuple(best), best[0], lambda channel: f"channel {channel}", ordered=False))
 
 

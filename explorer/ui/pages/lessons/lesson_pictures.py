@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -80,14 +80,6 @@ def account(lines: Sequence[tuple[str, str]]) -> Node:
 def side_by_side(*parts: Node | None) -> Node:
     """Three columns."""
     return el("div", *parts, class_="sidebyside", style={"--columns": "3"})
-
-
-def table(titles: Sequence[str], rows: Iterable[Sequence[Node | str]]) -> Node:
-    """Rows of as many cells as there are titles; the first of each is its name. A row of one node is as it is."""
-    cells = [cell if isinstance(cell, Node) else el("span", cell, class_="" if n else "name")
-             for row in rows for n, cell in enumerate(row)]
-    return el("div", *(el("span", title, class_="caption") for title in titles), *cells, class_="lesson-table",
-              style={"--columns": str(len(titles) - 1)})
 
 
 def shot(title: str, photo: Image.Image, alt: str, scale: Scale | None = None) -> Node:

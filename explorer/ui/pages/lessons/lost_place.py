@@ -15,9 +15,9 @@ from explorer.heads import Head, read_card, read_heads
 from explorer.lessons.lost_place import LAYOUTS, BeforeAndAfter, LostPlace, lost_place
 from explorer.networks.loading.bundled import BUNDLED
 from explorer.sections.nodes import Node, el
-from explorer.sections.parts import strongest
+from explorer.sections.parts import strongest, table
 from explorer.ui.components.board import board
-from explorer.ui.pages.lessons.lesson_pictures import legend, shot, table
+from explorer.ui.pages.lessons.lesson_pictures import legend, shot
 from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.session.page_cache import drawn
 from explorer.wording import listed, number_word, percent, plain, shortened, signed, within_sentence
@@ -57,9 +57,9 @@ def _pictures(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
         change = result.evidence_change
         kept = f"No evidence changed by more than {_share(change)} of the largest." if change else \
             "No evidence changed."
-        sentence = (f"{percent(result.moved)} of the positions lie elsewhere. The strongest, {before}, gives "
+        sentence = (f"{percent(result.moved)} of the positions have moved. The strongest, {before}, gives "
                     f"{signed(value)} logits; it is now at {after} and gives {signed(value_after)}. {kept} The squares "
-                    "of the photo are drawn along with their positions: what is shuffled are the feature maps.")
+                    "of the photo are drawn with their positions, but only the feature maps are shuffled.")
     return [el("h3", f"Evidence for {name} under {scene.outcome.name}"), el("div", *shots, class_="lesson-shots"),
             legend(scale, el("span", signed(scale.low))), el("p", sentence, class_="note")]
 
@@ -90,8 +90,9 @@ def _table(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
     layouts = [_layout_row(scene, layout, shuffled) for layout in result.layouts]
     return [
         el("h3", f"Logit of {shortened(scene.class_name, 40)} under the network's head{own}"),
-        table(("", "as they are", "shuffled", "logits change by", "vector changes by"),
-              [*poolings, [el("span", _which_heads(result), class_="part caption")], *layouts]),
+        table(("pooling", "as they are", "shuffled", "logits change by", "vector changes by"),
+              [*poolings, [_which_heads(result)], *layouts],
+              numbers=range(1, 5), class_="lesson-table"),
         el("p", "Logits: the largest change of any class, as a share of the largest logit. Vector: the length of the "
                 "difference, as a share of its own. What is not 0 in the poolings' rows is rounding: a computer's sum "
                 "depends a little on its order.", class_="note"),

@@ -12,9 +12,9 @@ from explorer.heads import KINDS, Run, Summary, sample, summaries, training_runs
 from explorer.heads.overfitting import SIZES
 from explorer.progress import Progress, Stop
 from explorer.sections.nodes import el
+from explorer.sections.parts import table
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.pages.lessons.lesson_pictures import table
 from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
@@ -43,8 +43,8 @@ class Training(Job):
 
 def controls(scene: Scene) -> tuple[Control, ...]:
     """Photos a class, and how many draws of them."""
-    return (Control("photos", "Photos of each flower to learn from", SIZES, SIZES[0], width=3),
-            Control("seeds", "Draws of photos", SEEDS, SEEDS[-1]))
+    return (Control("photos", "Training photos of each flower", SIZES, SIZES[0], width=3),
+            Control("seeds", "Repeats, with other photos", SEEDS, SEEDS[-1]))
 
 
 def draw(scene: Scene, chosen: dict[str, Any]) -> None:
@@ -66,9 +66,10 @@ def _show(job: Training, photos: int) -> None:
     rows = [summary for summary in every if summary.size == photos]
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        titles = ("", "learned", "not seen", "gap", "loss: learned, not seen")
+        titles = ("head", "training photos", "new photos", "drop", "loss: training, new")
         board(el("div", el("h3", f"{photos} photos of each of five flowers, {len(job.runs)} heads trained"),
-                 table(titles, map(_row, rows)), el("p", _gap_sentence(rows), class_="note"), class_="stack ruled"),
+                 table(titles, map(_row, rows), numbers=range(1, 5), class_="lesson-table"),
+                 el("p", _gap_sentence(rows), class_="note"), class_="stack ruled"),
               key="overfit")
     with right:
         curves = {kind: [summary for summary in every if summary.kind == kind] for kind in DRAWN}
@@ -76,7 +77,7 @@ def _show(job: Training, photos: int) -> None:
                                     [point.validation_accuracy.mean for point in points],
                                     [point.validation_accuracy.deviation for point in points])
                  for kind, points in curves.items() if points}
-        panels.chart(figures.learning(lines, photos, "photos of each flower", "right on photos never seen"),
+        panels.chart(figures.learning(lines, photos, "photos of each flower", "accuracy on new photos"),
                      key="learning")
 
 
@@ -93,7 +94,7 @@ def _gap_sentence(rows: list[Summary]) -> str:
     gaps = {summary.kind: summary.gap.mean for summary in rows}
     lost = ""
     if {"gap", "flatten"} <= gaps.keys():
-        lost = (f"From what it learned to what it never saw flatten loses {percent(gaps['flatten'])}, GAP "
+        lost = (f"From training photos to new ones flatten drops by {percent(gaps['flatten'])}, GAP by "
                 f"{percent(gaps['gap'])}. ")
-    return (f"{lost}Heads on the bundled backbone's feature maps of flower photos; no photo is shown, for only the "
-            "maps are shipped. ± is the standard deviation of one draw.")
+    return (f"{lost}Heads on the bundled backbone's feature maps of flower photos; no photo is shown: only the "
+            "maps are bundled. ± is the standard deviation over the repeats.")

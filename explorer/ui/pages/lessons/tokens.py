@@ -39,8 +39,8 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
               el("p", f"{pooling.name}: {_of_tokens(pooling.explanation)}"),
               el("p", result.note, class_="note") if result.note else None)
     right = el("div", *_pairs(result), el(
-        "p", "In each token's square: what it adds to the cosine, and its share of the pooling weights. What it adds "
-             "is with the weights held: what the cosine is made of, not what it would be without the token.",
+        "p", "In each token's square: what it adds to the cosine, and its share of the pooling weights. With the "
+             "weights held this is what the cosine is made of, not what it would be without the token.",
         class_="note"), el("p", f"Token vectors: {result.origin}.", class_="caption"))
     board(el("div", left, right, class_="sidebyside ruled"), key="sentences")
 

@@ -12,10 +12,11 @@ from explorer import render
 from explorer.lessons.where_from_maps import THRESHOLD, WhereFromMaps, where_from_maps
 from explorer.questions.edited_photo import pixels_of
 from explorer.sections.nodes import Node, el, picture
+from explorer.sections.parts import table
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Look, stack, viewer
 from explorer.ui.maps import evidence_map
-from explorer.ui.pages.lessons.lesson_pictures import account, table
+from explorer.ui.pages.lessons.lesson_pictures import account
 from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.wording import percent, plain, shortened
 
@@ -79,7 +80,7 @@ def _numbers(scene: Scene, result: WhereFromMaps, threshold: float) -> list[Node
         account([("threshold", f"{percent(threshold)} of {plain(largest)} = {plain(threshold * largest)} "
                                "logits a position"),
                  ("largest region", f"{box.positions} of {rows * columns} positions")]),
-        table(("", "area", "evidence", "times its area"), areas),
+        table(("region", "area", "evidence", "times its area"), areas, numbers=range(1, 4), class_="lesson-table"),
         el("p", "Area is a share of what the network saw, evidence a share of all positive evidence. The box is around "
                 "the largest region of positions as they are; the mask is the largest region of the same map, made "
                 "smooth between the positions.", class_="note"),

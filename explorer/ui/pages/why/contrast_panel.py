@@ -94,8 +94,8 @@ def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
         return []
     parted = pooling_contrast(outcome, native, class_index, rival)
     return [Map(
-        id="parting", values=parted.cells, name=f"What parts {outcome.name} from {native.name}",
-        facets=(f"what parts it from {native.name}", outcome.name), lines=_lines(parted),
+        id="parting", values=parted.cells, name=f"How {outcome.name} differs from {native.name}",
+        facets=(f"how it differs from {native.name}", outcome.name), lines=_lines(parted),
         badge=exactness(parted.exact, parted.residual),
         caption=f"Red where {outcome.name} leans more towards the first class than {native.name} does, blue where less",
     )]

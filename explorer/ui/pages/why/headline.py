@@ -111,7 +111,7 @@ def _rivals(session: Session, outcome: Outcome, class_index: int, rival: int) ->
     candidates.sort(key=lambda index: -float(outcome.logits[index]))
     chips = [panels.chip(names[index] + ", the true class" * (index in marked), index, index == rival,
                          key=f"rival-{index}") for index in candidates]
-    turn = el("button", "Turn around", pick="turn", type="button", class_="link", data_key="turn")
+    turn = el("button", "Swap the two", pick="turn", type="button", class_="link", data_key="turn")
 
     def pick(picked: int | str) -> None:
         if picked == "turn":

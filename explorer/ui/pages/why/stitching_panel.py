@@ -35,10 +35,10 @@ def finer_panel(session: Session, outcome: Outcome, class_index: int, rival: int
                      aside=layer_caption(outcome.analysis),
                      handlers=replace(viewer_handlers(session), region=None, pick=None)))
     panels.note(f"The input is shifted in {STEPS} × {STEPS} steps of a quarter of a position, and what each place on "
-                "the photo gets is averaged over the shifts that saw it. What enters at an edge is that edge again: "
-                "its evidence is counted as outside. The sum is the mean of the shifted logits, which is not the logit "
-                "of the photo as it stands: how far they lie apart is how much a shift matters. For one scale a "
-                "position on the left is divided among its places.", key="finer_note")
+                "the photo gets is averaged over the shifts that saw it. Where a shift looks beyond the photo its "
+                "edge is repeated, and evidence there counts as outside. The sum is the mean of the shifted logits, "
+                "which is not the logit of the photo as it stands: how far they lie apart is how much a shift matters. "
+                "For one scale a position on the left is divided among its places.", key="finer_note")
 
 
 def _stitched(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> StitchedEvidence | None:

@@ -47,7 +47,7 @@ def trust_panel(session: Session, outcome: Outcome, class_index: int) -> None:
         _draw(result, outcome, class_index)
 
     key, work = _work(session, outcome, class_index)
-    result: Trusted | None = computed(session, outcome, key, work, "Taking positions out, and putting them in", draw)
+    result: Trusted | None = computed(session, outcome, key, work, "Removing positions, and putting them back", draw)
     if result is not None:
         draw(result)
 
@@ -151,5 +151,5 @@ def _judge(
 def _figure(curves: Curves, insertion: bool) -> Figure:
     lines = {curve.name: curve.insertion if insertion else curve.deletion for curve in curves.curves}
     controls = [curve.name for curve in curves.curves if curve.control]
-    done = "put in" if insertion else "taken out"
+    done = "put back" if insertion else "removed"
     return figures.curves(curves.curves[0].shares, lines, controls, f"share of the photo {done}", "probability")
