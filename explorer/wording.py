@@ -161,10 +161,10 @@ def plain(value: float) -> str:
     return f"{value:z.2f}".replace("-", "−") if np.isfinite(value) else "not a number"
 
 
-def sum_sentence(logit: float, baseline: float, evidence: float) -> str:
+def sum_sentence(logit: float, baseline: float, evidence: float, number: str = "logit") -> str:
     """"logit 4.04 = baseline 0.01 + evidence 4.03"."""
     sign = "−" if evidence < 0 else "+"
-    return f"logit {plain(logit)} = baseline {plain(baseline)} {sign} evidence {plain(abs(evidence))}"
+    return f"{number} {plain(logit)} = baseline {plain(baseline)} {sign} evidence {plain(abs(evidence))}"
 
 
 def written_directly(logit: float, evidence: float) -> str:

@@ -30,7 +30,8 @@ def positions_in_words(outcome: Outcome, class_index: int, chosen: np.ndarray, r
 
 def probe_section(probe: Probe, positions: str) -> Node:
     """What the positions hold, the logit and the prediction without them, and the changed photos."""
-    name = short(probe.outcome.analysis.network.class_names[probe.class_index])
+    network = probe.outcome.analysis.network
+    name = short(network.class_names[probe.class_index])
     rows: list[tuple[Node | str, ...]] = []
     if (held := probe.held) is not None:
         rows.append(("It holds", el("strong", signed(held.logits)), "; ".join(filter(None, (
@@ -39,9 +40,10 @@ def probe_section(probe: Probe, positions: str) -> Node:
         rows.append(_change(probe, "Ignored by the pooling", probe.own.ignoring))
     rows += [_change(probe, TAKEN_OUT[fill].capitalize(), answers) for fill, answers in probe.own.after.items()]
     apart = [note(one.sentence) for one in probe.disagreements if one.kind != "none"][:1]
-    return el("div", el("div", head("Without this part", f"logit of {name}"),
+    return el("div", el("div", head("Without this part", f"{network.number} of {name}"),
                         el("p", f"This part: {positions}.", class_="caption"),
-                        table(("", "logit", ""), rows, numbers={1}, class_="ways"), *apart, class_="ruled stack"),
+                        table(("", network.number, ""), rows, numbers={1}, class_="ways"), *apart,
+                        class_="ruled stack"),
               _photos(probe), _poolings(probe), class_="stack")
 
 
