@@ -65,16 +65,16 @@ def read_image(source: str | os.PathLike | bytes | Image.Image, window: Window |
         ImageError: the source is missing, empty, too large, damaged, or of another kind than those accepted; the window
             is none, or the photo has 8 bits and needs none.
     """
-    return _decode(_opened(source), None if window is None else checked_window(window))
+    return read_with_range(source, window)[0]
 
 
-def grey_range(source: str | os.PathLike | bytes | Image.Image) -> Window | None:
-    """The range by which greys of more than 8 bits are read; None of any other photo. Raises ImageError likewise."""
+def read_with_range(
+    source: str | os.PathLike | bytes | Image.Image, window: Window | None = None
+) -> tuple[Image.Image, Window | None]:
+    """As `read_image`, and the own range of its greys where they have more than 8 bits, None of any other photo."""
     image = _opened(source)
-    if image.mode not in _DEEP:
-        return None
-    _decode(image)
-    return own_range(np.asarray(image))
+    picture = _decode(image, None if window is None else checked_window(window))
+    return picture, own_range(np.asarray(image)) if image.mode in _DEEP else None
 
 
 def _opened(source: str | os.PathLike | bytes | Image.Image) -> Image.Image:

@@ -206,12 +206,12 @@ class Outcome:
 
         Raises ParameterError when there is no such class.
         """
-        evidence = self.evidence(class_index)
+        evidence, network = self.evidence(class_index), self.analysis.network
         total = float(evidence.cells.sum())
         how = "; ".join((exactness(evidence.exact, evidence.residual), *self.direct_share(class_index)))
         return ClassMap(
-            evidence.cells, "evidence", f"Evidence for {self.analysis.network.class_names[class_index]}",
-            f"under {self.name}", "logits", (sum_sentence(evidence.logit, evidence.baseline, total), how))
+            evidence.cells, "evidence", f"Evidence for {network.class_names[class_index]}", f"under {self.name}",
+            network.unit, (sum_sentence(evidence.logit, evidence.baseline, total, network.number), how))
 
     def direct_share(self, class_index: int) -> tuple[str, ...]:
         """Of a class token, how much of the logit the patches wrote directly into it, in words; () of others."""
@@ -330,7 +330,7 @@ class OutcomeWithoutEvidence(Outcome):
             analysis.network.check_class(class_index)]
         return ClassMap(
             self.cam(CAM_INSTEAD, class_index), kind, f"{kind} of {name}", analysis.layer_name, "",
-            (f"logit {plain(float(self.logits[class_index]))}", analysis.no_evidence_reason))
+            (f"{analysis.network.number} {plain(float(self.logits[class_index]))}", analysis.no_evidence_reason))
 
     def _logits(self) -> Tensor:
         return self.cam_context.logits

@@ -21,7 +21,7 @@ class ClassMap:
         kind: "evidence" or "Grad-CAM".
         name: "Evidence for tabby" or "Grad-CAM of tabby".
         source: where it comes from: "under GMP", or the layer that is looked at, such as "final feature maps".
-        unit: "logits"; "" for a CAM, which has none.
+        unit: "logits", or "units" of a regression; "" for a CAM, which has none.
         account: how the logit adds up and how exactly; or the logit alone, and why it is not decomposed.
     """
 

@@ -76,7 +76,12 @@ class Layers:
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         """(B, classes): the model's answer to (B, channels, h, w)."""
-        return logits_of(self._taps.model(x), len(x))
+        return logits_of(self.output(x), len(x))
+
+    @torch.no_grad()
+    def output(self, x: Tensor) -> Any:
+        """All that the network gives for a batch."""
+        return self._taps.model(x)
 
     @torch.no_grad()
     def maps(self, x: Tensor, key: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -15,7 +15,7 @@ from explorer.errors import MethodError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks.calibration import Calibration
 from explorer.networks.cutting.splitting import NoGlobalPooling, split_at_global_pool
-from explorer.networks.cutting.taps import own_copy
+from explorer.networks.cutting.taps import OneOutput, output_names, own_copy
 from explorer.networks.engine import Engine
 from explorer.networks.head import head_kind
 from explorer.networks.layers import Layers
@@ -53,6 +53,8 @@ class Network:
         digest: sha256 of the weights' file, hex.
         origin: where the weights come from, one line.
         cautions: sentences on what was assumed and may be wrong; the card and the terminal show them.
+        siblings: by the name of an architecture that has the same tensors and computes something else with them, what
+            makes a network of it with these weights.
         calibration: fitted multipliers for its own head under other poolings; empty when none were fitted.
         activation: "softmax" when one class excludes the others, "sigmoid" when each is answered alone, "none" when its
             numbers are values of their own (regression), "given" when it gives probabilities and no logits could be
@@ -76,6 +78,7 @@ class Network:
     digest: str
     origin: str
     cautions: tuple[str, ...] = ()
+    siblings: Mapping[str, Callable[[], Network]] = field(default_factory=dict)
     pooling_parameters: Mapping[str, float] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
     activation: str = "softmax"
@@ -93,6 +96,16 @@ class Network:
             part.requires_grad_(False)
         if self.engine is None or self.engine.backbone is not self.backbone:  # `replace` may have changed it
             object.__setattr__(self, "engine", Engine(self.backbone))
+
+    @property
+    def unit(self) -> str:
+        """What its numbers are counted in: logits, or of a regression the units of its value, which no file names."""
+        return "units" if self.activation == "none" else "logits"
+
+    @property
+    def number(self) -> str:
+        """What one of its numbers is: a logit, or of a regression a value."""
+        return "value" if self.activation == "none" else "logit"
 
     def _check_trained(self) -> None:
         own = self.pooling
@@ -119,6 +132,7 @@ class Network:
         digest: str = "",
         activation: str | None = None,
         layer: str | None = None,
+        output: str | int | None = None,
         word: str = "class",
         cautions: tuple[str, ...] = (),
     ) -> Network:
@@ -133,6 +147,8 @@ class Network:
                 own at its end, else sigmoid for a single logit, else softmax. A softmax or sigmoid at its end is
                 removed, so that logits are logits.
             layer: path of the module after which to cut, where the search does not find the pooling.
+            output: key or number of the output that has the logits, of a module that gives a dict or a tuple; None is
+                "logits", or the first one, and a caution says so.
             word: for an output without a name.
             cautions: see Network.
 
@@ -143,6 +159,8 @@ class Network:
                 network that has no pooling is made all the same, with `pooling` None and its `reason`.
         """
         preprocessing = preprocessing or Preprocessing()
+        if output is not None:
+            module, layer = OneOutput(module, output), f"model.{layer}" if layer else None
         x, own = example_input(preprocessing), own_copy(module)
         try:
             split, reason = split_at_global_pool(module, x, layer), ""
@@ -154,6 +172,10 @@ class Network:
         backbone = split.backbone if split else layers.backbone()
         rows = split.shape[1] if split else layers.all[-1].shape[1]
         logits = layers.logits(x)
+        if len(outputs := output_names(layers.output(x))) > 1:
+            taken = "logits" if "logits" in outputs else outputs[0]
+            cautions += (f"The network gives {len(outputs)} outputs ({', '.join(map(str, outputs[:6]))}); the logits "
+                         f"are read from {taken}. Network.from_module's output chooses another.",)
         head, applied = without_activation(split.head) if split else (nn.Identity(), "")
         if not applied and are_probabilities(layers.logits(torch.cat([x, 3 * x + 1, 0.3 * x - 1]))):
             applied = "given"

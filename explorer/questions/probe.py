@@ -265,9 +265,11 @@ def _disagreement(outcome: Outcome, changed: Outcome, index: int, chosen: np.nda
     held, inside = float(before[chosen].sum()), float(after[chosen].sum())
     outside = float((before - after)[~chosen].sum())
     drop = outcome.answer(index).logit - changed.answer(index).logit
-    name = outcome.analysis.network.class_names[index]
+    network = outcome.analysis.network
+    name = network.class_names[index]
     return Disagreement(fill, kind_of_disagreement(held, drop), held, drop, inside, outside,
-                        disagreement_sentence(held, drop, inside, outside, name, fill))
+                        disagreement_sentence(held, drop, inside, outside, name, fill,
+                                              network.unit, network.number))
 
 
 def kind_of_disagreement(held: float, drop: float) -> str:
@@ -287,14 +289,15 @@ _VERDICTS = MappingProxyType({
 })
 
 
-def disagreement_sentence(held: float, drop: float, inside: float, outside: float, name: str, fill: str) -> str:
+def disagreement_sentence(held: float, drop: float, inside: float, outside: float, name: str, fill: str,
+                          unit: str = "logits", number: str = "logit") -> str:
     """For example "This part holds 2.10 logits of evidence for tiger cat. Once it is blurred, the logit falls by...".
 
-    The numbers are in logits, see Disagreement; `name` is the class's.
+    The numbers are in `unit`, see Disagreement; `name` is the class's.
     """
     side = "against" if held < 0 else "for"
-    opening = (f"This part holds {plain(abs(held))} logits of evidence {side} {shortened(name)}. Once it is "
-               f"{TAKEN_OUT[fill]}, the logit")
+    opening = (f"This part holds {plain(abs(held))} {unit} of evidence {side} {shortened(name)}. Once it is "
+               f"{TAKEN_OUT[fill]}, the {number}")
     if not np.isfinite(held) or not np.isfinite(drop):
         return f"{opening} is not to be compared: not all numbers are finite."
     kind = kind_of_disagreement(held, drop)

@@ -25,8 +25,8 @@ def top_channels(outcome: Outcome, class_index: int, count: int = 6) -> Node:
         table = plain_channel_table(analysis)
         return _tiles(outcome, "The channels that respond most", f"mean over positions, {analysis.layer_name}", {
             int(k): (f"spread {plain(table.spread[k])}", plain(table.pooled[k])) for k in table.order()[:count]})
-    table = channel_table(outcome, class_index)
-    return _tiles(outcome, "Top contributing channels", "pooled value × weight = contribution in logits", {
+    table, unit = channel_table(outcome, class_index), outcome.analysis.network.unit
+    return _tiles(outcome, "Top contributing channels", f"pooled value × weight = contribution in {unit}", {
         int(k): (f"{plain(table.pooled[k])} × {plain(table.weight[k])}", signed(table.contribution[k]))
         for k in table.order()[:count]})
 

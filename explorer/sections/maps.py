@@ -67,8 +67,9 @@ def class_maps(outcomes: Sequence[Outcome], classes: Sequence[int], calibrated: 
         cells += [el("h3", analysis.network.class_names[index])] if beside else []
         cells += [_map(outcome, drawn, scale, [el("strong", outcome.name), " ", badge(outcome, calibrated)] if beside
                        else [el("strong", drawn.name)]) for outcome, drawn in zip(outcomes, row, strict=True)]
-    what = ("Evidence in logits, all maps on one scale, so that colours can be compared: a pooling with small logits "
-            "is pale" if first.unit else f"{first.kind}, all on one scale; it has no unit and is not a sum")
+    what = (f"Evidence in {first.unit}, all maps on one scale, so that colours can be compared: a pooling with small "
+            f"{first.unit} is pale" if first.unit else
+            f"{first.kind}, all on one scale; it has no unit and is not a sum")
     columns = str(min(max(len(outcomes if beside else classes), 3), 5))
     return section(
         "Other classes, other poolings" if beside else "Other classes",

@@ -30,7 +30,8 @@ def positions_in_words(outcome: Outcome, class_index: int, chosen: np.ndarray, r
 
 def probe_section(probe: Probe, positions: str, truth: int | None = None) -> Node:
     """What the positions hold, the logit and the prediction without them, the true class, and the changed photos."""
-    name = short(probe.outcome.analysis.network.class_names[probe.class_index])
+    network = probe.outcome.analysis.network
+    name = short(network.class_names[probe.class_index])
     rows: list[tuple[Node | str, ...]] = []
     if (held := probe.held) is not None:
         rows.append(("It holds", el("strong", signed(held.logits)), "; ".join(filter(None, (
@@ -39,9 +40,10 @@ def probe_section(probe: Probe, positions: str, truth: int | None = None) -> Nod
         rows.append(_change(probe, "Ignored by the pooling", probe.own.ignoring))
     rows += [_change(probe, TAKEN_OUT[fill].capitalize(), answers) for fill, answers in probe.own.after.items()]
     apart = [note(one.sentence) for one in probe.disagreements if one.kind != "none"][:1]
-    return el("div", el("div", head("Without this part", f"logit of {name}"),
+    return el("div", el("div", head("Without this part", f"{network.number} of {name}"),
                         el("p", f"This part: {positions}.", class_="caption"),
-                        table(("", "logit", ""), rows, numbers={1}, class_="ways"), *apart, class_="ruled stack"),
+                        table(("", network.number, ""), rows, numbers={1}, class_="ways"), *apart,
+                        class_="ruled stack"),
               _truth(probe, truth) if truth is not None else None, _photos(probe), _poolings(probe), class_="stack")
 
 
@@ -56,7 +58,8 @@ def _truth(probe: Probe, truth: int) -> Node:
             answer = answers.classes[place]
             rows.append((words, f"{answer.rank:,}", percent(answer.probability), plain(answer.logit)))
     return el("div", head("The true class", short(own.before.classes[place].name)),
-              table(("this part", "rank", "probability", "logit"), rows, numbers={1, 2, 3}), class_="ruled")
+              table(("this part", "rank", "probability", probe.outcome.analysis.network.number), rows,
+                    numbers={1, 2, 3}), class_="ruled")
 
 
 def _held(held: HeldEvidence, name: str) -> str:

@@ -30,11 +30,11 @@ def stability_section(stability: Stability) -> Node:
         about = el("div", el("strong", VARIATIONS[key].name), el("p", VARIATIONS[key].explanation, class_="caption"))
         rows.append(row(about, *(_bars(stability, under, key) for under in stability.under)))
     parts = [el("div", *rows, role="table", aria_label="Small changes under each pooling", class_="stack"),
-             el("p", "A bar is the probability after a change (full height: 100%), hatched where the prediction changes. "
-                     "The line is the photo as it is.", class_="note colours")]
+             el("p", "A bar is the probability after a change (full height: 100%), hatched where the prediction "
+                     "changes. The line is the photo as it is.", class_="note colours")]
     if all(row.probability < RARE for under in stability.under for row in (under.original, *under.rows)):
-        parts = [el("p", f"Its probability is below {percent(RARE)} before and after every change: there are no bars to "
-                         "draw.", class_="note colours")]
+        parts = [el("p", f"Its probability is below {percent(RARE)} before and after every change: there are no bars "
+                         "to draw.", class_="note colours")]
     return el(
         "div",
         el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")

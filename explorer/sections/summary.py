@@ -106,9 +106,10 @@ def _without(outcome: Outcome, class_index: int, calibrated: bool, after: Answer
     """The prediction for the photo without the positions that hold half of the positive evidence."""
     before, half = outcome.answer(class_index, calibrated), strongest_half(outcome.class_map(class_index).array)
     opening = f"With {'them' if half and half.count > 1 else 'it'} blurred "
-    sigmoid = outcome.analysis.network.activation == "sigmoid"
-    if sigmoid or before.rank > 1 or not math.isfinite(after.probability):
-        return [Part(f"{opening}its probability is "), Part(percent(after.probability), "without"), Part(".")]
+    activation = outcome.analysis.network.activation
+    if activation in ("sigmoid", "none") or before.rank > 1 or not math.isfinite(after.probability):
+        return [Part(f"{opening}its {'value' if activation == 'none' else 'probability'} is "),
+                Part(percent(after.probability), "without"), Part(".")]
     if after.rank == 1:
         return [Part(f"{opening}the prediction stays ("), Part(percent(after.probability), "without"), Part(").")]
     return [Part(f"{opening}the prediction is "), Part(shortened(instead.name), name=True), Part(" ("),
@@ -128,7 +129,8 @@ def _deciding(outcome: Outcome, contrast: Contrast) -> list[Part]:
     if not count:
         return [Part(f"No channel favours {over}.")]
     by = [Part("level with ")] if not difference else [
-        Part(f"{plain(abs(difference))} logits", "against"), Part(f" {'ahead of' if difference > 0 else 'behind'} ")]
+        Part(f"{plain(abs(difference))} {outcome.analysis.network.unit}", "against"),
+        Part(f" {'ahead of' if difference > 0 else 'behind'} ")]
     channels = f"{count:,} of {len(contrast.channels):,} channels"
     return [Part("It is "), *by, other, Part("; "), Part(channels, "against"),
             Part(f" hold{'s' if count == 1 else ''} half of the evidence for {over}.")]

@@ -18,7 +18,8 @@ from explorer.ui.components.library import hidden, part, put_library
 from explorer.ui.components.memory import put_memory
 from explorer.ui.components.viewer import put_photo
 from explorer.ui.controls import class_search, in_step
-from explorer.ui.networks.card import card, layers_in_words
+from explorer.ui.networks.card import SIBLING, card, layers_in_words
+from explorer.ui.networks.own_file import compare_with_sibling
 from explorer.ui.networks.picker import ask_for_network, fetching, network_buttons
 from explorer.ui.networks.session_network import check_choices, network_in_use, second_network
 from explorer.ui.page import Page, sidebar_of
@@ -160,7 +161,14 @@ def _examples_and_network(session: Session, analysis: Analysis) -> None:
         for name, words in EXAMPLES.items()
     ]
     tree = el("div", el("div", *thumbnails, class_="examples"), card(session, analysis), class_="sidebar")
-    board(tree, key="examples", on_pick=session.show_example)
+
+    def picked(choice: str) -> None:
+        if choice.startswith(SIBLING):
+            compare_with_sibling(session, analysis.network, choice.removeprefix(SIBLING))
+        else:
+            session.show_example(choice)
+
+    board(tree, key="examples", on_pick=picked)
 
 
 def _layer(session: Session, network: Network) -> None:

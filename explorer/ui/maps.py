@@ -67,7 +67,8 @@ def evidence_map(
     position, largest = strongest(cells)
     total = plain(evidence.logit - evidence.baseline)
     account = "" if title else f" = {plain(evidence.baseline)} baseline + {total} evidence"
-    lines = [f"logit {plain(evidence.logit)}{account}"]
+    network = outcome.analysis.network
+    lines = [f"{network.number} {plain(evidence.logit)}{account}"]
     lines += outcome.direct_share(class_index)
     if not (cells > 0).any():
         lines.append(SILENT_SENTENCE if (cells < 0).any() else "there is no evidence for this class")
@@ -80,7 +81,8 @@ def evidence_map(
         says=says or f"{answer}. {evidence_sentence(cells)}", scale=scale, limit=limit, mark=position, box=box,
         factor=outcome.multiplier,
         pick=[str(outcome.choice), class_index],
-        caption=f"Strongest position {position}: {signed(largest)} logits · {layer_caption(outcome.analysis)}",
+        caption=f"Strongest position {position}: {signed(largest)} {network.unit} · {layer_caption(outcome.analysis)}",
+        unit_name=network.unit,
     )
 
 
@@ -202,7 +204,7 @@ def channel_map(outcome: Outcome, class_index: int, channel: int, says: str = ""
                     lambda: float(analysis.feature_maps.nan_to_num(0, 0, 0).abs().max()) or 1.0)
     if analysis.has_evidence:
         contribution = float(channel_table(outcome, class_index).contribution[channel])
-        line = f"{signed(contribution)} logits for {analysis.network.class_names[class_index]}"
+        line = f"{signed(contribution)} {analysis.network.unit} for {analysis.network.class_names[class_index]}"
     else:
         line = f"mean {plain(float(plain_channel_table(analysis).pooled[channel]))}"
     return Map(

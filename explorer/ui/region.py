@@ -101,9 +101,10 @@ def _evidence_sentences(outcome: Outcome, class_index: int, inside: tuple[slice,
     total = float(cells[inside].sum())
     kind = cells.clamp_min(0) if total >= 0 else (-cells).clamp_min(0)
     share = kind[inside].sum() / kind.sum() if kind.sum() > 0 else kind.sum()
-    name, sign = outcome.analysis.network.class_names[class_index], "positive" if total >= 0 else "negative"
-    sentences = [f"{signed(total)} logits for {name} under {outcome.name}, with {percent(float(share))} of the {sign} "
-                 "evidence."]
+    network, sign = outcome.analysis.network, "positive" if total >= 0 else "negative"
+    name = network.class_names[class_index]
+    sentences = [f"{signed(total)} {network.unit} for {name} under {outcome.name}, with {percent(float(share))} of the "
+                 f"{sign} evidence."]
     if cells[inside].numel() == 1:
         top, left = (places.start for places in inside)
         sentences.append(f"Alone it votes for {votes_in_words(outcome)[top * cells.shape[1] + left]}.")

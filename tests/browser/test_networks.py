@@ -15,6 +15,8 @@ from playwright.sync_api import Locator, expect
 from safetensors.torch import save_file
 from torchvision.transforms import functional
 
+from explorer import analyse
+from explorer.networks.loading.load import load_file
 from explorer.wording import percent
 from tests.browser.stand_in import prepared, trained
 
@@ -104,6 +106,35 @@ def test_an_own_checkpoint_is_guessed_named_and_answers_as_torchvision_says_in_i
     assert other.notices()[0].startswith("The link is of a network from a file that was dropped in elsewhere")
     assert other.link["network"] == "efficientnet_lite0"
     expect(other.find(".sidebar .card strong")).to_have_text("EfficientNet-Lite0")
+
+
+def test_an_onnx_file_is_dropped_in_with_class_names_and_nobody_is_asked_for_its_architecture(
+    visit, examples, tmp_path
+):
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 8, 8), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),
+                                torch.nn.Flatten(), torch.nn.Linear(8, 5))
+    file = tmp_path / "any name.model"
+    program = torch.onnx.export(model.eval(), (torch.rand(1, 3, 64, 64),), dynamo=True, verbose=False)
+    file.write_bytes(program.model_proto.SerializeToString())
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"{n} {name}" for n, name in enumerate(NAMES)))
+    here = visit().go(example="cat")
+    open_file_form(here)
+    drop(here, file)
+    expect(dialog(here).get_by_text("A whole network, which needs no architecture")).to_be_visible()
+    expect(dialog(here).get_by_role("combobox", name="Architecture")).to_have_count(0)
+    dialog(here).get_by_test_id("stFileUploaderDropzoneInput").nth(1).set_input_files(names)
+    expect(dialog(here).get_by_role("button", name="Remove names.txt")).to_be_visible()
+    take(here)
+    expect(dialog(here)).to_have_count(0)
+    here.settle(here.find(".answers"))
+    analysis = analyse(load_file(file, file.name, class_names=names), examples["cat"])
+    assert [name for name, _ in here.answers()["GAP"]] == [answer.name for answer in analysis.under().top(5)]
+    card = here.find(".sidebar .card")
+    expect(card).to_contain_text("8 × 8 × 8 → GAP → Linear → 5 classes")
+    expect(card).to_contain_text("No ONNX file says what its input must be")
+    assert here.notices() == []
 
 
 def test_a_file_that_runs_a_command_when_it_is_unpickled_is_refused_and_runs_nothing(visit, tmp_path):

@@ -9,11 +9,16 @@ import timm
 import torch
 from PIL import Image
 from timm.layers import AttentionPoolLatent
+from timm.models.coat import CoaT
+from timm.models.crossvit import CrossVit
+from timm.models.mvitv2 import MultiScaleVit, MultiScaleVitCfg
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import VisionTransformer
 
 from explorer import analyse
+from explorer.framing import Preprocessing
+from explorer.networks import Network
 from tests.explorer.own_models import CLASSES, apart, inputs, network_of, seeded, worst
 
 PHOTO = Image.effect_noise((32, 32), 90).convert("RGB")
@@ -186,6 +191,50 @@ def test_torchs_own_attention_is_followed_too():
     for index in range(CLASSES):
         torch.testing.assert_close(analysis.under().evidence(index).cells.double(), expected[index].reshape(4, 4),
                                    atol=1e-5, rtol=1e-4)
+
+
+def _pooled(attention: nn.Module, tokens: Tensor, kind: int) -> Tensor:
+    """(heads, tokens, D): MViT's queries, keys or values, pooled over their neighbours but for the class token's."""
+    row = attention.qkv(tokens)[0].unflatten(-1, (3, 2, -1))[:, kind].transpose(0, 1)
+    pool, norm = ((attention.pool_q, attention.norm_q), (attention.pool_k, attention.norm_k),
+                  (attention.pool_v, attention.norm_v))[kind]
+    if pool is not None:
+        row = torch.cat([row[:, :1], pool(row[:, 1:].mT.unflatten(2, (8, 8))).flatten(2).mT], 1)
+    return row if norm is None else norm(row)
+
+
+def test_mvits_class_token_is_decomposed_over_the_grid_that_its_attention_reads():
+    model = lively(lambda: MultiScaleVit(
+        MultiScaleVitCfg(depths=(2,), embed_dim=24, num_heads=2, use_cls_token=True, stride_q=((1, 1),),
+                         stride_kv=((2, 2),), stride_kv_adaptive=None), img_size=(32, 32), num_classes=CLASSES))
+    nn.init.normal_(model.head.fc.weight)
+    network = network_of(model)
+    assert network.pooling.key == "class_token"
+    analysis = analyse(network, PHOTO)
+    model, total = copy.deepcopy(model).double(), 0
+    with torch.no_grad():
+        tokens, _ = model.patch_embed(analysis.input.double())
+        tokens = torch.cat([model.cls_token, tokens], 1)
+        for block in model.stages[0].blocks:
+            query, key, value = (_pooled(block.attn, block.norm1(tokens), kind) for kind in range(3))
+            rows = block.attn.proj.weight.unflatten(1, (2, -1))
+            total = total + torch.einsum("hn,hnd,ohd->no", _looks(query, key), value, rows)
+            tokens, _ = block(tokens, (8, 8))
+        expected = _through(model.norm, model.head.fc, tokens[0, 0], total[1:])
+    for index in range(CLASSES):
+        torch.testing.assert_close(analysis.under().evidence(index).cells.double(), expected[index].reshape(4, 4),
+                                   atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("make", "size"), [
+    (lambda: CrossVit(img_size=48, img_scale=(1, 1), patch_size=(8, 16), num_classes=CLASSES, embed_dim=(12, 24),
+                      depth=((1, 1, 0),), num_heads=(2, 2), mlp_ratio=(2, 2, 1)), 48),
+    (lambda: CoaT(img_size=64, num_classes=CLASSES, embed_dims=(8, 16, 24, 32), serial_depths=(1, 1, 1, 1),
+                  num_heads=8, mlp_ratios=(2, 2, 2, 2)), 64),
+], ids=["crossvit", "coat"])
+def test_a_network_with_several_class_tokens_is_not_said_to_flatten(make, size):
+    reason = Network.from_module(seeded(make), Preprocessing(size=size)).reason
+    assert "class tokens of several branches or stages" in reason
 
 
 def test_a_model_that_changes_the_first_patch_alone_has_no_class_token():

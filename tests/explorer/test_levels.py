@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from explorer.errors import ImageError
-from explorer.images import grey_range, read_image
+from explorer.images import read_image, read_with_range
 from explorer.levels import own_range
 from tests.explorer.photos import LOSSY, png, saved
 
@@ -19,7 +19,7 @@ def greys(source, **named) -> list[int]:
 @pytest.mark.parametrize(("largest", "white"), [(200, 255), (1000, 1023), (4000, 4095), (9000, 16383), (60000, 65535)])
 def test_a_grey_of_some_bits_in_sixteen_goes_from_black_to_white_by_its_own_depth(largest, white):
     data = png((3, 1), 16, 0, [[0, largest // 2, largest]])
-    assert grey_range(data) == (0, white)
+    assert read_with_range(data)[1] == (0, white)
     assert greys(data) == [round(value * 255 / white) for value in (0, largest // 2, largest)]
 
 
@@ -48,7 +48,7 @@ def test_a_window_that_is_none_is_refused_in_a_sentence(window):
 
 
 def test_a_photo_of_eight_bits_has_no_window():
-    assert grey_range(LOSSY["JPEG"]) is None
+    assert read_with_range(LOSSY["JPEG"])[1] is None
     with pytest.raises(ImageError, match="8 bits"):
         read_image(LOSSY["JPEG"], window=(0, 9))
 

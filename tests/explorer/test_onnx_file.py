@@ -8,10 +8,11 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from torch import Tensor
 
 from explorer import analyse, read_image
-from explorer.errors import NetworkError
+from explorer.errors import NetworkError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks.loading.load import load_file, load_network
 
@@ -138,6 +139,53 @@ def test_preprocessing_is_assumed_and_named_and_class_names_are_read():
     assert any("ImageNet" in caution for caution in network.cautions)
     assert network.class_names == ("ant", "bee", "cat", "dog", "elk")
     assert not load_file(as_torch(), "m.onnx", preprocessing=Preprocessing()).cautions
+
+
+def number(name: str, *values: float) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array(values, np.float32).reshape((1, -1, 1, 1) if len(values) > 1 else ()), name)
+
+
+RESCALED = [helper.make_node("Mul", ["image", "scale"], ["scaled"]),
+            helper.make_node("Sub", ["scaled", "mean"], ["sub"]), helper.make_node("Div", ["sub", "std"], ["x"])]
+KERAS = [number("scale", 1 / 255), number("mean", 0.5, 0.4, 0.3), number("std", 0.2, 0.2, 0.3)]
+
+
+@pytest.mark.parametrize(("nodes", "weights", "std", "words"), [
+    (RESCALED, KERAS, 1 / 255, "pixels from 0 to 255 are assumed: its first operators rescale them (Mul, Sub and Div)"),
+    ([helper.make_node("Div", ["image", "scale"], ["s"]), helper.make_node("Sub", ["s", "mean"], ["x"])],
+     [number("scale", 127.5), number("mean", 1)], 1 / 255, "rescale them (Div and Sub)"),
+    ([helper.make_node("Sub", ["image", "mean"], ["s"]), helper.make_node("Div", ["s", "std"], ["x"])], KERAS[1:], 1,
+     "pixels from 0 to 1 are assumed: its first operators normalise them (Sub and Div)"),
+], ids=["Keras's Rescaling and Normalization", "from -1 to 1", "normalised in the graph"])
+def test_preprocessing_inside_of_the_graph_is_understood_and_named(nodes, weights, std, words):
+    rest = [helper.make_node("GlobalAveragePool", ["maps"], ["p"]), helper.make_node("Flatten", ["p"], ["f"]),
+            helper.make_node("Gemm", ["f", "w", "b"], ["y"], transB=1)]
+    data = saved([*nodes, *convolution("x"), *rest],
+                 [*weights, *convolution_weights(), weight("w", CLASSES, 8), weight("b", CLASSES)])
+    network = load_file(data, "model.onnx")
+    assert network.preprocessing.mean == (0, 0, 0)
+    assert network.preprocessing.std == (std, std, std)
+    assert any(words in caution for caution in network.cautions)
+    photo = Image.new("RGB", (SIZE, SIZE), (200, 100, 50))
+    fed = torch.tensor([200.0, 100, 50]).div(255 * std)[None, :, None, None].expand(1, 3, SIZE, SIZE)
+    expected = by_onnx_runtime(data, fed.contiguous())
+    torch.testing.assert_close(analyse(network, photo).under().logits, expected[0], rtol=1e-3, atol=1e-3)
+
+
+def test_of_several_outputs_one_can_be_chosen():
+    nodes = [*convolution(), helper.make_node("GlobalAveragePool", ["maps"], ["p"]),
+             helper.make_node("Flatten", ["p"], ["f"]), helper.make_node("Gemm", ["f", "w", "b"], ["y"], transB=1),
+             helper.make_node("Gemm", ["f", "w2b", "b2"], ["z"], transB=1)]
+    weights = [weight("w", CLASSES, 8), weight("b", CLASSES), weight("w2b", 2, 8), weight("b2", 2)]
+    model = onnx.ModelProto.FromString(saved(nodes, [*convolution_weights(), *weights]))
+    model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, ("N", 2)))
+    data = model.SerializeToString()
+    first, second = load_file(data, "m.onnx"), load_file(data, "m.onnx", output="z")
+    assert any("read from y, not from z" in caution for caution in first.cautions)
+    assert (len(first.class_names), len(second.class_names)) == (CLASSES, 2)
+    assert not any("outputs" in caution for caution in second.cautions)
+    with pytest.raises(ParameterError, match="output"):
+        load_file(data, "m.onnx", output="q")
 
 
 def test_weights_in_a_file_beside_it_are_read_and_without_that_file_refused(tmp_path):

@@ -10,10 +10,13 @@ from collections import OrderedDict
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 import torchvision
+from PIL import Image
 from safetensors.torch import save
 from torch import nn
 
+from explorer import analyse
 from explorer.errors import ParameterError
 from explorer.networks.loading.load import ArchitectureError, load_file
 
@@ -132,6 +135,29 @@ def test_features_of_a_network_under_another_name_are_its_own():
     same_answers(load_file(saved(state), "mine", architecture="mobilenet_v2"), model)
 
 
+class ConcatPool(nn.Module):
+    """As fastai has it: the maximum first."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([F.adaptive_max_pool2d(x, 1), F.adaptive_avg_pool2d(x, 1)], 1)
+
+
+@pytest.mark.parametrize("make", [lambda: torchvision.models.resnet18(), lambda: timm.create_model("resnet18")])
+def test_fastais_head_takes_maximum_and_average_side_by_side_and_its_evidence_is_exact(make):
+    torch.manual_seed(0)
+    body = nn.Sequential(*list(make().children())[:-2])
+    head = nn.Sequential(ConcatPool(), nn.Flatten(), nn.BatchNorm1d(1024), nn.Dropout(0.25),
+                         nn.Linear(1024, 64, bias=False), nn.ReLU(), nn.BatchNorm1d(64), nn.Dropout(0.5),
+                         nn.Linear(64, 3, bias=False))
+    model = lively(nn.Sequential(body, head))
+    network = load_file(saved({"model": model.state_dict(), "opt": {"lr": 0.1}}), "export.pth")
+    same_answers(network, model)
+    assert network.pooling.key == "catavgmax"
+    assert any("maximum and average side by side" in caution for caution in network.cautions)
+    evidence = analyse(network, Image.new("RGB", (90, 60), (200, 80, 20))).under().evidence(1)
+    assert abs(evidence.residual) <= 1e-4 + 0.02 * abs(evidence.logit)
+
+
 # Hugging Face's names, written as its models have them.
 
 def as_hugging_faces(state: dict, rules: list[tuple[str, str]]) -> dict:
@@ -244,3 +270,62 @@ def test_a_tensor_that_is_nowhere_used_is_named():
     state = {f"model.{key}": value for key, value in resnet().state_dict().items()}
     network = load_file(saved(state | {"decoder.weight": torch.zeros(7, 7)}), "mine", architecture="resnet18")
     assert any("decoder.weight" in caution for caution in network.cautions)
+
+
+def mobilenet_by_hand(state: dict, x: torch.Tensor) -> torch.Tensor:
+    """Hugging Face's MobileNetV2 as TensorFlow computes it: padding by the input's size, epsilon 1e-3."""
+    def layer(name: str, x: torch.Tensor, stride: int = 1, groups: int = 1, activate: bool = True) -> torch.Tensor:
+        name = f"mobilenet_v2.{name}"
+        weight = state[f"{name}.convolution.weight"]
+        more = max(0, weight.shape[-1] - (stride if x.shape[-1] % stride == 0 else x.shape[-1] % stride))
+        x = F.conv2d(F.pad(x, 2 * [more // 2, more - more // 2]), weight, stride=stride, groups=groups)
+        norm = [state[f"{name}.normalization.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        x = F.batch_norm(x, *norm, eps=1e-3)
+        return x.clamp(0, 6) if activate else x
+
+    x = layer("conv_stem.first_conv", x, 2)
+    x = layer("conv_stem.reduce_1x1", layer("conv_stem.conv_3x3", x, 1, x.shape[1]), activate=False)
+    for n, stride in enumerate((2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1)):
+        wide = layer(f"layer.{n}.expand_1x1", x)
+        made = layer(f"layer.{n}.conv_3x3", wide, stride, wide.shape[1])
+        made = layer(f"layer.{n}.reduce_1x1", made, activate=False)
+        x = x + made if made.shape == x.shape else made
+    return F.linear(layer("conv_1x1", x).mean((2, 3)), state["classifier.weight"], state["classifier.bias"])
+
+
+def test_hugging_faces_mobilenets_compute_as_tensorflow_does():
+    torch.manual_seed(0)
+    state = lively(timm.create_model("mobilenetv2_035", num_classes=3)).state_dict()
+    flat = list(dict.fromkeys(match[0] for name in state if (match := re.match(r"blocks\.\d+\.\d+", name))))
+    first = {"conv_stem": "conv_stem.first_conv.convolution", "bn1": "conv_stem.first_conv.normalization",
+             "conv_head": "conv_1x1.convolution", "bn2": "conv_1x1.normalization",
+             "blocks.0.0.conv_dw": "conv_stem.conv_3x3.convolution",
+             "blocks.0.0.bn1": "conv_stem.conv_3x3.normalization",
+             "blocks.0.0.conv_pw": "conv_stem.reduce_1x1.convolution",
+             "blocks.0.0.bn2": "conv_stem.reduce_1x1.normalization"}
+    parts = {"conv_pw": "expand_1x1.convolution", "bn1": "expand_1x1.normalization", "conv_dw": "conv_3x3.convolution",
+             "bn2": "conv_3x3.normalization", "conv_pwl": "reduce_1x1.convolution", "bn3": "reduce_1x1.normalization"}
+    first |= {f"{block}.{ours}": f"layer.{n}.{theirs}" for n, block in enumerate(flat[1:])
+              for ours, theirs in parts.items()}
+    first = {ours: f"mobilenet_v2.{theirs}" for ours, theirs in first.items()} | {"classifier": "classifier"}
+    renamed = {f"{first[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": tensor for name, tensor in state.items()}
+    network = load_file(save(renamed), "model.safetensors")
+    assert "timm/mobilenetv2_035" in network.origin
+    assert network.preprocessing.mean == (0.5, 0.5, 0.5)
+    x = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), mobilenet_by_hand(renamed, x), rtol=1e-3, atol=1e-4)
+
+
+def test_hugging_faces_first_mobilenet_has_its_layers_one_after_the_other():
+    torch.manual_seed(0)
+    model = lively(timm.create_model("mobilenetv1_100", num_classes=3, pad_type="same", bn_eps=1e-3))
+    state, renamed = model.state_dict(), {}
+    flat = list(dict.fromkeys(match[0] for name in state if (match := re.match(r"blocks\.\d+\.\d+", name))))
+    for name, tensor in state.items():
+        path, _, leaf = name.rpartition(".")
+        block, _, part = path.rpartition(".")
+        where = f"layer.{2 * flat.index(block) + (part in ('conv_pw', 'bn2'))}" if block else "conv_stem"
+        kind = "normalization" if part.startswith("bn") else "convolution"
+        renamed[f"mobilenet_v1.{where}.{kind}.{leaf}" if path != "classifier" else name] = tensor.contiguous()
+    same_answers(load_file(save(renamed), "model.safetensors"), model)

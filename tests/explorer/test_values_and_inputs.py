@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from explorer import analyse, load_network
-from explorer.errors import ParameterError
+from explorer.errors import NetworkError, ParameterError
 from explorer.export.recipe import recipe, recipe_json
 from explorer.framing import Preprocessing, frame
 from explorer.networks import Network
@@ -133,3 +133,28 @@ def test_a_network_of_probabilities_keeps_them_as_shares():
                                   Preprocessing(size=32, crop_ratio=1))
     assert network.activation == "given"
     assert not isinstance(analyse(network, PHOTO).under().top(1)[0].probability, Value)
+
+
+class Several(nn.Module):
+    """Features, then logits: as a tuple or a dict."""
+
+    def __init__(self, named: bool) -> None:
+        super().__init__()
+        self.body, self.head, self.named = nn.Sequential(nn.Conv2d(3, 6, 4, 4), nn.ReLU()), nn.Linear(6, 3), named
+
+    def forward(self, x: torch.Tensor) -> tuple | dict:
+        pooled = self.body(x).mean((2, 3))
+        return {"pooled": pooled, "scores": self.head(pooled)} if self.named else (pooled, self.head(pooled))
+
+
+@pytest.mark.parametrize(("named", "key"), [(True, "scores"), (False, 1)])
+def test_which_of_several_outputs_is_asked_can_be_chosen_and_is_said_where_it_was_not(named, key):
+    model, wants = Several(named).eval(), Preprocessing(size=32)
+    first = Network.from_module(model, wants)
+    assert any("2 outputs" in caution for caution in first.cautions)
+    network = Network.from_module(model, wants, output=key)
+    assert network.cautions == ()
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(network(x), model.head(model.body(x).mean((2, 3))).detach())
+    with pytest.raises(NetworkError, match="expected"):
+        Network.from_module(model, wants, output="nothing")

@@ -352,6 +352,19 @@ def test_a_talk_has_the_probability_of_each_class_of_a_multi_label_network(make_
         assert sentence.startswith(f"{class_answer(name, share, 1, 'sigmoid')}. ")
 
 
+@pytest.mark.parametrize("path", [EXPLORE, CHANNELS, POOLS, MAPS, WHY])
+def test_of_a_regression_no_number_is_called_a_logit(path, put, open_page, examples):
+    model = nn.Sequential(nn.Conv2d(3, 6, 16, 16), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 1))
+    put(seen(network_of(model, class_names=["age"], activation="none"), examples["cat"]))
+    page = open_page(path)
+    assert not page.exception
+    texts = [board.text for board in boards(page).values()]
+    texts += [f"{shown.fields}" for viewer in viewers(page).values() for shown in viewer.maps.values()]
+    texts += [f"{viewer.data.get('heading', '')}{viewer.data.get('caption', '')}" for viewer in viewers(page).values()]
+    assert any("units" in text for text in texts) or path == POOLS
+    assert not [text for text in texts if "logit" in text.lower()]
+
+
 def test_a_network_of_one_class_has_no_rivals(put, open_page, examples):
     put(seen(network_of(seeded(Pooled, 5, 1)), examples["cat"]))
     page = open_page(MAPS, maps="cams", methods="finer_cam,grad_cam")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from threading import Thread
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -22,6 +23,8 @@ from explorer import analyse
 from explorer.errors import NetworkError
 from explorer.framing import Preprocessing
 from explorer.networks import Network, load_network
+from explorer.networks.loading import load
+from explorer.networks.loading.checkpoint import read_checkpoint
 from explorer.poolings import PoolingChoice
 from explorer.ui.networks import own_file
 from explorer.ui.networks.own_file import drop_in
@@ -590,3 +593,74 @@ def test_a_dropped_file_leaves_a_chosen_architecture_and_what_is_none_is_a_sente
     page.file_uploader(key="own_file").set_value(("mine.zip", b"no checkpoint", "application/octet-stream")).run()
     assert not page.exception
     assert boards(page)["own_contents"].text.startswith("mine.zip is neither safetensors nor")
+
+
+def mobilenet() -> bytes:
+    torch.manual_seed(3)
+    return save(timm.create_model("mobilenetv3_small_075", num_classes=3).state_dict())
+
+
+def test_a_sibling_with_the_same_tensors_is_one_click_beside_the_network(open_page):
+    page = open_dialog(open_page(example="cat"), "file")
+    page.file_uploader(key="own_file").set_value(("mine", mobilenet(), "application/octet-stream")).run()
+    page.button(key="own_take").click().run()
+    own = page.query_params["network"]
+    (button,) = [node for node in boards(page)["examples"].all("button") if "Compare with" in node.text]
+    pick(page, "examples", button.pick)
+    assert not page.exception
+    assert page.query_params["network"] == own
+    assert page.query_params["against"].startswith(own)
+    assert "mine as timm/" in boards(page)["second_network"].text
+    second = second_analysis(session(page))
+    names = {name.rpartition("/")[2] for name in (*second.network.siblings, second.network.origin.split()[-1])}
+    assert names == {"mobilenetv3_small_075", "tf_mobilenetv3_small_075"}
+    page.run()
+    follow(page, {name: page.query_params[name] for name in ("network", "against", "example")})
+    assert not page.exception
+    assert "mine as timm/" in boards(page)["second_network"].text
+
+
+def onnx_file() -> bytes:
+    """Two outputs, the features first, at 32 px."""
+    torch.manual_seed(0)
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU())
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            pooled = self.body(x).mean((2, 3))
+            return pooled, self.head(pooled)
+
+    program = torch.onnx.export(Both().eval(), (torch.rand(1, 3, 32, 32),), dynamo=True, verbose=False,
+                                output_names=["pooled", "scores"])
+    return program.model_proto.SerializeToString()
+
+
+def test_an_onnx_file_is_asked_for_no_architecture_but_for_its_output(open_page):
+    page = open_dialog(open_page(example="cat"), "file")
+    page.file_uploader(key="own_file").set_value(("any.bin", onnx_file(), "application/octet-stream")).run()
+    assert not page.exception
+    keys = {item.key for kind in ("selectbox", "number_input") for item in page.get(kind)}
+    assert not keys & {"own_architecture", "own_head_activation"}
+    assert "A whole network" in boards(page)["own_contents"].text
+    (size,) = (item for item in page.number_input if item.key.startswith("own_") and item.key.endswith("_size"))
+    assert size.value == 32
+    assert page.selectbox(key="own_output").options == ["pooled", "scores"]
+    page.selectbox(key="own_output").select("scores").run()
+    page.button(key="own_take").click().run()
+    assert not page.exception
+    assert "3 classes" in card(page)
+
+
+def test_a_dropped_checkpoint_is_read_once_and_kept_no_longer_than_its_form(squeezenet, open_page, monkeypatch):
+    reads = []
+    monkeypatch.setattr(load, "read_checkpoint", lambda *parts: reads.append(parts) or read_checkpoint(*parts))
+    page = open_dialog(open_page(example="cat"), "file")
+    page.file_uploader(key="own_file").set_value(("mine", squeezenet[0], "application/octet-stream")).run()
+    page.button(key="own_take").click().run()
+    assert "4 classes" in card(page)
+    assert len(reads) == 1
+    assert "own_seen" not in page.session_state

@@ -5,6 +5,7 @@ They give likely cuts, still unchecked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -32,6 +33,7 @@ from explorer.poolings.registry import Pooling
 from explorer.poolings.values import PLACES
 
 REACH = 4  # necks on either side of the pooling that are tried
+_CLASS_TOKEN = re.compile(r"(^|\.)(cls|class)_?(token|embedding)\w*$")
 
 
 class Cut(NamedTuple):
@@ -228,13 +230,26 @@ def reason_without_pooling(model: nn.Module, example: Tensor, difference: float 
     if last.arrangement.kind == "tokens" and last.arrangement.prefix:
         return (f"The network reads its answer from a class token and not from a pooling of its {shape} patch tokens, "
                 "so no other pooling can take its place.")
-    wide = [module.in_features for module in model.modules() if isinstance(module, nn.Linear)
-            and module.in_features > last.shape[0] and module.in_features % last.shape[0] == 0]
-    if wide:
-        return (f"The network flattens its {shape} feature maps into {wide[0]:,} numbers instead of pooling them, so "
+    if tokens := sum(bool(_CLASS_TOKEN.search(name)) for name, _ in model.named_parameters()):
+        return ("The network reads its answer from class tokens of several branches or stages, which make no single "
+                "vector that its patches wrote, so no pooling can take its place." if tokens > 1 else
+                "The network reads its answer from a class token, whose attention is none that can be followed to "
+                f"single positions of its {shape} feature maps, so no pooling can take its place.")
+    wide = _first_width_after(model, example, last.key)
+    if wide > last.shape[0] and wide % last.shape[0] == 0:
+        return (f"The network flattens its {shape} feature maps into {wide:,} numbers instead of pooling them, so "
                 "no other pooling can take its place.")
     if difference is not None:
         return (f"Cut at what looks like a global pooling of its {shape} feature maps, the network's parts differ from "
                 f"it by {difference:.0e} of its largest logit (expected at most 1e-05), so it does more than that.")
     return (f"After its {shape} feature maps the network does something else than a global pooling that is known "
             "(average, maximum, their mix or both, GeM, SoftPool, CLIP's attention), so no other can take its place.")
+
+
+@torch.no_grad()
+def _first_width_after(model: nn.Module, example: Tensor, key: str) -> int:
+    """How many numbers the first Linear takes that runs on vectors after that layer; 0 without one."""
+    calls, _ = Taps(model).watch(example)
+    ends = [n for n, call in enumerate(calls) if call.key == key]
+    return next((call.module.in_features for call in calls[max(ends, default=0) + 1:] if isinstance(
+        call.module, nn.Linear) and getattr(call.arguments[0], "ndim", 0) == 2), 0)

@@ -95,6 +95,9 @@ class Follower(TorchFunctionMode):
             _attend(output, sources[0][0, :, 0], sources[1])
         elif name == "multi_head_attention_forward":
             _set(output, _of_torch(args, named))
+        elif name in _ADDING and output.ndim == 4 and (attended := [
+                one._attended for one in sources if hasattr(one, "_attended")]):
+            _keep(output, attended[0][1])  # MViT adds its queries to what it attended to
         elif name in _COPYING:
             for one in outputs:
                 _copy(sources[0], before[0], one)
@@ -150,7 +153,12 @@ def _attend(output: Tensor, weights: Tensor | None, value: Tensor) -> None:
     """Keep beside an attention's output (1, heads, queries, D) what each token wrote: (tokens, heads * D)."""
     if weights is not None and output.ndim == 4:
         wrote = (weights[..., None] * value[0]).transpose(0, 1).flatten(1)
-        output._attended = (output.transpose(1, 2).flatten(2), wrote)  # type: ignore[attr-defined]
+        _keep(output, wrote)
+
+
+def _keep(output: Tensor, wrote: Tensor) -> None:
+    """Beside an attention's output, joined over its heads."""
+    output._attended = (output.transpose(1, 2).flatten(2), wrote)  # type: ignore[attr-defined]
 
 
 def _of_torch(args: tuple, named: dict[str, Any]) -> _Writes | None:
@@ -172,7 +180,7 @@ def _copy(source: Tensor, writes: _Writes | None, output: Tensor) -> None:
     attended = getattr(source, "_attended", None)
     if attended is not None:
         joined, wrote = attended
-        if output.shape == joined.shape and torch.equal(output, joined):
+        if output.shape == joined.shape and torch.equal(first_row(output), first_row(joined)):
             _set(output, _Writes(len(wrote), lambda: wrote))
         else:
             output._attended = attended  # type: ignore[attr-defined]

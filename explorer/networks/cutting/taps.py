@@ -200,6 +200,28 @@ class _Reached(BaseException):  # not an Exception: a model may catch those
         self.call = call
 
 
+class OneOutput(nn.Module):
+    """A model's output of that name or number, where it gives several."""
+
+    def __init__(self, model: nn.Module, key: str | int) -> None:
+        super().__init__()
+        self.model, self.key = model, key
+
+    def forward(self, x: Tensor) -> Any:
+        outputs = self.model(x)
+        if self.key not in (names := output_names(outputs)):
+            raise NetworkError(f"The model has no output {self.key!r:.60}; expected "
+                               f"{' or '.join(map(repr, names)) or 'none: it gives a single tensor'}.")
+        return outputs[self.key]
+
+
+def output_names(outputs: Any) -> list[str | int]:
+    """The keys or numbers by which a model's outputs are known; none of a single tensor."""
+    if isinstance(outputs, dict):
+        return list(outputs)
+    return list(range(len(outputs))) if isinstance(outputs, tuple | list) else []
+
+
 def tensor_of(output: Any) -> Tensor:
     """The logits in a model's output: a tensor, or a tuple, dict or object that holds it.
 

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from explorer.networks.loading.blueprints import Blueprint, Unfilled, build, dro
 from explorer.networks.loading.catalogue import entries, same_names, same_shapes, siblings
 from explorer.networks.loading.checkpoint import Checkpoint
 from explorer.networks.loading.files import one_line
-from explorer.networks.loading.known_networks import identify, timm_architectures, torchvision_names
+from explorer.networks.loading.known_networks import Known, identify, timm_architectures, torchvision_names
 from explorer.networks.loading.layouts import EXPORTING, readings
 from explorer.networks.loading.matching import (
     BY_ORDER,
@@ -29,7 +30,8 @@ from explorer.networks.loading.matching import (
     share_of,
     takes_grey,
 )
-from explorer.networks.loading.own_head import ACTIVATIONS
+from explorer.networks.loading.own_head import ACTIVATIONS, MaximumBesideAverage
+from explorer.networks.loading.renames import is_tensorflows
 from explorer.wording import listed
 
 ADVICE = (f" Where the network is at hand as model, {EXPORTING} writes a file that needs no architecture.")
@@ -48,6 +50,7 @@ _FAMILIES = (
     (r"Mixed_\w+\..*|inception\w+\..*", r"inception|googlenet"),
     (r"stage\d\.\d+\.branch\d\..*", r"shufflenet"),
 )
+_POOLS = ("avgpool", "global_pool")
 _BUILT: dict[str, dict[str, tuple[int, ...]]] = {}  # by name
 
 
@@ -113,37 +116,64 @@ def _fits(checkpoint: Checkpoint, name: str, activation: str) -> bool:
 def _usual(checkpoint: Checkpoint, name: str) -> Blueprint:
     """The architecture as it is made without a checkpoint, for grey images where the file's is."""
     with Unfilled():
-        usual = build(name)
+        tensorflow = is_tensorflows(checkpoint.state, identify(name).name)
+        usual = build(name, tensorflow=tensorflow)
         model_state = usual.module.state_dict()
         _, state = best_reading(checkpoint.state, model_state)
-        return build(name, grey=True) if takes_grey(state, model_state) else usual
+        return build(name, grey=True, tensorflow=tensorflow) if takes_grey(state, model_state) else usual
 
 
 def _filled(checkpoint: Checkpoint, usual: Blueprint, match: Match, activation: str) -> Blueprint:
     known = usual.known
+    grey = len(usual.preprocessing.mean) == 1
     with Unfilled():
-        grey = len(usual.preprocessing.mean) == 1
-        blueprint = usual if match.classes in (None, usual.outputs) else build(known.name, match.classes, grey)
+        blueprint = usual if match.classes in (None, usual.outputs) else build(
+            known.name, match.classes, grey, usual.tensorflow)
     named = blueprint.module.state_dict()  # and not a new dict: some modules read in it which version the names are of
     named.update({key: tensor for key, tensor in match.state.items() if not is_counter(key)})
     blueprint.module.load_state_dict(named, strict=False)
     outputs, names = blueprint.outputs, blueprint.class_names
     if match.head:
-        _put(blueprint.module, match)
+        _put(blueprint.module, match, known.name)
         names, outputs = names if match.head.outputs == outputs else None, match.head.outputs
     if checkpoint.class_names and len(checkpoint.class_names) == outputs:
         names = checkpoint.class_names
     opened = (*checkpoint.opened, *match.opened)
+    others = _siblings(known)
+    # The weights as they are in the module now, which its network keeps anyway.
+    taken, ours = replace(checkpoint, state={}), blueprint.module.state_dict()
+    again = replace(match, state={key: ours[key] for key in match.state if key in ours})
     return replace(
         blueprint, module=blueprint.module.eval(), digest=checkpoint.digest, outputs=outputs, class_names=names,
         classifies=blueprint.classifies or match.head is not None,
-        cautions=(*checkpoint.cautions, *_cautions(usual, match, activation)),
+        cautions=(*checkpoint.cautions, *_cautions(others, match, activation)),
+        siblings={name: partial(_as, name, grey, taken, again, activation) for name in others},
         origin=f"your file, {known.name}" + (f" ({', '.join(opened)})" if opened else ""),
     )
 
 
-def _put(module: nn.Module, match: Match) -> None:
+def _as(name: str, grey: bool, checkpoint: Checkpoint, match: Match, activation: str) -> Blueprint:
+    """The same weights as another architecture's."""
+    with Unfilled():
+        usual = build(name, grey=grey)
+    return _filled(checkpoint, usual, match, activation)
+
+
+def _siblings(known: Known) -> list[str]:
+    """The architectures with the same tensors, those of the same word first."""
+    others = [entry.name for entry in siblings(f"{known.source}/{known.architecture}")]
+    return sorted(others, key=lambda name: not _same_word(name, known.architecture))
+
+
+def _put(module: nn.Module, match: Match, name: str) -> None:
     """The person's head in the place of the architecture's last layer, or after it."""
+    if match.beside:
+        path = next((path for path, _ in module.named_modules() if path.rpartition(".")[2] in _POOLS), None)
+        if path is None:
+            raise NetworkError(f"The file's head takes the maximum and the average side by side, and {name} has no "
+                               f"pooling of its own to put there.{ADVICE}")
+        pool = module.get_submodule(path)
+        module.set_submodule(path, MaximumBesideAverage(isinstance(getattr(pool, "flatten", None), nn.Flatten)))
     parent, _, name = match.root.rpartition(".")
     place, head = module.get_submodule(parent), match.head
     assert head is not None
@@ -152,10 +182,8 @@ def _put(module: nn.Module, match: Match) -> None:
     setattr(place, name, nn.Sequential(before, *head.module))
 
 
-def _cautions(usual: Blueprint, match: Match, activation: str) -> Iterator[str]:
+def _cautions(others: Sequence[str], match: Match, activation: str) -> Iterator[str]:
     """Sentences on what no file says, and what was done about it."""
-    others = [entry.name for entry in siblings(f"{usual.known.source}/{usual.known.architecture}")]
-    others.sort(key=lambda name: not _same_word(name, usual.known.architecture))
     if others:
         yield (f"Architecture: {listed(others[:3])}{' and others' if len(others) > 3 else ''} "
                f"{'have' if len(others) > 1 else 'has'} tensors of the same names and shapes and compute"
@@ -163,6 +191,9 @@ def _cautions(usual: Blueprint, match: Match, activation: str) -> Iterator[str]:
     if match.head and match.head.assumed:
         yield (f"Head: {activation} is assumed between its Linears, because no file says what stands there; "
                "head_activation, or the page's choice of that name, changes it.")
+    if match.beside:
+        yield ("Pooling: the head takes twice as many numbers as there are channels: maximum and average side by side, "
+               "the maximum first, are assumed, as fastai puts them.")
     if BY_ORDER in match.opened:
         yield "Names: the file has others than the architecture; tensors were matched by their order and shapes."
     if match.unused:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -42,6 +42,9 @@ class Blueprint:
         digest: sha256 of the weights' file, hex; "" when untrained.
         origin: where the weights come from, one line.
         cautions: sentences on what was assumed or chosen when they were read.
+        siblings: by name, what makes the same weights into an architecture that has the same tensors and computes
+            something else with them.
+        tensorflow: whether it was built to compute as TensorFlow does.
     """
 
     known: Known
@@ -53,15 +56,18 @@ class Blueprint:
     digest: str = ""
     origin: str = "untrained"
     cautions: tuple[str, ...] = ()
+    siblings: Mapping[str, Callable[[], Blueprint]] = field(default_factory=dict)
+    tensorflow: bool = False
 
 
-def build(name: str, classes: int | None = None, grey: bool = False) -> Blueprint:
+def build(name: str, classes: int | None = None, grey: bool = False, tensorflow: bool = False) -> Blueprint:
     """An untrained network with randomly filled weights.
 
     Args:
         name: as `identify` takes it; a tag decides the preprocessing and what else depends on it (a ViT's input size).
         classes: how many outputs; None is as many as the trained one has, with their names.
         grey: whether its input has one channel.
+        tensorflow: of timm's MobileNets, whether padding, epsilon, mean and std are TensorFlow's.
 
     Raises:
         NetworkError: there is no such network, its input is no square, or it cannot have so many outputs.
@@ -69,7 +75,11 @@ def build(name: str, classes: int | None = None, grey: bool = False) -> Blueprin
     known = identify(name)
     if classes is not None and (not is_whole(classes) or classes < 1):
         raise NetworkError(f"The number of classes is {classes!r}; expected a whole number from 1.")
-    blueprint = describe(known, new_module(known, classes, grey), classes)
+    options = {"pad_type": "same", "bn_eps": 1e-3} if tensorflow else {}
+    blueprint = describe(known, new_module(known, classes, grey, **options), classes)
+    if tensorflow:
+        blueprint = replace(blueprint, tensorflow=True, preprocessing=replace(
+            blueprint.preprocessing, mean=3 * (0.5,), std=3 * (0.5,)))
     return replace(blueprint, preprocessing=_in_grey(blueprint.preprocessing)) if grey else blueprint
 
 
@@ -78,17 +88,20 @@ def _in_grey(usual: Preprocessing) -> Preprocessing:
     return replace(usual, mean=(sum(usual.mean) / len(usual.mean),), std=(sum(usual.std) / len(usual.std),))
 
 
-def new_module(known: Known, classes: int | None = None, grey: bool = False) -> nn.Module:
-    """The network of that name as a module, filled at random; for grey images with one channel of input."""
+def new_module(known: Known, classes: int | None = None, grey: bool = False, **options: Any) -> nn.Module:
+    """The network of that name as a module, filled at random; for grey images with one channel of input.
+
+    Further options are those of timm's.
+    """
     if known.source == "torchvision" and grey:
         module = new_module(known, classes)
         first = next(part for part in module.modules() if isinstance(part, nn.Conv2d))
         first.in_channels, first.weight = 1, nn.Parameter(first.weight.detach()[:, :1])
         return module
     if grey:
-        return timm.create_model(known.tagged, num_classes=classes, in_chans=1)
+        return timm.create_model(known.tagged, num_classes=classes, in_chans=1, **options)
     if known.source == "timm":
-        return timm.create_model(known.tagged, num_classes=classes)  # None is as many as it was trained with
+        return timm.create_model(known.tagged, num_classes=classes, **options)  # None is as many as it was trained with
     arguments: dict[str, Any] = {"num_classes": 1000 if classes is None else classes}
     smallest = torchvision_weights(known).meta["min_size"]
     # What torchvision itself sets when it is given weights, and only then.

@@ -15,12 +15,12 @@ from explorer.networks.loading.architecture import ArchitectureError, fill
 from explorer.networks.loading.blueprints import Blueprint
 from explorer.networks.loading.bundled import BUNDLED
 from explorer.networks.loading.by_name import pretrained
-from explorer.networks.loading.checkpoint import MOST_BYTES, read_checkpoint
+from explorer.networks.loading.checkpoint import MOST_BYTES, Checkpoint, read_checkpoint
 from explorer.networks.loading.class_names import read_class_names
 from explorer.networks.loading.files import one_line, read_bytes
 from explorer.networks.loading.known_networks import identify
 from explorer.networks.loading.onnx_file import is_onnx
-from explorer.networks.loading.onnx_network import onnx_network
+from explorer.networks.loading.onnx_network import look_into_onnx, onnx_network
 from explorer.networks.network import Network
 from explorer.networks.probing import names_for
 from explorer.progress import Progress
@@ -40,6 +40,7 @@ def load_network(
     activation: str | None = None,
     layer: str | None = None,
     head_activation: str = "relu",
+    output: str | None = None,
     engine: str = "auto",
     progress: Progress | None = None,
 ) -> Network:
@@ -58,6 +59,8 @@ def load_network(
         layer: path of the module after which to cut, where the pooling is not found without.
         head_activation: of a checkpoint with more than one Linear in its head, what is assumed between them: "relu",
             "gelu", "silu", "tanh", "leaky_relu", "elu", "hardswish", "sigmoid" or "none".
+        output: of an ONNX file with several, the name of the one that has the logits; None is the first (batch,
+            classes).
         engine: what runs the backbone: "torch"; "onnx", ONNX Runtime, whose graph is written now; or "auto", ONNX
             Runtime where it is known to be faster, see `explorer.networks.preparation`.
         progress: called with the bytes fetched so far and in all.
@@ -75,7 +78,7 @@ def load_network(
         path = Path(name)
         return load_file(path, path.name, architecture=architecture, class_names=class_names,
                          preprocessing=preprocessing, activation=activation, layer=layer,
-                         head_activation=head_activation).run_by(engine)
+                         head_activation=head_activation, output=output).run_by(engine)
     try:
         identify(name)
     except NetworkError as error:
@@ -86,7 +89,7 @@ def load_network(
 
 
 def load_file(
-    data: bytes | Path,
+    data: bytes | Path | Checkpoint,
     name: str,
     *,
     architecture: str | None = None,
@@ -95,17 +98,21 @@ def load_file(
     activation: str | None = None,
     layer: str | None = None,
     head_activation: str = "relu",
+    output: str | None = None,
 ) -> Network:
-    """A person's own classifier from the bytes of a file, or from its path; see `load_network`.
+    """A person's own classifier from the bytes of a file, from its path, or as `look_into` read it; see `load_network`.
 
     The name is for people alone: what kind of file it is, its content decides.
     """
     title = one_line(name)
-    content, _ = read_bytes(data, title, MOST_BYTES)
-    if is_onnx(content) or title.lower().endswith(".onnx"):
-        folder = data.parent if isinstance(data, Path) else None
-        return onnx_network(content, title, folder, _read_names(class_names), preprocessing, activation, layer)
-    blueprint = fill(read_checkpoint(content, title), architecture, title, head_activation)
+    if not isinstance(data, Checkpoint):
+        content, _ = read_bytes(data, title, MOST_BYTES)
+        if is_onnx(content) or title.lower().endswith(".onnx"):
+            folder = data.parent if isinstance(data, Path) else None
+            return onnx_network(content, title, folder, _read_names(class_names), preprocessing, activation, layer,
+                                output)
+        data = read_checkpoint(content, title)
+    blueprint = fill(data, architecture, title, head_activation)
     if preprocessing is None:
         blueprint = replace(blueprint, cautions=(*blueprint.cautions, _assumed_preprocessing(blueprint)))
     return _network(blueprint, "file", title, class_names, preprocessing, activation, layer)
@@ -119,11 +126,17 @@ class Contents:
         architecture: as `identify` takes it; None where none has just these tensors.
         sentences: what it is, and what has to be assumed.
         class_names: those in the file; None where it has none.
+        checkpoint: as it was read, for `load_file`; None of an ONNX file.
+        outputs: of an ONNX file, the names of its outputs, the one that is taken first; () of a checkpoint.
+        preprocessing: of an ONNX file, what is assumed.
     """
 
     architecture: str | None
     sentences: tuple[str, ...]
     class_names: tuple[str, ...] | None = None
+    checkpoint: Checkpoint | None = None
+    outputs: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
 
 
 def look_into(data: bytes | Path, name: str) -> Contents:
@@ -131,18 +144,20 @@ def look_into(data: bytes | Path, name: str) -> Contents:
     title = one_line(name)
     content, _ = read_bytes(data, title, MOST_BYTES)
     if is_onnx(content):
-        return Contents(None, ("An ONNX file: a whole network, which needs no architecture.",))
+        outputs, preprocessing, sentences = look_into_onnx(content, title)
+        return Contents(None, tuple(sentences), outputs=tuple(outputs), preprocessing=preprocessing)
     checkpoint = read_checkpoint(content, title)
     try:
         blueprint = fill(checkpoint, None, title)
     except ArchitectureError as error:
-        return Contents(None, (str(error),))
+        return Contents(None, (str(error),), checkpoint=checkpoint)
     classes = f"{blueprint.outputs:,} class{'' if blueprint.outputs == 1 else 'es'}"
     named = checkpoint.class_names if blueprint.class_names == checkpoint.class_names else None
-    there = f", with names: {', '.join(map(one_line, named[:3]))}{' …' if len(named) > 3 else ''}" if named else ""
+    more = " and more" if named and len(named) > 3 else ""
+    there = f", with names: {', '.join(map(one_line, named[:3]))}{more}" if named else ""
     return Contents(blueprint.known.name, (
         f"In the file: {blueprint.known.name}, {classes}{there}.", *blueprint.cautions,
-        _assumed_preprocessing(blueprint)), named)
+        _assumed_preprocessing(blueprint)), named, checkpoint)
 
 
 def _assumed_preprocessing(blueprint: Blueprint) -> str:
@@ -165,11 +180,15 @@ def _network(
     if names and len(set(names)) < len(names):  # two classes of one name are told apart by their numbers
         counts = Counter(names)
         names = tuple(f"{text} ({index})" if counts[text] > 1 else text for index, text in enumerate(names))
-    return Network.from_module(
+    network = Network.from_module(
         blueprint.module, preprocessing or blueprint.preprocessing, names, name=name, title=title,
         origin=blueprint.origin, digest=blueprint.digest, activation=activation, layer=layer,
         word="class" if blueprint.classifies else "output", cautions=blueprint.cautions,
     )
+    return replace(network, siblings={
+        other: lambda other=other, make=make: _network(  # type: ignore[misc]
+            make(), name, f"{title} as {other}", names, preprocessing, activation, layer)
+        for other, make in blueprint.siblings.items()})
 
 
 def _adapted(

@@ -29,6 +29,7 @@ class Match:
         classes: how many outputs; None is the architecture's own number.
         head: one of one's own; None is the architecture's.
         root: path of the module in whose place the head stands, or, where `follows`, after which it does.
+        beside: whether the head takes the maximum and the average side by side, as fastai's do.
         unused: the tensors of the file that are in none of these.
     """
 
@@ -38,6 +39,7 @@ class Match:
     head: OwnHead | None = None
     root: str = ""
     follows: bool = False
+    beside: bool = False
     unused: tuple[str, ...] = ()
 
 
@@ -95,8 +97,9 @@ def _with_own_head(checkpoint: Checkpoint, usual: Blueprint, activation: str) ->
         features = next(model_state[key].shape[1] for key in inside if model_state[key].ndim == 2)
         body = {key: tensor for key, tensor in model_state.items() if key not in inside}
         for opened, named, rest in _bodies(checkpoint, body, usual):
-            if head := rebuilt(rest, features, activation):
-                return Match(named, (*opened, "a head of its own"), None, head, root)
+            for beside in (False, True):
+                if head := rebuilt(rest, features * (1 + beside), activation):
+                    return Match(named, (*opened, "a head of its own"), None, head, root, beside=beside)
         root = root.rpartition(".")[0]
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import helper
+from onnx import helper, numpy_helper
 from torch import Tensor, fx, nn
 
+from explorer.checks import checked_key
 from explorer.errors import ExplorerError, NetworkError
 from explorer.framing import LARGEST_OWN, Preprocessing
 from explorer.networks.cutting.arrangement import Backbone
@@ -42,6 +44,18 @@ _LOCAL = frozenset({
 })
 
 
+def look_into_onnx(content: bytes, title: str) -> tuple[list[str], Preprocessing, list[str]]:
+    """What stands in a file, before it is loaded: outputs, what its input is taken to be, sentences."""
+    model = read_onnx(content, title)
+    image, outputs = _image(model, title), _outputs(model, title)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    preprocessing, assumed = _assumed(image, metadata, model)
+    names = _names(metadata)
+    named = f" It names {len(names):,} classes." if names else ""
+    return outputs, _sized(preprocessing, image, title), [
+        f"A whole network, which needs no architecture: {_origin(model)}.{named}", assumed]
+
+
 class Image(NamedTuple):
     """The input of a graph: its name, kind of number, channels, (height, width) or 0 where free, channels last."""
 
@@ -55,18 +69,19 @@ class Image(NamedTuple):
 def onnx_network(
     content: bytes, title: str, folder: Path | None = None, class_names: Sequence[str] | None = None,
     preprocessing: Preprocessing | None = None, activation: str | None = None, layer: str | None = None,
+    chosen: str | None = None,
 ) -> Network:
     """The network in the bytes of an ONNX file from a folder; see `load_network`. Its `cautions` say what was assumed.
 
     Raises NetworkError when it is not a classifier of images that PoolScope can follow.
     """
     model = read_onnx(content, title, folder)
-    image, (output, others) = _image(model, title), _output(model, title)
+    image, (output, *others) = _image(model, title), _outputs(model, title, chosen)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     cautions = [f"The file has {len(others) + 1} outputs; the logits are read from {one_line(output)}, not from "
-                f"{listed(list(map(one_line, others)))}."] if others else []
+                f"{listed(list(map(one_line, others)))}."] if others and chosen is None else []
     if preprocessing is None:
-        preprocessing, assumed = _assumed(image, metadata)
+        preprocessing, assumed = _assumed(image, metadata, model)
         cautions.append(assumed)
     preprocessing = _sized(preprocessing, image, title)
     conversion = Conversion(model, image.name, output, (image.channels, preprocessing.size, preprocessing.size),
@@ -120,30 +135,60 @@ def _image(model: onnx.ModelProto, title: str) -> Image:
     return Image(inputs[0].name, tensor.elem_type, channels, (height, width), last)
 
 
-def _output(model: onnx.ModelProto, title: str) -> tuple[str, list[str]]:
-    """The name of the output that is (batch, classes), the first of them, and the names of the others."""
+def _outputs(model: onnx.ModelProto, title: str, chosen: str | None = None) -> list[str]:
+    """The names of the outputs: the chosen one, else the first that is (batch, classes), and then the others."""
     outputs = [value for value in model.graph.output if value.type.tensor_type.elem_type in _REAL]
     flat = [value for value in outputs if len(value.type.tensor_type.shape.dim) == 2] or outputs
     if not flat:
         raise NetworkError(f"{title} gives no real numbers; expected logits, one a class: export the network without "
                            "the choice of the largest at its end.")
-    return flat[0].name, [value.name for value in model.graph.output if value.name != flat[0].name]
+    names = [value.name for value in model.graph.output]
+    first = checked_key(chosen, names, "output") if chosen is not None else flat[0].name
+    return [first, *(name for name in names if name != first)]
 
 
-def _assumed(image: Image, metadata: dict[str, str]) -> tuple[Preprocessing, str]:
+def _assumed(image: Image, metadata: dict[str, str], model: onnx.ModelProto) -> tuple[Preprocessing, str]:
     """What the file is taken to want, and a sentence that says so: a file does not say."""
+    factor, changes = _rescaling(model, image)
+    mean: tuple[float, ...] = 3 * (0.0,)
+    std: tuple[float, ...] = 3 * (1.0,)
+    why = ""
     if image.kind == 2:  # bytes: pixels as they are, from 0 to 255
-        mean: tuple[float, ...] = 3 * (0.0,)
-        std: tuple[float, ...] = 3 * (1 / 255,)
-        what = "whole numbers from 0 to 255, as its input's kind says"
+        std, what, why = 3 * (1 / 255,), "whole numbers from 0 to 255", ", as its input's kind says"
+    elif changes and factor < 0.1:  # Keras's Rescaling, perhaps with its Normalization
+        std, what, why = 3 * (1 / 255,), "pixels from 0 to 255", f": its first operators rescale them ({changes})"
+    elif changes:
+        what, why = "pixels from 0 to 1", f": its first operators normalise them ({changes})"
     elif "Ultralytics" in metadata.get("author", ""):
-        mean, std, what = 3 * (0.0,), 3 * (1.0,), "pixels from 0 to 1, as Ultralytics trains"
+        what, why = "pixels from 0 to 1", ", as Ultralytics trains"
     else:
-        usual = Preprocessing()
-        mean, std, what = usual.mean, usual.std, "ImageNet's mean and standard deviation"
+        mean, std, what = Preprocessing.mean, Preprocessing.std, "ImageNet's mean and standard deviation"
     return Preprocessing(mean=mean[:image.channels], std=std[:image.channels]), (
-        f"No ONNX file says what its input must be: {what} are assumed. Other numbers of the network's training must "
-        "be given as its preprocessing.")
+        f"No ONNX file says what its input must be; {what} are assumed{why}. Other numbers of the network's training "
+        "must be given as its preprocessing.")
+
+
+def _rescaling(model: onnx.ModelProto, image: Image) -> tuple[float, str]:
+    """By what a graph's first operators multiply a pixel, and these operators in words; "" where there are none."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer} | {
+        node.output[0]: attribute.t for node in model.graph.node if node.op_type == "Constant"
+        for attribute in node.attribute if attribute.name == "value"}
+    factor, names, source = 1.0, [], image.name
+    for _ in range(12):
+        users = [node for node in model.graph.node if source in node.input]
+        if len(users) != 1 or len(users[0].output) != 1:
+            break
+        node = users[0]
+        source = node.output[0]
+        if node.op_type in ("Cast", "Transpose", "Identity"):
+            continue
+        numbers = next((constants[name] for name in node.input if name in constants), None)
+        if node.op_type not in ("Mul", "Div", "Add", "Sub") or numbers is None or math.prod(numbers.dims) not in (1, 3):
+            break
+        value = float(np.abs(numpy_helper.to_array(numbers)).mean())
+        factor *= value if node.op_type == "Mul" else 1 / value if node.op_type == "Div" and value else 1.0
+        names.append(node.op_type)
+    return factor, listed(list(dict.fromkeys(names)))
 
 
 def _sized(preprocessing: Preprocessing, image: Image, title: str) -> Preprocessing:

@@ -32,6 +32,7 @@ class Options:
         activation: "softmax", "sigmoid" or "none"; order of the colours: "rgb" or "bgr".
         layer: path of the module after which to cut.
         head_activation: assumed between the Linears of a checkpoint's head.
+        output: of an ONNX file, the name of the one that has the logits.
     """
 
     network: str | None = None
@@ -44,6 +45,7 @@ class Options:
     order: str | None = None
     layer: str | None = None
     head_activation: str = "relu"
+    output: str | None = None
 
     @property
     def given(self) -> bool:
@@ -71,13 +73,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="the same as --activation sigmoid")
     parser.add_argument("--head-activation", choices=list(ACTIVATIONS), default="relu",
                         help="of a checkpoint: what stands between the Linears of its head, which no file says")
+    parser.add_argument("--output", metavar="NAME", help="of an .onnx file with several outputs: which has the logits")
     parser.add_argument("--layer", metavar="PATH", help="cut after this module, where the pooling is not found")
 
 
 def options_of(parsed: argparse.Namespace, size: int | None = None) -> Options:
     """The options of a parsed command line; `size` is that of the network's input, where it was given."""
     return Options(parsed.network, parsed.checkpoint, parsed.classes, size, parsed.mean, parsed.std,
-                   parsed.activation, parsed.order, parsed.layer, parsed.head_activation)
+                   parsed.activation, parsed.order, parsed.layer, parsed.head_activation, parsed.output)
 
 
 def load_from_options(options: Options, progress: Progress | None = None) -> Network:
@@ -91,7 +94,7 @@ def load_from_options(options: Options, progress: Progress | None = None) -> Net
     if not options.checkpoint.is_file():
         raise ParameterError(f"There is no file {str(options.checkpoint)[-120:]!r}; expected a checkpoint.")
     return load_network(options.checkpoint, architecture=options.network,
-                        head_activation=options.head_activation, **more)
+                        head_activation=options.head_activation, output=options.output, **more)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from explorer.networks.cutting.head_chain import linear
@@ -28,6 +29,18 @@ class OwnHead(NamedTuple):
     module: nn.Sequential
     outputs: int
     assumed: bool
+
+
+class MaximumBesideAverage(nn.Module):
+    """(B, C, H, W) to (B, 2 C, 1, 1), or flat (B, 2 C): fastai's AdaptiveConcatPool2d."""
+
+    def __init__(self, flat: bool) -> None:
+        super().__init__()
+        self.flat = flat
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([x.amax((2, 3), keepdim=True), x.mean((2, 3), keepdim=True)], 1)
+        return both.flatten(1) if self.flat else both
 
 
 def is_beside(key: str) -> bool:

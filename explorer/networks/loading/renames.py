@@ -19,11 +19,19 @@ class _Family:
         mark: the first word of its names.
         fits: architectures, as `identify` names them, that compute what it computes.
         rules: pattern and replacement, one after the other; {block} is the architecture's block of that number.
+        tensorflow: whether it computes as TensorFlow does (padding, epsilon, mean and std), unlike the architecture.
     """
 
     mark: str
     fits: str
     rules: tuple[tuple[str, str], ...]
+    tensorflow: bool = False
+
+
+def _layers(*names: tuple[str, str, str]) -> tuple[tuple[str, str], ...]:
+    """Rules for a layer's convolution and its norm: what theirs is called, and what ours are."""
+    return tuple(rule for theirs, convolution, norm in names for rule in (
+        (rf"{theirs}\.convolution", convolution), (rf"{theirs}\.normalization", norm)))
 
 
 _PART = (("convolution", "conv"), ("normalization", "bn"))
@@ -52,6 +60,18 @@ _FAMILIES = (
         (r"depthwise_conv\.depthwise_conv", "conv_dw"), (r"depthwise_conv\.depthwise_norm", "{bn dw}"),
         (r"squeeze_excite\.reduce", "se.conv_reduce"), (r"squeeze_excite\.expand", "se.conv_expand"),
         (r"projection\.project_conv", "{conv out}"), (r"projection\.project_bn", "{bn out}"))),
+    _Family("mobilenet_v1", r"timm/mobilenetv1_\d+", _layers(
+        ("conv_stem", "conv_stem", "bn1"),
+        *((rf"^layer\.{2 * n}", f"{{block {n}}}.conv_dw", f"{{block {n}}}.bn1") for n in range(13)),
+        *((rf"^layer\.{2 * n + 1}", f"{{block {n}}}.conv_pw", f"{{block {n}}}.bn2") for n in range(13)),
+    ), tensorflow=True),
+    _Family("mobilenet_v2", r"timm/mobilenetv2_\d+", (
+        (r"^layer\.(\d+)", r"{block {\1+1}}"),
+        *_layers((r"conv_stem\.first_conv", "conv_stem", "bn1"),
+                 (r"conv_stem\.conv_3x3", "{block 0}.conv_dw", "{block 0}.bn1"),
+                 (r"conv_stem\.reduce_1x1", "{block 0}.conv_pw", "{block 0}.bn2"),
+                 ("^conv_1x1", "conv_head", "bn2"), ("expand_1x1", "conv_pw", "bn1"), ("conv_3x3", "conv_dw", "bn2"),
+                 ("reduce_1x1", "conv_pwl", "bn3"))), tensorflow=True),
 )
 
 
@@ -73,7 +93,13 @@ def hugging_faces(state: State, model_state: State, architecture: str) -> dict[s
 
 def _family(state: State) -> _Family | None:
     return next((family for family in _FAMILIES if any(
-        re.match(rf"{family.mark}\.(embedder|embeddings|encoder)\.", key) for key in state)), None)
+        re.match(rf"{family.mark}\.(embedder|embeddings|encoder|conv_stem)\.", key) for key in state)), None)
+
+
+def is_tensorflows(state: State, architecture: str) -> bool:
+    """Whether these are Hugging Face's names of an architecture that computes there as TensorFlow does."""
+    family = _family(state)
+    return family is not None and family.tensorflow and re.fullmatch(family.fits, architecture) is not None
 
 
 def _renamed(key: str, rules: tuple[tuple[str, str], ...], blocks: list[str], model_state: State) -> str:

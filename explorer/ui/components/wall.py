@@ -74,7 +74,7 @@ def wall(
         "key": key, "pack": channels_key, "order": order.tolist(),
         "numbers": np.round(np.nan_to_num(numbers.astype(float), posinf=0, neginf=0), 4).tolist(),
         "kind": "signed" if signed else "positive", "status": status, "contributes": contribution is not None,
-        "caption": "mean %" if contribution is None else f"% logits for {class_name}",
+        "caption": "mean %" if contribution is None else f"% {analysis.network.unit} for {class_name}",
         "chosen": chosen, "beside": beside, "side": 56, "schemes": render.schemes(),
     }
     _wall(data=data, key=key, on_channel_change=handler(key, "channel", lambda channel: on_channel(int(channel))))

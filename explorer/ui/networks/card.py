@@ -21,7 +21,8 @@ HOW_CUT = {
     "followed": "found by following what is written into the class token",
 }
 _SILENT = (nn.Flatten, nn.Dropout, nn.Identity, BesideMaps)  # parts of a head that say nothing about its kind
-_MOST_NAMED = 3  # parts of a head
+_MOST_NAMED = 3  # parts of a head, or siblings
+SIBLING = "sibling "  # what a button for one picks begins so
 
 
 def card(session: Session, analysis: Analysis) -> Node:
@@ -42,6 +43,9 @@ def card(session: Session, analysis: Analysis) -> Node:
         el("p", f"pooling {HOW_CUT[network.cut]}, {network.activation}" if pooling
            else f"{network.reason} Its answer: {network.activation}."),
         *(el("p", caution, class_="note") for caution in network.cautions),
+        *(el("p", el("button", f"Compare with {name}", pick=SIBLING + name, type="button", class_="link", data_key=name,
+                     title="The same weights as that architecture, beside this one on this photo"))
+          for name in list(network.siblings)[:_MOST_NAMED]),
         el("p", preprocessing_in_words(network.preprocessing)
            + (" · edited" if session.choices.network in session.edited else "")),
         el("p", f"{'forward pass to this layer' if analysis.layer else 'one forward pass'} by {analysis.engine}, "

@@ -11,6 +11,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from explorer.errors import ExplorerError, NetworkError
+from explorer.networks import Network
+from explorer.networks.loading.checkpoint import Checkpoint
 from explorer.networks.loading.known_networks import identify, timm_architectures, timm_names, torchvision_names
 from explorer.networks.loading.load import Contents, load_file, look_into
 from explorer.networks.loading.options import usual_preprocessing
@@ -27,20 +29,33 @@ ANSWERS = {"": "one class of several, or yes or no", "sigmoid": "each class alon
 LARGEST_NAMES = 4  # megabytes of class names
 
 
-def drop_in(session: Session, data: bytes, file_name: str, **options: Any) -> str:
+def drop_in(session: Session, data: bytes | Checkpoint, file_name: str, **options: Any) -> str:
     """Load a file into memory for this session; the network's name in links.
 
     The options are those of `load_file`. Raises ExplorerError; then nothing is changed.
     """
+    return _kept(session, lambda: load_file(data, file_name, **options))
+
+
+def compare_with_sibling(session: Session, network: Network, sibling: str) -> None:
+    """Put one of `network.siblings` beside the network in use; a notice says why where it cannot be."""
+    try:
+        session.choose(against=_kept(session, network.siblings[sibling], f"-{sibling.rpartition('/')[2]}"))
+    except ExplorerError as error:
+        session.notices.append(str(error))
+
+
+def _kept(session: Session, load: Callable[[], Network], ending: str = "") -> str:
+    """Load a network and keep it for this session; its name in links ends so."""
     make_room()
     try:
-        network = load_file(data, file_name, **options)
+        network = load()
     except ExplorerError:
         raise
     except Exception as error:
         raise NetworkError(f"The file could not be made into a network: {type(error).__name__}; expected a checkpoint "
                            "of an image classifier.") from None
-    name = OWN_FILE + network.digest[:12]
+    name = OWN_FILE + network.digest[:12] + ending
     session.keep(name, network)
     settle(network)
     return name
@@ -52,30 +67,33 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
                 "A checkpoint is a safetensors file or what torch.save wrote, whatever its name; an ONNX file is a "
                 "whole network and needs no architecture.",
                 key="own_note", style="caption")
-    file = st.file_uploader("Checkpoint", key="own_file", max_upload_size=LARGEST_CHECKPOINT)
-    contents = _contents(file) if file else None
+    file = st.file_uploader("Checkpoint or ONNX file", key="own_file", max_upload_size=LARGEST_CHECKPOINT)
+    contents = _contents(file) if file else st.session_state.pop("own_seen", None) and None
+    outputs = contents.outputs if contents else ()  # of an ONNX file: a whole network
     proposed = st.session_state.pop("own_proposed", None)
     if proposed:
         st.session_state["own_architecture"] = proposed
-    architecture = st.selectbox("Architecture", _architectures(), index=None, key="own_architecture",
-                                placeholder="Type to search")
+    architecture = None if outputs else st.selectbox(
+        "Architecture", _architectures(), index=None, key="own_architecture", placeholder="Type to search")
     left, right = st.columns(2)
     names_file = left.file_uploader("Class names", key="own_classes", max_upload_size=LARGEST_NAMES)
     names_text = right.text_area("or one a line", key="own_names", height=100, placeholder="\n".join(
         contents.class_names[:3] if contents and contents.class_names else ("daisy", "dandelion", "rose")))
+    output = st.selectbox("The output that has the logits", outputs, key="own_output") if len(outputs) > 1 else None
     activation = st.selectbox("Its answer", ANSWERS, key="own_activation", format_func=ANSWERS.__getitem__,
                               help="A single output counts as a yes or no, unless it is a value.")
     wrong, preprocessing, layer, between = "", None, "", "relu"
     with st.expander("Preprocessing and more"):
         try:
-            usual = usual_preprocessing(architecture)
-            shown = preprocessing_fields(usual, f"own_{architecture}")
+            usual = (contents and contents.preprocessing) or usual_preprocessing(architecture)
+            shown = preprocessing_fields(usual, f"own_{file.file_id if file and outputs else architecture}")
             preprocessing = None if shown == usual else shown
         except ExplorerError as error:
             wrong = str(error)
             panels.alert(wrong, key="own_preprocessing_wrong")
-        between = st.selectbox("Between the Linears of its head", list(ACTIVATIONS), key="own_head_activation",
-                               help="Where a head has more than one Linear: no file says what stands between them.")
+        if not outputs:
+            between = st.selectbox("Between the Linears of its head", list(ACTIVATIONS), key="own_head_activation",
+                                   help="Where a head has more than one Linear: no file says what stands between them.")
         layer = st.text_input("Layer after which to cut", key="own_layer", placeholder="only where no pooling is found")
     requested = st.button("Load the network", key="own_take", type="primary", disabled=file is None or bool(wrong))
     if not (requested or proposed) or file is None or wrong:
@@ -83,9 +101,10 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     names = names_file.getvalue() if names_file else names_text.splitlines() if names_text.strip() else None
     try:
         with st.spinner("Reading the file and finding its pooling"):
-            name = drop_in(session, file.getvalue(), file.name, architecture=architecture, class_names=names,
+            read = contents.checkpoint if contents else None
+            name = drop_in(session, read or file.getvalue(), file.name, architecture=architecture, class_names=names,
                            preprocessing=preprocessing, activation=activation or None,
-                           layer=layer.strip() or None, head_activation=between)
+                           layer=layer.strip() or None, head_activation=between, output=output)
     except ExplorerError as error:
         panels.alert(f"{error} The last network stays.", key="own_wrong")
         for near in (identify(architecture).name for architecture in getattr(error, "nearest", ())[:3]):
@@ -115,6 +134,7 @@ def _contents(file: UploadedFile) -> Contents:
 
 def forget_file() -> None:
     """Streamlit keeps an uploaded file until its session ends, also when its uploader is gone: it may be large."""
+    st.session_state.pop("own_seen", None)
     file, context = st.session_state.get("own_file"), get_script_run_ctx()
     if file is None or context is None:
         return

@@ -155,7 +155,8 @@ def second_row(
     else:
         method = method if kind == "cams" else CAM_INSTEAD
         maps = [cam_map(other, method, index, title=title) for index, title in titles.items()]
-    what = "Evidence in logits" if maps[0].unit else f"{maps[0].facets[1]}, from 0 to 1 of its own largest"
+    what = f"Evidence in {second.network.unit}" if maps[0].unit else (
+        f"{maps[0].facets[1]}, from 0 to 1 of its own largest")
     viewer(second, session.photo.digest, stack(maps), key="grid_beside",
            name=f"{second.network.title}: {what}",
            look=Look(across=max(len(maps), 2), toolbar=False, tallest=300, heading=f"{second.network.title}: {what}",

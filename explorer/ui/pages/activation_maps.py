@@ -113,7 +113,8 @@ def evidence_grid(session: Session, outcomes: Sequence[Outcome], classes: list[i
     """A row for each class, a column for each pooling, one scale in logits, and the box of each map."""
     maps = [_evidence_with_box(outcome, index, session.choices.box / 100, first=outcome is outcomes[0])
             for index in classes for outcome in outcomes]
-    _grid(session, outcomes[0].analysis, maps, len(outcomes), "Evidence in logits")
+    _grid(session, outcomes[0].analysis, maps, len(outcomes),
+          f"Evidence in {outcomes[0].analysis.network.unit}")
 
 
 def _evidence_with_box(outcome: Outcome, class_index: int, threshold: float, first: bool) -> Map:

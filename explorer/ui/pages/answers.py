@@ -10,7 +10,7 @@ from explorer.poolings import PoolingChoice
 from explorer.sections.answers import badge, trained_in_words
 from explorer.sections.nodes import Node, el
 from explorer.ui.session.session import Session
-from explorer.wording import percent
+from explorer.wording import percent, within_sentence
 
 
 def follow_answer(session: Session, picked: Sequence[Any]) -> None:
@@ -70,7 +70,7 @@ def _rank_change(analysis: Analysis, answer: Answer) -> Node | None:
 
 def what_if_note(analysis: Analysis, calibrated: bool) -> str:
     """What the badges "what-if" and "trained" mean here."""
-    native, others = analysis.under().name, trained_in_words(analysis.network)
+    native, others = within_sentence(analysis.under().name), trained_in_words(analysis.network)
     text = f"The head was trained for {native}. Under another pooling the answer is a what-if"
     if others:
         text = (f"The head was trained for {native}; {others} have their own heads, trained with them. Under "

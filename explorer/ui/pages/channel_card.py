@@ -15,8 +15,9 @@ def card_panel(
     session: Session, outcome: Outcome, class_index: int, channel: int, beside: int | None = None
 ) -> None:
     """All that is known of a channel, and of one beside it."""
-    name = outcome.analysis.network.class_names[class_index]
-    cards = [_card(_card_of(outcome, class_index, shown), name) for shown in both(channel, beside)]
+    network = outcome.analysis.network
+    name = network.class_names[class_index]
+    cards = [_card(_card_of(outcome, class_index, shown), name, network.unit) for shown in both(channel, beside)]
     board(el("div", *cards, class_=f"cards cards{len(cards)}"), key="card",
           on_pick=lambda index: session.choose(class_index=index))
 
@@ -27,12 +28,12 @@ def _card_of(outcome: Outcome, class_index: int, channel: int) -> ChannelCard:
     return drawn(outcome, ("card", class_index, channel), lambda: channel_card(outcome, class_index, channel))
 
 
-def _card(card: ChannelCard, class_name: str) -> Node:
+def _card(card: ChannelCard, class_name: str, unit: str) -> Node:
     if card.contribution is None or card.weight is None:
         account = [el("p", f"Its mean over positions is {plain(card.mean)}.")]
     else:
         account = [
-            el("p", f"{signed(card.contribution)} logits for {class_name}: its weight {plain(card.weight)} times its "
+            el("p", f"{signed(card.contribution)} {unit} for {class_name}: its weight {plain(card.weight)} times its "
                     "pooled value."),
             el("h4", "Pooled value under"),
             el("dl", *(part for name, label, value in card.pooled_under

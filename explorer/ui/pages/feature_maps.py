@@ -121,7 +121,7 @@ def talk_about_channels(session: Session, outcome: Outcome, class_index: int) ->
         if table.contribution is None:
             does = f"has a mean of {plain(float(table.pooled[channel]))}"
         else:
-            does = f"contributes {signed(float(table.contribution[channel]))} logits to {name}"
+            does = f"contributes {signed(float(table.contribution[channel]))} {outcome.analysis.network.unit} to {name}"
         sentence = f"Channel {channel} {does}: rank {rank} of {len(table.pooled):,}."
         maps.append(channel_map(outcome, class_index, channel, says=sentence))
     talk(session, outcome.analysis, maps,

@@ -15,7 +15,7 @@ from PIL import Image
 from explorer import render
 from explorer.errors import ExplorerError
 from explorer.framing import Preprocessing
-from explorer.images import digest, grey_range, read_image
+from explorer.images import digest, read_image, read_with_range
 from explorer.levels import Window
 from explorer.networks import Network
 from explorer.networks.loading.bundled import ASSETS
@@ -182,8 +182,7 @@ class Session:
         Greys of more than 8 bits are shown by a window, or their own range.
         """
         try:
-            image = read_image(data, window)
-            own = grey_range(data)
+            image, own = read_with_range(data, window)
         except ExplorerError as error:
             self.notices.append(f"{error} The last photo stays.")
             return

@@ -31,7 +31,8 @@ def finer_panel(session: Session, outcome: Outcome, class_index: int, rival: int
             return
         maps += [_coarse(outcome, fine), _fine(outcome, fine)]
     viewer(outcome.analysis, session.photo.digest, stack(maps), key="finer", name="Evidence, stitched",
-           look=Look(across=2, main=True, tallest=400, heading="Evidence in logits for each place",
+           look=Look(across=2, main=True, tallest=400,
+                     heading=f"Evidence in {outcome.analysis.network.unit} for each place",
                      aside=layer_caption(outcome.analysis),
                      handlers=replace(viewer_handlers(session), region=None, pick=None)))
     panels.note(f"The input is shifted in {STEPS} × {STEPS} steps of a quarter of a position, and what each place on "
