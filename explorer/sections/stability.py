@@ -29,7 +29,8 @@ def stability_section(stability: Stability) -> Node:
         rows.append(row(about, *(_bars(stability, under, key) for under in stability.under)))
     return el(
         "div",
-        el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")
+        el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} "
+                            f"{movement_sentence(stability, under)}")
                     for under in stability.under), class_="ruled"),
         el("div", *rows, el("p", "A bar is the probability after a change, full height is certain; hatched where the "
                                  "prediction is another one. The line is the photo as it is.", class_="note colours"),
