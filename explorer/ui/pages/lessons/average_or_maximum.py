@@ -50,8 +50,9 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> str:
         growth = _growth(scene, setting, p)
         if growth is not None:
             board(el("div", el("h3", "Half of the rise of the logit, at an object of"), bars(
-                [(name, float(reached), "never" if np.isnan(reached) else percent(float(reached)))
-                 for name, reached in zip(growth.names, growth.half_way, strict=True)], 1.0), class_="stack"),
+                [(one.under_in_words.removeprefix("under ") or one.name, float(reached),
+                  "never" if np.isnan(reached) else percent(float(reached)))
+                 for one, reached in zip(pasted.outcomes, growth.half_way, strict=True)], 1.0), class_="stack"),
                 key="half_ways")
         return _notice(growth)
     left, right = st.columns([5, 4], gap="medium")

@@ -18,15 +18,20 @@ CHANNELS = 5  # of those that contribute most to choose from
 
 def controls(scene: Scene) -> tuple[Control, ...]:
     """How far to go, and along which channel. Raises MethodError without evidence."""
-    best = channel_table(scene.outcome, scene.class_index).order()[:CHANNELS].tolist()
+    best = _best(scene)
     names = [stage.name for stage in from_maps_to_one_number(scene.outcome, scene.class_index).stages]
     return (Control("step", "How far", tuple(range(len(names))), 0, lambda step: names[step]),
-            Control("channel", "Channel", tuple(best), best[0], lambda channel: f"channel {channel}", ordered=False))
+            # By its rank, for another photo has other channels.
+            Control("top", "Channel", tuple(range(len(best))), 0, lambda n: f"channel {best[n]}", ordered=False))
+
+
+def _best(scene: Scene) -> list[int]:
+    return channel_table(scene.outcome, scene.class_index).order()[:CHANNELS].tolist()
 
 
 def draw(scene: Scene, chosen: dict[str, Any]) -> str:
     """The chain of counts, the channel on the photo and as numbers, and what has been computed so far."""
-    result = from_maps_to_one_number(scene.outcome, scene.class_index, chosen["channel"])
+    result = from_maps_to_one_number(scene.outcome, scene.class_index, _best(scene)[chosen["top"]])
     counts = [(f"{prod(stage.shape):,}", " × ".join(f"{length:,}" for length in stage.shape) + f" {stage.name}"
                if len(stage.shape) > 1 and not scene.presenting else stage.name) for stage in result.stages]
     if scene.presenting:  # there is room for the name of one

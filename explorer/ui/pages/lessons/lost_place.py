@@ -103,7 +103,8 @@ def _table(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
     poolings = [_row(pooling.name, pooling, scene.class_index, shuffled) for pooling in result.poolings]
     layouts = [_layout_row(scene, layout, shuffled) for layout in result.layouts]
     if scene.presenting:
-        few = [row[:3] for row, pooling in zip(poolings, result.poolings, strict=True) if pooling.key in ("gap", "gmp")]
+        few = [[_in_a_talk(scene, pooling.key), *row[1:3]]
+               for row, pooling in zip(poolings, result.poolings, strict=True) if pooling.key in ("gap", "gmp")]
         return [table((f"logit of {shortened(scene.class_name, 40)}", "as they are", "shuffled"),
                       [*few, *(row[:3] for row in layouts)])]
     return [
@@ -114,6 +115,12 @@ def _table(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
                 "difference, as a share of its own. What is not 0 in the poolings' rows is rounding: a computer's sum "
                 "depends a little on its order.", class_="note"),
     ]
+
+
+def _in_a_talk(scene: Scene, pooling: str) -> str:
+    """A pooling's name, and whether it is a what-if."""
+    outcome = scene.analysis.under(pooling)
+    return outcome.under_in_words.removeprefix("under ") or outcome.name
 
 
 def _layout_row(scene: Scene, layout: BeforeAndAfter, shuffled: bool) -> list[str]:

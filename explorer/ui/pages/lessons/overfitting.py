@@ -87,8 +87,8 @@ def _show(job: Training, photos: int) -> None:
 
 
 def _show_bars(job: Training, photos: int) -> None:
-    """For a talk: how many photos never seen the heads answer rightly."""
-    rows = [summary for summary in summaries(list(job.runs)) if summary.size == photos]
+    """For a talk: how many photos never seen the heads of the plot answer rightly."""
+    rows = [summary for summary in summaries(list(job.runs)) if summary.size == photos and summary.kind in DRAWN]
     shares = [(KINDS[row.kind].name, row.validation_accuracy.mean) for row in rows]
     board(el("div", el("h3", f"Right on photos not seen, after {photos} of each flower"), bars(
         [(name, share, percent(share)) for name, share in shares], 1.0),
