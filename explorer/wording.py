@@ -176,8 +176,18 @@ def plain(value: float) -> str:
 
 def sum_sentence(logit: float, baseline: float, evidence: float, what: str = "logit") -> str:
     """"logit 4.04 = baseline 0.01 + evidence 4.03"; `what` is what adds up."""
+    evidence = second_part(logit, baseline, evidence)
     sign = "−" if evidence < 0 else "+"
     return f"{what} {plain(logit)} = baseline {plain(baseline)} {sign} evidence {plain(abs(evidence))}"
+
+
+def second_part(total: float, first: float, second: float) -> float:
+    """The second of two parts of a total, such that the three add up in the digits that are printed.
+
+    It differs from `second` by rounding alone; where something else is missing from the sum it is `second` itself.
+    """
+    left = round(total, 2) - round(first, 2) if np.isfinite([total, first]).all() else second
+    return left if abs(left - second) < 0.0151 else second
 
 
 def written_directly(logit: float, evidence: float) -> str:
@@ -187,10 +197,11 @@ def written_directly(logit: float, evidence: float) -> str:
 
 
 def exactness(exact: bool, residual: float) -> str:
-    """"exact, residual 2e-6" or "integrated, residual 0.003"."""
+    """"exact, residual 2e-6" or "integrated, residual 0.003"; "not exact" where digits that are printed differ."""
     size = abs(residual)
+    kind = "integrated" if not exact else "exact" if size < 0.005 else "not exact"
     if not np.isfinite(size):
-        return f"{'exact' if exact else 'integrated'}, residual not a number"
+        return f"{kind}, residual not a number"
     mantissa, _, exponent = f"{size:.0e}".partition("e")
     text = f"{size:.1g}" if size >= 1e-3 or size == 0 else f"{mantissa}e{int(exponent)}"
-    return f"{'exact' if exact else 'integrated'}, residual {text}"
+    return f"{kind}, residual {text}"

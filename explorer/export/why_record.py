@@ -96,7 +96,7 @@ def _stability(stability: Stability) -> dict[str, Any]:
         "place_by": stability.place_by,
         "under": [
             {"key": under.pooling, "name": under.name, "label": under.label, "multiplier": under.multiplier,
-             "sentence": stability_sentence(stability, under), "movement": movement_sentence(under),
+             "sentence": stability_sentence(stability, under), "movement": movement_sentence(stability, under),
              "original": part(under.original), "variants": list(map(part, under.rows))}
             for under in stability.under
         ],

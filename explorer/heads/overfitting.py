@@ -65,7 +65,7 @@ def training_runs(
     sample: Sample, kinds: Sequence[str] = tuple(KINDS), sizes: Sequence[int] = SIZES, seeds: int = 5, *,
     budget: Budget = WHOLE, stop: Stop | None = None,
 ) -> Iterator[Run]:
-    """One head after another, the smallest draws first and seed by seed, to be shown as they come.
+    """One head after another, seed by seed, kind by kind and the smallest draws first, to be shown as they come.
 
     All kinds train on the same photos; of one seed the larger draw holds the smaller.
 
@@ -84,18 +84,18 @@ def training_runs(
     chosen, sizes = kinds_of(kinds), sorted(set(sizes))
     _check(sample, sizes, seeds)
     others = sample.features.floats(sample.validation)
-    prepared = {kind.kind: Photos(kind.prepare(others), sample.labels[sample.validation]) for kind in chosen}
-    shape, classes = others.shape[1:], len(sample.class_names)
-    del others
+    shape, classes, prepared = others.shape[1:], len(sample.class_names), {}
     for seed in range(seeds):
         order = _drawn(sample, seed)
-        for size in sizes:
-            photos = torch.cat([of_class[:size] for of_class in order])
-            maps, labels = sample.features.floats(photos), sample.labels[photos]
-            for kind in chosen:
+        for kind in chosen:
+            if kind.kind not in prepared:  # what GeM prepares takes long, and the first head does not wait for it
+                prepared[kind.kind] = Photos(kind.prepare(others), sample.labels[sample.validation])
+            for size in sizes:
                 if stop and stop():
                     raise StoppedError(f"Stopped before {kind.name} at {size} photos a class.")
-                head, train = kind(shape, classes), Photos(kind.prepare(maps), labels)
+                photos = torch.cat([of_class[:size] for of_class in order])
+                train = Photos(kind.prepare(sample.features.floats(photos)), sample.labels[photos])
+                head = kind(shape, classes)
                 yield Run(kind.kind, size, fit(head, train, prepared[kind.kind], budget, stop=stop))
 
 

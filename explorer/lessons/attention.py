@@ -92,15 +92,22 @@ def _learned(analysis: Analysis, teacher: Network, temperature: float) -> Attent
     return AttentionMap(pooling.key, pooling.name, weights.numpy(), _answer(teacher, head(pooled[None])[0]))
 
 
-def _gate(analysis: Analysis, teacher: Network) -> tuple[float | None, Answer]:
-    """The gate is read from what it gives: g * average + (1 - g) * maximum."""
-    pooling, parameters, head = teacher.trained["gated"]
-    value = pooling.value(analysis.feature_maps, **parameters)
-    average, maximum = (POOLINGS[key].value(analysis.feature_maps).double() for key in ("gap", "gmp"))
+def gate_of(feature_maps: Tensor, teacher: Network) -> tuple[float | None, Tensor]:
+    """The share of GAP in a teacher's gated mix of feature maps (C, H, W), None where there is no telling; and the mix.
+
+    The gate is read from what it gives: g * average + (1 - g) * maximum.
+    """
+    pooling, parameters, _ = teacher.trained["gated"]
+    value = pooling.value(feature_maps, **parameters)
+    average, maximum = (POOLINGS[key].value(feature_maps).double() for key in ("gap", "gmp"))
     span = maximum - average
     length = float(span @ span)
-    share = float((maximum - value.double()) @ span) / length if length > 0 else None
-    return share, _answer(teacher, head(value[None])[0])
+    return float((maximum - value.double()) @ span) / length if length > 0 else None, value
+
+
+def _gate(analysis: Analysis, teacher: Network) -> tuple[float | None, Answer]:
+    share, value = gate_of(analysis.feature_maps, teacher)
+    return share, _answer(teacher, teacher.trained["gated"].head(value[None])[0])
 
 
 def _answer(network: Network, logits: Tensor) -> Answer:

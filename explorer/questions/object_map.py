@@ -19,6 +19,9 @@ from explorer.questions.stitching import Shifts
 _LIKELIEST = 50  # classes among which rivals are looked for
 
 
+Region = tuple[int, int, int, int]
+
+
 class ObjectMapSettings(NamedTuple):
     """How an object is best found, as docs/faithfulness.md measured it for the bundled network.
 
@@ -82,7 +85,8 @@ class EvidenceInBox(NamedTuple):
     """How much of the evidence lies where the object seems to be.
 
     Attributes:
-        box: left, top, right, bottom in photo px, around the object (`explorer.questions.evidence_box.locate`).
+        box: left, top, right, bottom in photo px: a person's own, or the one around the object
+            (`explorer.questions.evidence_box.locate`).
         evidence: the share of the class's positive evidence that lies in the box; None without any.
         area: the share of what the network sees that the box covers.
     """
@@ -92,19 +96,27 @@ class EvidenceInBox(NamedTuple):
     area: float
 
 
-def evidence_in_box(outcome: Outcome, class_index: int, object_map: ObjectMap) -> EvidenceInBox | None:
+def evidence_in_box(
+    outcome: Outcome, class_index: int, object_map: ObjectMap, region: Region | None = None
+) -> EvidenceInBox | None:
     """How much of an outcome's evidence for a class lies in the box around its object; None where there is no box.
 
-    A position that lies partly in the box counts with that part.
+    A position that lies partly in the box counts with that part. With a region, first row and column, last row and
+    column of positions, the box is around these.
 
     Raises ParameterError for a class that does not exist, MethodError without evidence.
     """
     cells = to_array(outcome.evidence(class_index).cells)
-    located = locate(object_map.cells, object_map.framing.rectangles)
-    if located is None:
-        return None
-    box = (located.left, located.top, located.right, located.bottom)
     rectangles = outcome.analysis.framing.rectangles
+    if region is not None:
+        top, left, bottom, right = region
+        box = (float(rectangles[top, left, 0]), float(rectangles[top, left, 1]),
+               float(rectangles[bottom, right, 2]), float(rectangles[bottom, right, 3]))
+    else:
+        located = locate(object_map.cells, object_map.framing.rectangles)
+        if located is None:
+            return None
+        box = (located.left, located.top, located.right, located.bottom)
     shared = [np.minimum(rectangles[..., n + 2], box[n + 2]) - np.maximum(rectangles[..., n], box[n]) for n in (0, 1)]
     sides = [rectangles[..., n + 2] - rectangles[..., n] for n in (0, 1)]
     covered = np.prod(np.clip(shared, 0, None), 0) / np.prod(sides, 0)

@@ -163,18 +163,21 @@ def stability_sentence(stability: Stability, under: PoolingStability) -> str:
     return f"{who} {stay}; {least.variant.label} {becomes}{too}."
 
 
-def movement_sentence(under: PoolingStability) -> str:
+def movement_sentence(stability: Stability, under: PoolingStability) -> str:
     """For example "Its probability lies between 12% and 45%, and its evidence moves by at most 1.3 positions."
 
-    "Its" is the followed class's.
+    "Its" is the followed class's, which is named where it is not the answer.
     """
+    followed = stability.class_index
+    whose = ("Its probability" if stability.independent or under.original.answer == followed else
+             f"The probability of {shortened(stability.class_names[followed])}")
     probabilities = [row.probability for row in (under.original, *under.rows)]
     moved = [row.moved for row in under.rows if not math.isnan(row.moved)]
     lowest, highest = percent(min(probabilities)), percent(max(probabilities))
     likely = f"stays at {lowest}" if lowest == highest else f"lies between {lowest} and {highest}"
     if not moved:
-        return f"Its probability {likely}."
-    return f"Its probability {likely}, and its evidence moves by at most {max(moved):.1f} positions."
+        return f"{whose} {likely}."
+    return f"{whose} {likely}, and its evidence moves by at most {max(moved):.1f} positions."
 
 
 def _share_of_largest(variant: Variant, variants: Sequence[Variant]) -> float:

@@ -15,7 +15,7 @@ from explorer.questions.stitching import StitchedEvidence
 from explorer.sections.answers import is_calibrated, named_answer
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import OVERLAY_SIDE, Row, figure, head, legend, maps_shape, short, table, unseen
-from explorer.wording import exactness, listed, number_word, percent, plain, signed, strongest_half
+from explorer.wording import exactness, listed, number_word, percent, plain, second_part, signed, strongest_half
 
 
 def names_of(outcome: Outcome, *classes: int | None) -> list[str]:
@@ -26,7 +26,8 @@ def names_of(outcome: Outcome, *classes: int | None) -> list[str]:
 def contrast_figure(contrast: Contrast, outcome: Outcome) -> Node:
     """The photo under the map of the difference, with its account."""
     mine, other = names_of(outcome, contrast.class_index, contrast.rival)
-    scale, total = render.Scale.signed(contrast.cells), float(contrast.cells.sum())
+    scale = render.Scale.signed(contrast.cells)
+    total = second_part(contrast.difference, contrast.baseline, float(contrast.cells.sum()))
     painted = outcome.analysis.overlay(torch.from_numpy(contrast.cells), scale, long_side=OVERLAY_SIDE)
     return figure(
         render.jpeg(painted, 82), f"The photo with the evidence for {mine} against {other} laid over it",
@@ -79,8 +80,10 @@ def under_each_pooling(
 def stitched_lines(stitched: StitchedEvidence) -> tuple[str, str]:
     """The mean of the shifted logits decomposed, and how far the shifts lie apart."""
     what = "logit" if stitched.rival is None else "difference"
+    evidence = second_part(stitched.logit, round(stitched.baseline, 2) + round(stitched.outside, 2),
+                           float(stitched.cells.sum()))
     return (f"mean {what} {plain(stitched.logit)} = {plain(stitched.baseline)} baseline "
-            f"{signed(float(stitched.cells.sum()))} evidence {signed(stitched.outside)} outside",
+            f"{signed(evidence)} evidence {signed(stitched.outside)} outside",
             f"{len(stitched.logits)} shifts, from {plain(float(stitched.logits.min()))} to "
             f"{plain(float(stitched.logits.max()))}")
 

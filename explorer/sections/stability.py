@@ -37,7 +37,8 @@ def stability_section(stability: Stability) -> Node:
                          "to draw.", class_="note colours")]
     return el(
         "div",
-        el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} {movement_sentence(under)}")
+        el("div", *(el("p", f"{under.name}: {stability_sentence(stability, under)} "
+                            f"{movement_sentence(stability, under)}")
                     for under in stability.under), class_="ruled"),
         el("div", *parts, class_="cards"),
         class_="stack")

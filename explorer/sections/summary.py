@@ -47,8 +47,8 @@ def summary(outcome: Outcome, class_index: int, rival: int | None, calibrated: b
     """
     sentences = [_prediction(outcome, class_index, rival, calibrated)]
     if not outcome.analysis.has_evidence:
-        return [*sentences, [Part(f"{outcome.analysis.no_evidence_reason} So places are located by "
-                                  "gradients, and every claim is tested on the photo.")]]
+        return [*sentences, [Part(f"{outcome.analysis.no_evidence_reason} So places are located by gradients, in "
+                                  "no unit, and every claim is tested on the photo.")]]
     cells = outcome.class_map(class_index).array
     sentences.append(_places(cells))
     if answers := answers_without_half(outcome, class_index):

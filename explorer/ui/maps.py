@@ -15,7 +15,7 @@ from explorer.questions.votes import winners
 from explorer.sections.parts import strongest
 from explorer.ui.components.viewer import Map
 from explorer.ui.session.page_cache import drawn
-from explorer.wording import class_answer, evenness, evidence_sentence, exactness, percent, plain, signed
+from explorer.wording import class_answer, evenness, evidence_sentence, exactness, percent, plain, second_part, signed
 
 SILENT_SENTENCE = "all evidence for this class is negative"
 
@@ -65,7 +65,7 @@ def evidence_map(
     cells = evidence.cells.numpy()
     name = outcome.analysis.network.class_names[class_index]
     position, largest = strongest(cells)
-    total = plain(evidence.logit - evidence.baseline)
+    total = plain(second_part(evidence.logit, evidence.baseline, evidence.logit - evidence.baseline))
     account = "" if title else f" = {plain(evidence.baseline)} baseline + {total} evidence"
     network = outcome.analysis.network
     lines = [f"{network.number} {plain(evidence.logit)}{account}"]
@@ -78,7 +78,7 @@ def evidence_map(
         name=f"Evidence for {name} under {outcome.name}", facets=(name, outcome.name), row=row, title=title,
         aside=f"evidence, {_positions(cells)}", lines=(*lines, *more),
         badge=exactness(evidence.exact, evidence.residual),
-        says=says or f"{answer}. {evidence_sentence(cells)}", scale=scale, limit=limit, mark=position, box=box,
+        says=says or f"{answer}.", details=evidence_sentence(cells), scale=scale, limit=limit, mark=position, box=box,
         factor=outcome.multiplier,
         pick=[str(outcome.choice), class_index],
         caption=f"Strongest position {position}: {signed(largest)} {network.unit} · {layer_caption(outcome.analysis)}",
@@ -127,7 +127,7 @@ def cam_map(outcome: Outcome, method: str, class_index: int, row: str = "", titl
         unit_name="of its own largest, no unit", facets=(name, chosen.name), row=row, title=title, limit=1.0,
         lines=() if (values > 0).any() else ("nothing is positive",), aside=_positions(values),
         pick=[str(outcome.choice), class_index],
-        says=f"{_answer_in_words(outcome, class_index)}. {chosen.name}: {chosen.explanation}",
+        says=f"{_answer_in_words(outcome, class_index)}.", details=f"{chosen.name}: {chosen.explanation}",
         caption="" if title else f"Strongest position {strongest(values)[0]} · {layer_caption(outcome.analysis)}",
     )
 

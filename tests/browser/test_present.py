@@ -94,17 +94,17 @@ def test_what_is_said_comes_from_the_numbers(visit, network, examples):
     first, second = analysis.under().top(2)
     here = visit(1280, 720).go(present="1")
     here.viewer(analysis, "stage").wait_for_photo()
-    step(here, "ArrowRight", re.compile(f"^Prediction: {first.name}, {percent(first.probability)}. "))
+    step(here, "ArrowRight", re.compile(f"^Prediction: {first.name}, {percent(first.probability)}.$"))
     view = here.viewer(analysis, "stage")
     cells = analysis.under().evidence(first.class_index).cells.numpy()
     i, j = divmod(int(cells.argmax()), 7)
     view.hover(i, j)
     view.says(rf"^Position \({i}, {j}\): \+{cells.max():.2f} logits, ")
-    step(here, "ArrowRight", re.compile(f"^Rank 2: {second.name}, {percent(second.probability)}. "))
+    step(here, "ArrowRight", re.compile(f"^Rank 2: {second.name}, {percent(second.probability)}.$"))
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_after_the_last_step_comes_the_next_photo_from_its_beginning(path, visit):
+def test_past_the_last_step_the_talk_stops_and_back_from_the_next_photo_leads_to_it(path, visit):
     here = visit(1280, 720).go(path, present="1", example="cat_and_coffee")
     opening = re.compile(re.sub("missile|projectile", ".*", re.escape(PAGES[path])))
     expect(here.find(".stage .says")).to_have_text(opening)
@@ -113,11 +113,20 @@ def test_after_the_last_step_comes_the_next_photo_from_its_beginning(path, visit
         here.page.keyboard.press("ArrowRight")
     assert place(here) == (count, count)
     here.page.keyboard.press("ArrowRight")
+    here.page.wait_for_timeout(500)
+    here.leads_to(example="cat_and_coffee", present="1")
+    assert place(here) == (count, count)
+    here.page.keyboard.press("ArrowDown")
     here.leads_to(example="cat", present="1")
     here.settle(here.find(".stage .says"))
     expect(here.find(".stage .says")).to_have_text(opening)
     assert place(here)[0] == 1
     here.page.keyboard.press("ArrowLeft")
+    here.leads_to(example="cat_and_coffee", present="1")
+    here.eventually(lambda: place(here), (count, count))
+    for _ in range(count):
+        here.page.keyboard.press("ArrowLeft")
+    here.eventually(lambda: place(here)[0], 1)
     here.leads_to(example="cat_and_coffee", present="1")
 
 

@@ -470,6 +470,15 @@ def test_draws_are_the_same_for_all_kinds_and_differ_between_seeds():
     assert alone[0].trained.history != alone[1].trained.history
 
 
+def test_the_first_kind_is_there_at_all_sizes_before_another_is_even_prepared(monkeypatch):
+    def never(_) -> None:
+        raise AssertionError("GeM was prepared")
+
+    monkeypatch.setattr(KINDS["gem"], "prepare", staticmethod(never))
+    runs = training_runs(small_sample(), ["gap", "gem"], (4, 2), 1, budget=QUICK)
+    assert [(run.kind, run.size) for run in (next(runs), next(runs))] == [("gap", 2), ("gap", 4)]
+
+
 def test_the_runs_stop_at_a_stop():
     checks = []
     with pytest.raises(StoppedError):

@@ -238,7 +238,7 @@ def test_the_place_follows_the_class_to_the_other_half_where_the_photo_itself_ha
     assert under.rows[0].place == pytest.approx((0.75, 0.5, 1.5, 1.0))
     assert under.rows[1].place == pytest.approx((0.5, 0.5, 1.0, 1.0), abs=1e-5)
     assert [row.moved for row in under.rows] == pytest.approx([1.0, 0.5], abs=1e-5)
-    assert movement_sentence(under).endswith("moves by at most 1.0 positions.")
+    assert movement_sentence(stability_of([]), under).endswith("moves by at most 1.0 positions.")
 
 
 def test_the_answers_are_counted_and_the_range_of_the_probability_is_that_of_all():
@@ -246,7 +246,7 @@ def test_the_answers_are_counted_and_the_range_of_the_probability_is_that_of_all
     assert "stays in 1 of 3 variants" in stability_sentence(result, result.under[0])
     of_left = {name: math.exp(left) / (math.exp(left) + math.exp(right) + math.exp(0.3)) for name, left, right in (
         ("original", 400 / 255, 200 / 255), ("flip", 200 / 255, 400 / 255), ("dark", 40 / 255, 20 / 255))}
-    assert f"between {of_left['flip']:.0%} and {of_left['original']:.0%}," in movement_sentence(result.under[0])
+    assert f"between {of_left['flip']:.0%} and {of_left['original']:.0%}," in movement_sentence(result, result.under[0])
 
 
 def test_a_class_that_becomes_the_answer_has_its_name():
@@ -561,10 +561,12 @@ def test_the_second_sentence_gives_the_range_and_the_largest_movement():
     darker, lighter = variants(analyse(sees_brightness(12), Image.new("RGB", (160, 130))), {"brightness": [0.6, 1.4]})
     result = stability_of([row_of(darker, probability=0.12, moved=0.4),
                           row_of(lighter, probability=0.3, moved=1.26)])
-    assert movement_sentence(result.under[0]) == ("Its probability lies between 12% and 50%, and its evidence moves by "
-                                                 "at most 1.3 positions.")
+    assert movement_sentence(result, result.under[0]) == (
+        "Its probability lies between 12% and 50%, and its evidence moves by at most 1.3 positions.")
+    other = dataclasses.replace(result, class_index=1)
+    assert movement_sentence(other, other.under[0]).startswith("The probability of bobsled lies between 12% and 50%,")
     nowhere = stability_of([row_of(darker)])
-    assert movement_sentence(nowhere.under[0]) == "Its probability stays at 50%."
+    assert movement_sentence(nowhere, nowhere.under[0]) == "Its probability stays at 50%."
 
 
 def test_a_sentence_of_a_real_run_says_what_its_rows_say():

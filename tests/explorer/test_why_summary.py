@@ -361,8 +361,8 @@ def test_where_nothing_can_be_taken_apart_nothing_is_said_in_logits():
         shown = summary(outcome, best, (best + 1) % 4)
         assert as_text(shown[:1]).startswith(f"{verb} {layered.CLASSES[best]} "
                                             f"({percent(shares_of(logits, activation)[best])})")
-        assert as_text(shown[1:]) == (f"{layered.FLATTENS} So places are located by gradients, and every claim is "
-                                     "tested on the photo.")
+        assert as_text(shown[1:]) == (f"{layered.FLATTENS} So places are located by gradients, in no unit, and "
+                                      "every claim is tested on the photo.")
         assert len(shown) == 2
         assert "logits ahead" not in as_text(shown)
 

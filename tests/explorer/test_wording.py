@@ -16,6 +16,7 @@ from explorer.wording import (
     number_word,
     percent,
     plain,
+    second_part,
     signed,
     strongest_half,
     sum_sentence,
@@ -231,7 +232,7 @@ def test_small_numbers_are_words(number, word):
     (True, 2.1e-6, "exact, residual 2e-6"), (True, -2.1e-6, "exact, residual 2e-6"), (True, 0.0, "exact, residual 0"),
     (False, 0.0031, "integrated, residual 0.003"), (False, 0.001, "integrated, residual 0.001"),
     (True, 9.6e-4, "exact, residual 1e-3"), (False, 1.4, "integrated, residual 1"),
-    (True, 1e-12, "exact, residual 1e-12"),
+    (True, 1e-12, "exact, residual 1e-12"), (True, -0.02, "not exact, residual 0.02"),
 ])
 def test_the_residual_has_one_digit(exact, residual, text):
     assert exactness(exact, residual) == text
@@ -240,7 +241,7 @@ def test_the_residual_has_one_digit(exact, residual, text):
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_not_a_number(number):
     assert signed(number) == plain(number) == "not a number"
-    assert exactness(True, number) == "exact, residual not a number"
+    assert exactness(True, number) == "not exact, residual not a number"
     assert sum_sentence(number, 0.5, number) == (
         f"logit not a number = baseline 0.50 {'−' if number < 0 else '+'} evidence not a number")
 
@@ -248,6 +249,14 @@ def test_what_is_not_finite_is_not_a_number(number):
 def test_a_sum_has_the_sign_of_the_evidence():
     assert sum_sentence(4.04, 0.01, 4.03) == "logit 4.04 = baseline 0.01 + evidence 4.03"
     assert sum_sentence(-2.5, -0.5, -2.0) == "logit −2.50 = baseline −0.50 − evidence 2.00"
+
+
+def test_a_sum_adds_up_in_the_digits_that_are_printed():
+    assert sum_sentence(4.044, 0.014, 4.03) == "logit 4.04 = baseline 0.01 + evidence 4.03"
+    assert sum_sentence(4.046, 0.014, 4.032) == "logit 4.05 = baseline 0.01 + evidence 4.04"
+    for total, first in np.random.default_rng(0).normal(0, 9, (500, 2)):
+        assert f"{round(first, 2) + second_part(total, first, total - first):.2f}" == f"{round(total, 2):.2f}"
+    assert second_part(4.0, 1.0, 2.5) == 2.5, "half a logit is missing, and no rounding"
 
 
 # Answers.

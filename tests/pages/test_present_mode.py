@@ -59,6 +59,8 @@ def test_a_talk_shows_nothing_but_the_stage_and_every_step_has_its_sentence(path
     for shown in maps[1:]:
         assert shown.kind != "photo"
         assert is_plain_sentence(shown.says), shown.says
+        assert shown.says.count(". ") == 0, "a step is one short line"
+        assert len(shown.says) <= 90, shown.says
         assert np.isfinite(shown.values).all()
     assert len({shown.says for shown in maps}) == len(maps), "no sentence is said twice"
 
@@ -77,8 +79,8 @@ def test_the_talk_of_explore_goes_through_the_likeliest_classes_and_two_other_po
         rank, share = seen.rank(index, pooling), seen.probabilities(pooling, factor(pooling))[index]
         under = "" if pooling == "gap" else f" under {POOLINGS[pooling].label()}, a what-if"
         begin = "Prediction" if rank == 1 else f"Rank {rank}"
-        assert shown.says.startswith(f"{begin}: {seen.names[index]}, {percent(share)}{under}. ")
-        assert all(part in shown.says for part in share_carried(cells))
+        assert shown.says == f"{begin}: {seen.names[index]}, {percent(share)}{under}."
+        assert all(part in shown.details for part in share_carried(cells))
 
 
 @pytest.mark.parametrize("pooling", ["softpool", "gem:p=5"])
@@ -105,8 +107,9 @@ def test_the_talk_of_feature_maps_goes_through_the_top_eight_channels(pooling, o
     assert stage(page).maps["photo"].says == f"Which channels contribute most to {seen.names[answer]}?"
     for place, (channel, shown) in enumerate(zip(order, maps, strict=True), 1):
         np.testing.assert_allclose(shown.values, seen.maps[channel], atol=shown.step + 1e-6)
-        assert shown.says == (f"Channel {channel} contributes {signed(paid[channel])} logits to {seen.names[answer]}: "
-                              f"rank {place} of 1,280.")
+        under = "" if pooling == "gap" else " under GMP, a what-if"
+        assert shown.says == (f"Channel {channel} contributes {signed(paid[channel])} logits to {seen.names[answer]}"
+                              f"{under}: rank {place} of 1,280.")
 
 
 def test_the_talk_of_poolings_shows_where_each_looks_and_what_it_keeps(open_page, measured):
@@ -120,9 +123,12 @@ def test_the_talk_of_poolings_shows_where_each_looks_and_what_it_keeps(open_page
         np.testing.assert_allclose(looks.values, arithmetic.looks(seen.maps, seen.weight[answer], spelling), atol=1e-5)
         np.testing.assert_allclose(speaks.values, seen.cells(answer, spelling), atol=1e-4)
         first, pooling = seen.best(1, spelling)[0], POOLINGS[spelling.partition(":")[0]]
-        assert looks.says.endswith(f": {pooling.explanation} Prediction: {seen.names[first]}, "
-                                   f"{percent(seen.probabilities(spelling)[first])}.")
-        assert all(part in speaks.says for part in share_carried(seen.cells(answer, spelling)))
+        under = f"under {looks.name.removeprefix('Where ').removesuffix(' looks')}"
+        under += "" if spelling == "gap" else ", a what-if"
+        assert looks.says == f"Prediction {under}: {seen.names[first]}, {percent(seen.probabilities(spelling)[first])}."
+        assert looks.details.endswith(pooling.explanation)
+        assert speaks.says.endswith(f"{under}.")
+        assert all(part in speaks.details for part in share_carried(seen.cells(answer, spelling)))
 
 
 def test_the_talk_of_activation_maps_shows_each_class_and_then_what_the_positions_say(open_page, measured):

@@ -143,7 +143,7 @@ def test_the_true_class_is_marked_once_and_offered_with_its_rank_and_logit_befor
     assert words in head.text
     assert "space shuttle, the true class" in boards(page)["rivals"].texts("chip")
     (table,) = (item for item in boards(page)["probed"].all("ruled") if "The true class" in item.text)
-    assert [row.texts("td") for row in table.all("tr")][1] == ["as it is", str(rank), share, plain(logits[SHUTTLE])]
+    assert [row.texts("th") + row.texts("td") for row in table.all("tr")][1] == ["as it is", str(rank), share, plain(logits[SHUTTLE])]
     assert len(table.all("tr")) == 6
 
 
@@ -308,6 +308,17 @@ def test_how_much_of_the_evidence_lies_where_the_object_is(open_page, measured, 
     reports = [float(item) / 100 for item in re.findall(r"(\d+)%", stated)[:2]]
     assert reports == pytest.approx([share, area], abs=0.015)
     assert f"{share / area:.1f} times its share of the photo" in stated
+
+
+def test_a_box_dragged_on_the_photo_is_the_one_in_which_the_evidence_is_counted(open_page, measured):
+    page = open_page(WHY, ask="object", region="5,3,6,5", **{"class": str(HELMET)})
+    stated = done(page, "object_share").text
+    positive = np.maximum(measured().cells(HELMET), 0)
+    held, area = positive[5:7, 3:6].sum() / positive.sum(), 6 / 49
+    assert f"{percent(held)} lies in the box, which is {percent(area)} of what the network sees" in stated
+    assert "around the positions that you chose" in stated
+    pick(page, "object_share", "clear")
+    assert "largest region above 20%" in boards(page)["object_share"].text
 
 
 # Other networks.

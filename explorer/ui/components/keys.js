@@ -1,15 +1,22 @@
-// Keys for a page of steps that need not have a viewer. An element in FOCUSABLE keeps the keys for itself.
+// Keys for a page of steps that need not have a viewer. An element in FOCUSABLE keeps the keys for itself; in a talk only
+// a list that is open and a slider that was reached by Tab do, and they leave a clicker's keys alone.
 const FOCUSABLE = "input, select, textarea, [contenteditable], [role=slider], [role=radio], [role=combobox], [role=listbox], [role=option], .viewer, .wall";
+const IN_A_TALK = "[role=slider], [aria-expanded=true], [role=listbox], [role=option]";
 
 page.parts.keys = ({ data, parentElement, setTriggerValue }) => {
   const root = parentElement.firstElementChild;
   const listening = root.data !== undefined;
   Object.assign(root, { data, send: setTriggerValue });
   if (listening) return;
-  whileShown(root, document, "keydown", (event) => {
-    const { key, altKey, ctrlKey, metaKey, shiftKey } = event;
-    if (altKey || ctrlKey || metaKey || shiftKey || event.composedPath()[0].matches?.(FOCUSABLE)) return;
-    const { stage } = root.data;
+  // A slider that was dragged, or a list that was clicked, gives the arrows back to the talk.
+  whileShown(root, window, "pointerup", () => root.data.stage && setTimeout(() => {
+    if (document.activeElement?.matches("[role=slider], [role=combobox][aria-expanded=false]")) document.activeElement.blur();
+  }, 50));
+  whileShown(root, window, "keydown", (event) => {
+    const { key, altKey, ctrlKey, metaKey, shiftKey } = event, { stage } = root.data, target = event.composedPath()[0];
+    if (altKey || ctrlKey || metaKey || shiftKey) return;
+    const clicker = stage && ["PageDown", "PageUp", "p", "Escape"].includes(key) && !target.matches?.("[aria-expanded=true]");
+    if (!clicker && target.matches?.(stage ? IN_A_TALK : FOCUSABLE)) return;
     const ahead = { ArrowRight: 1, ArrowLeft: -1, ...(stage ? { PageDown: 1, PageUp: -1 } : {}) }[key];
     const photos = stage ? { ArrowDown: 1, ArrowUp: -1 }[key] : undefined;
     if (key === "p" || (key === "Escape" && stage)) root.send("present", !stage);
@@ -17,5 +24,6 @@ page.parts.keys = ({ data, parentElement, setTriggerValue }) => {
     else if (photos) root.send("photos", photos);
     else return;
     event.preventDefault();
-  });
+    event.stopPropagation();
+  }, true);
 };

@@ -5,12 +5,12 @@ const page = (window.poolscope ??= {
 const emit = (name, detail) => page.bus.dispatchEvent(new CustomEvent(name, { detail }));
 
 /** Listen as long as an element is on the page: pages come and go, and must not stay in memory. */
-function whileShown(element, target, name, act) {
+function whileShown(element, target, name, act, capture = false) {
   const listening = new AbortController();
   let shown = false;
   target.addEventListener(name, (event) => {
     if (element.isConnected) { shown = true; act(event); } else if (shown) listening.abort();
-  }, { signal: listening.signal });
+  }, { signal: listening.signal, capture });
 }
 
 /** Keep the newest few: a session may go through hundreds of photos. */

@@ -52,11 +52,12 @@ class Tools {
   }
 }
 
-/** In a talk: back and on for those without keys, how far it is, and the way out. */
+/** In a talk: back and on for those without keys, how far it is, the next photo once it is over, and the way out. */
 function stageTools(viewer) {
   const place = `${viewer.maps.indexOf(viewer.shown) + 1} of ${viewer.maps.length}`;
   return [button("‹", () => viewer.go(-1), { "aria-label": "Step back" }), make("span", {}, place),
-    button("›", () => viewer.go(1), { "aria-label": "Next step" }), button("Leave", () => viewer.present(false))];
+    button("›", () => viewer.go(1), { "aria-label": "Next step" }),
+    button("↓", () => viewer.toPhoto(1), { "aria-label": "Next photo", title: "Next photo" }), button("Leave", () => viewer.present(false))];
 }
 
 /** The legend of a map of labels. */

@@ -11,8 +11,7 @@ class Viewer {
       tools: make("div", { class: "tools" }), steps: make("div", { class: "steps" }),
       live: make("p", { class: "spoken", "aria-live": "polite" }), help: make("dl", { class: "help", hidden: "" }, ...KEYS.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
     };
-    root.append(...Object.values(this.parts));
-    Object.assign(root, { tabIndex: 0, role: "group" });
+    Object.assign(root, { tabIndex: 0, role: "group" }).append(...Object.values(this.parts));
     root.addEventListener("keydown", (event) => this.press(event));
     new ResizeObserver(() => this.paint()).observe(root);
     const listeners = { view: () => this.refresh(), hover: () => this.point(), photo: () => this.paint(), show: (detail) => this.follow(detail) };
@@ -30,12 +29,13 @@ class Viewer {
   take(data) {
     const content = JSON.stringify({ ...data, region: null }), before = this.content;
     const moved = this.data && (this.data.chosen !== data.chosen || this.data.photo !== data.photo);
-    if (moved && data.main && !(performance.now() - page.returned < 3000)) page.view.m = ""; // Back brings its own map
-    this.content = content;
+    if (moved && data.main && !(performance.now() - page.returned < 3000)) page.view.m = page.toLast ? page.stacks.get(data.stack).at(-1).id : ""; // Back brings its own map
+    Object.assign(this, { content });
+    page.toLast &&= !moved;
     if (before === content) return Object.assign(this, { data }).point(); // nothing is new but the chosen region
     if (this.data?.stack !== data.stack) Object.assign(this, { maps: page.stacks.get(data.stack), painted: new Map() });
     Object.assign(this, { data, arriving: null, guest: null, titled: null });
-    this.root.classList.toggle("stage", !!data.stage);
+    for (const [name, on] of Object.entries({ stage: !!data.stage, landscape: data.size[0] > 1.2 * data.size[1] })) this.root.classList.toggle(name, on);
     this.root.setAttribute("aria-label", data.name);
     this.tools ??= new Tools(this.parts.tools, data, { fullScreen: () => this.fullScreen(), help: () => this.help(), compares: () => this.maps.some((map) => comparesPoolings(map, this.maps)) });
     this.refresh();
@@ -84,7 +84,7 @@ class Viewer {
     });
     const map = maps[0], other = map && !this.guest && map.id !== data.chosen && map.pick != null && !many && !data.stage;
     parts.says.textContent = data.stage ? map?.says ?? "" : "";
-    parts.lines.replaceChildren(...(many ? [] : [...(map?.lines ?? []).map((line) => make("span", {}, line)),
+    parts.lines.replaceChildren(...(many ? [] : [...(data.stage && map?.details ? [make("strong", {}, map.details)] : []), ...(map?.lines ?? []).map((line) => make("span", {}, line)),
       ...(map?.badge ? [make("span", { class: "badge" }, map.badge)] : []),
       ...(other ? [button("Show it on the whole page", () => this.send("pick", map.pick))] : [])]));
     this.buildTitle(map, many);
@@ -165,15 +165,21 @@ class Viewer {
     const ahead = { ArrowRight: 1, PageDown: 1, " ": 1, ArrowLeft: -1, PageUp: -1 }[event.key], photos = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!ahead && !photos) return;
     event.preventDefault();
-    if (photos) this.send("walk", photos);
-    else this.go(ahead);
+    return photos ? this.toPhoto(photos) : this.go(ahead);
   }
-  present(on) { change({ m: "" }); this.send("present", on); }
-  go(ahead) { if (!this.step(ahead)) this.send("walk", ahead); }
+  present(on) { page.photosOn = 0; change({ m: "" }); this.send("present", on); }
+  /** A step; past the last one the talk stops. Back from a photo that was come to leads to the last step before. */
+  go(ahead) {
+    if (this.step(ahead) || ahead > 0 || !page.photosOn) return;
+    this.toPhoto(-1, true);
+  }
+  toPhoto(ahead, toLast = false) {
+    Object.assign(page, { toLast, photosOn: Math.max(0, (page.photosOn ?? 0) + ahead) });
+    this.send("walk", ahead);
+  }
   step(ahead) {
     const next = this.many ? null : this.maps[this.maps.indexOf(this.shown) + ahead];
-    this.show(next, true);
-    return !!next;
+    return !!next && (this.show(next, true), true);
   }
   walk(down, right) {
     const { rows, columns } = this.shown ?? this.data.grid, [i, j] = this.cell ?? [-down, -right];
@@ -268,9 +274,11 @@ class Viewer {
   paint() {
     const image = this.data && page.photos.get(this.data.photo);
     if (!image || !this.panes) return;
-    const [width, height] = this.data.size, ratio = window.devicePixelRatio || 1, room = this.panes[0].box.clientWidth;
-    const tallest = this.data.stage ? window.innerHeight - 56 : document.fullscreenElement ? window.innerHeight - 190
-      : Math.min(this.data.tallest, Math.max(180, window.innerHeight - 200)); // enlarged, it stands beside its controls
+    const [width, height] = this.data.size, ratio = window.devicePixelRatio || 1, high = window.innerHeight;
+    const across = this.data.stage && this.root.classList.contains("landscape") && window.innerWidth > high; // the line above, the photo below
+    const room = across ? 0.75 * this.root.clientWidth : this.panes[0].box.clientWidth;
+    const tallest = this.data.stage ? 0.92 * high - (across ? this.parts.says.offsetHeight + 16 : 0) : document.fullscreenElement ? high - 190
+      : Math.min(this.data.tallest, Math.max(180, high - 200)); // enlarged, it stands beside its controls
     const wide = Math.max(1, Math.min(room, (tallest * width) / height)), high = Math.max(1, (wide * height) / width);
     for (const pane of this.panes) {
       for (const canvas of [pane.base, pane.top]) {

@@ -43,7 +43,8 @@ class Map:
         facets: what it is of, such as (class, pooling): a choice each where a viewer shows one map at a time.
         row, title: its headings where maps stand side by side.
         aside, lines, badge: text beside and under it.
-        says: the sentence above it in a talk; caption: the line where a position's number would be read.
+        says: the one short line of it in a talk; details: what stands beneath.
+        caption: the line where a position's number would be read.
         scale: maps of the same name share one scale until a reader turns it off; `limit` fixes the shared scale's end.
         factor: calibrates the numbers where maps under several poolings share a scale; None where nothing was fitted.
         mark: a position (i, j) to outline; box: left, top, right, bottom in photo pixels to outline.
@@ -64,6 +65,7 @@ class Map:
     lines: tuple[str, ...] = ()
     badge: str = ""
     says: str = ""
+    details: str = ""
     caption: str = ""
     scale: str = ""
     limit: float | None = None

@@ -122,6 +122,7 @@ def talk_about_channels(session: Session, outcome: Outcome, class_index: int) ->
             does = f"has a mean of {plain(float(table.pooled[channel]))}"
         else:
             does = f"contributes {signed(float(table.contribution[channel]))} {outcome.analysis.network.unit} to {name}"
+        does = f"{does} {outcome.under_in_words}".rstrip()
         sentence = f"Channel {channel} {does}: rank {rank} of {len(table.pooled):,}."
         maps.append(channel_map(outcome, class_index, channel, says=sentence))
     talk(session, outcome.analysis, maps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 from plotly.graph_objects import Figure
@@ -24,7 +25,7 @@ from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
-from explorer.wording import RARE, Name, evidence_sentence, listed, percent, plain, shortened, signed
+from explorer.wording import RARE, Name, listed, percent, plain, shortened, signed
 
 TALLEST = 210  # px of a photo in a row of them
 
@@ -222,11 +223,12 @@ def talk_about_poolings(session: Session, outcomes: Sequence[Outcome], class_ind
         return
     steps = []
     for outcome in outcomes:
-        answer = outcome.top(1, calibrated)[0]
-        explanation = analysis.network.pooling_of(outcome.pooling).explanation
-        steps.append(looks_map(outcome, class_index, says=f"{outcome.name}: {explanation} Prediction: {answer.name}, "
-                                                          f"{percent(answer.probability)}."))
-        sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy())
+        answer, under = outcome.top(1, calibrated)[0], outcome.under_in_words or f"under {outcome.name}"
+        name = shortened(analysis.network.class_names[class_index], 40)
+        says = f"Prediction {under}: {answer.name}, {percent(answer.probability)}."
+        looks = looks_map(outcome, class_index, says=says)
+        steps.append(replace(looks, details=f"Where {outcome.name} looks: "
+                                            f"{analysis.network.pooling_of(outcome.pooling).explanation}"))
         steps.append(evidence_map(outcome, class_index, scale=str(outcome.choice),
-                                  says=f"Under {outcome.name}: {sentence}"))
+                                  says=f"Evidence for {name} {under}."))
     talk(session, analysis, steps, "What does each pooling keep?")

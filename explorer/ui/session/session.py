@@ -116,6 +116,7 @@ class Session:
         good: the network that was shown last without trouble.
         picking: which network is being chosen in a dialog: "network", "against" or "" for none.
         stopped: the jobs that the user stopped.
+        settings: what the controls of the lessons that were left are set to, by the lesson's number.
     """
 
     choices: Choices = field(default_factory=Choices)
@@ -134,6 +135,7 @@ class Session:
     good: str = Choices.network
     picking: str = ""
     stopped: WeakSet[Job] = field(default_factory=WeakSet)
+    settings: dict[int, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def choose(self, **changes: Any) -> None:
         """Change some choices. With another network what was chosen for that one comes back."""

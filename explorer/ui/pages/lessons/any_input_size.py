@@ -8,7 +8,7 @@ from explorer import Analysis
 from explorer.lessons.any_input_size import SHAPES, SizeResult, any_input_size
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
-from explorer.ui.pages.lessons.lesson_pictures import account, bars, chain, side_by_side
+from explorer.ui.pages.lessons.lesson_pictures import account, bars, chain, photo_shot
 from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.session.choices import sizes_of
 from explorer.wording import percent, plain, shortened
@@ -22,8 +22,9 @@ def controls(scene: Scene) -> tuple[Control, ...]:
             Control("shape", "Shape", shapes, "square", SHAPES.__getitem__, ordered=False))
 
 
-def draw(scene: Scene, chosen: dict[str, Any]) -> None:
-    """What each stage holds, the answer beside the usual one, and what becomes of a flatten head."""
+def draw(scene: Scene, chosen: dict[str, Any]) -> str:
+    """The photo as it was seen, what each stage holds, the answer beside the usual one, and the fate of a flatten head.
+    """
     result = any_input_size(scene.analysis, chosen["size"], chosen["shape"])
     width, height = result.analysis.framing.input_size
     channels, rows, columns = result.analysis.feature_maps.shape
@@ -31,10 +32,18 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     board(el(
         "div", chain([(f"{width} × {height}", "px"), (f"{rows} × {columns}", "positions"),
                       (f"{channels:,}", "pooled vector"), (f"{len(scene.outcome.logits):,}", "logits")]),
-        side_by_side(el("div", el("h3", f"Prediction at {width} × {height} px"), bars(top, 1.0)),
-                     el("div", el("h3", "Compared with the training size"), _beside(scene.analysis, result)),
-                     el("div", el("h3", "The same head after flatten"), *_flatten(result))),
+        el("div", photo_shot(result.analysis, f"{rows} × {columns} positions"),
+           el("div", el("h3", f"Prediction at {width} × {height} px"), bars(top, 1.0)),
+           *scene.at_desk(
+               el("div", el("h3", "Compared with the training size"), _beside(scene.analysis, result)),
+               el("div", el("h3", "The same head after flatten"), *_flatten(result))),
+           class_="sidebyside", style={"--columns": "2" if scene.presenting else "4"}),
         class_="stack ruled"), key="sizes")
+    there, here, usual = result.before, result.usual, scene.analysis.network.preprocessing.size
+    first = f"At {usual} × {usual} px {shortened(there.name, 40)} has {percent(there.probability)}"
+    if (width, height) == (usual, usual):
+        return f"{first}: change the size, and the same head still takes the photo."
+    return f"{first}, at {width} × {height} px {percent(here.probability)}, rank {here.rank:,}."
 
 
 def _beside(usual: Analysis, result: SizeResult) -> Node:

@@ -16,7 +16,7 @@ from explorer.sections.nodes import Node, el
 from explorer.sections.parts import table
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.pages.lessons.lesson_pictures import shot
+from explorer.ui.pages.lessons.lesson_pictures import bars, shot
 from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
@@ -38,7 +38,7 @@ def controls(scene: Scene) -> tuple[Control, ...]:
             Control("p", "p of GeM", POWERS, 3, width=3))
 
 
-def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+def draw(scene: Scene, chosen: dict[str, Any]) -> str:
     """The scene, the evidence on it under GAP and GMP, the answers of three poolings, and their logits at all scales.
     """
     scale, p = min(chosen["scale"], largest_scale(chosen["count"])), float(chosen["p"])
@@ -46,13 +46,43 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     setting = Setting(scene.class_index, chosen["ground"], chosen["count"], others=others)
     key = "pasted scene", scene.class_index, setting.ground, setting.count, scale, p
     pasted = drawn(scene.analysis, key, lambda: lesson.average_or_maximum(scene.analysis, setting, scale, p))
+    if scene.presenting:
+        board(_pictures(scene, pasted), key="pasted")
+        growth = _growth(scene, setting, p)
+        if growth is not None:
+            board(el("div", el("h3", "Half of the rise of the logit, at an object of"), bars(
+                [(one.under_in_words.removeprefix("under ") or one.name, float(reached),
+                  "never" if np.isnan(reached) else percent(float(reached)))
+                 for one, reached in zip(pasted.outcomes, growth.half_way, strict=True)], 1.0), class_="stack"),
+                key="half_ways")
+        return _notice(growth)
     left, right = st.columns([5, 4], gap="medium")
     with left:
         board(el("div", _pictures(scene, pasted), *_table(scene, pasted),
                  el("p", _account(chosen["count"], chosen["scale"], scale, pasted), class_="note"),
                  class_="stack ruled"), key="pasted")
     with right:
-        _growth(scene, setting, scale, p)
+        growth = _growth(scene, setting, p)
+        if growth is not None:
+            curves = dict(zip(growth.names, growth.risen, strict=True))
+            panels.chart(figures.rising(growth.scales, curves, scale, "object's long side, of the scene's",
+                                        "logit, from empty to largest"), key="rising")
+            panels.note(_half_ways(growth), key="half_ways")
+    return _notice(growth)
+
+
+def _notice(growth: Growth | None) -> str:
+    """Whether the claim holds of this photo: the maximum needs less of the object than the average."""
+    if growth is None:
+        return ""
+    average, maximum = (float(scale) for scale in growth.half_way[:2])
+    if np.isnan([average, maximum]).any():
+        return f"On this photo no size of the object raises the logit under {'GAP' if np.isnan(average) else 'GMP'}."
+    if percent(average) == percent(maximum):
+        return f"On this photo both need as large an object for half of their rise: {percent(average)} of the scene."
+    holds = maximum < average
+    return (f"{'' if holds else 'This photo does not show it: '}GMP reaches half of its rise with an object of "
+            f"{percent(maximum)} of the scene's side, GAP with {percent(average)}.")
 
 
 def _pictures(scene: Scene, pasted: lesson.Scene) -> Node:
@@ -63,7 +93,7 @@ def _pictures(scene: Scene, pasted: lesson.Scene) -> Node:
         scale = render.Scale.signed(cells)
         painted = render.overlay(photo, cells, (0, 0, *photo.size), scale).resize((SIDE, SIDE))
         alt = f"Evidence for {shortened(scene.class_name)} under {outcome.name}"
-        shots.append(shot(f"Evidence under {outcome.name}", painted, alt, scale))
+        shots.append(shot(f"Evidence {outcome.under_in_words or f'under {outcome.name}'}", painted, alt, scale))
     return el("div", *shots, class_="lesson-shots three")
 
 
@@ -89,18 +119,14 @@ def _account(count: int, requested: float, scale: float, pasted: lesson.Scene) -
             f"{rows} × {columns} positions.")
 
 
-def _growth(scene: Scene, setting: Setting, scale: float, p: float) -> None:
+def _growth(scene: Scene, setting: Setting, p: float) -> Growth | None:
     """Once the maps of all scales are there, another p or another class runs no network."""
     key = scene.class_index, setting.ground, setting.count
     job = drawn(scene.analysis, ("growing job", *key), lambda: Job(lambda progress, stop: lesson.growing(
         scene.analysis, setting, progress=progress, stop=stop)))
     if worked(scene.session, job, "growing_{}_{}_{}".format(*key), "Growing the object") is None:
-        return
-    growth = lesson.growing(scene.analysis, setting, p)
-    curves = dict(zip(growth.names, growth.risen, strict=True))
-    panels.chart(figures.rising(growth.scales, curves, scale, "object's long side, of the scene's",
-                                "logit, from empty to largest"), key="rising")
-    panels.note(_half_ways(growth), key="half_ways")
+        return None
+    return lesson.growing(scene.analysis, setting, p)
 
 
 def _half_ways(growth: Growth) -> str:

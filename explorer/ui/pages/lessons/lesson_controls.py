@@ -8,22 +8,25 @@ from typing import Any
 import streamlit as st
 
 from explorer.ui.controls import in_step
-from explorer.ui.pages.lessons.scene import Control
+from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.session.session import Session
 from explorer.wording import listed
 
 MOST_BUTTONS = 5  # more values of a control without an order are chosen from a list
 
 
-def draw_controls(session: Session, controls: Sequence[Control]) -> dict[str, Any]:
-    """Draw the controls side by side, and return the chosen value of each by its name.
+def draw_controls(scene: Scene, controls: Sequence[Control]) -> dict[str, Any]:
+    """Draw the controls side by side, in a talk one below the other, and return the chosen value of each by its name.
 
     A bad value in a link becomes a notice.
     """
+    session = scene.session
     chosen = {control.name: _chosen(session, control) for control in controls}
     shown = [control for control in controls if len(control.values) > 1]
     if shown:
-        for column, control in zip(st.columns([control.width for control in shown], gap="medium"), shown, strict=True):
+        columns = ([st.container() for _ in shown] if scene.presenting
+                   else st.columns([control.width for control in shown], gap="medium"))
+        for column, control in zip(columns, shown, strict=True):
             with column:
                 _draw(session, control, chosen[control.name])
     return chosen

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
+import streamlit as st
+
 from explorer.lessons.catalogue import LESSONS, Lesson
 from explorer.sections.nodes import Node, el
 from explorer.ui import panels
@@ -40,12 +42,30 @@ def show_lesson(scene: Scene) -> None:
     """The title and the claim, the lesson itself, what to notice and the source; and the keys."""
     session = scene.session
     lesson, panel = LESSONS[session.choices.lesson], PANELS[session.choices.lesson]
-    board(el("div", el("div", _steps(lesson), class_="chips"), el("h1", lesson.title),
-             el("p", lesson.claim, class_="lead"), class_="headline"),
-          key="lesson_head", on_pick=lambda number: _go_to(session, number))
-    answered(lambda: panel.draw(scene, draw_controls(session, panel.controls(scene))))
-    board(el("div", el("p", el("strong", "Notice: "), lesson.notice, class_="lead"),
-             el("p", f"Source: {lesson.source}", class_="caption"), class_="stack"), key="notice")
+    if scene.presenting:
+        picture, words = st.columns([66, 34], gap="medium")
+        below = words
+    else:
+        words, picture, below = st.container(), st.container(), st.container()
+
+    def draw() -> None:
+        with words:
+            chosen = draw_controls(scene, panel.controls(scene))
+        with picture:
+            notice = panel.draw(scene, chosen)
+        if notice:
+            with below:
+                board(el("p", *scene.at_desk(el("strong", "Notice: ")), notice, class_="lead"), key="notice")
+
+    with words:
+        board(el("div", *scene.at_desk(el("div", _steps(lesson), class_="chips")), el("h1", lesson.title),
+                 *scene.at_desk(el("p", lesson.claim, class_="lead")), class_="headline"),
+              key="lesson_head", on_pick=lambda number: _go_to(session, number))
+    answered(draw)
+    if scene.presenting:
+        _steps_of_a_talk(session)
+    else:
+        panels.note(f"Source: {lesson.source}", key="source_of_lesson", style="caption")
     _listen_to_keys(session)
 
 
@@ -55,9 +75,31 @@ def _steps(lesson: Lesson) -> Node:
                     title=f"Lesson {other.number}: {other.title}") for other in LESSONS.values()))
 
 
+def _steps_of_a_talk(session: Session) -> None:
+    """Back and on for those without keys, how far it is, and the way out."""
+    number, leave = session.choices.lesson, viewer_handlers(session).present
+    assert leave is not None
+
+    def step(picked: int) -> None:
+        if picked:
+            _go_to(session, number + picked)
+        else:
+            leave(False)
+
+    def button(text: str, picked: int, name: str | None = None) -> Node:
+        return el("button", text, pick=picked, type="button", class_="chip", data_key=text, aria_label=name)
+
+    with st.container(key="lesson_steps"):
+        board(el("div", button("‹", -1, "Step back"), el("span", f"{number} of {len(LESSONS)}"),
+                 button("›", 1, "Next step"), button("Leave", 0), class_="chips last"), key="steps", on_pick=step)
+
+
 def _go_to(session: Session, number: int) -> None:
-    """Another lesson; after the last comes the first."""
-    session.choose(lesson=(number - 1) % len(LESSONS) + 1, settings=())
+    """Another lesson, with its settings as they were left; before the first and after the last there is none."""
+    if number in LESSONS:
+        chosen = session.choices
+        session.settings[chosen.lesson] = chosen.settings
+        session.choose(lesson=number, settings=session.settings.get(number, ()))
 
 
 def _listen_to_keys(session: Session) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from explorer.render import Scale, jpeg
+from explorer.analysis import Analysis
+from explorer.render import Scale, jpeg, overlay
 from explorer.sections.nodes import Node, el, picture
 from explorer.wording import plain, signed
 
 MOST_CELLS = 400  # that a grid shows with a number in each
+SIDE = 480  # px of the long side of what the network saw
 
 
 def chain(counts: Sequence[tuple[str, str]], now: int | None = None) -> Node:
@@ -86,6 +88,30 @@ def shot(title: str, photo: Image.Image, alt: str, scale: Scale | None = None) -
     """A picture under its title, over the legend of its scale where it has one of its own."""
     return el("div", el("span", title, class_="caption"), picture(jpeg(photo), alt),
               legend(scale) if scale else None, class_="shot")
+
+
+def photo_shot(
+    analysis: Analysis, title: str, values: np.ndarray | None = None, positions: tuple[int, int] | None = None
+) -> Node:
+    """What the network saw, with a map (H, W) of one channel on it, or with lines between the positions.
+
+    `positions` are rows and columns other than the analysis has.
+    """
+    photo, seen = analysis.preview(2 * SIDE)
+    left, top, right, bottom = (round(edge) for edge in seen)
+    factor = SIDE / max(right - left, bottom - top)
+    size = max(1, round(factor * (right - left))), max(1, round(factor * (bottom - top)))
+    photo = photo.resize(size, box=(left, top, right, bottom))
+    if values is not None:
+        scale = Scale.signed(values) if np.nanmin(values, initial=0) < 0 else Scale.positive(values)
+        photo = overlay(photo, values, (0, 0, *photo.size), scale)
+    else:
+        lines, (rows, columns) = ImageDraw.Draw(photo), positions or analysis.framing.grid
+        for n in range(1, rows):
+            lines.line((0, n * photo.height / rows, photo.width, n * photo.height / rows), "white")
+        for n in range(1, columns):
+            lines.line((n * photo.width / columns, 0, n * photo.width / columns, photo.height), "white")
+    return shot(title, photo, f"The photo: {title}")
 
 
 def legend(scale: Scale, *low: Node) -> Node:

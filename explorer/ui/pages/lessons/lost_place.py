@@ -37,13 +37,27 @@ def controls(scene: Scene) -> tuple[Control, ...]:
                     lambda seed: f"shuffled, {seed}" if seed else "as they are", ordered=False),)
 
 
-def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+def draw(scene: Scene, chosen: dict[str, Any]) -> str:
     """The evidence before and after, and the logits of each pooling, the pyramid and flatten before and after."""
     seed = chosen["shuffle"]
     result = drawn(scene.outcome, ("shuffle", scene.class_index, seed or 1),
                    lambda: lost_place(scene.outcome, scene.class_index, seed or 1, _heads_for(scene)))
     board(el("div", el("div", *_pictures(scene, result, seed > 0)), el("div", *_table(scene, result, seed > 0)),
-             class_="sidebyside ruled"), key="place")
+             class_="stack" if scene.presenting else "sidebyside ruled"), key="place")
+    return _notice(result, seed > 0)
+
+
+def _notice(result: LostPlace, shuffled: bool) -> str:
+    """How much the shuffle changed what pooling gives, and what keeps the place."""
+    (i, j), value = strongest(result.cells_before.numpy())
+    if not shuffled:
+        return f"Position ({i}, {j}) gives most, {signed(value)} logits; shuffle the positions, and they stay."
+    most = max(pooling.logit_change or 0.0 for pooling in result.poolings)
+    *_, flatten = result.layouts
+    change = flatten.vector_change if flatten.logit_change is None else flatten.logit_change
+    what = "vector" if flatten.logit_change is None else "logits"
+    return (f"Shuffled, no pooling's logits change by more than {_share(most)} of the largest; flatten's {what} by "
+            f"{_share(change)}.")
 
 
 def _pictures(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
@@ -61,7 +75,7 @@ def _pictures(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
                     f"{signed(value)} logits; it is now at {after} and gives {signed(value_after)}. {kept} The squares "
                     "of the photo are drawn with their positions, but only the feature maps are shuffled.")
     return [el("h3", f"Evidence for {name} under {scene.outcome.name}"), el("div", *shots, class_="lesson-shots"),
-            legend(scale, el("span", signed(scale.low))), el("p", sentence, class_="note")]
+            legend(scale, el("span", signed(scale.low))), *scene.at_desk(el("p", sentence, class_="note"))]
 
 
 def _shot(scene: Scene, cells: Tensor, order: Tensor | None, scale: render.Scale, title: str) -> Node:
@@ -88,6 +102,11 @@ def _table(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
     own = " or the one trained with the pooling" if scene.analysis.network.trained else ""
     poolings = [_row(pooling.name, pooling, scene.class_index, shuffled) for pooling in result.poolings]
     layouts = [_layout_row(scene, layout, shuffled) for layout in result.layouts]
+    if scene.presenting:
+        few = [[_in_a_talk(scene, pooling.key), *row[1:3]]
+               for row, pooling in zip(poolings, result.poolings, strict=True) if pooling.key in ("gap", "gmp")]
+        return [table((f"logit of {shortened(scene.class_name, 40)}", "as they are", "shuffled"),
+                      [*few, *(row[:3] for row in layouts)])]
     return [
         el("h3", f"Logit of {shortened(scene.class_name, 40)} under the network's head{own}"),
         table(("pooling", "as they are", "shuffled", "logits change by", "vector changes by"),
@@ -97,6 +116,12 @@ def _table(scene: Scene, result: LostPlace, shuffled: bool) -> list[Node]:
                 "difference, as a share of its own. What is not 0 in the poolings' rows is rounding: a computer's sum "
                 "depends a little on its order.", class_="note"),
     ]
+
+
+def _in_a_talk(scene: Scene, pooling: str) -> str:
+    """A pooling's name, and whether it is a what-if."""
+    outcome = scene.analysis.under(pooling)
+    return outcome.under_in_words.removeprefix("under ") or outcome.name
 
 
 def _layout_row(scene: Scene, layout: BeforeAndAfter, shuffled: bool) -> list[str]:

@@ -15,13 +15,18 @@ from explorer.sections.nodes import el
 from explorer.sections.parts import table
 from explorer.ui import panels
 from explorer.ui.components.board import board
+from explorer.ui.pages.lessons.lesson_pictures import bars
 from explorer.ui.pages.lessons.scene import Control, Scene
 from explorer.ui.progress import worked
 from explorer.ui.session.jobs import Job
-from explorer.wording import percent
+from explorer.wording import percent, within_sentence
 
 SEEDS = (1, 2, 3, 5)
 DRAWN = ("gap", "gmp", "attention", "pyramid", "flatten")  # in the plot; the table has all kinds
+
+
+_ABOUT = ("Heads on the bundled backbone's feature maps of flower photos; no photo is shown, for only the maps are "
+          "shipped. ± is the standard deviation of one draw.")
 
 
 class Training(Job):
@@ -47,13 +52,15 @@ def controls(scene: Scene) -> tuple[Control, ...]:
             Control("seeds", "Repeats, with other photos", SEEDS, SEEDS[-1]))
 
 
-def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+def draw(scene: Scene, chosen: dict[str, Any]) -> str:
     """What has been learned so far, by kind: a table for the size chosen, and a plot over all sizes."""
-    seeds = chosen["seeds"]
+    seeds, photos = chosen["seeds"], chosen["photos"]
     job = _training(seeds)
-    show = partial(_show, job, chosen["photos"])
-    if worked(scene.session, job, f"overfit_{seeds}", "Training heads", show) is not None:
-        show()
+    show = partial(_show_bars if scene.presenting else _show, job, photos)
+    if worked(scene.session, job, f"overfit_{seeds}", "Training heads", show) is None:
+        return ""
+    show()
+    return _notice([summary for summary in summaries(job.runs) if summary.size == photos])
 
 
 @st.cache_resource(show_spinner=False, max_entries=len(SEEDS))
@@ -69,7 +76,7 @@ def _show(job: Training, photos: int) -> None:
         titles = ("head", "training photos", "new photos", "drop", "loss: training, new")
         board(el("div", el("h3", f"{photos} photos of each of five flowers, {len(job.runs)} heads trained"),
                  table(titles, map(_row, rows), numbers=range(1, 5), class_="lesson-table"),
-                 el("p", _gap_sentence(rows), class_="note"), class_="stack ruled"),
+                 el("p", _ABOUT, class_="note"), class_="stack ruled"),
               key="overfit")
     with right:
         curves = {kind: [summary for summary in every if summary.kind == kind] for kind in DRAWN}
@@ -81,6 +88,15 @@ def _show(job: Training, photos: int) -> None:
                      key="learning")
 
 
+def _show_bars(job: Training, photos: int) -> None:
+    """For a talk: how many photos never seen the heads of the plot answer rightly."""
+    rows = [summary for summary in summaries(list(job.runs)) if summary.size == photos and summary.kind in DRAWN]
+    shares = [(KINDS[row.kind].name, row.validation_accuracy.mean) for row in rows]
+    board(el("div", el("h3", f"Right on photos not seen, after {photos} of each flower"), bars(
+        [(name, share, percent(share)) for name, share in shares], 1.0),
+             class_="stack"), key="overfit")
+
+
 def _row(summary: Summary) -> list[str]:
     several = summary.seeds > 1  # else there is no spread
     shares = [percent(spread.mean) + (f" ± {100 * spread.deviation:.0f}" if several else "")
@@ -90,11 +106,9 @@ def _row(summary: Summary) -> list[str]:
     return [KINDS[summary.kind].name, *shares, losses]
 
 
-def _gap_sentence(rows: list[Summary]) -> str:
-    gaps = {summary.kind: summary.gap.mean for summary in rows}
-    lost = ""
-    if {"gap", "flatten"} <= gaps.keys():
-        lost = (f"From training photos to new ones flatten drops by {percent(gaps['flatten'])}, GAP by "
-                f"{percent(gaps['gap'])}. ")
-    return (f"{lost}Heads on the bundled backbone's feature maps of flower photos; no photo is shown: only the "
-            "maps are bundled. ± is the standard deviation over the repeats.")
+def _notice(rows: list[Summary]) -> str:
+    lost = {summary.kind: summary.gap.mean for summary in rows}
+    less, more = sorted(("gap", "flatten"), key=lost.__getitem__)
+    compared = "as much as" if percent(lost[less]) == percent(lost[more]) else "less than"
+    return (f"From training photos to new ones {KINDS[less].name} drops by {percent(lost[less])}, {compared} "
+            f"{within_sentence(KINDS[more].name)}, {percent(lost[more])}.")

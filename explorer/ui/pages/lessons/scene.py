@@ -27,6 +27,15 @@ class Scene:
     class_index: int
 
     @property
+    def presenting(self) -> bool:
+        """Whether it is on a projector: a picture that can be read from the last row."""
+        return self.session.presenting
+
+    def at_desk(self, *details: Any) -> tuple[Any, ...]:
+        """These parts, or none of them in a talk."""
+        return () if self.presenting else details
+
+    @property
     def class_name(self) -> str:
         """Of the class shown."""
         return self.analysis.network.class_names[self.class_index]
@@ -61,5 +70,8 @@ class LessonPanel(Protocol):
     def controls(self, scene: Scene) -> tuple[Control, ...]:
         """What there is to choose."""
 
-    def draw(self, scene: Scene, chosen: dict[str, Any]) -> None:
-        """Draw the lesson with the chosen value of each control, by its name."""
+    def draw(self, scene: Scene, chosen: dict[str, Any]) -> str:
+        """Draw the lesson with the chosen value of each control, by its name.
+
+        Returns what to notice: one sentence made from the numbers that are shown; "" until there are any.
+        """

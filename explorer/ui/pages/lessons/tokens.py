@@ -26,7 +26,7 @@ def controls(scene: Scene) -> tuple[Control, ...]:
             Control("pooling", "Pooling", tuple(POOLINGS), "gap", lambda key: POOLINGS[key].name, ordered=False))
 
 
-def draw(scene: Scene, chosen: dict[str, Any]) -> None:
+def draw(scene: Scene, chosen: dict[str, Any]) -> str:
     """Both sentences, every token in the colour of its share; and every pair of tokens."""
     pair, sentences, pooling = PAIRS[chosen["pair"]], bundled_sentences(), POOLINGS[chosen["pooling"]]
     result = compare(sentences[pair.first], sentences[pair.second], pooling.key)
@@ -35,6 +35,13 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
     tokens = el("div", *(_tokens(pooled, shares, scale) for pooled, shares in both), class_="lesson-sentences")
     lines = [("cosine", f"{signed(result.cosine)} under {result.label} ({exactness(result.exact, result.residual)})"),
              *(_line(name, pooled, shares) for name, (pooled, shares) in zip(("first", "second"), both, strict=True))]
+    one, shares = both[0]
+    notice = (f"Under {result.label} the two have a cosine of {signed(result.cosine)}; of the first, "
+              f"“{one.sentence.tokens[int(shares.argmax())]}” adds most, {_number(float(shares.max()))}.")
+    if scene.presenting:
+        few = sum(len(pooled.sentence.tokens) for pooled, _ in both) <= MOST_LARGE + 6
+        board(el("div", tokens, *(_pairs(result)[:2] if few else ()), class_="stack"), key="sentences")
+        return notice
     left = el("div", tokens, account(lines), el("p", pair.look, class_="lead"),
               el("p", f"{pooling.name}: {_of_tokens(pooling.explanation)}"),
               el("p", result.note, class_="note") if result.note else None)
@@ -43,6 +50,7 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> None:
              "weights held this is what the cosine is made of, not what it would be without the token.",
         class_="note"), el("p", f"Token vectors: {result.origin}.", class_="caption"))
     board(el("div", left, right, class_="sidebyside ruled"), key="sentences")
+    return notice
 
 
 def _tokens(pooled: Pooled, shares: np.ndarray, scale: Scale) -> Node:

@@ -12,6 +12,7 @@ from explorer.questions.contrast import Contrast, contrast, pooling_contrast
 from explorer.sections.channels import contrast_channels
 from explorer.sections.contrast import names_of, under_each_pooling
 from explorer.sections.nodes import el
+from explorer.sections.parts import strongest
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Map, Stack, stack
 from explorer.ui.controls import open_channel
@@ -20,7 +21,7 @@ from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import photo_panel, with_place
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
-from explorer.wording import exactness, plain, signed
+from explorer.wording import exactness, plain, second_part, signed
 
 
 def against_panel(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> None:
@@ -39,15 +40,14 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
     one = contrast(outcome, class_index, rival)
     mine, other = names_of(outcome, class_index, rival)
     lead = f"Against {other}, {mine} is {_apart(one.difference)} {outcome.under_in_words}".rstrip()
-    rows, columns = one.cells.shape
-    strongest = divmod(int(np.nan_to_num(np.abs(one.cells), nan=-np.inf).argmax()), columns)
+    (rows, columns), (position, most) = one.cells.shape, strongest(one.cells)
     return Map(
         id=f"{class_index}-{rival}.{name_in_links(outcome.choice)}", values=one.cells,
         name=f"{mine} against {other} under {outcome.name}", facets=(f"{mine} against {other}", outcome.name),
         aside=f"{rows} × {columns} positions", lines=_lines(one), badge=exactness(one.exact, one.residual),
-        mark=strongest, says=f"{lead}.", scale=str(outcome.choice),
-        caption=f"Red towards {mine}, blue towards {other} · strongest position {strongest}: "
-                f"{signed(float(one.cells[strongest]))} logits",
+        mark=position, says=f"{lead}.", scale=str(outcome.choice),
+        caption=f"Red towards {mine}, blue towards {other} · strongest position {position}: "
+                f"{signed(most)} logits",
     )
 
 
@@ -76,7 +76,8 @@ def _map(session: Session, outcome: Outcome, class_index: int, rival: int) -> No
 
 
 def _lines(one: Contrast) -> tuple[str, ...]:
-    return (f"{signed(one.difference)} = {signed(one.baseline)} baseline {signed(float(one.cells.sum()))} evidence",)
+    evidence = second_part(one.difference, one.baseline, float(one.cells.sum()))
+    return (f"{signed(one.difference)} = {signed(one.baseline)} baseline {signed(evidence)} evidence",)
 
 
 def _apart(difference: float) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 from explorer.analysis import Analysis, Outcome
 from explorer.progress import Progress, Stop
 from explorer.questions.object_map import ObjectMap, evidence_in_box, object_map
-from explorer.sections.nodes import Node
+from explorer.sections.nodes import Node, el
 from explorer.sections.object_map import object_section, object_share
 from explorer.sections.parts import short
 from explorer.ui.components.board import board
@@ -28,7 +28,8 @@ def object_panel(session: Session, outcome: Outcome, class_index: int) -> None:
         session, analysis, ("object", class_index), _work(analysis, class_index), "Shifting a larger input")
     if where is None:
         return
-    share, name = evidence_in_box(outcome, class_index, where), short(analysis.network.class_names[class_index])
+    region, name = session.choices.region, short(analysis.network.class_names[class_index])
+    share = evidence_in_box(outcome, class_index, where, region)
     box = share and share.box
     left, right = st.columns(2, gap="medium")
     with left:
@@ -40,7 +41,9 @@ def object_panel(session: Session, outcome: Outcome, class_index: int) -> None:
                    title=f"{name}: where the object is", box=box)
         viewer(analysis, session.photo.digest, stack([fine]), key="object_map", name=fine.name,
                look=Look(tallest=400, toolbar=False, caption=f"{where.cells.shape[0]} × {where.cells.shape[1]} places"))
-    board(object_share(outcome, class_index, where), key="object_share")
+    clear = el("button", "Use the box around the object", pick="clear", type="button", class_="link")
+    board(el("div", object_share(outcome, class_index, where, region), clear if region else None, class_="stack"),
+          key="object_share", on_pick=lambda _: session.choose(region=None))
 
 
 def object_in_report(session: Session, outcome: Outcome, class_index: int) -> Callable[[Progress, Stop], Node] | None:
@@ -49,7 +52,8 @@ def object_in_report(session: Session, outcome: Outcome, class_index: int) -> Ca
     is_known = job_of(analysis, ("object", class_index), _work(analysis, class_index)).result is not None
     if not analysis.has_evidence or (session.choices.ask != "object" and not is_known):
         return None
-    return lambda progress, stop: object_section(outcome, class_index, _work(analysis, class_index)(progress, stop))
+    return lambda progress, stop: object_section(outcome, class_index, _work(analysis, class_index)(progress, stop),
+                                                 session.choices.region)
 
 
 def _work(analysis: Analysis, class_index: int) -> Callable[[Progress, Stop], ObjectMap]:

@@ -17,7 +17,7 @@ from explorer.ui.maps import layer_caption
 from explorer.ui.progress import computed
 from explorer.ui.region import viewer_handlers
 from explorer.ui.session.session import Session
-from explorer.wording import exactness, plain, signed
+from explorer.wording import exactness, plain, second_part, signed
 
 STEPS = 4
 
@@ -62,7 +62,8 @@ def _coarse(outcome: Outcome, fine: StitchedEvidence) -> Map:
     return Map(
         id=f"{fine.class_index}-{fine.rival}.coarse", values=places, name=f"{title}, as it stands", row=title,
         title=f"As it stands, {cells.shape[0]} × {cells.shape[1]} positions", scale=title,
-        lines=(f"{plain(total)} = {plain(evidence.baseline)} baseline {signed(float(cells.sum()))} evidence",),
+        lines=(f"{plain(total)} = {plain(evidence.baseline)} baseline "
+               f"{signed(second_part(total, evidence.baseline, float(cells.sum())))} evidence",),
         badge=exactness(evidence.exact, evidence.residual),
     )
 
