@@ -234,7 +234,7 @@ def test_what_flips_it_and_how_far_to_trust_it_show_a_first_look_that_says_so_an
 
 def test_a_class_below_a_tenth_of_a_percent_has_a_sentence_in_place_of_curves_and_bars(open_page):
     page = open_page(WHY, ask="trust", **{"class": "7"})
-    words = r"The probability of cock is <0\.1% with all of the photo and at most 0\.\d% with any part of it: there are no"
+    words = r"probability of cock is <0\.1% with all of the photo and at most 0\.\d% with any part of it: there are no"
     assert re.search(words, done(page, "trust").text)
     assert not page.get("plotly_chart")
     page = open_page(WHY, ask="stable", **{"class": "7"})
