@@ -143,7 +143,8 @@ def test_the_true_class_is_marked_once_and_offered_with_its_rank_and_logit_befor
     assert words in head.text
     assert "space shuttle, the true class" in boards(page)["rivals"].texts("chip")
     (table,) = (item for item in boards(page)["probed"].all("ruled") if "The true class" in item.text)
-    assert [row.texts("th") + row.texts("td") for row in table.all("tr")][1] == ["as it is", str(rank), share, plain(logits[SHUTTLE])]
+    row = table.all("tr")[1]
+    assert row.texts("th") + row.texts("td") == ["as it is", str(rank), share, plain(logits[SHUTTLE])]
     assert len(table.all("tr")) == 6
 
 
