@@ -172,8 +172,8 @@ class Network:
         backbone = split.backbone if split else layers.backbone()
         rows = split.shape[1] if split else layers.all[-1].shape[1]
         logits = layers.logits(x)
-        if len(outputs := output_names(layers.output(x))) > 1:
-            taken = "logits" if "logits" in outputs else outputs[0]
+        if len(outputs := output_names(answer := layers.output(x))) > 1:
+            taken = "logits" if "logits" in outputs or hasattr(answer, "logits") else outputs[0]
             cautions += (f"The network gives {len(outputs)} outputs ({', '.join(map(str, outputs[:6]))}); the logits "
                          f"are read from {taken}. Network.from_module's output chooses another.",)
         head, applied = without_activation(split.head) if split else (nn.Identity(), "")

@@ -188,6 +188,14 @@ def test_of_several_outputs_one_can_be_chosen():
         load_file(data, "m.onnx", output="q")
 
 
+def test_a_single_output_that_may_be_a_value_is_named():
+    nodes = [*convolution(), helper.make_node("GlobalAveragePool", ["maps"], ["p"]),
+             helper.make_node("Flatten", ["p"], ["f"]), helper.make_node("Gemm", ["f", "w", "b"], ["y"], transB=1)]
+    data = saved(nodes, [*convolution_weights(), weight("w", 1, 8), weight("b", 1)], output=("N", 1))
+    assert any("regression" in caution for caution in load_file(data, "age.onnx").cautions)
+    assert not any("regression" in caution for caution in load_file(data, "age.onnx", activation="none").cautions)
+
+
 def test_weights_in_a_file_beside_it_are_read_and_without_that_file_refused(tmp_path):
     data = as_torch()
     model = onnx.ModelProto.FromString(data)

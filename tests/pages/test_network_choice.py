@@ -612,7 +612,8 @@ def test_a_sibling_with_the_same_tensors_is_one_click_beside_the_network(open_pa
     assert page.query_params["against"].startswith(own)
     assert "mine as timm/" in boards(page)["second_network"].text
     second = second_analysis(session(page))
-    names = {name.rpartition("/")[2] for name in (*second.network.siblings, second.network.origin.split()[-1])}
+    names = {name.rpartition("/")[2].partition(".")[0]
+             for name in (*second.network.siblings, second.network.origin.split()[-1])}
     assert names == {"mobilenetv3_small_075", "tf_mobilenetv3_small_075"}
     page.run()
     follow(page, {name: page.query_params[name] for name in ("network", "against", "example")})

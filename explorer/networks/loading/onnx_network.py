@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, fx, nn
 
 from explorer.checks import checked_key
-from explorer.errors import ExplorerError, NetworkError
+from explorer.errors import NetworkError, ParameterError
 from explorer.framing import LARGEST_OWN, Preprocessing
 from explorer.networks.cutting.arrangement import Backbone
 from explorer.networks.cutting.taps import UpTo, first_line
@@ -90,23 +91,20 @@ def onnx_network(
     _check_same(model, module, image, output, example_input(preprocessing), title)
     if image.size[0] and not {step.kind for step in conversion.steps} <= _LOCAL:
         preprocessing = replace(preprocessing, fixed=True)
-    names, digest = class_names or _names(metadata), _digest(content, model)
+    end = conversion.steps[-1].kind
+    if end in ("Softmax", "LogSoftmax", "Sigmoid") and activation != "none":
+        cautions.append(f"The file ends in a {end.lower()}; the logits are what stands before it.")
+    made = partial(Network.from_module, module, preprocessing, name="file", title=title, origin=_origin(model),
+                   layer=layer, digest=_digest(content, model), activation=activation, cautions=tuple(cautions))
+    own_names = _names(metadata)
     try:
-        network = Network.from_module(
-            module, preprocessing, names, name="file", title=title, origin=_origin(model), layer=layer,
-            digest=digest, activation=activation)
-    except ExplorerError:
-        if class_names is not None or names is None:
+        network = made(class_names or own_names)
+    except ParameterError:
+        if class_names is not None or own_names is None:
             raise
-        network = Network.from_module(  # names in a file that do not fit are none
-            module, preprocessing, None, name="file", title=title, origin=_origin(model), layer=layer,
-            digest=digest, activation=activation)
-    if conversion.steps[-1].kind in ("Softmax", "LogSoftmax", "Sigmoid") and network.activation != "none":
-        cautions.append(f"The file ends in a {conversion.steps[-1].kind.lower()}; the logits are what stands before "
-                        "it.")
+        network = made(None)  # names in a file that do not fit are none
     graph = _backbone_graph(network.backbone, model, image)
-    return replace(network, cautions=tuple(cautions),
-                   engine=Engine(network.backbone, graph=graph) if graph else network.engine)
+    return replace(network, engine=Engine(network.backbone, graph=graph)) if graph else network
 
 
 def _image(model: onnx.ModelProto, title: str) -> Image:
