@@ -103,3 +103,12 @@ function drawFrame(context, [x, y, w, h], colour, width, dash = []) {
   context.strokeRect(x + width / 2, y + width / 2, Math.max(1, w - width), Math.max(1, h - width));
 }
 
+/** Width and height in CSS px at which a viewer draws its photo: as large as its place on the page or the stage allows. */
+function photoSize({ data: { size: [width, height], stage, tallest }, root, panes, parts }) {
+  const screen = window.innerHeight, across = stage && root.classList.contains("landscape") && window.innerWidth > screen; // the line above, the photo below
+  const room = across ? 0.75 * root.clientWidth : panes[0].box.clientWidth;
+  const limit = stage ? 0.92 * screen - (across ? parts.says.offsetHeight + 16 : 0) : document.fullscreenElement ? screen - 190
+    : Math.min(tallest, Math.max(180, screen - 200)); // enlarged, it stands beside its controls
+  const wide = Math.max(1, Math.min(room, (limit * width) / height));
+  return [wide, Math.max(1, (wide * height) / width)];
+}

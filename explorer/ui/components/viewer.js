@@ -274,12 +274,7 @@ class Viewer {
   paint() {
     const image = this.data && page.photos.get(this.data.photo);
     if (!image || !this.panes) return;
-    const [width, height] = this.data.size, ratio = window.devicePixelRatio || 1, high = window.innerHeight;
-    const across = this.data.stage && this.root.classList.contains("landscape") && window.innerWidth > high; // the line above, the photo below
-    const room = across ? 0.75 * this.root.clientWidth : this.panes[0].box.clientWidth;
-    const tallest = this.data.stage ? 0.92 * high - (across ? this.parts.says.offsetHeight + 16 : 0) : document.fullscreenElement ? high - 190
-      : Math.min(this.data.tallest, Math.max(180, high - 200)); // enlarged, it stands beside its controls
-    const wide = Math.max(1, Math.min(room, (tallest * width) / height)), high = Math.max(1, (wide * height) / width);
+    const ratio = window.devicePixelRatio || 1, [wide, high] = photoSize(this);
     for (const pane of this.panes) {
       for (const canvas of [pane.base, pane.top]) {
         canvas.style.width = `${wide}px`;
