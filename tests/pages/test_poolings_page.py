@@ -375,10 +375,17 @@ def test_another_path_can_be_chosen_and_stands_in_the_link(open_page):
 
 
 def test_the_class_that_is_asked_for_leads_the_path(open_page):
+    page = open_page(POOLS, **{"class": "450"})
+    lines = [item["name"] for item in figures(page)["path_figure"]["data"] if item.get("showlegend")]
+    assert lines[0] == "bobsled"
+    assert len(lines) == len(set(lines)) <= 6
+
+
+def test_a_class_below_a_tenth_of_a_percent_all_along_has_a_sentence_in_place_of_its_curve(open_page):
     page = open_page(POOLS, **{"class": str(TENCH)})
     lines = [item["name"] for item in figures(page)["path_figure"]["data"] if item.get("showlegend")]
-    assert lines[0] == "tench"
-    assert len(lines) == len(set(lines)) <= 6
+    assert "tench" not in lines
+    assert boards(page)["path_note"].text.endswith(" Below 0.1% all along, and without a curve: tench.")
 
 
 # Links.
