@@ -41,7 +41,8 @@ ON_STAGE = """([width, least]) => {
   const wrong = [], main = document.querySelector("[data-testid=stMain]");
   const look = (element) => {
     const box = element.getBoundingClientRect(), style = getComputedStyle(element);
-    if (style.display === "none" || style.visibility === "hidden" || element.classList.contains("spoken")) return;
+    if (style.display === "none" || style.visibility === "hidden") return;
+    if (element.matches(".spoken, [data-testid=stIconMaterial]")) return;
     const text = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
     const size = parseFloat(style.fontSize);
     if (text && size > 0 && box.width > 1 && !["STYLE", "SCRIPT", "OPTION"].includes(element.tagName)) {
