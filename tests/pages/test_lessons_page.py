@@ -169,7 +169,7 @@ def test_accuracy_on_learned_and_unseen_photos_has_its_spread(open_page, monkeyp
     overfitting._training.clear()
     page = open_page(PAGE, lesson="5", settings="seeds:2")
     end = time.monotonic() + 30
-    while "overfit" not in boards(page) or "GAP 25%" not in boards(page)["overfit"].text:
+    while "overfit" not in boards(page) or "GAP by 25%" not in boards(page)["overfit"].text:
         assert time.monotonic() < end
         time.sleep(0.1)
         page.run()
@@ -178,7 +178,7 @@ def test_accuracy_on_learned_and_unseen_photos_has_its_spread(open_page, monkeyp
     # Deviations of 0.8 and 0.7, of 0.5 and 0.6: 0.0707; of the losses: 0.141.
     for row in ("GAP100% ± 075% ± 725% ± 70.03, 0.80 ± 0.14", "Flatten100% ± 055% ± 745% ± 70.00, 1.10 ± 0.14"):
         assert row in text.replace("\n", "")
-    assert "flatten loses 45%, GAP 25%" in text
+    assert "flatten drops by 45%, GAP by 25%" in text
 
 
 def test_attention_and_the_gate_are_those_of_the_shipped_files(open_page, measured):
