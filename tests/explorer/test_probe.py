@@ -381,20 +381,20 @@ def test_they_disagree_beyond_half_a_logit_and_half_of_the_larger(held_, drop, k
      "4.90: more than it holds. The other positions lose 3.00: each sees a large area of the photo, this part too."),
     ((3.0, 0.5, 1.5, -1.0), "inpaint",
      "This part holds 3.00 logits of evidence for cat. Once it is painted over, the logit falls by 0.50: less than "
-     "it holds. The filling itself has evidence for the class itself, +1.50. The other positions gain 1.00: each sees "
+     "it holds. The filling itself has evidence for the class, +1.50. The other positions gain 1.00: each sees "
      "a large area of the photo, this part too."),
     ((-2.0, -4.5, 2.5, 0.0), "blur",
      "This part holds 2.00 logits of evidence against cat. Once it is blurred, the logit rises by 4.50: more than it "
-     "holds. The filling itself has evidence for the class itself, +2.50."),
+     "holds. The filling itself has evidence for the class, +2.50."),
     ((1.0, -1.0, 1.9, -0.1), "blur",
      "This part holds 1.00 logits of evidence for cat. Once it is blurred, the logit rises by 1.00: the opposite way. "
-     "The filling itself has evidence for the class itself, +1.90."),
+     "The filling itself has evidence for the class, +1.90."),
     ((1.0, 0.0, 1.0, 0.0), "blur",
      "This part holds 1.00 logits of evidence for cat. Once it is blurred, the logit does not change: less than it "
-     "holds. The filling itself has evidence for the class itself, +1.00."),
+     "holds. The filling itself has evidence for the class, +1.00."),
     ((0.5, 2.5, -1.9, 0.1), "blur",
      "This part holds 0.50 logits of evidence for cat. Once it is blurred, the logit falls by 2.50: more than it "
-     "holds. The filling itself has evidence against the class itself, −1.90."),
+     "holds. The filling itself has evidence against the class, −1.90."),
     ((math.nan, 1.0, 0.0, 0.0), "blur",
      "This part holds not a number logits of evidence for cat. Once it is blurred, the logit is not to be compared: "
      "not all numbers are finite."),

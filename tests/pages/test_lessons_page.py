@@ -207,7 +207,7 @@ def test_accuracy_on_learned_and_unseen_photos_has_its_spread(open_page, monkeyp
     # Deviations of 0.8 and 0.7, of 0.5 and 0.6: 0.0707; of the losses: 0.141.
     for row in ("GAP100% ± 075% ± 725% ± 70.03, 0.80 ± 0.14", "Flatten100% ± 055% ± 745% ± 70.00, 1.10 ± 0.14"):
         assert row in text.replace("\n", "")
-    assert boards(page)["notice"].text.endswith("GAP loses 25%, less than flatten, 45%.")
+    assert boards(page)["notice"].text.endswith("GAP drops by 25%, less than flatten, 45%.")
 
 
 def test_attention_and_the_gate_are_those_of_the_shipped_files(open_page, measured):
