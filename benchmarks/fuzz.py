@@ -311,7 +311,7 @@ def child(first: int, end: int) -> None:
 
 
 def main() -> int:
-    """Prints what is wrong as it comes, then the figures; 1 where anything was."""
+    """Prints what is wrong as it comes, and the figures after each hundred; 1 where anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
@@ -335,12 +335,13 @@ def main() -> int:
                 results["wrong" if wrong else result if result in ("network", "names") else "sentence"] += 1
                 if wrong:
                     print(f"{number} {name} {seconds:.1f} s {growth} MB {result}", flush=True)
+                if at % 100 == 0 or at == end:
+                    print(f"up to {number}: {dict(results)}; slowest {slowest:.1f} s, most above before {largest} MB, "
+                          f"resident from {memory[0]} to {memory[-1]} MB (most {max(memory)} MB)", flush=True)
         if at < end:  # it ended early
             results["crash"] += 1
             print(f"{at} {list(_FILES)[at % len(_FILES)]} ended its process ({process.returncode})", flush=True)
             at += 1
-    print(f"{dict(results)}; slowest {slowest:.1f} s, most above before {largest} MB, resident from {memory[0]} to "
-          f"{memory[-1]} MB (most {max(memory)} MB)")
     return 1 if results["wrong"] or results["crash"] else 0
 
 
