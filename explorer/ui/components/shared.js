@@ -69,6 +69,8 @@ const percent = (share) => {
 function written(value, unit, kind) {
   if (!Number.isFinite(value)) return "not a number";
   if (unit === "share" || unit === "probability") return percent(unit === "share" ? value : Math.min(value, 0.9999)); // never certain
+  const size = Math.abs(value); // what one of 48 x 48 places has is small
+  if (size >= 0.00005 && size < 0.005) return (kind === "signed" && value > 0 ? "+" : "") + minus(value.toPrecision(1));
   return kind === "signed" ? signed(value) : plain(value);
 }
 
