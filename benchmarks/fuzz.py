@@ -39,7 +39,7 @@ from safetensors.torch import save
 from torch import nn
 
 from explorer import analyse
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, NetworkError
 from explorer.networks.loading.class_names import read_class_names
 from explorer.networks.loading.load import load_file, look_into
 
@@ -104,8 +104,11 @@ def outcome(name: str, data: bytes) -> str:
         if name.endswith((".txt", ".json")):
             read_class_names(data, name)
             return "names"
-        look_into(data, name)
-        answer = analyse(load_file(data, name), Image.new("RGB", (64, 48), (200, 90, 30))).under()
+        contents = look_into(data, name)  # as the page does, whose form then asks for the architecture
+        if contents.architecture is None and not contents.outputs:
+            raise NetworkError(contents.sentences[0])
+        network = load_file(contents.checkpoint or data, name)
+        answer = analyse(network, Image.new("RGB", (64, 48), (200, 90, 30))).under()
         if answer.logits.isfinite().all():
             answer.class_map(0)
         return "network"

@@ -3,11 +3,18 @@
 import pytest
 
 from benchmarks import fuzz
+from explorer.networks.loading import architecture
 
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
     return fuzz.seeds()
+
+
+@pytest.fixture(autouse=True)
+def no_guess(monkeypatch) -> None:
+    """A guess of the architecture takes up to five seconds a file, and has tests of its own."""
+    monkeypatch.setattr(architecture, "nearest_architectures", lambda *_, **__: ())
 
 
 def test_the_files_are_networks_and_names_before_they_are_mutated(files):
