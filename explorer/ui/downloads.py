@@ -46,18 +46,18 @@ def downloads(
 
 
 def why_downloads(
-    session: Session, outcome: Outcome, class_index: int, rival: int | None, asked: dict[str, Section]
+    session: Session, outcome: Outcome, class_index: int, rival: int | None, sections: dict[str, Section]
 ) -> None:
     """The same on Why: overlays of the difference where that is shown, numbers and a report with all that was asked.
 
-    `asked` are sections of questions that a report answers only where they were asked, by their names.
+    `sections` are those of questions that a report holds only where they were asked, by their names.
     """
     chosen, analysis = session.choices, outcome.analysis
     against = rival if chosen.ask == "against" and analysis.has_evidence else None
     what = (class_index, rival, chosen.calibrated, chosen.region)
     ask = partial(reasons, outcome, *what)
-    job = job_of(outcome, ("why report", *what, *asked),
-                 lambda progress, stop: _why_report(ask, asked, progress, stop))
+    job = job_of(outcome, ("why report", *what, *sections),
+                 lambda progress, stop: _why_report(ask, sections, progress, stop))
 
     def begin() -> None:
         job.ask()
@@ -75,15 +75,15 @@ def why_downloads(
         worked(session, job, "report", "Asking all questions for the report, percent")
 
 
-def _why_report(ask: Callable[..., Reasons], asked: dict[str, Section], progress: Progress, stop: Stop) -> str:
+def _why_report(ask: Callable[..., Reasons], sections: dict[str, Section], progress: Progress, stop: Stop) -> str:
     furthest: dict[str, float] = {}  # a question may count several times from 0
 
     def report(name: str, done: int, total: int) -> None:
         furthest[name] = max(done / max(1, total), furthest.get(name, 0.0))
-        progress(int(100 * sum(furthest.values()) / (_SLOW + len(asked))), 100)
+        progress(int(100 * sum(furthest.values()) / (_SLOW + len(sections))), 100)
 
     why = ask(progress=report, stop=stop)
-    more = [make(partial(report, name), stop) for name, make in asked.items()]
+    more = [make(partial(report, name), stop) for name, make in sections.items()]
     return report_html(why.outcome, why.class_index, why.calibrated, rival=why.rival, why=why, more=more)
 
 

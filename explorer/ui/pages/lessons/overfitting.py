@@ -69,8 +69,8 @@ def _training(seeds: int) -> Training:
 
 
 def _show(job: Training, photos: int) -> None:
-    every = summaries(list(job.runs))
-    rows = [summary for summary in every if summary.size == photos]
+    all_sizes = summaries(list(job.runs))
+    rows = [summary for summary in all_sizes if summary.size == photos]
     left, right = st.columns([5, 4], gap="medium")
     with left:
         titles = ("head", "training photos", "new photos", "drop", "loss: training, new")
@@ -79,7 +79,7 @@ def _show(job: Training, photos: int) -> None:
                  el("p", _ABOUT, class_="note"), class_="stack ruled"),
               key="overfit")
     with right:
-        curves = {kind: [summary for summary in every if summary.kind == kind] for kind in DRAWN}
+        curves = {kind: [summary for summary in all_sizes if summary.kind == kind] for kind in DRAWN}
         lines = {KINDS[kind].name: ([point.size for point in points],
                                     [point.validation_accuracy.mean for point in points],
                                     [point.validation_accuracy.deviation for point in points])
