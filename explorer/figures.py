@@ -260,15 +260,18 @@ def _curve(
 
 
 def _widen_covered(figure: go.Figure) -> None:
-    """Draw a curve wider for each later one that lies on it for a quarter of its way: so both are seen."""
-    curves = [curve for curve in figure.data if curve.showlegend]
+    """Draw a curve wider for each later one that lies on it for a quarter of its way: so both are seen.
+
+    Dashed ones let others be seen as they are.
+    """
+    curves = [curve for curve in figure.data if curve.showlegend and curve.line.dash in (None, "solid")]
     values = np.array([curve.y for curve in curves], dtype=np.float64)
     finite = values[np.isfinite(values)]
     near = _NEAR * float(np.ptp(finite)) if finite.size else 0.0
     for n, curve in enumerate(curves):
         with np.errstate(invalid="ignore"):
             lying_on_it = (np.abs(values[n + 1:] - values[n]) <= near).mean(1) >= _QUARTER
-        curve.line.width += 4 * int(lying_on_it.sum())
+        curve.line.width += 2 * int(lying_on_it.sum())
 
 
 def _line(colour: int, dash: int) -> dict[str, Any]:
