@@ -47,7 +47,7 @@ def _how(outcome: Outcome, where: ObjectMap) -> Node:
     rivals = listed(names_of(outcome, *where.rivals))
     against = f"less the mean of {rivals}, " if rivals else ""
     width, height = where.framing.input_size
-    return note(f"The map on the right is the evidence {against}under {outcome.analysis.under().name}, of the photo at "
-                f"{width} × {height} px, stitched from {SUGGESTED.steps} × {SUGGESTED.steps} shifts; {where.passes} "
+    return note(f"The map of the object is the evidence {against}under {outcome.analysis.under().name}, of the photo "
+                f"at {width} × {height} px, stitched from {SUGGESTED.steps} × {SUGGESTED.steps} shifts; {where.passes} "
                 "forward passes. The box is around the largest region above 20% of its maximum: a guess. "
                 f"{where_objects_were(outcome.analysis.network)}")
