@@ -23,7 +23,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 _SIGNED = ("#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b")
 _ACCENT, _GREY, _FAINT = "#d55e00", "#8c8c8c", "rgba(140, 140, 140, 0.25)"
 _LONGEST_NAME = 28
-_NEAR, _QUARTER = 0.012, 0.25  # of the height: curves that close cover each other; of the points
+_NEAR, _MUCH = 0.012, 0.4  # of the height: curves that close cover each other; of the points between the ends
 _LEGEND_BELOW = {"orientation": "h", "yref": "container", "y": 0, "x": 0}
 
 
@@ -260,15 +260,18 @@ def _curve(
 
 
 def _widen_covered(figure: go.Figure) -> None:
-    """Draw a curve wider for each later one that lies on it for a quarter of its way: so both are seen."""
-    curves = [curve for curve in figure.data if curve.showlegend]
+    """Draw a curve wider for each later one that lies on it for much of its way between the ends: so both are seen.
+
+    Dashed ones let others be seen as they are.
+    """
+    curves = [curve for curve in figure.data if curve.showlegend and curve.line.dash in (None, "solid")]
     values = np.array([curve.y for curve in curves], dtype=np.float64)
     finite = values[np.isfinite(values)]
     near = _NEAR * float(np.ptp(finite)) if finite.size else 0.0
     for n, curve in enumerate(curves):
         with np.errstate(invalid="ignore"):
-            lying_on_it = (np.abs(values[n + 1:] - values[n]) <= near).mean(1) >= _QUARTER
-        curve.line.width += 4 * int(lying_on_it.sum())
+            close = (np.abs(values[n + 1:] - values[n]) <= near)[:, 1:-1]
+        curve.line.width += 2 * int((np.count_nonzero(close, 1) > _MUCH * close.shape[1]).sum())
 
 
 def _line(colour: int, dash: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _how(outcome: Outcome, where: ObjectMap, is_own_box: bool) -> Node:
     width, height = where.framing.input_size
     box = ("The box is around the positions that you chose." if is_own_box else
            "The box is around the largest region above 20% of its maximum: a guess. Drag your own on the photo.")
-    return note(f"The map on the right is the evidence {against}under {outcome.analysis.under().name}, of the photo at "
-                f"{width} × {height} px, stitched from {SUGGESTED.steps} × {SUGGESTED.steps} shifts; {where.passes} "
+    return note(f"The map of the object is the evidence {against}under {outcome.analysis.under().name}, of the photo "
+                f"at {width} × {height} px, stitched from {SUGGESTED.steps} × {SUGGESTED.steps} shifts; {where.passes} "
                 f"forward passes. {box} "
                 f"{where_objects_were(outcome.analysis.network)}")

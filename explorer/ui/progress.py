@@ -52,38 +52,45 @@ def worked(
     Args:
         key: of its widgets on the page.
         what: what is being done, as "Taking positions out of the photo".
-        meanwhile: draws what there is already, again and again.
-        draw: draws the newest result that there is before the last, whenever there is a newer one.
+        meanwhile: draws what there is already, again and again, above how far it is.
+        draw: draws the newest result that there is before the last, below it, and where it was stopped.
     """
     if job.result is not None:
         return job.result
-    so_far = job.so_far
+
+    def draw_so_far() -> None:
+        if draw is not None and (so_far := job.so_far) is not None:
+            draw(so_far)
+
     if job.error:
         panels.note(job.error, key=f"{key}_error")
     elif job in session.stopped:
         st.button("Start again", key=f"{key}_again", on_click=session.stopped.discard, args=(job,),
                   icon=":material/play_arrow:", type="tertiary")
         panels.note("Stopped before it was done.", key=f"{key}_stopped")
+        draw_so_far()
     else:
-        _going_on(session, job, key, what, meanwhile, so_far)
-    if draw is not None and so_far is not None and not job.error:
-        draw(so_far)
+        _going_on(session, job, key, what, meanwhile, draw_so_far)
     return None
 
 
 @st.fragment(run_every=0.3)
 def _going_on(
-    session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None, shown: Any
+    session: Session, job: Job, key: str, what: str, meanwhile: Callable[[], None] | None, draw: Callable[[], None]
 ) -> None:
-    """A page that is left does not ask any more, and the job stops."""
+    """A page that is left does not ask any more, and the job stops.
+
+    Newer results are drawn here: a run of the whole page may come before the browser knows the sidebar's last values.
+    """
     def stop() -> None:
         session.stopped.add(job)
         job.leave()
 
     tend()
-    if job in session.stopped or job.ask() or job.so_far is not shown:
+    if job in session.stopped or job.ask():
         st.rerun()
     if meanwhile is not None:
         meanwhile()
     st.progress(min(1.0, job.done / max(1, job.total)), f"{what}: {job.done:,} of {job.total:,}")
     st.button("Stop", key=f"{key}_stop", on_click=stop, icon=":material/stop:", type="tertiary")
+    draw()
