@@ -123,7 +123,8 @@ def test_how_stable_it_is_is_counted_over_the_variants_of_the_record(decided, wh
         stayed = f"stays in {stays} of {len(variants)} variants; " if stays < len(variants) else (
             f"stays in all {len(variants)} variants. ")
         assert f"{item['name']}: The answer {stayed}" in text
-        assert (f"Its probability lies between {percent(min(shares))} and {percent(max(shares))}, and its evidence "
+        whose = "Its probability" if hand.answer == requests else f"The probability of {decided.class_names[requests]}"
+        assert (f"{whose} lies between {percent(min(shares))} and {percent(max(shares))}, and its evidence "
                 f"moves by at most {max(moved):.1f} positions.") in text
         mirrored = ByHand(decided, item["key"], maps=maps_of(decided, PHOTO.transpose(Image.FLIP_LEFT_RIGHT)))
         (row,) = (row for row in variants if row["variation"] == "flip")
@@ -419,8 +420,8 @@ def test_what_is_not_a_number_is_written_and_said_to_be_none(make_network):
     assert not re.search(r"\b(nan|inf)\b", out)
     lines = section(out, "class 1 against class 0")
     assert lines[1] == "  The difference is not a number at 16 of 16 positions."
-    assert re.fullmatch(r"  difference not a number = baseline \S+ \+ evidence not a number; exact, residual not a "
-                        r"number", lines[2])
+    assert re.fullmatch(r"  difference not a number = baseline \S+ \+ evidence not a number; not exact, residual not "
+                        r"a number", lines[2])
     assert "favours" not in out
     result = recorded("out")["why"]
     assert (result["contrast"]["difference"], result["contrast"]["cells"]) == (None, [[None] * 4] * 4)
