@@ -229,8 +229,8 @@ def test_mvits_class_token_is_decomposed_over_the_grid_that_its_attention_reads(
 @pytest.mark.parametrize(("make", "size"), [
     (lambda: CrossVit(img_size=48, img_scale=(1, 1), patch_size=(8, 16), num_classes=CLASSES, embed_dim=(12, 24),
                       depth=((1, 1, 0),), num_heads=(2, 2), mlp_ratio=(2, 2, 1)), 48),
-    (lambda: CoaT(img_size=64, num_classes=CLASSES, embed_dims=(8, 16, 24, 32), serial_depths=(1, 1, 1, 1),
-                  num_heads=8, mlp_ratios=(2, 2, 2, 2)), 64),
+    (lambda: CoaT(img_size=64, patch_size=4, num_classes=CLASSES, embed_dims=(8, 16, 24, 32),
+                  serial_depths=(1, 1, 1, 1), num_heads=8, mlp_ratios=(2, 2, 2, 2)), 64),
 ], ids=["crossvit", "coat"])
 def test_a_network_with_several_class_tokens_is_not_said_to_flatten(make, size):
     reason = Network.from_module(seeded(make), Preprocessing(size=size)).reason

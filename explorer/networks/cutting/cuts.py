@@ -227,13 +227,15 @@ def reason_without_pooling(model: nn.Module, example: Tensor, difference: float 
                 "positions, so there is nothing to pool or to look at.")
     last = layers[-1]
     shape = " × ".join(f"{length:,}" for length in last.shape)
+    tokens = sum(bool(_CLASS_TOKEN.search(name)) for name, _ in model.named_parameters())
+    if tokens > 1:
+        return ("The network reads its answer from class tokens of several branches or stages, which make no single "
+                "vector that its patches wrote, so no pooling can take its place.")
     if last.arrangement.kind == "tokens" and last.arrangement.prefix:
         return (f"The network reads its answer from a class token and not from a pooling of its {shape} patch tokens, "
                 "so no other pooling can take its place.")
-    if tokens := sum(bool(_CLASS_TOKEN.search(name)) for name, _ in model.named_parameters()):
-        return ("The network reads its answer from class tokens of several branches or stages, which make no single "
-                "vector that its patches wrote, so no pooling can take its place." if tokens > 1 else
-                "The network reads its answer from a class token, whose attention is none that can be followed to "
+    if tokens:
+        return ("The network reads its answer from a class token, whose attention is none that can be followed to "
                 f"single positions of its {shape} feature maps, so no pooling can take its place.")
     wide = _first_width_after(model, example, last.key)
     if wide > last.shape[0] and wide % last.shape[0] == 0:

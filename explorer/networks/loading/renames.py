@@ -60,12 +60,12 @@ _FAMILIES = (
         (r"depthwise_conv\.depthwise_conv", "conv_dw"), (r"depthwise_conv\.depthwise_norm", "{bn dw}"),
         (r"squeeze_excite\.reduce", "se.conv_reduce"), (r"squeeze_excite\.expand", "se.conv_expand"),
         (r"projection\.project_conv", "{conv out}"), (r"projection\.project_bn", "{bn out}"))),
-    _Family("mobilenet_v1", r"timm/mobilenetv1_\d+", _layers(
+    _Family("mobilenet_v1", r"timm/mobilenetv1_\d+(\..*)?", _layers(
         ("conv_stem", "conv_stem", "bn1"),
         *((rf"^layer\.{2 * n}", f"{{block {n}}}.conv_dw", f"{{block {n}}}.bn1") for n in range(13)),
         *((rf"^layer\.{2 * n + 1}", f"{{block {n}}}.conv_pw", f"{{block {n}}}.bn2") for n in range(13)),
     ), tensorflow=True),
-    _Family("mobilenet_v2", r"timm/mobilenetv2_\d+", (
+    _Family("mobilenet_v2", r"timm/mobilenetv2_\d+(\..*)?", (
         (r"^layer\.(\d+)", r"{block {\1+1}}"),
         *_layers((r"conv_stem\.first_conv", "conv_stem", "bn1"),
                  (r"conv_stem\.conv_3x3", "{block 0}.conv_dw", "{block 0}.bn1"),
