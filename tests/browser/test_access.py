@@ -53,7 +53,7 @@ def test_axe_finds_nothing_serious_and_headings_are_in_order(theme, visit):
     for path, link in PLACES:
         here.go(path, **link)
         if link.get("ask") in QUESTIONS:  # its answer takes a while
-            expect(here.page.get_by_test_id("stProgress")).to_have_count(0)
+            expect(here.page.get_by_test_id("stProgress")).to_have_count(0, timeout=180_000)
         here.page.evaluate(AXE.read_text(encoding="utf-8"))
         for item in here.page.evaluate(RUN_AXE):
             if item["impact"] in {"serious", "critical"} or item["id"] == "heading-order":
