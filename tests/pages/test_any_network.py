@@ -349,7 +349,7 @@ def test_a_talk_has_the_probability_of_each_class_of_a_multi_label_network(make_
     put(by_sigmoids(make_network, [0.9, 2.6, -1.0], ("A", "B", "C")))
     sentences = [shown.says for shown in viewers(open_page(EXPLORE, present="1"))["stage"].maps.values()][1:4]
     for sentence, (name, share) in zip(sentences, (("B", 0.93), ("A", 0.71), ("C", 0.27)), strict=True):
-        assert sentence.startswith(f"{class_answer(name, share, 1, 'sigmoid')}. ")
+        assert sentence == f"{class_answer(name, share, 1, 'sigmoid')}."
 
 
 @pytest.mark.parametrize("path", [EXPLORE, CHANNELS, POOLS, MAPS, WHY])
