@@ -21,9 +21,13 @@ class _Drawn:
 
 
 def in_step(
-    session: Session, name: str, value: object, choose: Callable[[Any], None] | None = None
+    session: Session, name: str, value: Any, choose: Callable[[Any], None] | None = None, /, **start: Any
 ) -> dict[str, Any]:
     """`key` and `on_change` of a widget that shows `value` and makes the choice of that name, or calls `choose`.
+
+    `start` is the widget's own argument for its first value, as `default=value`. A browser that gets two runs at once
+    never hears of a value that the first run set, and would answer with the widget's usual one: as if it were chosen.
+    Only a widget that may be empty has none.
 
     Once the value was changed elsewhere it is a new widget, and the old one counts for nothing: the browser sends old
     values along with the next click until it knows the new ones, and they would be taken for choices. On another page
@@ -34,8 +38,11 @@ def in_step(
     count = last.count + (last.value != value or last.page != session.page)
     widgets[name] = _Drawn(value, count, session.page)
     key = f"{name}_{count}"
-    if key not in st.session_state or st.session_state[key] != value:  # set again, it would undo what was done since
+    if key in st.session_state and st.session_state[key] == value:
+        pass  # set again, it would undo what was done since
+    elif key in st.session_state or not start:
         st.session_state[key] = value
+        start = {}
 
     def changed() -> None:
         picked, newest = st.session_state[key], widgets[name]
@@ -49,7 +56,7 @@ def in_step(
         else:
             choose(picked)
 
-    return {"key": key, "on_change": changed}
+    return {"key": key, "on_change": changed, **start}
 
 
 def class_search(session: Session, names: Sequence[str], class_index: int) -> None:

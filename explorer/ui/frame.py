@@ -178,20 +178,22 @@ def _layer(session: Session, network: Network) -> None:
         return
     st.selectbox("Layer", list(titles), format_func=titles.__getitem__, **in_step(
         session, "layer", session.choices.layer,
-        lambda key: session.choose(layer=key, region=None, channel=None, beside=None)))
+        lambda key: session.choose(layer=key, region=None, channel=None, beside=None),
+        index=list(titles).index(session.choices.layer)))
 
 
 def _settings(session: Session, network: Network) -> None:
     chosen, wants = session.choices, network.preprocessing
     framings = [framing for framing in FRAMINGS if framing != "whole" or not wants.fixed]
     st.segmented_control("What the network sees", framings, width="stretch",
-                         **in_step(session, "framing", chosen.framing))
+                         **in_step(session, "framing", chosen.framing, default=chosen.framing))
     sizes = sizes_of(wants)
     if len(sizes) > 1:
-        st.select_slider("Short side of its input, px", sizes, **in_step(session, "size", chosen.size))
+        st.select_slider("Short side of its input, px", sizes,
+                         **in_step(session, "size", chosen.size, value=chosen.size))
     else:
         panels.note(f"Its input is {wants.size} × {wants.size} px and no other.", key="fixed_size", style="caption")
-    st.toggle("Calibrated what-ifs", **in_step(session, "calibrated", chosen.calibrated))
+    st.toggle("Calibrated what-ifs", **in_step(session, "calibrated", chosen.calibrated, value=chosen.calibrated))
 
 
 def _change_with_size(session: Session, analysis: Analysis) -> None:

@@ -57,7 +57,7 @@ def pooling_choice(session: Session, analysis: Analysis) -> None:
             session.choose(pooling=PoolingChoice.parse(text))
 
     st.selectbox("Pooling", options, format_func=words.__getitem__,
-                 **in_step(session, "pooling", str(chosen), choose))
+                 **in_step(session, "pooling", str(chosen), choose, index=options.index(str(chosen))))
 
 
 def poolings_in_words(analysis: Analysis, texts: Iterable[str]) -> dict[str, str]:

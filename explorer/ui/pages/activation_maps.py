@@ -71,7 +71,7 @@ def controls(session: Session, analysis: Analysis, kind: str) -> None:
         if analysis.has_evidence:
             kinds = kinds_of_maps(analysis)
             st.segmented_control("Maps", list(kinds), format_func=kinds.__getitem__, width="stretch",
-                                 **in_step(session, "maps", kind))
+                                 **in_step(session, "maps", kind, default=kind))
         else:
             limited_map_choice(session, analysis)
     with what:
@@ -86,7 +86,7 @@ def controls(session: Session, analysis: Analysis, kind: str) -> None:
             st.slider("Box threshold, % of the maximum", 1, LARGEST_BOX,
                       help="The smallest box around the largest connected part whose positions have at least this "
                            "share of the map's maximum. 20% is what the paper on CAM uses.",
-                      **in_step(session, "box", session.choices.box))
+                      **in_step(session, "box", session.choices.box, value=session.choices.box))
         elif kind == "cams" and analysis.has_evidence:
             pooling_choice(session, analysis)
 

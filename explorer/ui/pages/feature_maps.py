@@ -73,12 +73,13 @@ def wall_choice(session: Session, table: ChannelTable) -> None:
     chosen = session.choices
     ranking, kinds, number = st.columns([28, 50, 22], gap="small")
     names = {key: _ranking_name(key, table) for key in table.rankings}
+    order, kind = _ranking(session, table), _kind(session, table)
     ranking.selectbox("Ranked by", table.rankings, format_func=names.__getitem__,
                       help="\n\n".join(f"{order.name}: {order.explanation}" for order in RANKINGS.values()),
-                      **in_step(session, "rank", _ranking(session, table)))
+                      **in_step(session, "rank", order, index=list(table.rankings).index(order)))
     kinds.segmented_control("Channels", table.kinds, width="stretch",
                             format_func=lambda kind: KIND_NAMES.get(kind, kind.capitalize()),
-                            **in_step(session, "show", _kind(session, table)))
+                            **in_step(session, "show", kind, default=kind))
     number.number_input("Channel", 0, len(table.pooled) - 1, None, step=1, placeholder="number",
                         **in_step(session, "channel", chosen.channel, lambda typed: session.choose(channel=typed)))
     if table.contribution is None:

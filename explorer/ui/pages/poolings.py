@@ -122,7 +122,7 @@ def pair_choice(session: Session, outcomes: Sequence[Outcome]) -> tuple[Outcome,
                 session.choose(pair=(place, places[1]) if n == 0 else (places[0], place))
 
         column.selectbox(("Compare", "with")[n], range(count), format_func=names.__getitem__,
-                         **in_step(session, f"pair{n}", places[n], choose))
+                         **in_step(session, f"pair{n}", places[n], choose, index=places[n]))
     return outcomes[places[0]], outcomes[places[1]]
 
 
@@ -175,7 +175,7 @@ def path_panel(session: Session, analysis: Analysis, class_index: int) -> None:
     parameters = {key: f"{pooling.name}: {pooling.parameter.name}" for key, pooling in poolings.items()
                   if pooling.parameter}
     st.segmented_control("The path along a parameter", list(parameters), format_func=parameters.__getitem__,
-                         **in_step(session, "path", chosen.path))
+                         **in_step(session, "path", chosen.path, default=chosen.path))
     native = analysis.under()
     likeliest = [answer.class_index for outcome in (native, analysis.under("gap"), analysis.under("gmp"))
                  for answer in outcome.top(3)]

@@ -46,4 +46,5 @@ def _several(
             session.notices.append(f"{number_word(fewest).capitalize()} to {number_word(MOST)} {what} stand side by "
                                    "side; the last ones stay.")
 
-    st.multiselect(label, options, max_selections=MOST, format_func=words, **in_step(session, name, chosen, change))
+    st.multiselect(label, options, max_selections=MOST, format_func=words,
+                   **in_step(session, name, chosen, change, default=chosen))

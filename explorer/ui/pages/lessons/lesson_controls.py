@@ -46,14 +46,18 @@ def _chosen(session: Session, control: Control) -> Any:
 
 
 def _draw(session: Session, control: Control, value: Any) -> None:
-    step = in_step(session, f"lesson_{session.choices.lesson}_{control.name}", value,
-                   lambda picked: _choose(session, control, value if picked is None else picked))
+    def step(**start: Any) -> dict[str, Any]:
+        return in_step(session, f"lesson_{session.choices.lesson}_{control.name}", value,
+                       lambda picked: _choose(session, control, value if picked is None else picked), **start)
+
     if control.ordered:
-        st.select_slider(control.label, control.values, format_func=control.words, **step)
+        st.select_slider(control.label, control.values, format_func=control.words, **step(value=value))
     elif len(control.values) <= MOST_BUTTONS:
-        st.segmented_control(control.label, control.values, format_func=control.words, width="stretch", **step)
+        st.segmented_control(control.label, control.values, format_func=control.words, width="stretch",
+                             **step(default=value))
     else:
-        st.selectbox(control.label, control.values, format_func=control.words, **step)
+        st.selectbox(control.label, control.values, format_func=control.words,
+                     **step(index=list(control.values).index(value)))
 
 
 def _choose(session: Session, control: Control, value: Any) -> None:

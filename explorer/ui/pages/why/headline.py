@@ -81,7 +81,7 @@ def choices(session: Session, outcome: Outcome, class_index: int, rival: int | N
     with cases:
         _cases(session)
     st.segmented_control("Question", list(there), format_func=there.__getitem__, width="stretch",
-                         label_visibility="collapsed", **in_step(session, "ask", question))
+                         label_visibility="collapsed", **in_step(session, "ask", question, default=question))
     return question
 
 
