@@ -13,7 +13,7 @@ from explorer.poolings import POOLINGS, PoolingChoice
 from explorer.ui.session import link
 from explorer.ui.session.choices import Choices
 from explorer.ui.session.link import as_query, read, read_view
-from tests.pages.boards import is_plain_sentence
+from tests.pages.boards import control, is_plain_sentence
 
 EXPLORE, CHANNELS, COMPARED, MAPS, WHY, LESSONS, METHOD = PAGES = (
     "Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons", "Method")
@@ -318,3 +318,16 @@ def test_what_the_viewer_wrote_is_kept(text):
 def test_what_the_viewer_cannot_have_written_is_dropped(text):
     assert read_view(text) == ""
     assert "view" not in as_query(Choices(), 1, EXPLORE, read_view(text))
+
+
+def test_a_browser_that_missed_a_run_has_what_is_chosen_as_the_usual_value_of_a_control(open_page):
+    """It answers with the usual value of a control that it first hears of in a second run, as if it were chosen."""
+    page = open_page(size="320", framing="whole", calibrated="0", pooling="gmp")
+    for _ in range(2):
+        slider, framing, switch, pooling = (
+            control(page, name).proto for name in ("size", "framing", "calibrated", "pooling"))
+        assert slider.options[int(slider.default[0])] == "320"
+        assert [framing.options[n].content for n in framing.default] == ["whole"]
+        assert switch.default is False
+        assert pooling.options[pooling.default] == "GMP"
+        page.run()
