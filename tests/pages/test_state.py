@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from explorer.images import digest
 from explorer.poolings import PoolingChoice
 from explorer.ui.page import sidebar_of
+from explorer.ui.session import reload
 from explorer.ui.session.choices import Choices
 from explorer.ui.session.link import as_query
 from explorer.ui.session.session import EXAMPLES, Awaited, Fitted, Session, example_photo
@@ -161,3 +164,24 @@ def test_a_name_that_is_no_example_is_never_a_path(name):
 def test_an_example_is_there_and_is_read_once(name):
     assert example_photo(name).image.mode == "RGB"
     assert example_photo(name) is example_photo(name)
+
+
+@pytest.mark.parametrize("names", [
+    [f"file-{n:012x}" for n in range(12)], ["file-0123456789ab-tf_efficientnet_b0", "file-0123456789ab"]],
+    ids=["many files", "a sibling"])
+def test_whatever_networks_a_session_held_its_browser_takes_it_up_again(names, monkeypatch):
+    def begin(cookies: dict[str, str], link: dict[str, str]) -> Session:
+        monkeypatch.setattr(reload, "st", SimpleNamespace(context=SimpleNamespace(cookies=cookies)))
+        session = Session()
+        reload.take_up(session, link)
+        return session
+
+    before = begin({}, {})
+    before.show_upload(encode(arrow()))
+    before.own |= dict.fromkeys(names)
+    link = {"photo": before.photo.name, "network": names[-1]}
+    after, stranger = begin({"poolscope": reload.cookie(before)}, link), begin({}, link)
+    assert after.uploads == before.uploads
+    assert list(after.own) == names
+    assert {before.photo.name, names[-1]} <= after.held
+    assert (stranger.uploads, stranger.own, stranger.held) == ({}, {}, frozenset())

@@ -68,7 +68,9 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
                 "whole network and needs no architecture.",
                 key="own_note", style="caption")
     file = st.file_uploader("Checkpoint or ONNX file", key="own_file", max_upload_size=LARGEST_CHECKPOINT)
-    contents = _contents(file) if file else st.session_state.pop("own_seen", None) and None
+    contents = _contents(file) if file else None
+    if file is None:
+        st.session_state.pop("own_seen", None)  # as large as the file was
     outputs = contents.outputs if contents else ()  # of an ONNX file: a whole network
     proposed = st.session_state.pop("own_proposed", None)
     if proposed:

@@ -17,7 +17,8 @@ import streamlit as st
 from explorer.ui.session.session import Session
 
 COOKIE = "poolscope"
-_COOKIE = re.compile(r"([A-Za-z0-9_-]{22})((?:\.(?:file-)?[0-9a-f]{12}){0,8})")
+MOST_NAMES = 8  # in the cookie: of the newest
+_COOKIE = re.compile(r"([A-Za-z0-9_-]{22})((?:~[A-Za-z0-9_.-]{1,100})*)")
 _SESSIONS: WeakSet[Session] = WeakSet()
 _LOCK = threading.Lock()
 
@@ -26,7 +27,7 @@ def take_up(session: Session, query: Mapping[str, str]) -> None:
     """In a session's first run: take up the photos, networks and preprocessing of the one that the link is of."""
     known = _COOKIE.fullmatch(str(st.context.cookies.get(COOKIE, "")))  # a test's session has no text there
     session.browser = known[1] if known else secrets.token_urlsafe(16)
-    session.held = frozenset(known[2].split(".")[1:]) if known else frozenset()
+    session.held = frozenset(known[2].split("~")[1:]) if known else frozenset()
     names = {query.get("photo"), query.get("network"), query.get("against")}
     with _LOCK:
         others = [other for other in _SESSIONS if other.browser == session.browser]
@@ -41,4 +42,4 @@ def take_up(session: Session, query: Mapping[str, str]) -> None:
 
 def cookie(session: Session) -> str:
     """Its text: the browser's secret, and the names of what it holds."""
-    return ".".join([session.browser, *session.uploads, *session.own])
+    return "~".join([session.browser, *[*session.own, *session.uploads][-MOST_NAMES:]])

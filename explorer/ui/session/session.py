@@ -69,7 +69,7 @@ class Photo:
         """Its middle, 128 x 128 px, as a JPEG."""
         side = min(self.image.size)
         left, top = (self.image.width - side) // 2, (self.image.height - side) // 2
-        return render.jpeg(self.image.resize((128, 128), box=(left, top, left + side, top + side)))
+        return render.jpeg(self.image.resize((128, 128), box=(left, top, left + side, top + side), reducing_gap=2.0))
 
 
 @cache
