@@ -154,6 +154,11 @@ def percent(share: float) -> str:
 RARE = 0.001  # a probability below it has no curve: it would lie on the axis
 
 
+def is_rare(probability: float) -> bool:
+    """Whether a probability is below RARE; a `Value` is none, however small."""
+    return not isinstance(probability, Value) and probability < RARE
+
+
 def evenness(shares: np.ndarray) -> list[str]:
     """That shares are level, or nearly: the most at a position less than a twentieth above the least; else nothing."""
     low, high = float(shares.min()), float(shares.max())

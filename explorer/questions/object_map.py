@@ -14,12 +14,10 @@ from explorer.checks import checked_whole
 from explorer.framing import Framing
 from explorer.progress import Progress, Stop
 from explorer.questions.evidence_box import locate
+from explorer.questions.probe import Region
 from explorer.questions.stitching import Shifts
 
 _LIKELIEST = 50  # classes among which rivals are looked for
-
-
-Region = tuple[int, int, int, int]
 
 
 class ObjectMapSettings(NamedTuple):
@@ -101,8 +99,7 @@ def evidence_in_box(
 ) -> EvidenceInBox | None:
     """How much of an outcome's evidence for a class lies in the box around its object; None where there is no box.
 
-    A position that lies partly in the box counts with that part. With a region, first row and column, last row and
-    column of positions, the box is around these.
+    A position that lies partly in the box counts with that part. With a region the box is around its positions.
 
     Raises ParameterError for a class that does not exist, MethodError without evidence.
     """

@@ -5,7 +5,8 @@ from __future__ import annotations
 from explorer import render
 from explorer.analysis import Outcome
 from explorer.questions.measured_maps import where_objects_were
-from explorer.questions.object_map import SUGGESTED, EvidenceInBox, ObjectMap, Region, evidence_in_box
+from explorer.questions.object_map import SUGGESTED, EvidenceInBox, ObjectMap, evidence_in_box
+from explorer.questions.probe import Region
 from explorer.sections.contrast import names_of
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import OVERLAY_SIDE, figure, note, section, short

@@ -14,7 +14,7 @@ from explorer.questions.stability import (
 from explorer.questions.variations import VARIATIONS
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import short
-from explorer.wording import RARE, percent
+from explorer.wording import RARE, is_rare, percent
 
 
 def stability_section(stability: Stability) -> Node:
@@ -32,7 +32,7 @@ def stability_section(stability: Stability) -> Node:
     parts = [el("div", *rows, role="table", aria_label="Small changes under each pooling", class_="stack"),
              el("p", "A bar is the probability after a change (full height: 100%), hatched where the prediction "
                      "changes. The line is the photo as it is.", class_="note colours")]
-    if all(row.probability < RARE for under in stability.under for row in (under.original, *under.rows)):
+    if all(is_rare(row.probability) for under in stability.under for row in (under.original, *under.rows)):
         parts = [el("p", f"Its probability is below {percent(RARE)} before and after every change: there are no bars "
                          "to draw.", class_="note colours")]
     return el(

@@ -35,7 +35,7 @@ def curves_table(curves: Curves, insertion: bool) -> Node:
     rows = [(curve.name + (", a control" if curve.control else ""),
              *(percent((curve.insertion if insertion else curve.deletion)[place]) for place in places))
             for curve in curves.curves]
-    title, done = ("Insertion", "put in") if insertion else ("Deletion", "taken out")
+    title, done = ("Insertion", "put back") if insertion else ("Deletion", "removed")
     return el("div", head(title, f"probability with that share of the photo {done}"),
               table(("map", *(percent(shares[place]) for place in places)), rows, numbers=range(1, 6)), class_="ruled")
 

@@ -17,6 +17,8 @@ from explorer.errors import NetworkError, ParameterError
 from explorer.export.recipe import recipe, recipe_json
 from explorer.framing import Preprocessing, frame
 from explorer.networks import Network
+from explorer.questions.stability import stability
+from explorer.sections.stability import stability_section
 from explorer.sections.summary import as_text, summary
 from explorer.terminal.overview import account, describe
 from explorer.wording import Value, percent
@@ -50,6 +52,14 @@ def test_a_regression_answers_with_its_value_and_never_in_percent():
     assert f"value {expected:.4g}" in lines[0]
     assert "probability" not in lines[0]
     assert '"activation": "none"' in recipe_json(recipe(outcome, 0))
+
+
+def test_a_value_below_zero_is_not_a_class_too_rare_to_have_bars():
+    model = _age()
+    nn.init.constant_(model.fc.bias, -58.0)
+    outcome = analyse(network_of(model, class_names=["age"], activation="none"), PHOTO).under()
+    assert outcome.top(1)[0].probability < 0
+    assert "no bars" not in str(stability_section(stability([outcome], 0)).data())
 
 
 def test_a_single_output_of_which_nobody_says_what_it_is_gets_a_caution():

@@ -25,7 +25,7 @@ from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
-from explorer.wording import RARE, Name, listed, percent, plain, shortened, signed
+from explorer.wording import RARE, Name, is_rare, listed, percent, plain, shortened, signed
 
 TALLEST = 210  # px of a photo in a row of them
 
@@ -182,7 +182,8 @@ def path_panel(session: Session, analysis: Analysis, class_index: int) -> None:
     classes = list(dict.fromkeys([class_index, *likeliest]))[:6]
     curves = path(analysis, chosen.path, classes, chosen.calibrated)
     names = [analysis.network.class_names[index] for index in classes]
-    drawn_here = [n for n in range(len(classes)) if not curves.probabilities[:, n].max() < RARE]
+    drawn_here = [n for n in range(len(classes))
+                  if not is_rare(analysis.network.probability(curves.probabilities[:, n].max()))]
     shown = [dict(choice.parameters) for choice in chosen.poolings if choice.key == chosen.path]
     at = shown[0].get(curves.parameter.name, curves.parameter.default) if shown else None
     figure = drawn(analysis,

@@ -12,6 +12,7 @@ from plotly.graph_objects import Figure
 from explorer import figures
 from explorer.analysis import Outcome
 from explorer.errors import MethodError
+from explorer.networks import Network
 from explorer.progress import Progress, Stop
 from explorer.questions.randomisation import Randomisation, randomisation
 from explorer.questions.trust import Curves, ProbabilityDrop, maps_to_judge, probability_drops, removal_curves
@@ -23,7 +24,7 @@ from explorer.ui.components.board import board
 from explorer.ui.pooling_choice import outcomes_of
 from explorer.ui.progress import computed, job_of
 from explorer.ui.session.session import Session
-from explorer.wording import RARE, percent
+from explorer.wording import is_rare, percent
 
 FILL, METHODS = "blur", ("grad_cam", "layer_cam")
 PARTS = ("head", "backbone")
@@ -61,7 +62,8 @@ def trust_in_report(session: Session, outcome: Outcome, class_index: int) -> Cal
 
     def make(progress: Progress, stop: Stop) -> Node:
         *_, last = [result] if result is not None else work(progress, stop)
-        tables = [] if _is_rare(last.curves) else [trust.curves_table(last.curves, flag) for flag in (False, True)]
+        flags = () if _is_rare(last.curves, outcome.analysis.network) else (False, True)
+        tables = [trust.curves_table(last.curves, flag) for flag in flags]
         return section("How far to trust it", *tables, *_parts(last, outcome, class_index))
 
     return make
@@ -77,7 +79,7 @@ def _work(
 
 def _draw(result: Trusted, outcome: Outcome, class_index: int) -> None:
     key = "trust_so_far" if result.so_far else "trust"
-    if not _is_rare(result.curves):
+    if not _is_rare(result.curves, outcome.analysis.network):
         for column, title, figure in zip(st.columns(2, gap="medium"), ("Deletion", "Insertion"), result.figures,
                                          strict=True):
             with column:
@@ -90,16 +92,16 @@ def _most(curves: Curves) -> float:
     return max(float(np.max([curve.deletion, curve.insertion])) for curve in curves.curves)
 
 
-def _is_rare(curves: Curves) -> bool:
+def _is_rare(curves: Curves, network: Network) -> bool:
     """Whether there is no more to see than lines on the axis: 0% with all of the photo, and with any part of it."""
-    return curves.before < RARE and _most(curves) < _ON_THE_AXIS
+    return is_rare(network.probability(curves.before)) and _most(curves) < _ON_THE_AXIS
 
 
 def _parts(result: Trusted, outcome: Outcome, class_index: int) -> list[Node]:
     """All but the curves."""
     network, curves = outcome.analysis.network, result.curves
     parts = [note(result.so_far)] if result.so_far else []
-    if _is_rare(curves):
+    if _is_rare(curves, network):
         name = short(network.class_names[class_index])
         parts.append(note(f"The probability of {name} is {percent(curves.before)} with all of the photo and at most "
                           f"{percent(_most(curves))} with any part of it: there are no curves to draw."))
