@@ -209,12 +209,12 @@ def test_the_readout_is_the_number_its_share_and_its_position(visit, network, ex
             view.hover(i, j)
             value = cells[i, j]
             result = re.fullmatch(
-                r"Position \((\d+), (\d+)\): ([+−]?\d+\.\d\d) logits"
+                r"Position \((\d+), (\d+)\): ([+−]?\d+\.\d\d+) logits"
                 r"(?:, (<0\.1|[\d.]+)% of the (positive|negative) evidence)?", view.readout)
             assert result, view.readout
             assert (int(result[1]), int(result[2])) == (i, j)
             assert number(result[3]) == pytest.approx(value, abs=0.0051)
-            assert result[3].startswith("+") == (value >= 0.005)
+            assert result[3].startswith("+") == (value >= 0.00005)
             if value:
                 assert result[5] == ("positive" if value > 0 else "negative")
                 share = np.abs(value) / np.abs(cells[cells * value > 0]).sum() * 100

@@ -277,7 +277,7 @@ def test_the_view_is_in_the_link_and_a_link_restores_it(bench):
     with here.without_a_frame():
         for name, value in (("Opacity", 60), ("Threshold", 20), ("Wipe", 90)):
             view.slide(name, value)
-        for tool in ("Shared scale", "Smooth", "Positive only", "Zoom in", "Zoom in"):
+        for tool in ("Shared scale", "Smooth", "Positive only", "Contours", "Zoom in", "Zoom in"):
             view.press(tool)
         view.colours("Orange and purple")
         view.pick("Class", "weak")
@@ -469,7 +469,7 @@ def test_the_focus_is_seen_on_the_viewer_and_on_each_of_its_tools(bench):
     view.press("More")
     view.root.press("Shift+Tab")
     seen = []
-    while len(seen) < 15:
+    while len(seen) < 16:
         view.keyboard.press("Tab")
         focused = view.root.evaluate("""(root) => {
             const element = root.getRootNode().activeElement;
@@ -479,7 +479,7 @@ def test_the_focus_is_seen_on_the_viewer_and_on_each_of_its_tools(bench):
             assert focused[1:] == ["solid", "2px"], focused
             seen.append(focused[0])
     assert seen == ["viewer", "Class", "Opacity", "Shared scale", "Smooth", "Photo in colour", "More",
-                    "List of keys", "Threshold", "Wipe", "Colours", "Positive only", "Zoom in", "Zoom out",
+                    "List of keys", "Threshold", "Wipe", "Colours", "Positive only", "Contours", "Zoom in", "Zoom out",
                     "Whole photo"]
 
 

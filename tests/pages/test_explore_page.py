@@ -370,7 +370,7 @@ def test_the_viewers_sentences_follow_the_choice_of_calibration(open_page, measu
         if control(page, "calibrated").value is not calibrated:
             control(page, "calibrated").set_value(calibrated).run()
         says = viewers(page)["evidence"].maps[f"{first}.gmp"].says
-        assert f"{percent(seen.probabilities('gmp', multiplier)[first])} under GMP, a what-if. " in says
+        assert f"{percent(seen.probabilities('gmp', multiplier)[first])} under GMP, a what-if." in says
 
 
 def test_no_probability_is_shown_as_certain(open_page, measured):

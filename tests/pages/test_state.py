@@ -34,6 +34,14 @@ def test_a_good_upload_takes_the_place_of_the_example_and_forgets_the_class():
     assert current.take_notices() == []
 
 
+def test_the_same_photo_dropped_in_again_keeps_its_class_and_takes_its_new_name():
+    current = Session()
+    current.show_upload(encode(arrow(), "PNG"), "arrow.png")
+    current.choose(class_index=3)
+    current.show_upload(encode(arrow(), "BMP"), "copy.bmp")
+    assert (current.choices.class_index, current.photo.title) == (3, "copy.bmp")
+
+
 def test_the_last_own_photo_can_be_shown_again():
     current = Session()
     current.show_upload(encode(arrow()))

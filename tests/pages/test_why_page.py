@@ -394,7 +394,7 @@ def test_a_report_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(fi
         assert not page.exception
     text = report[0]()
     for words in ("Object or background", "lies in the box", "How far to trust it", "random, a control", "of the photo "
-                  "taken out", "Does it depend on what the network learned?"):
+                  "removed", "Does it depend on what the network learned?"):
         assert words in text, words
 
 

@@ -192,13 +192,17 @@ class Session:
 
     def show(self, photo: Photo) -> None:
         """Show a photo, and clear the choices that belong to the last one; those of a link that awaits it are made."""
+        of_photo = {"example": photo.example, "photo": "" if photo.example else photo.name}
+        again = photo.name == self.photo.name and of_photo.items() <= vars(self.choices).items()
         self.photo = photo
         if not photo.example:
             self.uploads.pop(photo.name, None)
             self.uploads[photo.name] = photo
             for old in list(self.uploads)[:-MOST_PHOTOS]:
                 del self.uploads[old]
-        self.choose(example=photo.example, photo="" if photo.example else photo.name, **OF_A_PHOTO)
+        if again:  # the same pixels, perhaps under another name: what was chosen for them stays
+            return
+        self.choose(**of_photo, **OF_A_PHOTO)
         for kept in self.by_network.values():
             kept.update(OF_A_PHOTO)
         if photo.name == self.awaited.photo:
