@@ -52,15 +52,15 @@ FRAMES = """async (kind) => {
 # Clicks a position of the main viewer; milliseconds until the page says what it gives.
 CLICK_POSITION = """(n) => new Promise((done) => {
   const roots = () => [...document.querySelectorAll("*")].map((e) => e.shadowRoot).filter(Boolean);
-  const said = () => roots().map((root) => root.querySelector(".place h3")?.textContent).find(Boolean);
+  const title = () => roots().map((root) => root.querySelector(".place h3")?.textContent).find(Boolean);
   const top = roots().map((root) => root.querySelector(".viewer")).find((viewer) => viewer?.viewer.data.main)
-    .querySelectorAll(".cover canvas")[1], box = top.getBoundingClientRect(), before = said();
+    .querySelectorAll(".cover canvas")[1], box = top.getBoundingClientRect(), before = title();
   const at = { clientX: box.left + box.width * (0.25 + 0.5 * ((n * 3) % 7) / 7), button: 0, pointerId: 1, bubbles: true,
     clientY: box.top + box.height * (0.3 + 0.4 * ((n * 2) % 5) / 5), pointerType: "touch" };
   const begin = performance.now();
   top.dispatchEvent(new PointerEvent("pointerdown", at));
   top.dispatchEvent(new PointerEvent("pointerup", at));
-  const look = () => (said() && said() !== before ? done(performance.now() - begin) : requestAnimationFrame(look));
+  const look = () => (title() && title() !== before ? done(performance.now() - begin) : requestAnimationFrame(look));
   requestAnimationFrame(look);
 })"""
 # Milliseconds of each of 60 frames while the wall is scrolled, until its canvas can be read.

@@ -98,7 +98,7 @@ def write(kind: str, head: TrainedHead) -> dict[str, Any]:
     file = f"flowers_{kind}.safetensors"
     sha256 = save_head(head.module, HEADS / file)
     head.module.half().float()
-    return {"file": file, "sha256": sha256, "parameters": sum(each.numel() for each in head.module.parameters()),
+    return {"file": file, "sha256": sha256, "parameters": sum(weight.numel() for weight in head.module.parameters()),
             "epochs": head.history[-1].epoch, "kept_epoch": head.kept.epoch}
 
 

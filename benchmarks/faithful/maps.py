@@ -63,13 +63,13 @@ class Runs:
             inputs = torch.cat([moved(x, *shift) for shift in shifts.all])
             self.maps = torch.cat([network.backbone(part) for part in inputs.split(BATCH)])
         self.plain = shifts.all.index((0, 0))
-        self._rows, self._columns = (torch.from_numpy(np.stack(list(each.values())))
-                                     for each in (shifts.down, shifts.right))
+        self._rows, self._columns = (torch.from_numpy(np.stack(list(moves.values())))
+                                     for moves in (shifts.down, shifts.right))
 
     def drawn(self, maps: Tensor) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Of maps (shifts, n, H, W): n times as it is where nothing is moved, and the mean of all, moved back."""
-        each = maps.double().unflatten(0, (STEPS, STEPS))
-        fine = torch.einsum("dah,denhw,ebw->nab", self._rows, each, self._columns) / STEPS ** 2
+        shifted = maps.double().unflatten(0, (STEPS, STEPS))
+        fine = torch.einsum("dah,denhw,ebw->nab", self._rows, shifted, self._columns) / STEPS ** 2
         return zip(maps[self.plain].double().numpy(), fine.numpy(), strict=True)
 
 
@@ -89,7 +89,8 @@ def maps_of(runs: Runs, questions: Sequence[Question]) -> Iterator[Drawn]:
 def _evidence(runs: Runs, questions: Sequence[Question], pooling: str) -> Iterator[Drawn]:
     """Evidence is linear in the class where the head is a Linear: of a mixture of classes as of one."""
     head, outcome = runs.analysis.network.head, runs.analysis.under(pooling)
-    slopes = torch.cat([head.weight[each.class_index] - mixtures(outcome, each) @ head.weight for each in questions])
+    slopes = torch.cat([head.weight[question.class_index] - mixtures(outcome, question) @ head.weight
+                        for question in questions])
     kept = POOLINGS[pooling].weights(runs.maps, **outcome.parameters) * runs.maps
     cells = (slopes.detach() @ kept.flatten(2)).unflatten(2, kept.shape[2:])
     for row, (plain, fine) in enumerate(runs.drawn(cells)):
@@ -103,18 +104,18 @@ def mixtures(outcome: Outcome, question: Question) -> Tensor:
     """(len(AGAINST), classes): in which shares the other classes are set against the class; none for the first."""
     index, logits = question.class_index, outcome.logits
     likeliest = [answer.class_index for answer in outcome.top(RIVALS + 1) if answer.class_index != index][:RIVALS]
-    found = torch.zeros(len(AGAINST), len(logits))
+    shares = torch.zeros(len(AGAINST), len(logits))
     for row, rivals in {1: likeliest[:1], 2: question.others, 4: likeliest, 5: unlike(outcome, index, RIVALS)}.items():
-        found[row, list(rivals)] = 1 / len(rivals)
-    found[3] = logits.index_fill(0, torch.tensor([index]), -torch.inf).softmax(0)
-    return found
+        shares[row, list(rivals)] = 1 / len(rivals)
+    shares[3] = logits.index_fill(0, torch.tensor([index]), -torch.inf).softmax(0)
+    return shares
 
 
 @torch.no_grad()
 def _votes(runs: Runs, questions: Sequence[Question]) -> Iterator[Drawn]:
     network, (count, _, *grid) = runs.analysis.network, runs.maps.shape
     logits = network.head(runs.maps.permute(0, 2, 3, 1).flatten(0, 2))
-    probabilities = network.probabilities(logits, 1)[:, [each.class_index for each in questions]]
+    probabilities = network.probabilities(logits, 1)[:, [question.class_index for question in questions]]
     for number, (plain, fine) in enumerate(runs.drawn(probabilities.view(count, *grid, -1).permute(0, 3, 1, 2))):
         yield Drawn(number, VOTES, plain, fine)
 

@@ -79,16 +79,16 @@ def find(
         for side in sides:
             drawn: dict[tuple[int, str], np.ndarray] = {}
             grids: dict[tuple[int, int, int], tuple[np.ndarray, np.ndarray]] = {}
-            for each in maps_of(Runs(network, photo, side), questions):
-                drawn[each.question, each.name] = each.plain
-                for stitched, cells in ((False, each.plain), (True, each.stitched)):
+            for drawn_map in maps_of(Runs(network, photo, side), questions):
+                drawn[drawn_map.question, drawn_map.name] = drawn_map.plain
+                for stitched, cells in ((False, drawn_map.plain), (True, drawn_map.stitched)):
                     if cells is None:
                         continue
-                    key = (each.question, *cells.shape)
+                    key = (drawn_map.question, *cells.shape)
                     if key not in grids:
-                        grids[key] = _places(questions[each.question].boxes, *cells.shape)
+                        grids[key] = _places(questions[drawn_map.question].boxes, *cells.shape)
                     row = measured(cells, *grids[key])
-                    rows.setdefault(MapVariant(each.name, side, stitched), []).append((*row, np.mean(row)))
+                    rows.setdefault(MapVariant(drawn_map.name, side, stitched), []).append((*row, np.mean(row)))
             for n in range(len(questions)):
                 area = float(grids[n, *drawn[n, CONTROLS[1]].shape][0].mean())
                 rows.setdefault(MapVariant(EVERYWHERE, side, False), []).append((area,) * len(MEASURES))
@@ -131,7 +131,7 @@ class Choice:
 
 def candidates(results: ObjectResults) -> list[MapVariant]:
     """All ways to ask but controls, and rivals that nobody would have named without knowing what is on the photo."""
-    return [each for each in results.numbers if each.name not in CONTROLS and not each.name.endswith(AGAINST[2])]
+    return [way for way in results.numbers if way.name not in CONTROLS and not way.name.endswith(AGAINST[2])]
 
 
 def choose(

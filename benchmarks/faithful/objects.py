@@ -73,19 +73,19 @@ def of_coco(network: Network, folder: Path, side: int, seed: int = 0) -> PhotoQu
 
 def boxes_of(label: str, names: Sequence[str]) -> dict[str, tuple[tuple[float, float, float, float], ...]]:
     """Left, top, right, bottom of each box, by class, as shares of the photo."""
-    found: dict[str, tuple[tuple[float, float, float, float], ...]] = {}
+    boxes: dict[str, tuple[tuple[float, float, float, float], ...]] = {}
     for line in label.splitlines():
         number, x, y, width, height = (float(part) for part in line.split())
         box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        found[names[int(number)]] = (*found.get(names[int(number)], ()), box)
-    return found
+        boxes[names[int(number)]] = (*boxes.get(names[int(number)], ()), box)
+    return boxes
 
 
 def labelled(folder: Path) -> list[tuple[Path, int]]:
     """Photos named synset_class.JPEG with their class index: a synset's place among all thousand in order."""
     synsets = {synset: index for index, synset in enumerate(ImageNetInfo().label_names())}
-    found = ((path, synsets.get(path.name.partition("_")[0])) for path in sorted(folder.glob("n*_*")))
-    return [(path, index) for path, index in found if index is not None]
+    photos = ((path, synsets.get(path.name.partition("_")[0])) for path in sorted(folder.glob("n*_*")))
+    return [(path, index) for path, index in photos if index is not None]
 
 
 def of_grids(network: Network, folder: Path, count: int = 60, seed: int = 0) -> PhotoQuestions:
@@ -102,7 +102,7 @@ def of_grids(network: Network, folder: Path, count: int = 60, seed: int = 0) -> 
         classes = drawn.choice(sorted(right), 4, replace=False).tolist()
         paths = [right[index][drawn.integers(len(right[index]))] for index in classes]
         photos.append((grid_of([read_image(path) for path in paths]), [
-            Question(n, index, (tile_of(place),), tuple(each for each in classes if each != index), 1)
+            Question(n, index, (tile_of(place),), tuple(other for other in classes if other != index), 1)
             for place, index in enumerate(classes)
         ]))
     return photos

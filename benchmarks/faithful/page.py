@@ -51,7 +51,7 @@ class Set(NamedTuple):
     @property
     def suggested(self) -> MapVariant:
         """What the page does, at the nearest size that was measured."""
-        sides = sorted({each.side for each in self.results.numbers})
+        sides = sorted({way.side for way in self.results.numbers})
         return self.variant(SUGGESTED_NAME, min(sides, key=lambda side: abs(side - 224 * SUGGESTED.enlarged)), True)
 
 
@@ -76,7 +76,7 @@ def page(network: Network, sets: Sequence[Set], judged: CurveResults, command: s
         "object. *Energy*: the share of what is positive that lies on it; a map that is sharpened gets more of it "
         "wherever it points (see the squared evidence). *Own size*: of the strongest places that together are as large "
         "as the object, the share that lies on it. *Mean* is of the three. The whole photo is seen.",
-        *(part for each in sets for part in _set(each)),
+        *(part for photos in sets for part in _set(photos)),
         "## Does a map's order matter to the network?",
         *_curves(judged),
         "## Does a map hang on what the network learned?",
@@ -85,8 +85,8 @@ def page(network: Network, sets: Sequence[Set], judged: CurveResults, command: s
     return "\n\n".join(parts) + "\n"
 
 
-def _set(each: Set) -> list[str]:
-    results, baseline = each.results, each.variant()
+def _set(photos: Set) -> list[str]:
+    results, baseline = photos.results, photos.variant()
     choice = choose(results, candidates(results), baseline)
     best = sorted(candidates(results), key=lambda way: -results.mean(way).mean[-1])[:SHOWN]
     sides = sorted({way.side for way in results.numbers})
@@ -94,16 +94,16 @@ def _set(each: Set) -> list[str]:
                  for against in AGAINST for side in sides for stitched in (False, True)]
     alike = min(results.alike)
     gain, second = choice.first_gain, np.percentile(choice.gains[:, -1], [5, 50, 95])
-    suggested = results.mean(each.suggested, baseline)
+    suggested = results.mean(photos.suggested, baseline)
     return [
-        f"### {each.title}",
-        f"{each.about} {len(np.unique(results.photos))} photos, {len(results.photos)} questions, "
+        f"### {photos.title}",
+        f"{photos.about} {len(np.unique(results.photos))} photos, {len(results.photos)} questions, "
         f"{int(results.named.sum())} of them about a class among the network's five most probable.",
-        f"Every map as it stands, at {each.side} px:",
-        _table("map", HEADS, ((name, _numbers(results, each.variant(name))) for name in _plain_names())),
+        f"Every map as it stands, at {photos.side} px:",
+        _table("map", HEADS, ((name, _numbers(results, photos.variant(name))) for name in _plain_names())),
         f"Grad-CAM and the positive evidence under GAP are the same map: the smallest correlation is {alike:.6f}.",
         f"What sets the class against others, what is stitched from shifts and how large the input is, by the mean of "
-        f"the three measures less that of evidence under GAP at {each.side} px:",
+        f"the three measures less that of evidence under GAP at {photos.side} px:",
         _table("evidence under GAP", [f"{side} px{', stitched' if stitched else ''}"
                                       for side in sides for stitched in (False, True)],
                ((against or "of the class alone", [
@@ -117,7 +117,7 @@ def _set(each: Set) -> list[str]:
         f"Of {len(choice.gains)} splits the gain is {second[1]:+.3f} in the middle, {second[0]:+.3f} and "
         f"{second[2]:+.3f} at the 5% and 95% marks; chosen most: "
         f"{'; '.join(f'{_in_words(way)} ({count})' for way, count in choice.often[:3])}.",
-        f"The page's suggestion, *{_in_words(each.suggested)}*: {' / '.join(_numbers(results, each.suggested))} "
+        f"The page's suggestion, *{_in_words(photos.suggested)}*: {' / '.join(_numbers(results, photos.suggested))} "
         f"(pointing / energy / own size / mean), that is {_signed(suggested, 0)} / {_signed(suggested, 1)} / "
         f"{_signed(suggested, 2)} / {_signed(suggested, 3)} on evidence under GAP.",
     ]
@@ -175,8 +175,8 @@ def _curves(judged: CurveResults) -> list[str]:
 
 def _areas(judged: CurveResults, name: str) -> list[str]:
     areas = judged.areas[name]
-    numbers = [f"{each.mean():.3f} ± {each.std(ddof=1) / len(each) ** 0.5:.3f}"
-               for each in (*areas.T, areas[:, 1] - areas[:, 0])]
+    numbers = [f"{area.mean():.3f} ± {area.std(ddof=1) / len(area) ** 0.5:.3f}"
+               for area in (*areas.T, areas[:, 1] - areas[:, 0])]
     if name not in judged.drops:
         return [*numbers, "", "", ""]
     drop, rises, kept = judged.drops[name].mean(0)
@@ -213,11 +213,11 @@ def numbers(network: Network, sets: Sequence[Set], judged: CurveResults) -> dict
         "gains": {name: {control: {kind: _rounded(gain.mean, gain.standard_error, gain.p)
                                    for kind, gain in judged.gain(name, control).items()} for control in CONTROLS}
                   for name in maps},
-        "objects": {each.key: {
-            "photos": len(np.unique(each.results.photos)),
-            "evidence": _by_measure(each.results, each.variant()),
-            "suggested": _by_measure(each.results, each.suggested),
-        } for each in sets},
+        "objects": {photos.key: {
+            "photos": len(np.unique(photos.results.photos)),
+            "evidence": _by_measure(photos.results, photos.variant()),
+            "suggested": _by_measure(photos.results, photos.suggested),
+        } for photos in sets},
     }
 
 
