@@ -141,6 +141,11 @@ def test_preprocessing_is_assumed_and_named_and_class_names_are_read():
     assert not load_file(as_torch(), "m.onnx", preprocessing=Preprocessing()).cautions
 
 
+def test_classes_of_one_name_are_told_apart():
+    network = load_file(as_torch(), "model.onnx", class_names=["a", "b", "a", "c", "d"])
+    assert network.class_names == ("a (0)", "b", "a (2)", "c", "d")
+
+
 def number(name: str, *values: float) -> onnx.TensorProto:
     return numpy_helper.from_array(np.array(values, np.float32).reshape((1, -1, 1, 1) if len(values) > 1 else ()), name)
 
