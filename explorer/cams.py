@@ -271,13 +271,13 @@ CAM_METHODS = MappingProxyType({method.key: method for method in (
         _eigen_cam,
     ),
     CamMethod(
-        "ablation_cam", "Ablation-CAM", "Each channel weighs as much as the logit drops without it.",
+        "ablation_cam", "Ablation-CAM", "Each channel weighs as much as the class's output drops without it.",
         r"\sum_k (s_c - s_c^{\setminus k}) F_{kij}",
         "Desai and Ramaswamy, Ablation-CAM, WACV 2020 (not divided by s_c, which would flip it where s_c < 0)",
         _ablation_cam,
     ),
     CamMethod(
-        "score_cam", "Score-CAM", "Each channel weighs as much as the logit of the photo seen through it.",
+        "score_cam", "Score-CAM", "Each channel weighs as much as the class's output for the photo seen through it.",
         r"\sum_k \mathrm{softmax}_k\big(s_c(x \circ \hat F_k)\big) F_{kij}",
         "Wang et al., Score-CAM, CVPR Workshops 2020, arXiv:1910.01279 (Algorithm 1)",
         _score_cam,

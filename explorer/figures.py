@@ -28,7 +28,8 @@ _LEGEND_BELOW = {"orientation": "h", "yref": "container", "y": 0, "x": 0}
 
 
 def running_sum(
-    running: np.ndarray, order: np.ndarray, baseline: float, carrying_count: int | None = None, unit: str = "logits"
+    running: np.ndarray, order: np.ndarray, baseline: float, carrying_count: int | None = None, unit: str = "logits",
+    number: str = "logit",
 ) -> go.Figure:
     """The logit as it grows, channel by channel.
 
@@ -37,7 +38,7 @@ def running_sum(
         order: (C,), the channels' numbers in the order of their contributions.
         baseline: of the class.
         carrying_count: how many of the first channels to mark; None marks none.
-        unit: of all of these.
+        unit: of all of these; `number` is what one of them is called.
 
     Raises:
         ParameterError: `order` does not have one number less than `running`.
@@ -61,7 +62,7 @@ def running_sum(
     marks = [(0, baseline, f"baseline {_plain(baseline)}", "top right")]
     if carrying_count is not None and 0 < carrying_count <= len(order):
         marks.append((carrying_count, running[carrying_count], f"first {carrying_count:,}", "bottom right"))
-    marks.append((len(order), running[-1], f"logit {_plain(running[-1])}", "top left"))
+    marks.append((len(order), running[-1], f"{_text(number)} {_plain(running[-1])}", "top left"))
     x, y, texts, positions = zip(*marks, strict=True)
     figure.add_scatter(
         x=x, y=y, text=texts, textposition=positions, mode="markers+text", name="marks", cliponaxis=False,
@@ -74,15 +75,16 @@ def running_sum(
 
 def scatter(
     pooled_a: np.ndarray, pooled_b: np.ndarray, contribution_difference: np.ndarray, name_a: str, name_b: str,
-    chosen: int | None = None,
+    chosen: int | None = None, unit: str = "logits",
 ) -> go.Figure:
     """Every channel under two poolings: one marker each, whose `customdata` is the channel's number.
 
     Args:
         pooled_a, pooled_b: (C,), pooled values: across, and upwards.
-        contribution_difference: (C,), in logits; it gives the colour, on a scale that is signed and centred on 0.
+        contribution_difference: (C,), in that unit; it gives the colour, on a scale that is signed and centred on 0.
         name_a, name_b: of the poolings.
         chosen: a channel to ring.
+        unit: of the differences.
 
     Raises:
         ParameterError: arrays of different lengths, or a chosen channel that is not among them.
@@ -108,12 +110,12 @@ def scatter(
         marker={
             "color": difference, "cmin": -limit, "cmid": 0, "cmax": limit, "size": 7,
             "colorscale": [[n / (len(_SIGNED) - 1), colour] for n, colour in enumerate(_SIGNED)],
-            "colorbar": {"title": {"text": "logits"}, "thickness": 10, "outlinewidth": 0, "len": 0.8},
+            "colorbar": {"title": {"text": _text(unit)}, "thickness": 10, "outlinewidth": 0, "len": 0.8},
             # The middle of the scale is nearly white: a rim shows it on white, and paleness holds it back on black.
             "line": {"color": _GREY, "width": 0.5}, "opacity": 0.25 + 0.75 * strength,
         },
         hovertemplate=f"channel %{{customdata}}<br>{_literal(names[0])}: %{{x:.3f}}<br>{_literal(names[1])}: %{{y:.3f}}"
-                      "<br>difference: %{marker.color:+.3f} logits<extra></extra>",
+                      f"<br>difference: %{{marker.color:+.3f}} {_literal(_text(unit))}<extra></extra>",
     )
     if chosen is not None:
         figure.add_scatter(
@@ -128,13 +130,13 @@ def scatter(
 
 def path(
     values: np.ndarray, probabilities: np.ndarray, names: Sequence[str], parameter_name: str, logarithmic: bool,
-    at: float | None = None, low_end: str = "", high_end: str = "",
+    at: float | None = None, low_end: str = "", high_end: str = "", in_percent: bool = True,
 ) -> go.Figure:
     """The probabilities of some classes along a pooling's parameter.
 
     Args:
         values: (n,) of the parameter, rising.
-        probabilities: (n, k), from 0 to 1; drawn in percent.
+        probabilities: (n, k), from 0 to 1 and drawn in percent; or values of any size, without `in_percent`.
         names: k classes.
         parameter_name: "p".
         logarithmic: whether the parameter's axis is.
@@ -150,10 +152,10 @@ def path(
                              f"{len(names)} classes.")
     parameter = _text(parameter_name)
     figure = _quiet(360)
-    _mark(figure, at, 100, f"{parameter} now")
+    _mark(figure, at, 100 if in_percent else float(probabilities.max(initial=0.0)), f"{parameter} now")
     for n, name in enumerate(names):
-        _curve(figure, values, probabilities[:, n] * 100, name, _line(n, n // len(_CLASSES)),
-               f"%{{y:.1f}}% at {_literal(parameter)} = %{{x:.3g}}")
+        _curve(figure, values, probabilities[:, n] * (100 if in_percent else 1), name, _line(n, n // len(_CLASSES)),
+               f"%{{y:.{'1f}%' if in_percent else '2f}'} at {_literal(parameter)} = %{{x:.3g}}")
     _widen_covered(figure)
     for place, text in ((0, low_end), (1, high_end)):
         if text:
@@ -162,18 +164,20 @@ def path(
     figure.update_xaxes(title={"text": parameter, "standoff": 4})
     if logarithmic:
         figure.update_xaxes(type="log", tickvals=_round_numbers(values), tickformat="~g")
-    figure.update_yaxes(range=[0, 102], ticksuffix="%", dtick=25)
+    if in_percent:
+        figure.update_yaxes(range=[0, 102], ticksuffix="%", dtick=25)
     return figure.update_layout(showlegend=True, legend=_LEGEND_BELOW)
 
 
 def curves(
-    shares: np.ndarray, lines: Mapping[str, np.ndarray], controls: Sequence[str], x_name: str, y_name: str
+    shares: np.ndarray, lines: Mapping[str, np.ndarray], controls: Sequence[str], x_name: str, y_name: str,
+    in_percent: bool = True,
 ) -> go.Figure:
     """Several curves over the same shares; controls are grey and dashed.
 
     Args:
         shares: (n,), from 0 to 1.
-        lines: (n,) each, by name, from 0 to 1.
+        lines: (n,) each, by name, from 0 to 1; or values of any size, without `in_percent`.
         controls: names of those that are there to compare with.
         x_name, y_name: of the axes.
 
@@ -187,10 +191,10 @@ def curves(
         is_control = name in controls
         style = {"color": _GREY, "dash": next(dashes), "width": 1.5} if is_control else {
             "color": next(coloured, _ACCENT), "width": 2.5}
-        _curve(figure, shares, values, name, style, "%{x:.0%}: %{y:.1%}")
+        _curve(figure, shares, values, name, style, f"%{{x:.0%}}: %{{y:.{'1%' if in_percent else '2f'}}}")
     _widen_covered(figure)
     figure.update_xaxes(title=_text(x_name), tickformat=".0%", range=[0, 1])
-    figure.update_yaxes(title=_text(y_name), tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(title=_text(y_name), rangemode="tozero", **({"tickformat": ".0%"} if in_percent else {}))
     return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.28, "x": 0})
 
 

@@ -80,6 +80,11 @@ class Value(float):
     """A number in the place of a probability that is none: a network's value, as it is, such as an age in years."""
 
 
+def share_word(share: float) -> str:
+    """"probability", or "value" of a `Value`: what the number of an answer is called."""
+    return "value" if isinstance(share, Value) else "probability"
+
+
 class Name(str):
     """A name within a sentence that is given in parts, to be set apart from its other words."""
 

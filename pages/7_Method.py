@@ -16,29 +16,32 @@ page = frame("Method")
 
 
 def show() -> None:
+    network = page.analysis.network
+    plural = "values" if network.number == "value" else "logits"
     board(
         el(
             "div",
-            el("h1", "How a logit is decomposed"),
+            el("h1", f"How a {network.number} is decomposed"),
             el("p", "The network is one chain: frame the photo, run the backbone, pool its feature maps, ask the head.",
                class_="lead"),
             class_="headline",
         ),
         key="method_title",
     )
-    st.latex(r"\mathrm{logits} = \mathrm{head}(\mathrm{pooling}(\mathrm{backbone}(\mathrm{frame}(\mathrm{photo}))))")
+    st.latex(rf"\mathrm{{{plural}}} = "
+             r"\mathrm{head}(\mathrm{pooling}(\mathrm{backbone}(\mathrm{frame}(\mathrm{photo}))))")
     st.markdown(
         "Every pooling also gives weights $w$ with $\\sum_{ij} w_{kij} F_{kij} = y_k$, and an affine head a slope "
         "$A_{ck}$ for each channel. So the evidence of position $(i, j)$ for class $c$ is"
     )
     st.latex(r"E_{ij} = \sum_k A_{ck}\, w_{kij} F_{kij}, \qquad "
-             r"\mathrm{logit}_c = \mathrm{baseline}_c + \sum_{ij} E_{ij}")
+             rf"\mathrm{{{network.number}}}_c" r" = \mathrm{baseline}_c + \sum_{ij} E_{ij}")
     st.markdown(
-        "in logits, signed, from one forward pass. What the two sides differ by is computed and shown as the residual: "
-        "rounding alone where the parts are an identity (*exact*), the error of a quadrature for LSE and for heads "
-        "that are not affine (*integrated*)."
+        f"in {network.unit}, signed, from one forward pass. What the two sides differ by is computed and shown as the "
+        "residual: rounding alone where the parts are an identity (*exact*), the error of a quadrature for LSE and for "
+        "heads that are not affine (*integrated*)."
     )
-    method_table("Poolings", (page.analysis.network.poolings or POOLINGS).values())
+    method_table("Poolings", (network.poolings or POOLINGS).values())
     method_table("Class activation maps", CAM_METHODS.values())
     with st.expander("Where the network and the example photos come from"):
         st.markdown(licences())

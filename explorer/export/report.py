@@ -11,6 +11,7 @@ from explorer.analysis import Analysis, Outcome
 from explorer.export.recipe import recipe, recipe_json
 from explorer.export.strict_json import versions
 from explorer.framing import FRAMINGS
+from explorer.networks import Network
 from explorer.questions.reasons import Reasons, reasons
 from explorer.sections import maps
 from explorer.sections.answers import answer_sentence, badge, top_answers, trained_in_words, with_names
@@ -26,7 +27,7 @@ _HEADS = {"affine": "affine: its evidence is exact", "nonlinear": "not affine: i
           "none": "cannot be asked alone: there is no evidence"}
 _ACTIVATIONS = {"softmax": "by softmax: one class excludes the others",
                 "sigmoid": "by sigmoid: each class has its own, independent of the others",
-                "none": "none: its numbers are values", "given": "as the network gives them"}
+                "none": "in a unit of their own, as of a regression", "given": "as the network gives them"}
 
 
 def report_html(
@@ -120,7 +121,13 @@ def _labels(outcome: Outcome, calibrated: bool) -> str:
     trained = f"; {others} have their own heads, trained with them" if others else ""
     return (f"The head was trained with {native.name}{trained}; under any other pooling the answer is a what-if. " + (
         "A calibrated one has its logits multiplied by one fitted number, which changes no rank." if calibrated else
-        "The probabilities of what-ifs are as the head gives them, and mostly overconfident."))
+        f"The {_numbers(native.analysis.network).lower()} of what-ifs are as the head gives them"
+        f"{'' if native.analysis.network.activation == 'none' else ', and mostly overconfident'}."))
+
+
+def _numbers(network: Network) -> str:
+    """What its answers come with."""
+    return "Values" if network.activation == "none" else "Probabilities"
 
 
 def _framing(analysis: Analysis) -> Node:
@@ -145,7 +152,7 @@ def _network(analysis: Analysis) -> Node:
         "Pooling": network.pooling.label(**parameters) if network.pooling else network.reason,
         "Head": _HEADS[network.head_kind],
         **({"Heads also trained": f"with {others}"} if others else {}),
-        "Probabilities": _ACTIVATIONS[network.activation],
+        _numbers(network): _ACTIVATIONS[network.activation],
         "Classes": f"{len(network.class_names):,}",
     }.items()))
 

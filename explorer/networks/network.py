@@ -247,9 +247,13 @@ class Network:
         return self.trained[pooling].head if pooling in self.trained else self.head
 
     def is_native(self, pooling: str, parameters: Mapping[str, float]) -> bool:
-        """Whether this is the network's own pooling, with which its own head was trained."""
+        """Whether this is the network's own pooling, with which its own head was trained, by whichever name.
+
+        A class token's own is the sum of what was written into it, and so is GAP of its feature maps.
+        """
         own = self.pooling
-        return own is not None and pooling == own.key and dict(parameters) == own.resolve(dict(self.pooling_parameters))
+        return own is not None and (pooling == own.key or self.poolings[pooling].compute_value is own.compute_value) \
+            and dict(parameters) == own.resolve(dict(self.pooling_parameters))
 
     def label(self, pooling: str, parameters: Mapping[str, float]) -> str:
         """"native"; "trained" where the head was trained with just this pooling; else "what-if"."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -65,7 +66,8 @@ def digest_of(model: nn.Module) -> str:
 def names_for(classes: int, names: Sequence[str] | None, word: str = "class") -> tuple[str, ...]:
     """One name a class: `names`, or "class 0", "class 1"... with another word for outputs that are no classes.
 
-    For a network with one logit there may be two names; the logit is evidence for the second.
+    For a network with one logit there may be two names; the logit is evidence for the second. Classes of one name are
+    told apart by their numbers: "crane (134)".
 
     Raises ParameterError when there is another number of names than of classes.
     """
@@ -79,7 +81,8 @@ def names_for(classes: int, names: Sequence[str] | None, word: str = "class") ->
     if len(texts) != classes:
         raise ParameterError(f"There {'is one name' if len(texts) == 1 else f'are {len(texts):,} names'} of classes; "
                              f"expected {classes:,}, as many as the network has logits.")
-    return texts
+    counts = Counter(texts)
+    return tuple(f"{text} ({index})" if counts[text] > 1 else text for index, text in enumerate(texts))
 
 
 def without_activation(head: nn.Module) -> tuple[nn.Module, str]:

@@ -65,10 +65,11 @@ def contrast(outcome: Outcome, class_index: int, rival: int) -> Contrast:
 
 def contrast_map(outcome: Outcome, class_index: int, rival: int) -> ClassMap:
     """The map of a class against its rival, with its words, for files. Raises as `contrast` does."""
-    one, names = contrast(outcome, class_index, rival), outcome.analysis.network.class_names
+    one, network = contrast(outcome, class_index, rival), outcome.analysis.network
+    names = network.class_names
     account = sum_sentence(one.difference, one.baseline, float(one.cells.sum()), "difference")
     title = f"Evidence for {names[class_index]} against {names[rival]}"
-    return ClassMap(torch.from_numpy(one.cells), "evidence", title, f"under {outcome.name}", "logits",
+    return ClassMap(torch.from_numpy(one.cells), "evidence", title, f"under {outcome.name}", network.unit,
                     (account, exactness(one.exact, one.residual)))
 
 
@@ -97,7 +98,7 @@ def check_pair(outcome: Outcome, class_index: int, rival: int | None) -> int:
     if rival is not None:
         network.check_class(rival)
     if rival is None or len(network.class_names) < 2:
-        raise MethodError(f"{network.title} has one logit alone, so its class has no rival.")
+        raise MethodError(f"{network.title} has one {network.number} alone, so its class has no rival.")
     if class_index == rival:
         raise ParameterError(f"The class and its rival are both {rival}; expected two different classes.")
     return rival

@@ -13,7 +13,7 @@ from explorer.progress import Progress, Stop, in_batches
 from explorer.questions.evidence_place import Place, distance, place_of
 from explorer.questions.variations import AS_IT_IS, Value, Variant, variants_of, varied
 from explorer.render import Box
-from explorer.wording import number_word, percent, shortened
+from explorer.wording import number_word, percent, share_word, shortened
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ def stability(
     network = analysis.network
     network.check_class(class_index)
     variants = variants_of(analysis, values)
-    independent = network.activation == "sigmoid" or len(network.class_names) == 1
+    independent = network.activation != "none" and (network.activation == "sigmoid" or len(network.class_names) == 1)
 
     def answer_to(variant: Variant, changed: Outcome, shows: Box, before: VariantAnswer | None) -> VariantAnswer:
         _, _, probability, logit, rank = changed.answer(class_index, calibrated)
@@ -146,7 +146,8 @@ def stability(
 def stability_sentence(stability: Stability, under: PoolingStability) -> str:
     """For example "The answer stays in 23 of 26 variants; a shift of 12 px to the right makes it bobsled."
 
-    Of several changes the least is named: that with the smallest share of its variation's largest.
+    Of several changes the least is named: that with the smallest share of its variation's largest. "" where the
+    network gives a single value, which is no answer that could change.
     """
     alone, names = stability.independent, stability.class_names
     who = f"The answer for {shortened(names[stability.class_index])}" if alone else "The answer"
@@ -154,6 +155,8 @@ def stability_sentence(stability: Stability, under: PoolingStability) -> str:
     stays, others = total - len(changes), len(changes) - 1
     if not total:
         return "Nothing was varied."
+    if len(names) == 1 and not alone:
+        return ""
     if not changes:
         return f"{who} stays in {'the one variant' if total == 1 else f'all {total} variants'}."
     least = min(changes, key=lambda row: _share_of_largest(row.variant, stability.variants))
@@ -169,8 +172,9 @@ def movement_sentence(stability: Stability, under: PoolingStability) -> str:
     "Its" is the followed class's, which is named where it is not the answer.
     """
     followed = stability.class_index
-    whose = ("Its probability" if stability.independent or under.original.answer == followed else
-             f"The probability of {shortened(stability.class_names[followed])}")
+    word = share_word(under.original.probability)
+    whose = (f"Its {word}" if stability.independent or under.original.answer == followed else
+             f"The {word} of {shortened(stability.class_names[followed])}")
     probabilities = [row.probability for row in (under.original, *under.rows)]
     moved = [row.moved for row in under.rows if not math.isnan(row.moved)]
     lowest, highest = percent(min(probabilities)), percent(max(probabilities))

@@ -9,7 +9,7 @@ from explorer.analysis import Answer, Outcome
 from explorer.networks import Network
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import Row, short, table
-from explorer.wording import Name, answer_parts, listed, percent, plain, within_sentence
+from explorer.wording import Name, answer_parts, listed, percent, plain, share_word, within_sentence
 
 
 def answer_sentence(outcome: Outcome, calibrated: bool = False) -> list[str]:
@@ -23,13 +23,15 @@ def answer_sentence(outcome: Outcome, calibrated: bool = False) -> list[str]:
 def truth_sentence(outcome: Outcome, truth: int, calibrated: bool = False) -> str:
     """Where the class that the photo is truly of stands: its rank, probability and logit, and how far it is behind."""
     answer, first = outcome.answer(truth, calibrated), outcome.top(1, calibrated)[0]
-    numbers = f"{percent(answer.probability)}, logit {plain(answer.logit)}"
-    if outcome.analysis.network.activation == "sigmoid":
+    network = outcome.analysis.network
+    numbers = f"{percent(answer.probability)}" + (
+        "" if network.activation == "none" else f", logit {plain(answer.logit)}")
+    if network.activation == "sigmoid":
         return f"True class: {short(answer.name)}, {numbers}."
     if answer.class_index == first.class_index:
         return f"True class: {short(answer.name)}, which is the prediction ({numbers})."
     return (f"True class: {short(answer.name)}, rank {answer.rank:,} ({numbers}), {plain(first.logit - answer.logit)} "
-            f"logits behind {short(first.name)}.")
+            f"{network.unit} behind {short(first.name)}.")
 
 
 def with_names(parts: Iterable[Node | str]) -> list[Node | str]:
@@ -81,5 +83,6 @@ def _top(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
         share = 100 * answer.probability if math.isfinite(answer.probability) else 0
         name = el("span", short(answer.name), class_="bar", style={"--share": f"{share:.2f}%"})
         rows.append(Row((str(answer.rank), name, percent(answer.probability)), answer.class_index == class_index))
-    return table(("rank", "class", "probability"), rows, numbers={2},
+    word = share_word(outcome.answer(class_index).probability)
+    return table(("rank", "class", word), rows, numbers={2},
                  caption=el("caption", el("strong", outcome.name), " ", badge(outcome, calibrated)))

@@ -35,7 +35,7 @@ def contrast_channels(outcome: Outcome, class_index: int, rival: int) -> Node:
     """The channels that add most to the difference of two classes, either way."""
     mine, other = (shortened(outcome.analysis.network.class_names[index], 24)
                    for index in (class_index, rival))
-    return _tiles(outcome, "The channels that decide", f"to {mine} − to {other}, logits", {
+    return _tiles(outcome, "The channels that decide", f"to {mine} − to {other}, {outcome.analysis.network.unit}", {
         one.channel: (f"{plain(one.to_class)} − {plain(one.to_rival)}".replace("− −", "+ "), signed(one.contribution))
         for one in deciding_channels(outcome, class_index, rival)})
 

@@ -26,6 +26,7 @@ def names_of(outcome: Outcome, *classes: int | None) -> list[str]:
 def contrast_figure(contrast: Contrast, outcome: Outcome) -> Node:
     """The photo under the map of the difference, with its account."""
     mine, other = names_of(outcome, contrast.class_index, contrast.rival)
+    unit = outcome.analysis.network.unit
     scale = render.Scale.signed(contrast.cells)
     total = second_part(contrast.difference, contrast.baseline, float(contrast.cells.sum()))
     painted = outcome.analysis.overlay(torch.from_numpy(contrast.cells), scale, long_side=OVERLAY_SIDE)
@@ -36,7 +37,7 @@ def contrast_figure(contrast: Contrast, outcome: Outcome) -> Node:
                    f"{exactness(contrast.exact, contrast.residual)}"),
         el("span", f"red towards {mine}, blue towards {other}; {maps_shape(outcome.analysis)}"
                    + unseen(outcome.analysis), class_="colours"),
-        legend(scale, signed(scale.low), signed(scale.limit), "logits", f"Blue towards {other}, red towards {mine}"))
+        legend(scale, signed(scale.low), signed(scale.limit), unit, f"Blue towards {other}, red towards {mine}"))
 
 
 def places(contrast: Contrast, outcome: Outcome) -> Node:
@@ -73,13 +74,14 @@ def under_each_pooling(
     caption = f"what-ifs: all but {fitting}; " + (
         "calibrated probabilities, logits as the head gives them" if known else
         "no number was fitted for this network" if calibrated else "not calibrated")
+    ahead = f"{outcome.analysis.network.unit} ahead"
     return el("div", head(f"{mine} ahead of {other}", caption),
-              table(("pooling", "logits ahead", "prediction"), rows, numbers={1}, class_="poolings"), class_="ruled")
+              table(("pooling", ahead, "prediction"), rows, numbers={1}, class_="poolings"), class_="ruled")
 
 
-def stitched_lines(stitched: StitchedEvidence) -> tuple[str, str]:
-    """The mean of the shifted logits decomposed, and how far the shifts lie apart."""
-    what = "logit" if stitched.rival is None else "difference"
+def stitched_lines(stitched: StitchedEvidence, number: str) -> tuple[str, str]:
+    """The mean of the shifted logits decomposed, and how far the shifts lie apart; `number` is the network's."""
+    what = number if stitched.rival is None else "difference"
     evidence = second_part(stitched.logit, round(stitched.baseline, 2) + round(stitched.outside, 2),
                            float(stitched.cells.sum()))
     return (f"mean {what} {plain(stitched.logit)} = {plain(stitched.baseline)} baseline "
@@ -102,6 +104,6 @@ def stitched_figure(stitched: StitchedEvidence, contrast: Contrast | None, outco
     return figure(
         render.jpeg(render.overlay(photo, cells, box, scale), 82), "The same from shifts of the photo, stitched",
         el("strong", f"Stitched from shifts by parts of a position, {cells.shape[0]} × {cells.shape[1]} places"),
-        *(el("span", line) for line in stitched_lines(stitched)),
+        *(el("span", line) for line in stitched_lines(stitched, outcome.analysis.network.number)),
         el("span", f"{exactness(stitched.exact, stitched.residual)}"),
         el("span", "On the same scale, each place as if it were a position.", class_="colours"))

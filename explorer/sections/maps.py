@@ -22,7 +22,7 @@ from explorer.sections.parts import (
     strongest,
     unseen,
 )
-from explorer.wording import percent
+from explorer.wording import percent, share_word
 
 
 def photo_and_map(outcome: Outcome, class_index: int) -> Node:
@@ -88,15 +88,19 @@ def _map(outcome: Outcome, drawn: ClassMap, scale: render.Scale, title: list[Nod
 
 
 def votes(outcome: Outcome, class_index: int) -> Node:
-    """The probability of the class at each position alone. Raises MethodError without evidence."""
+    """The probability of the class at each position alone, or its value. Raises MethodError without evidence."""
     analysis, cells = outcome.analysis, outcome.votes(class_index)
-    name = analysis.network.class_names[class_index]
-    scale = render.Scale.positive(cells.numpy())
+    network, name = analysis.network, analysis.network.class_names[class_index]
     (i, j), largest = strongest(cells.numpy())
+    scale = (render.Scale.positive if network.activation != "none" else render.Scale.signed)(cells.numpy())
+    low, high = percent(network.probability(scale.low)), percent(network.probability(scale.limit))
+    word = share_word(network.probability(largest))
     return section(
         "Votes",
-        note(f"The head asked about each position alone: its probability of {name}. The most is {percent(largest)}, in "
-             f"row {i + 1}, column {j + 1} of {cells.shape[0]} × {cells.shape[1]}."),
+        note(f"The head asked about each position alone: its {word} of {name}. The most is "
+             f"{percent(network.probability(largest))}, in row {i + 1}, column {j + 1} of "
+             f"{cells.shape[0]} × {cells.shape[1]}."),
         figure(render.jpeg(analysis.overlay(cells, scale, long_side=MAP_SIDE), 78),
-               f"The probability of {name} at each position alone",
-               legend(scale, "0%", percent(scale.limit), "probability", "The bluer, the more probable")))
+               f"The {word} of {name} at each position alone",
+               legend(scale, low, high, word, "The bluer, the more probable" if scale.low == 0 else
+                      "Blue for negative, red for positive")))

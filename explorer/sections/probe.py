@@ -11,7 +11,7 @@ from explorer.questions.probe import TAKEN_OUT, Answers, HeldEvidence, Probe
 from explorer.sections.answers import named_answer
 from explorer.sections.nodes import Node, el, picture
 from explorer.sections.parts import head, note, short, table
-from explorer.wording import exactness, percent, plain, signed, strongest_half
+from explorer.wording import exactness, percent, plain, share_word, signed, strongest_half
 
 SHOT_SIDE = 420  # px: of the changed photos
 
@@ -49,7 +49,7 @@ def probe_section(probe: Probe, positions: str, truth: int | None = None) -> Nod
 
 def _truth(probe: Probe, truth: int) -> Node:
     """The class that the photo is truly of, one of those that are watched, before and after."""
-    own, place = probe.own, probe.classes.index(truth)
+    own, place, network = probe.own, probe.classes.index(truth), probe.outcome.analysis.network
     states = {"as it is": own.before, "ignored by the pooling": own.ignoring,
               **{TAKEN_OUT[fill]: answers for fill, answers in own.after.items()}}
     rows = []
@@ -58,7 +58,7 @@ def _truth(probe: Probe, truth: int) -> Node:
             answer = answers.classes[place]
             rows.append((words, f"{answer.rank:,}", percent(answer.probability), plain(answer.logit)))
     return el("div", head("The true class", short(own.before.classes[place].name)),
-              table(("this part", "rank", "probability", probe.outcome.analysis.network.number), rows,
+              table(("this part", "rank", share_word(own.before.classes[place].probability), network.number), rows,
                     numbers={1, 2, 3}), class_="ruled")
 
 
@@ -72,8 +72,9 @@ def _held(held: HeldEvidence, name: str) -> str:
 
 def _change(probe: Probe, title: str, answers: Answers) -> tuple[Node | str, ...]:
     before, after = probe.own.before.classes[0].logit, answers.classes[0].logit
-    alone = probe.outcome.analysis.network.activation == "sigmoid"
-    answer, what = (answers.classes[0], "probability") if alone else (answers.top, "prediction")
+    network = probe.outcome.analysis.network
+    alone = network.activation == "sigmoid" or len(network.class_names) == 1
+    answer, what = (answers.classes[0], share_word(answers.top.probability)) if alone else (answers.top, "prediction")
     words = percent(answer.probability) if alone else f"{short(answer.name)}, {percent(answer.probability)}"
     return title, el("strong", signed(after - before)), f"{plain(before)} to {plain(after)}; {what}: {words}"
 

@@ -16,7 +16,7 @@ from explorer.arrays import fewest_holding, positive_part
 from explorer.questions.contrast import Contrast, contrast
 from explorer.questions.evidence_place import border_evidence, border_sentence
 from explorer.questions.probe import answers_without_half
-from explorer.wording import number_word, percent, plain, shortened, strongest_half
+from explorer.wording import number_word, percent, plain, share_word, shortened, strongest_half
 
 
 class Part(NamedTuple):
@@ -75,7 +75,8 @@ def _prediction(outcome: Outcome, class_index: int, rival: int | None, calibrate
     other = None if rival is None else outcome.answer(rival, calibrated)
     under = f" {outcome.under_in_words}" if outcome.under_in_words else ""
     if not math.isfinite(answer.probability):
-        return [Part("The probability of "), Part(shortened(answer.name), name=True), Part(f" is not a number{under}.")]
+        return [Part(f"The {share_word(answer.probability)} of "), Part(shortened(answer.name), name=True),
+                Part(f" is not a number{under}.")]
     if outcome.analysis.network.activation == "sigmoid":
         first = [Part(f"{'Above' if outcome.logits[class_index] > 0 else 'Not above'} 50%: ")]
         beside = ", beside "
@@ -108,7 +109,7 @@ def _without(outcome: Outcome, class_index: int, calibrated: bool, after: Answer
     opening = f"With {'them' if half and half.count > 1 else 'it'} blurred "
     activation = outcome.analysis.network.activation
     if activation in ("sigmoid", "none") or before.rank > 1 or not math.isfinite(after.probability):
-        return [Part(f"{opening}its {'value' if activation == 'none' else 'probability'} is "),
+        return [Part(f"{opening}its {share_word(after.probability)} is "),
                 Part(percent(after.probability), "without"), Part(".")]
     if after.rank == 1:
         return [Part(f"{opening}the prediction stays ("), Part(percent(after.probability), "without"), Part(").")]

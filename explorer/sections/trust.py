@@ -11,32 +11,35 @@ from explorer.questions.randomisation import FALLEN_APART, Randomisation
 from explorer.questions.trust import Curves, ProbabilityDrop
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import head, note, table
-from explorer.wording import listed, percent, plain, signed
+from explorer.wording import listed, percent, plain, share_word, signed
 
 
-def areas(curves: Curves, drops: Sequence[ProbabilityDrop]) -> Node:
+def areas(curves: Curves, drops: Sequence[ProbabilityDrop], network: Network) -> Node:
     """Areas under the curves, and the probability when the photo is seen through the map."""
+    word = share_word(network.probability(curves.before))
     through = {drop.name: drop for drop in drops}
     rows = []
     for curve in curves.curves:
         drop = through.get(curve.name)
         rows.append((curve.name + (", a control" if curve.control else ""), plain(curve.deletion_area),
                      plain(curve.insertion_area),
-                     f"{percent(drop.after)}, {percent(drop.kept)}" if drop else ""))
+                     f"{percent(network.probability(drop.after))}, {percent(drop.kept)}" if drop else ""))
     return el("div", head("Area under each curve", f"{curves.passes:,} forward passes, {curves.seconds:.1f} s"),
               table(("map", "deletion, lower is better", "insertion, higher is better",
-                     "masked photo: probability, share shown"), rows, numbers={1, 2, 3}), class_="ruled")
+                     f"masked photo: {word}, share shown"), rows, numbers={1, 2, 3}), class_="ruled")
 
 
-def curves_table(curves: Curves, insertion: bool) -> Node:
+def curves_table(curves: Curves, insertion: bool, network: Network) -> Node:
     """Some of the numbers of the curves, for where no curve can be drawn."""
     shares = curves.curves[0].shares
     places = [round(quarter * (len(shares) - 1) / 4) for quarter in range(5)]
     rows = [(curve.name + (", a control" if curve.control else ""),
-             *(percent((curve.insertion if insertion else curve.deletion)[place]) for place in places))
+             *(percent(network.probability((curve.insertion if insertion else curve.deletion)[place]))
+               for place in places))
             for curve in curves.curves]
     title, done = ("Insertion", "put back") if insertion else ("Deletion", "removed")
-    return el("div", head(title, f"probability with that share of the photo {done}"),
+    word = share_word(network.probability(curves.before))
+    return el("div", head(title, f"{word} with that share of the photo {done}"),
               table(("map", *(percent(shares[place]) for place in places)), rows, numbers=range(1, 6)), class_="ruled")
 
 
@@ -53,9 +56,10 @@ def verdict(curves: Curves, network: Network) -> Node:
     worse = [name for name, gain in gains.items() if gain.insertion < 0 and name not in lost]
     words += f" At insertion alone {listed(worse)} removal does better." if worse else ""
     over_many = many_photos(network, first.name)
+    before, nothing = network.probability(curves.before), network.probability(curves.nothing)
     return note(f"{words} Positions are removed and put back in each map's order, the strongest first; "
-                f"{FILLS[curves.fill]}. Measured is the probability under {curves.pooling}: {percent(curves.before)} "
-                f"with the whole photo, {percent(curves.nothing)} with nothing of it. One photo proves little: "
+                f"{FILLS[curves.fill]}. Measured is the {share_word(before)} under {curves.pooling}: {percent(before)} "
+                f"with the whole photo, {percent(nothing)} with nothing of it. One photo proves little: "
                 f"{over_many[0].lower()}{over_many[1:]}")
 
 

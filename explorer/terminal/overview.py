@@ -5,10 +5,10 @@ from __future__ import annotations
 from explorer.analysis import Outcome
 from explorer.sections.answers import label
 from explorer.sections.text import cut, printable, typed
-from explorer.wording import Value
+from explorer.wording import Value, share_word
 
 PROBABILITIES = {"softmax": "probabilities by softmax", "sigmoid": "probabilities by sigmoid",
-                 "none": "values and no probabilities", "given": "probabilities as the network gives them"}
+                 "none": "values in a unit of their own", "given": "probabilities as the network gives them"}
 _LONGEST_NAME = 40  # columns
 
 
@@ -39,10 +39,9 @@ def under(outcome: Outcome, class_index: int, calibrated: bool) -> str:
 def account(outcome: Outcome, class_index: int, calibrated: bool) -> list[str]:
     """Two lines: the class's probability and rank, and how its logit adds up, or why it is not decomposed."""
     answer = outcome.answer(class_index, calibrated)
-    share = (f"value {answer.probability:.4g}" if isinstance(answer.probability, Value)
-             else f"probability {answer.probability:.2g}")
+    digits = 4 if isinstance(answer.probability, Value) else 2
     return [
         f"{name_and_index(outcome, class_index)} {under(outcome, class_index, calibrated)}: "
-        f"{share}, rank {answer.rank}",
+        f"{share_word(answer.probability)} {answer.probability:.{digits}g}, rank {answer.rank}",
         typed("; ".join(outcome.class_map(class_index).account)),
     ]

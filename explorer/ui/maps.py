@@ -15,7 +15,17 @@ from explorer.questions.votes import winners
 from explorer.sections.parts import strongest
 from explorer.ui.components.viewer import Map
 from explorer.ui.session.page_cache import drawn
-from explorer.wording import class_answer, evenness, evidence_sentence, exactness, percent, plain, second_part, signed
+from explorer.wording import (
+    class_answer,
+    evenness,
+    evidence_sentence,
+    exactness,
+    percent,
+    plain,
+    second_part,
+    share_word,
+    signed,
+)
 
 SILENT_SENTENCE = "all evidence for this class is negative"
 
@@ -168,14 +178,16 @@ def no_map(analysis: Analysis, name: str, row: str, title: str, reason: str) -> 
 
 
 def votes_map(outcome: Outcome, class_index: int, notes: tuple[str, ...]) -> Map:
-    """The probability of a class at each position alone."""
-    name = outcome.analysis.network.class_names[class_index]
-    values = outcome.votes(class_index).numpy()
+    """The probability of a class at each position alone, or its value."""
+    network = outcome.analysis.network
+    name, values = network.class_names[class_index], outcome.votes(class_index).numpy()
     position, most = strongest(values)
+    word = share_word(network.probability(most))
     return Map(
-        id=f"{class_index}.votes", values=values, name=f"Votes for {name}", kind="positive", unit="probability",
-        unit_name=f"probability of {name}", title=f"Votes for {name}", notes=notes,
-        lines=(f"most at position {position}: {percent(most)}",),
+        id=f"{class_index}.votes", values=values, name=f"Votes for {name}",
+        kind="positive" if word == "probability" else "signed", unit=word,
+        unit_name=f"{word} of {name}", title=f"Votes for {name}", notes=notes,
+        lines=(f"most at position {position}: {percent(network.probability(most))}",),
     )
 
 
@@ -193,7 +205,9 @@ def winners_map(outcome: Outcome, notes: tuple[str, ...], says: str = "") -> Map
 
 def votes_in_words(outcome: Outcome) -> tuple[str, ...]:
     """The top 3 of each position alone, row by row."""
-    return tuple(", ".join(f"{name} {percent(share)}" for name, share in three) for three in winners(outcome).top)
+    network = outcome.analysis.network
+    return tuple(", ".join(f"{name} {percent(network.probability(share))}" for name, share in three)
+                 for three in winners(outcome).top)
 
 
 def channel_map(outcome: Outcome, class_index: int, channel: int, says: str = "") -> Map:

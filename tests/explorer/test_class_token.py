@@ -292,3 +292,14 @@ def test_how_much_the_patches_wrote_directly_is_said():
     assert "directly into the class token" in outcome.class_map(0).account[1]
     assert f"({share}%)".replace("-", "−") in outcome.class_map(0).account[1]
     assert outcome.analysis.under("gmp").direct_share(0) == ()
+
+
+def test_gap_of_what_was_written_into_a_class_token_is_its_own_pooling_and_no_what_if():
+    network = network_of(lively(ByHand))
+    analysis = analyse(network, PHOTO)
+    own, average = analysis.under(), analysis.under("gap")
+    torch.testing.assert_close(average.logits, own.logits)
+    assert (average.label, average.under_in_words) == ("native", "")
+    assert average.direct_share(0) == own.direct_share(0) != ()
+    assert {analysis.under(key).label for key in network.poolings if key not in ("class_token", "gap")} == {"what-if"}
+    assert analysis.under("gmp").direct_share(0) == ()

@@ -398,3 +398,14 @@ def test_what_is_learned_is_drawn_with_its_spread_at_each_size():
     with pytest.raises(ParameterError, match="2 sizes, 1 means and 2 deviations"):
         figures.learning({"GAP": ([5, 10], [0.7], [0.1, 0.1])}, None, "photos", "right")
     assert len(figures.learning({}, None, "photos", "right").data) == 0
+
+
+def test_values_that_are_no_shares_are_not_drawn_in_percent():
+    shares = np.array([0.0, 0.5, 1.0])
+    curve = figures.curves(shares, {"GAP": np.array([58.0, 44.0, 31.0])}, [], "share", "value", in_percent=False)
+    path = figures.path(np.array([1.0, 3.0]), np.array([[58.0], [61.0]]), ["age"], "p", True, 2.0, in_percent=False)
+    assert [trace.y[0] for trace in (curve.data[0], path.data[-1])] == [58.0, 58.0]
+    for figure in (curve, path):
+        assert figure.layout.yaxis.tickformat is figure.layout.yaxis.ticksuffix is figure.layout.yaxis.range is None
+        assert all("%" not in trace.hovertemplate.partition("y:")[2].partition("}")[0] for trace in figure.data
+                   if trace.hovertemplate)

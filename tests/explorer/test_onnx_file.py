@@ -141,6 +141,11 @@ def test_preprocessing_is_assumed_and_named_and_class_names_are_read():
     assert not load_file(as_torch(), "m.onnx", preprocessing=Preprocessing()).cautions
 
 
+def test_classes_of_one_name_are_told_apart():
+    network = load_file(as_torch(), "model.onnx", class_names=["a", "b", "a", "c", "d"])
+    assert network.class_names == ("a (0)", "b", "a (2)", "c", "d")
+
+
 def number(name: str, *values: float) -> onnx.TensorProto:
     return numpy_helper.from_array(np.array(values, np.float32).reshape((1, -1, 1, 1) if len(values) > 1 else ()), name)
 
@@ -237,6 +242,32 @@ def test_a_small_file_that_asks_for_much_memory_is_refused_before_any_is_taken()
                                 [whole("lengths", 10**6, 10**6)])
     assert "numbers" in refused([helper.make_node("Tile", ["image", "times"], ["y"])],
                                 [whole("times", 1, 1, 10**5, 10**5)])
+
+
+def pooled(*nodes: onnx.NodeProto, weights=(), source: str = "maps") -> str:
+    """What a graph is refused with whose maps are made by these nodes."""
+    return refused([*nodes, helper.make_node("GlobalAveragePool", [source], ["p"]),
+                    helper.make_node("Flatten", ["p"], ["f"]), helper.make_node("Gemm", ["f", "w"], ["y"], transB=1)],
+                   [weight("w", CLASSES, 8), *weights])
+
+
+def test_maps_far_larger_than_the_image_are_refused_though_memory_would_hold_them():
+    padded = helper.make_node("Conv", ["image", "w1"], ["maps"], strides=[1, 1], pads=[1, 1, 2**16, 1])
+    assert "numbers of one image" in pooled(padded, weights=[weight("w1", 8, 3, 3, 3)])
+
+
+def test_what_an_operator_makes_on_the_way_counts_though_little_of_it_is_left():
+    padded = helper.make_node("Conv", ["image", "w1"], ["maps"], strides=[2**14, 2**14], pads=[1, 1, 2**16, 2**16])
+    assert "numbers of one image" in pooled(padded, weights=[weight("w1", 8, 3, 3, 3)])
+
+
+def test_constants_made_of_a_few_bytes_are_refused_all_together():
+    nodes = [node for n in range(30) for node in (
+        helper.make_node("ConstantOfShape", ["lengths"], [f"vast{n}"]),
+        helper.make_node("ReduceSum", [f"vast{n}"], [f"sum{n}"], keepdims=0))]
+    sums = helper.make_node("Sum", ["c", *(f"sum{n}" for n in range(30))], ["maps"])
+    assert "constants" in pooled(helper.make_node("Conv", ["image", "w1"], ["c"]), *nodes, sums,
+                                 weights=[weight("w1", 8, 3, 3, 3), whole("lengths", 1500, 1000)])
 
 
 @pytest.mark.parametrize("end", [20, 200, 700])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from explorer import analyse, load_network
 from explorer.errors import NetworkError, ParameterError
 from explorer.export.recipe import recipe, recipe_json
+from explorer.export.report import report_html
 from explorer.framing import Preprocessing, frame
 from explorer.networks import Network
 from explorer.questions.stability import stability
@@ -23,6 +25,7 @@ from explorer.sections.summary import as_text, summary
 from explorer.terminal.overview import account, describe
 from explorer.wording import Value, percent
 from tests.explorer.own_models import CHANNELS, CLASSES, Small, network_of, seeded
+from tests.explorer.why_command import ran, started
 
 PHOTO = Image.effect_noise((90, 90), 90).convert("RGB")
 
@@ -168,3 +171,19 @@ def test_which_of_several_outputs_is_asked_can_be_chosen_and_is_said_where_it_wa
     torch.testing.assert_close(network(x), model.head(model.body(x).mean((2, 3))).detach())
     with pytest.raises(NetworkError, match="expected"):
         Network.from_module(model, wants, output="nothing")
+
+
+@pytest.mark.parametrize("names", [["age"], ["age", "height", "weight"]])
+def test_neither_report_nor_terminal_calls_a_value_of_a_regression_a_logit_or_a_probability(
+    names, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    PHOTO.save("photo.png")
+    model = seeded(lambda: Small(head=nn.Linear(CHANNELS, len(names))))
+    network = network_of(model, class_names=names, activation="none")
+    outcome = analyse(network, PHOTO).under()
+    report = report_html(outcome, 0, why=True).partition("The recipe")[0]  # whose fields are as ever
+    printed = ran(network, "--class", "0") + started(network, "photo.png")[1]
+    for text in (report.partition("</style>")[2], printed):
+        assert "value" in text
+        assert not re.findall(r"logit|probabilit|probable", re.sub(r'src="data:[^"]*"', "", text).lower())

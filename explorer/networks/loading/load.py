@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,9 +176,6 @@ def _network(
     preprocessing: Preprocessing | None, activation: str | None, layer: str | None,
 ) -> Network:
     names = _read_names(class_names) or blueprint.class_names
-    if names and len(set(names)) < len(names):  # two classes of one name are told apart by their numbers
-        counts = Counter(names)
-        names = tuple(f"{text} ({index})" if counts[text] > 1 else text for index, text in enumerate(names))
     network = Network.from_module(
         blueprint.module, preprocessing or blueprint.preprocessing, names, name=name, title=title,
         origin=blueprint.origin, digest=blueprint.digest, activation=activation, layer=layer,

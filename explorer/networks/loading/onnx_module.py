@@ -16,6 +16,8 @@ import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from explorer.errors import NetworkError
 from explorer.networks.cutting.arrangement import arrangement_of
@@ -26,11 +28,25 @@ from explorer.networks.loading.onnx_stages import Step, stage
 from explorer.wording import listed
 
 MOST_NUMBERS = 100_000_000  # of one tensor: 400 MB
+_OF_A_PIXEL = 256  # numbers of one tensor for each of the image's; a VGG makes 64, a ViT of patches of 8 px 150
+_FEW = 2_000_000  # numbers that any tensor may have, and all constants together, however small the image and the file
+_OF_A_WEIGHT = 8  # numbers of constants that are computed for each that is in the file
 MOST_WORK = 1e12  # multiplications of one pass; a large ViT at 384 px has 2e11
 _WORK_OF_A_NUMBER = 100  # what writing one number counts as
 _SAME = ("Identity", "Dropout")
 _MOST_STAGES = 12
 _FLOATS = (torch.float16, torch.bfloat16, torch.float64)
+
+
+class _Sizes(TorchDispatchMode):
+    """Notes the most numbers of one tensor that torch makes in the block, on the way to a result too."""
+
+    most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self.most = max(self.most, *(tensor.numel() for tensor in tree_leaves(made) if isinstance(tensor, Tensor)), 0)
+        return made
 
 
 class Conversion:
@@ -67,6 +83,8 @@ class Conversion:
         self._by_output: dict[str, Step] = {}
         for initializer in model.graph.initializer:
             self._known[initializer.name] = self._constant(initializer)
+        self._most = min(MOST_NUMBERS, max(_FEW, _OF_A_PIXEL * math.prod(self._size)))
+        self._left = max(_FEW, _OF_A_WEIGHT * sum(weight.numel() for weight in self._known.values()))
         image = torch.empty(1, *shape, device="meta")
         self._shapes[source] = image.permute(0, 2, 3, 1) if last else image
         for node in model.graph.node:
@@ -118,6 +136,11 @@ class Conversion:
             self._by_output |= dict.fromkeys(step.outputs, step)
             self._shapes |= dict(zip(step.outputs, claimed, strict=False))
         else:
+            self._left -= sum(tensor.numel() for tensor in claimed)
+            if self._left < 0:
+                raise NetworkError(f"{self.name} computes far more numbers of its constants than it has weights; "
+                                   "expected a network of images. Export it again with torch.onnx.export(..., "
+                                   "dynamo=True), which computes them once.")
             made = OPERATORS[node.op_type](*values, **attributes)
             self._known |= zip(node.output, made if isinstance(made, tuple) else (made,), strict=False)
 
@@ -159,7 +182,7 @@ class Conversion:
                      for n, value in enumerate(values)]
             last = not any(value is not None and value.is_meta for value in trial)
             try:
-                with torch.device("meta") if last else nullcontext(), torch.no_grad():
+                with torch.device("meta") if last else nullcontext(), torch.no_grad(), _Sizes() as sizes:
                     made = OPERATORS[node.op_type](*trial, **attributes)
                 break
             except Exception as error:  # torch refuses shapes in many ways, and attributes may be unknown
@@ -168,13 +191,13 @@ class Conversion:
             raise NetworkError(f"{self.name} uses ONNX's {one_line(node.op_type)} in a way that PoolScope cannot "
                                f"follow ({one_line(first_line(problem or ValueError()))}).")
         claimed = made if isinstance(made, tuple) else (made,)
-        numbers = sum(tensor.numel() for tensor in claimed)
+        numbers = max(sizes.most, sum(tensor.numel() for tensor in claimed))
         weight = values[1] if node.op_type in ("Conv", "ConvTranspose", "MatMul", "Gemm") else None
         inner = 1 if weight is None else weight[0].numel() if node.op_type.startswith("Conv") else weight.shape[-2]
         self._work += numbers * max(inner, _WORK_OF_A_NUMBER)
-        if numbers > MOST_NUMBERS or self._work > MOST_WORK:
+        if numbers > self._most or self._work > MOST_WORK:
             raise NetworkError(f"{self.name} makes a tensor of {numbers:,} numbers of one image of {self._size[1]} x "
-                               f"{self._size[0]} px, or takes too long for it; expected at most {MOST_NUMBERS:,}.")
+                               f"{self._size[0]} px, or takes too long for it; expected at most {self._most:,}.")
         return claimed
 
     def _fused(self, step: Step) -> Step:

@@ -39,7 +39,7 @@ class Map:
         values: (H, W) numbers; for kind "labels" whole numbers, places in `legend`.
         name: in full, for a screen reader.
         kind: "signed", "positive", "labels", or "photo" for none at all.
-        unit, unit_name: "logits", "share", "probability" or "": how a number is written, and what follows it.
+        unit, unit_name: "logits", "share", "probability", "value" or "": how a number is written, and what follows it.
         facets: what it is of, such as (class, pooling): a choice each where a viewer shows one map at a time.
         row, title: its headings where maps stand side by side.
         aside, lines, badge: text beside and under it.

@@ -20,6 +20,7 @@ HOW_CUT = {
     "watched": "found by watching a pass", "named": "cut after the layer that was named",
     "followed": "found by following what is written into the class token",
 }
+_ANSWERS = {"none": "values", "given": "probabilities"}  # others are what logits go through
 _SILENT = (nn.Flatten, nn.Dropout, nn.Identity, BesideMaps)  # parts of a head that say nothing about its kind
 _MOST_NAMED = 3  # parts of a head, or siblings
 SIBLING = "sibling "  # what a button for one picks begins so
@@ -31,17 +32,19 @@ def card(session: Session, analysis: Analysis) -> Node:
     pooling = POOLINGS.get(network.pooling.key, network.pooling) if network.pooling else None
     maps = f"{channels:,} × {rows} × {columns}"
     through = [f"{analysis.layer_name}, {maps}", "…"] if analysis.layer else [maps]
+    one, many = ("value", "values") if network.activation == "none" else ("class", "classes")
     through += [pooling.label(**network.pooling_parameters), head_in_words(network.head)] if pooling else []
+    answers = _ANSWERS.get(network.activation, network.activation)
     return el(
         "div",
         el("div", el("h2", "Network"), _badge(network), class_="head"),
         el("strong", network.title, title=network.title),
         el("p", f"{parameters_in_words(network.parameters)} · {network.origin}"),
-        el("p", " → ".join([*through, f"{len(network.class_names):,} classes"
-                            if len(network.class_names) != 1 else "one class"])),
+        el("p", " → ".join([*through, f"{len(network.class_names):,} {many}"
+                            if len(network.class_names) != 1 else f"one {one}"])),
         el("p", _poolings_trained(network)) if network.trained else None,
-        el("p", f"pooling {HOW_CUT[network.cut]}, {network.activation}" if pooling
-           else f"{network.reason} Its answer: {network.activation}."),
+        el("p", f"pooling {HOW_CUT[network.cut]}, {answers}" if pooling
+           else f"{network.reason} Its answer: {answers}."),
         *(el("p", caution, class_="note") for caution in network.cautions),
         *(el("p", el("button", f"Compare with {name}", pick=SIBLING + name, type="button", class_="link", data_key=name,
                      title="The same weights as that architecture, beside this one on this photo"))
@@ -66,8 +69,8 @@ def _badge(network: Network) -> Node:
         return el("span", "no pooling", class_="badge")
     exact = network.head_kind == "affine" and network.pooling.exact
     return el("span", "exact" if exact else "integrated", class_="badge native" if exact else "badge",
-              title="Evidence adds up to the logit but for rounding" if exact else
-              "Evidence adds up to the logit but for the error of a quadrature")
+              title=f"Evidence adds up to the {network.number} but for "
+                    f"{'rounding' if exact else 'the error of a quadrature'}")
 
 
 def parameters_in_words(count: int) -> str:

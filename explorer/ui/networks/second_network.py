@@ -161,4 +161,5 @@ def second_row(
            name=f"{second.network.title}: {what}",
            look=Look(across=max(len(maps), 2), toolbar=False, tallest=300, heading=f"{second.network.title}: {what}",
                      aside=layer_caption(second)))
-    panels.note(f"{note}Its scale is its own: logits of two networks are not comparable.", key="note_beside")
+    panels.note(f"{note}Its scale is its own: {second.network.unit} of two networks are not comparable.",
+                key="note_beside")

@@ -188,12 +188,13 @@ def votes_grid(session: Session, outcome: Outcome, class_index: int) -> None:
     notes = votes_in_words(outcome)
     _grid(session, outcome.analysis, [votes_map(outcome, class_index, notes), winners_map(outcome, notes)], 2, "Votes",
           tallest=400)
+    number = outcome.analysis.network.number
     if votes_average_to_logit(outcome):
         logit = plain(outcome.evidence(class_index).logit)
-        sentence = (f"Under GAP and a Linear the logit ({logit}) is the average of the positions' logits, not of these "
-                    "probabilities.")
+        sentence = (f"Under GAP and a Linear the {number} ({logit}) is the average of the positions' {number}s"
+                    f"{'' if number == 'value' else ', not of these probabilities'}.")
     else:
-        sentence = f"Under {outcome.name} the logit is not the average of the positions' logits: some weigh more."
+        sentence = f"Under {outcome.name} the {number} is not the average of the positions' {number}s: some weigh more."
     panels.note(sentence, key="votes_note")
 
 

@@ -75,6 +75,8 @@ def what_if_note(analysis: Analysis, calibrated: bool) -> str:
     if others:
         text = (f"The head was trained for {native}; {others} have their own heads, trained with them. Under "
                 "another pooling, or with another parameter, the answer is a what-if")
+    if analysis.network.activation == "none":
+        return f"{text}."
     if not analysis.network.calibration.multipliers:
         return text + " and may be overconfident: no number was fitted for this network."
     return text + (", its logits multiplied by one number fitted on central crops of 224 px: no rank changes."

@@ -93,9 +93,10 @@ def _ranking_name(key: str, table: ChannelTable) -> str:
 
 def running_sum(outcome: Outcome, class_index: int, table: ChannelTable) -> None:
     """The sum of contributions as channels are added, the largest first."""
-    top, running = table.top_contributors(0.8), table.running()
+    top, running, network = table.top_contributors(0.8), table.running(), outcome.analysis.network
     figure = drawn(outcome, ("running sum", class_index), lambda: figures.running_sum(
-        running, table.order(), float(running[0]), top.count if top else None).update_layout(height=190))
+        running, table.order(), float(running[0]), top.count if top else None, network.unit, network.number,
+    ).update_layout(height=190))
     panels.chart(figure, key="running")
 
 

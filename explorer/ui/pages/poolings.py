@@ -25,7 +25,7 @@ from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
-from explorer.wording import RARE, Name, is_rare, listed, percent, plain, shortened, signed
+from explorer.wording import RARE, Name, is_rare, listed, percent, plain, share_word, shortened, signed
 
 TALLEST = 210  # px of a photo in a row of them
 
@@ -39,12 +39,13 @@ def poolings_headline(outcomes: Sequence[Outcome], calibrated: bool) -> None:
     firsts = [(outcome, outcome.top(1, calibrated)[0]) for outcome in outcomes]
     answer = native.top(1)[0]
     title = ["They agree on ", Name(shortened(answer.name)), "."]
-    what = "Its probability"
+    word = share_word(answer.probability)
+    what = f"Its {word}"
     for outcome, first in firsts:
         if first.class_index != answer.class_index:
             title = [f"Under {native.name} the prediction is ", Name(shortened(answer.name)),
                      f", under {outcome.name} ", Name(shortened(first.name)), "."]
-            what = "The most probable class of each"
+            what = "The most probable class of each" if word == "probability" else "The largest value of each"
             break
     shares = ", ".join(f"{outcome.name} {percent(first.probability)}" for outcome, first in firsts)
     panels.headline(title, f"{what}: {shares}.")
@@ -132,7 +133,8 @@ def scatter_panel(session: Session, one: Outcome, other: Outcome, class_index: i
 
     def draw() -> Figure:
         difference = (one.evidence(class_index).channels - other.evidence(class_index).channels).numpy()
-        figure = figures.scatter(one.pooled.numpy(), other.pooled.numpy(), difference, one.name, other.name, chosen)
+        figure = figures.scatter(one.pooled.numpy(), other.pooled.numpy(), difference, one.name, other.name, chosen,
+                                 one.analysis.network.unit)
         return figure.update_layout(height=360)
 
     def clicked() -> None:
@@ -190,9 +192,11 @@ def path_panel(session: Session, analysis: Analysis, class_index: int) -> None:
         ("path figure", chosen.path, *classes, curves.calibrated, at),
         lambda: figures.path(curves.values, curves.probabilities[:, drawn_here], [names[n] for n in drawn_here],
                              curves.parameter.name,
-                             curves.parameter.logarithmic, at, *curves.ends).update_layout(height=320),
+                             curves.parameter.logarithmic, at, *curves.ends,
+                             analysis.network.activation != "none").update_layout(height=320),
     )
     panels.chart(figure, key="path_figure")
+    word = share_word(native.answer(classes[0]).probability)
     if curves.calibrated:
         probabilities = (f"are calibrated all along; {native.name}'s own answer, which never is, gives {names[0]} "
                          f"{percent(native.answer(classes[0]).probability)}")
@@ -201,7 +205,8 @@ def path_panel(session: Session, analysis: Analysis, class_index: int) -> None:
         probabilities = f"are the head's own, not calibrated{missing}"
     below = listed([name for n, name in enumerate(names) if n not in drawn_here])
     rare = f" Below {percent(RARE)} all along, and without a curve: {below}." if below else ""
-    panels.note(f"{curves.parameter.name}: {curves.parameter.explanation}. Probabilities {probabilities}.{rare}",
+    numbers = "Probabilities" if word == "probability" else "Values"
+    panels.note(f"{curves.parameter.name}: {curves.parameter.explanation}. {numbers} {probabilities}.{rare}",
                 key="path_note")
 
 

@@ -39,7 +39,8 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
     """Towards the class (red) and towards its rival (blue), in logits."""
     one = contrast(outcome, class_index, rival)
     mine, other = names_of(outcome, class_index, rival)
-    lead = f"Against {other}, {mine} is {_apart(one.difference)} {outcome.under_in_words}".rstrip()
+    unit = outcome.analysis.network.unit
+    lead = f"Against {other}, {mine} is {_apart(one.difference, unit)} {outcome.under_in_words}".rstrip()
     (rows, columns), (position, most) = one.cells.shape, strongest(one.cells)
     return Map(
         id=f"{class_index}-{rival}.{name_in_links(outcome.choice)}", values=one.cells,
@@ -47,7 +48,8 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
         aside=f"{rows} × {columns} positions", lines=_lines(one), badge=exactness(one.exact, one.residual),
         mark=position, says=f"{lead}.", scale=str(outcome.choice),
         caption=f"Red towards {mine}, blue towards {other} · strongest position {position}: "
-                f"{signed(most)} logits",
+                f"{signed(most)} {unit}",
+        unit_name=unit,
     )
 
 
@@ -80,12 +82,12 @@ def _lines(one: Contrast) -> tuple[str, ...]:
     return (f"{signed(one.difference)} = {signed(one.baseline)} baseline {signed(evidence)} evidence",)
 
 
-def _apart(difference: float) -> str:
+def _apart(difference: float, unit: str) -> str:
     if not np.isfinite(difference):
-        return "at no finite number of logits"
+        return f"at no finite number of {unit}"
     if difference == 0:
         return "level"
-    return f"{plain(abs(difference))} logits {'ahead' if difference > 0 else 'behind'}"
+    return f"{plain(abs(difference))} {unit} {'ahead' if difference > 0 else 'behind'}"
 
 
 def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
@@ -97,7 +99,7 @@ def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
     return [Map(
         id="parting", values=parted.cells, name=f"How {outcome.name} differs from {native.name}",
         facets=(f"how it differs from {native.name}", outcome.name), lines=_lines(parted),
-        badge=exactness(parted.exact, parted.residual),
+        badge=exactness(parted.exact, parted.residual), unit_name=outcome.analysis.network.unit,
         caption=f"Red where {outcome.name} leans more towards the first class than {native.name} does, blue where less",
     )]
 

@@ -35,11 +35,12 @@ def finer_panel(session: Session, outcome: Outcome, class_index: int, rival: int
                      heading=f"Evidence in {outcome.analysis.network.unit} for each place",
                      aside=layer_caption(outcome.analysis),
                      handlers=replace(viewer_handlers(session), region=None, pick=None)))
+    number = outcome.analysis.network.number
     panels.note(f"The input is shifted in {STEPS} × {STEPS} steps of a quarter of a position, and what each place on "
                 "the photo gets is averaged over the shifts that saw it. Where a shift looks beyond the photo its "
-                "edge is repeated, and evidence there counts as outside. The sum is the mean of the shifted logits, "
-                "which is not the logit of the photo as it stands: how far they lie apart is how much a shift matters. "
-                "For one scale a position on the left is divided among its places.", key="finer_note")
+                "edge is repeated, and evidence there counts as outside. The sum is the mean of the shifted "
+                f"{number}s, which is not the {number} of the photo as it stands: how far they lie apart is how much a "
+                "shift matters. For one scale a position on the left is divided among its places.", key="finer_note")
 
 
 def _stitched(session: Session, outcome: Outcome, class_index: int, rival: int | None) -> StitchedEvidence | None:
@@ -64,7 +65,7 @@ def _coarse(outcome: Outcome, fine: StitchedEvidence) -> Map:
         title=f"As it stands, {cells.shape[0]} × {cells.shape[1]} positions", scale=title,
         lines=(f"{plain(total)} = {plain(evidence.baseline)} baseline "
                f"{signed(second_part(total, evidence.baseline, float(cells.sum())))} evidence",),
-        badge=exactness(evidence.exact, evidence.residual),
+        badge=exactness(evidence.exact, evidence.residual), unit_name=outcome.analysis.network.unit,
     )
 
 
@@ -72,6 +73,7 @@ def _fine(outcome: Outcome, fine: StitchedEvidence) -> Map:
     cells, title = stitched_cells(fine), " against ".join(names_of(outcome, fine.class_index, fine.rival))
     return Map(
         id=f"{fine.class_index}-{fine.rival}.stitched", values=cells, name=f"{title}, stitched",
-        title=f"Stitched, {cells.shape[0]} × {cells.shape[1]} places", scale=title, lines=stitched_lines(fine),
+        title=f"Stitched, {cells.shape[0]} × {cells.shape[1]} places", scale=title,
+        lines=stitched_lines(fine, outcome.analysis.network.number), unit_name=outcome.analysis.network.unit,
         badge=exactness(fine.exact, fine.residual),
     )

@@ -24,7 +24,7 @@ from explorer.ui.components.board import board
 from explorer.ui.pooling_choice import outcomes_of
 from explorer.ui.progress import computed, job_of
 from explorer.ui.session.session import Session
-from explorer.wording import is_rare, percent
+from explorer.wording import is_rare, percent, share_word
 
 FILL, METHODS = "blur", ("grad_cam", "layer_cam")
 PARTS = ("head", "backbone")
@@ -63,7 +63,7 @@ def trust_in_report(session: Session, outcome: Outcome, class_index: int) -> Cal
     def make(progress: Progress, stop: Stop) -> Node:
         *_, last = [result] if result is not None else work(progress, stop)
         flags = () if _is_rare(last.curves, outcome.analysis.network) else (False, True)
-        tables = [trust.curves_table(last.curves, flag) for flag in flags]
+        tables = [trust.curves_table(last.curves, flag, outcome.analysis.network) for flag in flags]
         return section("How far to trust it", *tables, *_parts(last, outcome, class_index))
 
     return make
@@ -106,7 +106,7 @@ def _parts(result: Trusted, outcome: Outcome, class_index: int) -> list[Node]:
         parts.append(note(f"The probability of {name} is {percent(curves.before)} with all of the photo and at most "
                           f"{percent(_most(curves))} with any part of it: there are no curves to draw."))
     elif result.drops:
-        parts += [trust.areas(curves, result.drops), trust.verdict(curves, network)]
+        parts += [trust.areas(curves, result.drops, network), trust.verdict(curves, network)]
     if result.randomised or not result.so_far:
         parts.append(trust.redrawn(result.randomised, result.reasons))
     return parts
@@ -130,7 +130,8 @@ def _judge(
 
     def curves(of: dict[str, np.ndarray], steps: int, orders: int, so_far: str) -> Trusted:
         done = removal_curves(outcome, class_index, of, FILL, steps, orders, progress=progress, stop=stop)
-        return Trusted(done, (_figure(done, insertion=False), _figure(done, insertion=True)), [], [], reasons, so_far)
+        word = share_word(outcome.analysis.network.probability(done.before))
+        return Trusted(done, (_figure(done, False, word), _figure(done, True, word)), [], [], reasons, so_far)
 
     for some in (first, maps):
         yield curves(some, 4, 1, "A first look, in 4 steps of the photo: the curves are being refined.")
@@ -150,8 +151,9 @@ def _judge(
         yield result
 
 
-def _figure(curves: Curves, insertion: bool) -> Figure:
+def _figure(curves: Curves, insertion: bool, word: str) -> Figure:
     lines = {curve.name: curve.insertion if insertion else curve.deletion for curve in curves.curves}
     controls = [curve.name for curve in curves.curves if curve.control]
     done = "put back" if insertion else "removed"
-    return figures.curves(curves.curves[0].shares, lines, controls, f"share of the photo {done}", "probability")
+    return figures.curves(curves.curves[0].shares, lines, controls, f"share of the photo {done}", word,
+                          word == "probability")
