@@ -94,8 +94,9 @@ def _files(
 ) -> None:
     """All but the report, a column each; `rival` where the difference of the two is shown."""
     files: tuple[tuple[str, str, str, Callable[[], str | bytes]], ...] = (
-        ("Overlay, PNG", "png", "image/png", lambda: overlay_png(outcome, class_index, rival)),
-        ("Overlay, SVG", "svg", "image/svg+xml", lambda: overlay_svg(outcome, class_index, rival=rival)),
+        ("Overlay, PNG", "png", "image/png", lambda: overlay_png(outcome, class_index, rival, session.lined)),
+        ("Overlay, SVG", "svg", "image/svg+xml", lambda: overlay_svg(
+            outcome, class_index, rival=rival, lined=session.lined)),
         ("Arrays, npz", "npz", "application/octet-stream", lambda: arrays_npz(outcome, class_index)),
         ("Numbers, JSON", "json", "application/json", numbers),
     )

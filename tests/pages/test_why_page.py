@@ -375,6 +375,20 @@ def test_the_difference_on_the_screen_is_what_the_files_hold_and_they_bear_the_p
     assert np.abs(picture - np.asarray(expected, int)).max() <= 2
 
 
+def test_contours_that_the_viewer_draws_are_in_the_files(files, open_page, network, examples):
+    analysis = analyse(network, examples["astronaut"])
+    cells = analysis.under().evidence(HELMET).cells
+    page = open_page("app.py")
+    for lined in (True, False):
+        assert viewers(page)["evidence"]["lined"] is not lined
+        use(page, "evidence", "contours", int(lined))
+        assert viewers(page)["evidence"]["lined"] is lined
+        make = {name.rpartition(".")[2]: make for name, make in files.items()}
+        picture = np.asarray(Image.open(io.BytesIO(make["png"]())), int)
+        assert np.abs(picture - np.asarray(analysis.overlay(cells, lined=lined), int)).max() <= 2
+        assert ("lines around 25%, 50%, 75% of the positive evidence" in make["svg"]()) == lined
+
+
 def test_a_report_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(files, open_page, monkeypatch):
     monkeypatch.setattr(downloads, "reasons", functools.partial(downloads.reasons, slow=False))
     monkeypatch.setattr(trust_panel, "METHODS", ("grad_cam",))
