@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from explorer.arrays import fewest_holding, positive_part
 from explorer.errors import ParameterError
 
 Box = tuple[float, float, float, float]
@@ -37,6 +38,8 @@ SCHEMES = ("Red and blue", *_OTHER_STOPS)
 PALETTE = ("e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7", "2b2b2b")
 _UNSEEN_GREY, _UNSEEN_COVER = 176, 0.62
 _HATCH, _HATCH_COVER, _HATCHES = 246, 0.4, 60  # its grey and cover; so many lines along the photo's long side
+CONTOURS = ((0.25, 3), (0.5, 2), (0.75, 1))  # shares of all that is positive, each with its line's width; see paint.js
+INK, RIM = np.full(3, 20, np.uint8), np.full(3, 255, np.uint8)  # colours of a contour
 _FINEST = 1024  # px: a smoothed map is computed at most so large and stretched from there
 
 
@@ -155,6 +158,7 @@ def overlay(
     smooth: bool = False,
     mark: tuple[int, int] | None = None,
     in_colour: bool = False,
+    lined: bool = False,
 ) -> Image.Image:
     """Lay a map over the part of the photo that the network saw; the rest is paled and hatched.
 
@@ -169,6 +173,7 @@ def overlay(
         smooth: bilinear between positions instead of squares.
         mark: (i, j), a position to outline.
         in_colour: whether the photo beneath keeps its own colours, in which a map is hard to read.
+        lined: whether to draw `contours`.
 
     Returns:
         RGB, of the photo's own size.
@@ -189,6 +194,8 @@ def overlay(
     cover = np.rint(255 * opacity * scale.strength(spread) ** 0.7).astype(np.uint8)
     painted = ground(photo, seen, in_colour=in_colour)
     painted.paste(_stretch(scale.colours(spread), size, smooth), box, _stretch(cover, size, smooth))
+    if lined:
+        _draw_contours(painted, box, values)
     if mark is not None:
         _outline(painted, box, values.shape, mark)
     return painted
@@ -218,6 +225,45 @@ def _smooth(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     size = (min(size[1], _FINEST), min(size[0], _FINEST))
     tensor = torch.from_numpy(np.nan_to_num(values))[None, None]
     return functional.interpolate(tensor, size, mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
+def contours(cells: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Lines around the fewest positions that hold 25, 50 and 75% of all that is positive, as the viewer has them.
+
+    Args:
+        cells: (H, W) numbers.
+
+    Returns:
+        The width of each line, in its own unit, and its edges (n, 4): row and column of the corner of positions where
+        an edge begins and of the one where it ends, from 0 to H and to W. The thinnest is first: the others lie on it.
+    """
+    positive, lines = positive_part(cells), []
+    for share, width in reversed(CONTOURS):
+        inside = np.zeros(positive.size, bool)
+        inside[fewest_holding(positive, share)[0]] = True
+        grid = np.pad(inside.reshape(positive.shape), 1)
+        edges = [np.hstack([start, start + step]) for start, step in (
+            (np.argwhere(grid[1:, 1:-1] != grid[:-1, 1:-1]), np.array([0, 1])),
+            (np.argwhere(grid[1:-1, 1:] != grid[1:-1, :-1]), np.array([1, 0])))]
+        lines.append((width, np.vstack(edges)))
+    return lines
+
+
+def contour_unit(size: tuple[int, int]) -> float:
+    """How many pixels of a photo of that size a contour of width 1 is wide."""
+    return max(1.0, max(size) / 640)
+
+
+def _draw_contours(picture: Image.Image, box: tuple[int, int, int, int], cells: np.ndarray) -> None:
+    """Draw contours in black with a white rim along the pixels where one position's end and another's begin."""
+    y, x = (low + np.searchsorted(_position_of(high - low, count), np.arange(count + 1))
+            for count, low, high in zip(cells.shape, box[:2][::-1], box[2:][::-1], strict=True))
+    unit = round(contour_unit(picture.size))
+    for width, edges in contours(cells):
+        for colour, wide in ((RIM, (width + 2) * unit), (INK, width * unit)):
+            for i, j, below, beside in edges:
+                corner, end = (int(x[j]) - wide // 2, int(y[i]) - wide // 2), (int(x[beside]), int(y[below]))
+                picture.paste(tuple(colour.tolist()), (*corner, end[0] - wide // 2 + wide, end[1] - wide // 2 + wide))
 
 
 def _outline(picture: Image.Image, box: tuple[int, int, int, int], grid: tuple[int, int], at: tuple[int, int]) -> None:

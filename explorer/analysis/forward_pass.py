@@ -95,7 +95,7 @@ class ForwardPass:
             cells: as many positions as the feature maps.
             scale: None is a signed scale of this map alone.
             long_side: shrink the photo for the screen; None keeps the photo's own size.
-            options: opacity, smooth, mark, in_colour; see `explorer.render.overlay`.
+            options: opacity, smooth, mark, in_colour, lined; see `explorer.render.overlay`.
         """
         values = cells.detach().numpy()
         if values.shape != self.framing.grid:

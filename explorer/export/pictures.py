@@ -8,10 +8,13 @@ from explorer.questions.reasons import Reasons
 from explorer.render import png
 
 
-def overlay_png(outcome: Outcome, class_index: int, rival: int | None = None) -> bytes:
-    """The photo with the map of a class, or of it against a rival, laid over it, on a signed scale of its own."""
+def overlay_png(outcome: Outcome, class_index: int, rival: int | None = None, lined: bool = False) -> bytes:
+    """The photo with the map of a class, or of it against a rival, laid over it, on a signed scale of its own.
+
+    With `lined` it has contours, see `render.contours`.
+    """
     drawn = outcome.class_map(class_index) if rival is None else contrast_map(outcome, class_index, rival)
-    return png(outcome.analysis.overlay(drawn.cells))
+    return png(outcome.analysis.overlay(drawn.cells, lined=lined))
 
 
 def why_pictures(reasons: Reasons) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from explorer.framing import FRAMINGS
 from explorer.networks import Network
 from explorer.questions.reasons import Reasons, reasons
 from explorer.sections import maps
-from explorer.sections.answers import answer_sentence, badge, top_answers, trained_in_words, with_names
+from explorer.sections.answers import answer_sentence, badge, top_answers, trained_in_words, truth_sentence, with_names
 from explorer.sections.channels import top_channels
 from explorer.sections.nodes import STYLE, Node, Raw, data_uri, el
 from explorer.sections.parts import facts, maps_shape, note, section
@@ -33,7 +33,7 @@ _ACTIVATIONS = {"softmax": "by softmax: one class excludes the others",
 def report_html(
     outcome: Outcome, class_index: int, calibrated: bool = False, classes: Sequence[int] | None = None,
     poolings: Sequence[str] | None = None, rival: int | None = None, why: bool | Reasons = False,
-    more: Sequence[Node] = (),
+    more: Sequence[Node] = (), truth: int | None = None,
 ) -> str:
     """One self-contained HTML document: the prediction, the evidence, and what it takes to repeat both.
 
@@ -48,6 +48,7 @@ def report_html(
         rival: the class to compare with in the section on why; None is the likeliest other one.
         why: whether there is such a section: it takes some hundred forward passes, or none when given `Reasons`.
         more: further sections, after that one.
+        truth: the class that the photo is truly of, where that is known; `Reasons` have their own.
 
     Raises:
         ParameterError: there is no such class or pooling.
@@ -57,7 +58,8 @@ def report_html(
     name = analysis.network.class_names[analysis.network.check_class(class_index)]
     if classes is None:
         classes = list(dict.fromkeys([*(answer.class_index for answer in analysis.under().top(3)), class_index]))
-    given = reasons(outcome, class_index, rival, calibrated) if why is True else why
+    given = reasons(outcome, class_index, rival, calibrated, truth=truth) if why is True else why
+    truth = given.truth if given else truth
     sections = [
         maps.photo_and_map(outcome, class_index),
         why_section(given) if given else None, *more,
@@ -77,12 +79,12 @@ def report_html(
         el("style", *(Raw(style.read_text(encoding="utf-8")) for style in _STYLES)),
     )
     footer = " · ".join(f"{what} {version}" for what, version in versions().items())
-    body = el("body", _header(outcome, class_index, calibrated), el("main", *sections), el("footer", footer))
+    body = el("body", _header(outcome, class_index, calibrated, truth), el("main", *sections), el("footer", footer))
     return f"<!DOCTYPE html>\n{el('html', head, body, lang='en').markup()}\n"
 
 
-def _header(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
-    """The prediction, what the evidence that is shown amounts to, and which answer is shown if it is not that one."""
+def _header(outcome: Outcome, class_index: int, calibrated: bool, truth: int | None) -> Node:
+    """The prediction, what the evidence that is shown amounts to, which answer is shown if not that one, the truth."""
     native = outcome.analysis.under()
     first, *others = native.top(2)
     answer = outcome.answer(class_index, calibrated)
@@ -99,6 +101,7 @@ def _header(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
         None if is_prediction else el(
             "p", f"Shown here: {answer.name}, {outcome.class_map(class_index).source}: {percent(answer.probability)}, "
                  f"rank {answer.rank} ", badge(outcome, calibrated)),
+        None if truth is None else el("p", truth_sentence(outcome, truth, calibrated)),
     )
 
 

@@ -14,13 +14,16 @@ from explorer import render
 from explorer.analysis import ClassMap, Outcome
 from explorer.questions.contrast import contrast_map
 from explorer.sections.nodes import Node, clean, data_uri, el
+from explorer.wording import percent
 
 OPACITY = 0.85  # of the strongest position, as render.overlay has it
 _INK, _QUIET, _PAPER = "#1f2328", "#5f656b", "#ffffff"
 _LEGEND = 9.2  # height of the legend in lines
 
 
-def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600, rival: int | None = None) -> str:
+def overlay_svg(
+    outcome: Outcome, class_index: int, photo_side: int = 1600, rival: int | None = None, lined: bool = False
+) -> str:
     """One self-contained SVG document: the photo with the evidence for a class laid over it, and a legend below.
 
     All lengths are in pixels of the photo at its own size, whatever the size of the picture inside: the photo lies at
@@ -31,6 +34,7 @@ def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600, riva
         outcome: from `analysis.under(...)`.
         photo_side: the photo inside is at most so many px long.
         rival: lay the evidence for the class against this one over the photo instead.
+        lined: whether there are contours, two `<path>` for each, and what they are in the legend.
 
     Raises ParameterError when there is no such class, and as `contrast` does for a rival.
     """
@@ -40,7 +44,7 @@ def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600, riva
     scale = render.Scale.signed(cells)
     width, height = analysis.framing.photo_size
     line = max(width, height) / 42  # a line of the legend
-    wide, high = max(width, 30 * line), height + _LEGEND * line
+    wide, high = max(width, 30 * line), height + (_LEGEND + 1.4 * lined) * line
     name = f"{drawn.name}, {drawn.source}"
     document = el(
         "svg",
@@ -51,7 +55,9 @@ def overlay_svg(outcome: Outcome, class_index: int, photo_side: int = 1600, riva
             preserveAspectRatio="none"),
         el("g", *_positions(cells, analysis.framing.rectangles, scale, drawn.unit), id="positions",
             shape_rendering="crispEdges"),
-        el("g", *_legend(drawn, outcome.label, name, scale, line, (wide, height)), id="legend",
+        el("g", *_contours(cells, analysis.framing.rectangles, render.contour_unit((width, height))), id="contours",
+            fill="none", stroke_linecap="square") if lined else None,
+        el("g", *_legend(drawn, outcome.label, name, scale, line, (wide, height), lined), id="legend",
             font_family="system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif",
             font_size=_number(line), fill=_INK),
         xmlns="http://www.w3.org/2000/svg", role="img", width=_number(wide), height=_number(high),
@@ -93,10 +99,22 @@ def _positions(cells: np.ndarray, rectangles: np.ndarray, scale: render.Scale, u
     return drawn
 
 
+def _contours(cells: np.ndarray, rectangles: np.ndarray, unit: float) -> list[Node]:
+    """Contours along the edges of the rectangles, each first as a white rim."""
+    x, y = [*rectangles[0, :, 0], rectangles[0, -1, 2]], [*rectangles[:, 0, 1], rectangles[-1, 0, 3]]
+    drawn = []
+    for width, edges in render.contours(cells):
+        path = "".join(f"M{_number(x[j])} {_number(y[i])}L{_number(x[beside])} {_number(y[below])}"
+                       for i, j, below, beside in edges)
+        drawn += [el("path", d=path, stroke=_hex(colour), stroke_width=_number(wide * unit))
+                  for colour, wide in ((render.RIM, width + 2), (render.INK, width))]
+    return drawn
+
+
 def _legend(
-    drawn: ClassMap, label: str, name: str, scale: render.Scale, line: float, at: tuple[float, float]
+    drawn: ClassMap, label: str, name: str, scale: render.Scale, line: float, at: tuple[float, float], lined: bool
 ) -> list[Node]:
-    """What is drawn and in which unit, in a band of nine lines below the photo; `at` is its right and its top."""
+    """What is drawn and in which unit, in a band of lines below the photo; `at` is its right and its top."""
     right, top = at
     room = right / line - 2  # in lines: the margins are one line each
 
@@ -113,7 +131,14 @@ def _legend(
         text(f"{drawn.number(scale.limit)} {drawn.unit or '(no unit)'}", 4.5, right - line, fill=_QUIET, **sizes[1]),
         text(drawn.account[0], 6.4),
         text(fitting(f"{label} · {drawn.account[1]}", room), 7.8, fill=_QUIET),
+        *([text(fitting(_contours_in_words(drawn.unit), room), 9.2, fill=_QUIET)] if lined else []),
     ]
+
+
+def _contours_in_words(unit: str) -> str:
+    """What the legend of the viewer says of them."""
+    shares = ", ".join(percent(share) for share, _ in render.CONTOURS)
+    return f"lines around {shares} of the positive {'evidence' if unit == 'logits' else 'part'}, thick to thin"
 
 
 def fitting(text: str, room: float) -> str:

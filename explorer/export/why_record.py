@@ -26,6 +26,7 @@ def why_numbers(reasons: Reasons) -> dict[str, Any]:
     sentences = summary(outcome, reasons.class_index, reasons.rival, calibrated)
     return {
         "rival": None if reasons.rival is None else answer_part(outcome.answer(reasons.rival, calibrated)),
+        "truth": None if reasons.truth is None else answer_part(outcome.answer(reasons.truth, calibrated)),
         "summary": [as_text([sentence]) for sentence in sentences],
         "contrast": None if reasons.contrast is None else {
             **_contrast(reasons.contrast), "channels": [channel._asdict() for channel in reasons.deciding]},

@@ -34,6 +34,7 @@ class Reasons:
         deciding: the channels that add most to the difference under the outcome's own pooling.
         probe: of the positions in `region`, or else of those that hold half of the positive evidence.
         region: first row and column, last row and column of the positions that were chosen; None for none.
+        truth: the class that the photo is truly of, where that is known; the probe has its answers too.
         flip, sufficient: the smallest changes that flip the prediction, and that keep it.
         stability: of the prediction under the outcome's pooling and some others.
         stitched: evidence of the class against its rival, or of the class alone, from shifts of the photo.
@@ -48,6 +49,7 @@ class Reasons:
     deciding: tuple[DecidingChannel, ...]
     probe: Probe | None
     region: Region | None
+    truth: int | None
     flip: SmallestSet | None
     sufficient: SmallestSet | None
     stability: Stability | None
@@ -64,27 +66,29 @@ class Reasons:
 def reasons(
     outcome: Outcome, class_index: int, rival: int | None = None, calibrated: bool = False,
     region: Region | None = None, slow: bool = True, progress: Callable[[str, int, int], None] | None = None,
-    stop: Stop | None = None,
+    stop: Stop | None = None, truth: int | None = None,
 ) -> Reasons:
     """Ask why this class and not that one, in every way there is.
 
     Args:
         outcome: under any pooling, or of a network without one.
-        rival: None is the likeliest other one.
+        rival: None is `usual_rival`.
         calibrated: whether probabilities under what-ifs are of logits times the fitted number.
         region: first row and column, last row and column of the positions to leave out, counted from 0 and all four
             included; None is those that hold half of the positive evidence.
         slow: whether to ask what takes more than a few forward passes: flip, sufficient, stability and stitched.
         progress: gets (what is being computed, steps done, steps in all); `stop` is asked before each step.
+        truth: the class that the photo is truly of, where that is known.
 
     Raises:
         ParameterError: a class does not exist, the two are the same, or the region is not of this grid.
         MethodError: there is a rival, and the network has one logit alone.
         StoppedError: `stop` returned True.
     """
+    for index in (class_index, *(() if truth is None else (truth,))):
+        outcome.analysis.network.check_class(index)
     if rival is None:
-        outcome.analysis.network.check_class(class_index)
-        rival = likeliest_other(outcome, class_index)
+        rival = usual_rival(outcome, class_index, truth)
     else:
         check_pair(outcome, class_index, rival)
     chosen = region_of(outcome, region) if region else probed_positions(outcome, class_index)
@@ -105,13 +109,13 @@ def reasons(
         return ask(name, lambda: question(progress and (lambda done, total: progress(what, done, total))))
 
     contrasts: tuple[Contrast, ...] = ask("contrasts", lambda: _contrasts(outcome, class_index, rival)) or ()
-    probed = ask("probe", lambda: _probe(outcome, class_index, chosen, calibrated))
+    probed = ask("probe", lambda: _probe(outcome, class_index, chosen, calibrated, truth))
     if probed and not probed.disagreements:
         missing["disagreements"] = outcome.analysis.no_evidence_reason
     return Reasons(
         outcome, class_index, rival, calibrated, contrasts,
         tuple(deciding_channels(outcome, class_index, rival)) if contrasts and rival is not None else (),
-        probed, region,
+        probed, region, truth,
         ask_slowly("flip", "Looking for the smallest change that flips it", lambda progress: smallest_flip(
             outcome, _predicted(outcome, class_index), calibrated=calibrated, progress=progress, stop=stop)),
         ask_slowly("sufficient", "Looking for the smallest part that is enough", lambda progress: smallest_sufficient(
@@ -124,8 +128,10 @@ def reasons(
     )
 
 
-def likeliest_other(outcome: Outcome, class_index: int) -> int | None:
-    """The class with the largest logit but for that one; None where there is no other."""
+def usual_rival(outcome: Outcome, class_index: int, truth: int | None = None) -> int | None:
+    """The true class, where that is known and another one, else the likeliest other one; None without any."""
+    if truth not in (None, class_index):
+        return truth
     return next((answer.class_index for answer in outcome.top(2) if answer.class_index != class_index), None)
 
 
@@ -135,11 +141,13 @@ def _contrasts(outcome: Outcome, class_index: int, rival: int | None) -> tuple[C
     return tuple(contrast(one, class_index, rival) for one in outcome.under_each_pooling())
 
 
-def _probe(outcome: Outcome, class_index: int, chosen: np.ndarray | None, calibrated: bool) -> Probe:
+def _probe(
+    outcome: Outcome, class_index: int, chosen: np.ndarray | None, calibrated: bool, truth: int | None
+) -> Probe:
     if chosen is None:
         raise MethodError("There is no part of the photo to leave out: the network sees it as one position, or nothing "
                           "says where it looks.")
-    return probe(outcome, class_index, chosen, calibrated=calibrated)
+    return probe(outcome, class_index, chosen, calibrated=calibrated, watched=() if truth is None else (truth,))
 
 
 def _predicted(outcome: Outcome, class_index: int) -> int:

@@ -34,6 +34,13 @@ def truth_sentence(outcome: Outcome, truth: int, calibrated: bool = False) -> st
             f"{network.unit} behind {short(first.name)}.")
 
 
+def truth_in_short(outcome: Outcome, truth: int, calibrated: bool = False) -> str:
+    """The same in one short line for a talk: "True class: tiger cat, rank 3, 11%"."""
+    answer = outcome.answer(truth, calibrated)
+    rank = "" if outcome.analysis.network.activation == "sigmoid" else f"rank {answer.rank:,}, "
+    return f"True class: {short(answer.name)}, {rank}{percent(answer.probability)}"
+
+
 def with_names(parts: Iterable[Node | str]) -> list[Node | str]:
     """A sentence in parts as nodes, each `Name` underlined."""
     return [el("span", str(part), class_="says") if isinstance(part, Name) else part for part in parts]

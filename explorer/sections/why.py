@@ -42,7 +42,7 @@ def _probe(reasons: Reasons) -> list[Node]:
     if probe is None:
         return _missing(reasons, "probe", "Without this part")
     positions = positions_in_words(reasons.outcome, reasons.class_index, probe.chosen, reasons.region is not None)
-    return [probe_section(probe, positions)]
+    return [probe_section(probe, positions, reasons.truth)]
 
 
 def _smallest(reasons: Reasons) -> list[Node]:

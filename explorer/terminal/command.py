@@ -16,9 +16,9 @@ from explorer.export.report import report_html
 from explorer.export.strict_json import versions
 from explorer.sections.answers import top_answers
 from explorer.sections.text import lines, printable
-from explorer.terminal.options import Parser, add_what_to_analyse, load, outcome_of
+from explorer.terminal.options import Parser, add_what_to_analyse, load, outcome_of, truth_of
 from explorer.terminal.output import write
-from explorer.terminal.overview import account, describe
+from explorer.terminal.overview import account, describe, true_class
 
 OF_A_FILE = ("file", "given", "module")  # names of networks that a recipe cannot bring back alone
 ROUNDING = 1e-3  # logits: further off than other machines and versions bring it
@@ -60,18 +60,19 @@ def run(arguments: Sequence[str]) -> list[str]:
         what = repeated[:3]
         remarks = [_remark(repeated, recipe)]
     outcome, class_index, calibrated = what
+    truth = truth_of(options, outcome)
     files = {
         "_overlay.png": overlay_png(outcome, class_index),
         "_arrays.npz": arrays_npz(outcome, class_index),
         ".json": record_json(*what).encode(),
     }
     if options.report:
-        files["_report.html"] = report_html(*what).encode()
+        files["_report.html"] = report_html(*what, truth=truth).encode()
     sources = {"photo": Path(options.photo)} | ({} if options.recipe is None else {"recipe": Path(options.recipe)})
     return [
         *describe(outcome, options.photo), "",
         *lines(top_answers(outcome, class_index, calibrated)), "",
-        *account(*what), *remarks, "",
+        *account(*what), *true_class(outcome, truth, calibrated), *remarks, "",
         *(f"Wrote {printable(file)}" for file in write(files, sources, Path(options.out))),
     ]
 

@@ -35,6 +35,8 @@ def add_what_to_analyse(parser: argparse.ArgumentParser) -> None:
                                                          "network's own); see below")
     parser.add_argument("--class", dest="class_", metavar="CLASS",
                         help="an index or a name (default: the most probable class under that pooling)")
+    parser.add_argument("--truth", metavar="CLASS",
+                        help="the class that the photo is truly of, an index or a name: where it stands is said too")
     parser.add_argument("--framing", metavar="KIND",
                         help="; ".join(f"{kind}: {meaning}" for kind, meaning in FRAMINGS.items())
                         + f" (default: {FRAMING})")
@@ -62,6 +64,11 @@ def outcome_of(options: argparse.Namespace) -> tuple[Outcome, int]:
     class_index = None if options.class_ is None else find_class(options.class_, network.class_names)
     outcome = analyse(network, photo, options.framing or FRAMING, options.size).under(pooling, **parameters)
     return outcome, outcome.top(1)[0].class_index if class_index is None else class_index
+
+
+def truth_of(options: argparse.Namespace, outcome: Outcome) -> int | None:
+    """The class that the photo is truly of, where it was given. Raises ParameterError."""
+    return None if options.truth is None else find_class(options.truth, outcome.analysis.network.class_names)
 
 
 def window(text: str) -> tuple[float, float]:

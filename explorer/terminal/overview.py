@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from explorer.analysis import Outcome
-from explorer.sections.answers import label
-from explorer.sections.text import cut, printable, typed
+from explorer.sections.answers import label, truth_sentence
+from explorer.sections.text import cut, printable, typed, wrapped
 from explorer.wording import Value, share_word
 
 PROBABILITIES = {"softmax": "probabilities by softmax", "sigmoid": "probabilities by sigmoid",
@@ -45,3 +45,8 @@ def account(outcome: Outcome, class_index: int, calibrated: bool) -> list[str]:
         f"{share_word(answer.probability)} {answer.probability:.{digits}g}, rank {answer.rank}",
         typed("; ".join(outcome.class_map(class_index).account)),
     ]
+
+
+def true_class(outcome: Outcome, truth: int | None, calibrated: bool) -> list[str]:
+    """Where the class that the photo is truly of stands; no line where it is not known."""
+    return [] if truth is None else wrapped(truth_sentence(outcome, truth, calibrated))

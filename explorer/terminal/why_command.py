@@ -13,9 +13,9 @@ from explorer.export.report import report_html
 from explorer.questions.reasons import Reasons, reasons
 from explorer.sections.text import lines, printable
 from explorer.sections.why import why_section
-from explorer.terminal.options import Parser, add_what_to_analyse, find_class, outcome_of, region
+from explorer.terminal.options import Parser, add_what_to_analyse, find_class, outcome_of, region, truth_of
 from explorer.terminal.output import progress_line, write
-from explorer.terminal.overview import describe, name_and_index, under
+from explorer.terminal.overview import describe, name_and_index, true_class, under
 
 COMMAND = "why"
 
@@ -39,10 +39,12 @@ def run(arguments: Sequence[str]) -> list[str]:
     options = _parser().parse_args(arguments)
     outcome, class_index = outcome_of(options)
     rival = None if options.against is None else find_class(options.against, outcome.analysis.network.class_names)
+    truth = truth_of(options, outcome)
     with progress_line() as progress:
-        answers = reasons(outcome, class_index, rival, options.calibrated, options.region, not options.quick, progress)
-    return [*describe(outcome, options.photo), _classes(answers), "", *lines(why_section(answers)),
-            *_written(answers, options)]
+        answers = reasons(outcome, class_index, rival, options.calibrated, options.region, not options.quick, progress,
+                          truth=truth)
+    return [*describe(outcome, options.photo), _classes(answers), *true_class(outcome, truth, options.calibrated), "",
+            *lines(why_section(answers)), *_written(answers, options)]
 
 
 def _classes(reasons: Reasons) -> str:
@@ -76,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_what_to_analyse(parser)
     parser.add_argument("--against", metavar="CLASS",
-                        help="the class to compare with, an index or a name (default: the likeliest other one)")
+                        help="the class to compare with, an index or a name (default: the true class, else the "
+                             "likeliest other one)")
     parser.add_argument("--region", type=region, metavar="TOP,LEFT,BOTTOM,RIGHT",
                         help="positions to leave out: first row and column, last row and column, counted from 0, as a "
                              "link has them (default: those that hold half of the class's positive evidence)")

@@ -33,11 +33,12 @@ def downloads(
 
     The report compares these classes and poolings, or those that `report_html` chooses.
     """
-    calibrated, key = session.choices.calibrated, (class_index, tuple(classes or ()), tuple(poolings or ()))
+    chosen, key = session.choices, (class_index, tuple(classes or ()), tuple(poolings or ()))
+    calibrated, truth = chosen.calibrated, chosen.truth
 
     def report() -> str:
-        return drawn(outcome, ("report", *key, calibrated),
-                     lambda: report_html(outcome, class_index, calibrated, classes, poolings))
+        return drawn(outcome, ("report", *key, calibrated, truth),
+                     lambda: report_html(outcome, class_index, calibrated, classes, poolings, truth=truth))
 
     columns = st.columns(5, gap="small")
     _files(session, outcome, class_index, columns, None, lambda: record_json(outcome, class_index, calibrated))
@@ -55,8 +56,8 @@ def why_downloads(
     chosen, analysis = session.choices, outcome.analysis
     against = rival if chosen.ask == "against" and analysis.has_evidence else None
     what = (class_index, rival, chosen.calibrated, chosen.region)
-    ask = partial(reasons, outcome, *what)
-    job = job_of(outcome, ("why report", *what, *sections),
+    ask = partial(reasons, outcome, *what, truth=chosen.truth)
+    job = job_of(outcome, ("why report", *what, chosen.truth, *sections),
                  lambda progress, stop: _why_report(ask, sections, progress, stop))
 
     def begin() -> None:
@@ -93,8 +94,9 @@ def _files(
 ) -> None:
     """All but the report, a column each; `rival` where the difference of the two is shown."""
     files: tuple[tuple[str, str, str, Callable[[], str | bytes]], ...] = (
-        ("Overlay, PNG", "png", "image/png", lambda: overlay_png(outcome, class_index, rival)),
-        ("Overlay, SVG", "svg", "image/svg+xml", lambda: overlay_svg(outcome, class_index, rival=rival)),
+        ("Overlay, PNG", "png", "image/png", lambda: overlay_png(outcome, class_index, rival, session.lined)),
+        ("Overlay, SVG", "svg", "image/svg+xml", lambda: overlay_svg(
+            outcome, class_index, rival=rival, lined=session.lined)),
         ("Arrays, npz", "npz", "application/octet-stream", lambda: arrays_npz(outcome, class_index)),
         ("Numbers, JSON", "json", "application/json", numbers),
     )

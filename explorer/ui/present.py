@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from explorer.analysis import CAM_INSTEAD, Analysis, Outcome
+from explorer.sections.answers import truth_in_short
 from explorer.ui.components.viewer import Look, Map, stack, viewer
 from explorer.ui.maps import cam_map, class_maps, photo_map
 from explorer.ui.pooling_choice import usually_beside
@@ -26,15 +28,23 @@ def talk(
 def talk_about_evidence(session: Session, analysis: Analysis, outcome: Outcome, class_index: int) -> None:
     """The evidence for the class shown and the likeliest ones, under the pooling chosen and beside it.
 
-    Where the answer cannot be decomposed, a CAM by gradients of each class.
+    Where the answer cannot be decomposed, a CAM by gradients of each class. Where the true class was marked, it is one
+    of the steps, and each says where it stands.
     """
     chosen = session.choices
-    classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in analysis.under().top(3))]))
     native = analysis.under()
+    classes = list(dict.fromkeys([class_index, *(answer.class_index for answer in native.top(3)), *chosen.marked]))
+
+    def with_truth(under: Outcome, maps: Sequence[Map]) -> list[Map]:
+        lines = tuple(truth_in_short(under, truth, chosen.calibrated) for truth in chosen.marked)
+        return [replace(step, lines=(*lines, *step.lines)) for step in maps]
+
     if not analysis.has_evidence:
-        talk(session, analysis, [cam_map(native, CAM_INSTEAD, index) for index in classes])
+        talk(session, analysis, with_truth(native, [cam_map(native, CAM_INSTEAD, index) for index in classes]))
         return
     beside = {other.pooling: other for other in (outcome, *map(analysis.under, usually_beside(analysis)[1:]))}
     others = [other for other in beside.values() if other is not native]
-    steps = class_maps([native], classes, chosen.calibrated)
-    talk(session, analysis, steps + class_maps(others, classes[:1], chosen.calibrated))
+    steps = with_truth(native, class_maps([native], classes, chosen.calibrated))
+    for other in others:
+        steps += with_truth(other, class_maps([other], classes[:1], chosen.calibrated))
+    talk(session, analysis, steps)

@@ -44,7 +44,10 @@ def viewer_handlers(session: Session, pick: Callable[[Any], None] | None = None)
         session.show_example(names[(at + steps) % len(names)])
         st.rerun()
 
-    return Handlers(region=choose_region, pick=pick_and_draw_page, present=present, walk=walk)
+    def contours(drawn: int) -> None:
+        session.lined = bool(drawn)
+
+    return Handlers(region=choose_region, pick=pick_and_draw_page, present=present, walk=walk, contours=contours)
 
 
 def photo_panel(
@@ -53,7 +56,8 @@ def photo_panel(
 ) -> None:
     """Show maps on the page's photo, see `viewer`; `pick` shows a map's class and pooling on the whole page."""
     viewer(analysis, session.photo.digest, maps if isinstance(maps, Stack) else stack(maps), key=key, name=name,
-           chosen=chosen, look=Look(region=session.choices.region, handlers=viewer_handlers(session, pick), **look))
+           chosen=chosen, look=Look(region=session.choices.region, lined=session.lined,
+                                    handlers=viewer_handlers(session, pick), **look))
 
 
 def with_place(session: Session, outcome: Outcome, class_index: int, draw: Callable[[], None]) -> None:

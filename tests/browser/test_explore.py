@@ -276,6 +276,25 @@ def download(here, label: str) -> tuple[str, bytes]:
     return waiting.value.suggested_filename, waiting.value.path().read_bytes()
 
 
+@pytest.mark.parametrize("path", ["/", "/Activation_maps", "/Why"])
+def test_contours_that_are_drawn_by_a_key_are_in_the_overlay_that_is_kept(path, visit, network, examples):
+    here, analysis = visit().go(path, example="rocket"), analyse(network, examples["rocket"])
+    class_index, rival = (answer.class_index for answer in analysis.under().top(2))
+    cells = analysis.under().evidence(class_index).cells
+    if path == "/Why":
+        cells = cells - analysis.under().evidence(rival).cells
+
+    def is_kept(expected: Image.Image) -> bool:
+        kept = Image.open(io.BytesIO(download(here, "Overlay, PNG")[1]))
+        return bool(np.abs(np.asarray(kept, int) - np.asarray(expected, int)).max() <= 2)
+
+    for view, lined in (("k1", True), (None, False)):
+        here.find(".viewer").first.focus()
+        here.page.keyboard.press("c")
+        here.leads_to(view=view)
+        here.eventually(lambda lined=lined: is_kept(analysis.overlay(cells, lined=lined)), True)
+
+
 def test_overlay_arrays_and_numbers_can_be_kept(visit, network, examples):
     here = visit().go(example="rocket", pooling="gmp", **{"class": str(ESPRESSO)})
     analysis = analyse(network, examples["rocket"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
@@ -88,6 +89,21 @@ def test_the_table_is_aligned_and_fits_a_terminal(run):
     for start in range(0, len(lines), 8):
         assert len({tuple(match.end() for match in re.finditer("%", line)) for line in lines[start + 3:start + 8]}) == 1
     assert max(map(len, out.splitlines()[1:])) <= 120
+
+
+def test_where_the_true_class_stands_is_printed_and_reported(run, tmp_path, network):
+    arguments = (ASTRONAUT, *QUICK, "--report", "--pooling", "gmp")
+    out = run(*arguments, "--truth", "Golden Retriever")[1]
+    with np.load(tmp_path / "astronaut_arrays.npz") as arrays:
+        logits = arrays["logits"].astype(np.float64)
+    rank, behind = 1 + int((logits > logits[GOLDEN_RETRIEVER]).sum()), logits.max() - logits[GOLDEN_RETRIEVER]
+    share = np.exp(-behind) / np.exp(logits - logits.max()).sum()
+    sentence = (f"True class: golden retriever, rank {rank} ({percent(share)}, logit {logits[GOLDEN_RETRIEVER]:.2f}), "
+                f"{behind:.2f} logits behind {network.class_names[int(logits.argmax())]}.")
+    assert sentence in out.splitlines()
+    assert html.escape(sentence).replace("-", "−") in (tmp_path / "astronaut_report.html").read_text()
+    assert "True class" not in run(*arguments)[1]
+    assert "near it: golden retriever (207)" in refusal(run(ASTRONAUT, *QUICK, "--truth", "golden retriver"))
 
 
 def test_the_native_pooling_and_the_what_ifs_are_marked(run):

@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import explorer
 from explorer.errors import ParameterError
-from explorer.render import Scale, grey_tile, ground, jpeg, overlay, png, shrink, tiles
+from explorer.render import CONTOURS, Scale, contours, grey_tile, ground, jpeg, overlay, png, shrink, tiles
 
 RED_END, BLUE_END = (178, 24, 43), (33, 102, 172)  # ColorBrewer's RdBu, where the app's signed scale ends
 DARK_BLUE_END, WHITE = (8, 81, 156), (247, 247, 247)
@@ -257,6 +259,57 @@ def test_a_mark_never_leaves_its_rectangle(rows, columns, width, height, beside,
     hot = (pixels(overlay(photo, expected, seen, ONE, opacity=1.0)) == RED_END).all(-1)
     assert dark.any()
     assert not (dark & ~hot).any()
+
+
+def test_contours_enclose_the_fewest_positions_that_hold_each_share_of_what_is_positive():
+    # 9 in all: a quarter, 2.25, is in the 4 alone; a half, 4.5, and three quarters, 6.75, are in the 4 and the 3.
+    one = {(0, 0, 0, 1), (1, 0, 1, 1), (0, 0, 1, 0), (0, 1, 1, 1)}
+    two = {(0, 0, 0, 1), (0, 1, 0, 2), (1, 0, 1, 1), (1, 1, 1, 2), (0, 0, 1, 0), (0, 2, 1, 2)}
+    for cells in ([[4.0, 3], [2, -5]], [[4.0, 3], [2, np.nan]]):
+        lines = contours(np.array(cells))
+        assert [(width, set(map(tuple, edges.tolist()))) for width, edges in lines] == [(1, two), (2, two), (3, one)]
+    for nothing in (-np.ones((2, 3)), np.full((2, 3), np.nan)):
+        assert [len(edges) for _, edges in contours(nothing)] == [0, 0, 0]
+    assert [len(edges) for _, edges in contours(np.ones((1, 1)))] == [4, 4, 4]
+
+
+def test_contours_are_those_of_the_viewer():
+    script = (Path(explorer.__file__).parent / "ui" / "components" / "paint.js").read_text(encoding="utf-8")
+    pairs = re.findall(r"share: ([\d.]+), width: (\d)", script)
+    assert tuple((float(share), int(width)) for share, width in pairs) == CONTOURS
+
+
+@pytest.mark.parametrize(("size", "seen"), [((700, 500), (50, 0, 650, 500)), ((2600, 2000), (300, 400, 2300, 1900))])
+def test_contours_are_drawn_where_two_positions_part_and_nowhere_else(size, seen):
+    cells = np.random.default_rng(5).normal(size=(5, 6))
+    bare, lined = (pixels(overlay(grey(*size), cells, seen, Scale.signed(cells), lined=on)) for on in (False, True))
+    falling = np.sort(cells[cells > 0])[::-1]
+    reach = np.cumsum(falling) / falling.sum()
+    inside = np.pad(np.stack([cells >= falling[(reach < share).sum()] for share in (0.25, 0.5, 0.75)]),
+                    ((0, 0), (1, 1), (1, 1)))
+    across, high = (seen[2] - seen[0]) / 6, (seen[3] - seen[1]) / 5
+    unit = max(1, round(max(size) / 640))
+
+    def thickness(row: float, column: float, step: tuple[int, int]) -> int:
+        """Pixels of ink across the border at that place, counted in positions."""
+        x, y = round(seen[0] + column * across), round(seen[1] + row * high)
+        places = [(y + n * step[1], x + n * step[0]) for n in range(-20, 20)]
+        return sum((lined[place] == 20).all() for place in places if 0 <= place[0] < size[1])
+
+    for i, j in np.ndindex(6, 6):
+        for apart, at, step in ((inside[:, i, j + 1] != inside[:, i + 1, j + 1], (i, j + 0.5), (0, 1)),
+                                (inside[:, i + 1, j] != inside[:, i + 1, j + 1], (i + 0.5, j), (1, 0))):
+            if at[0] < 5 and at[1] < 6:
+                widest = max((width for width, one in zip((3, 2, 1), apart, strict=True) if one), default=0)
+                if at[0] > 0:  # at the photo's upper edge half of a line is cut off
+                    assert thickness(*at, step) == widest * unit, (at, apart)
+    middles = np.array([[lined[round(seen[1] + (i + 0.5) * high), round(seen[0] + (j + 0.5) * across)]
+                         for j in range(6)] for i in range(5)])
+    assert np.array_equal(middles, np.array([[bare[round(seen[1] + (i + 0.5) * high),
+                                                   round(seen[0] + (j + 0.5) * across)] for j in range(6)]
+                                             for i in range(5)]))
+    changed = lined[(lined != bare).any(-1)]
+    assert {tuple(colour) for colour in changed} == {(20, 20, 20), (255, 255, 255)}
 
 
 def test_what_makes_no_sense_is_refused():

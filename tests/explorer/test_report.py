@@ -19,6 +19,7 @@ from torch import nn
 from explorer import POOLINGS, ExplorerError, analyse
 from explorer.export.recipe import read_recipe, repeat
 from explorer.export.report import POLICY, report_html
+from explorer.wording import percent, plain
 
 ASTRONAUT_TOP = ["football helmet", "bobsled", "go-kart"]
 HELMET, RETRIEVER = 560, 207
@@ -133,6 +134,22 @@ def test_a_class_and_a_pooling_that_are_not_the_answer_are_said_to_be_so(astrona
     assert shown.startswith("Shown here: golden retriever, under GMP: ")
     assert f"rank {answer.rank} what-if, calibrated × 0." in shown
     assert "golden retriever under GMP" in tree.text("p", "lead")[0]
+
+
+def test_where_the_true_class_stands_is_said_in_the_shown_pooling(astronaut):
+    for key, calibrated in (("gap", False), ("gmp", True)):
+        outcome = astronaut.under(key)
+        logits = outcome.logits.double()
+        factor = outcome.multiplier if calibrated else 1
+        share = float(torch.softmax(logits * factor, 0)[RETRIEVER])
+        rank, most = 1 + int((logits > logits[RETRIEVER]).sum()), int(logits.argmax())
+        logit, behind = plain(float(logits[RETRIEVER])), plain(float(logits[most] - logits[RETRIEVER]))
+        sentence = (f"True class: golden retriever, rank {rank} ({percent(share)}, logit {logit}), {behind} logits "
+                    f"behind {astronaut.network.class_names[most]}.")
+        assert sentence in Tree(report_html(outcome, HELMET, calibrated, truth=RETRIEVER)).text("p")
+        assert not [text for text in Tree(report_html(outcome, HELMET)).text("p") if "True class" in text]
+    with pytest.raises(ExplorerError, match="no class 1000"):
+        report_html(astronaut.under(), HELMET, truth=1000)
 
 
 def test_the_top_five_stand_under_each_pooling_with_their_label(astronaut):

@@ -177,3 +177,30 @@ def test_a_text_that_fits_is_left_as_it_is_and_put_on_one_line():
     assert fitting("two\nlines", 30) == "two lines"
     assert fitting("x" * 100, 10) == "x" * 15 + "…"
     assert len(fitting("猫" * 100, 10)) <= 10
+
+
+def test_contours_lie_on_the_borders_of_the_rectangles_as_thick_as_in_the_viewer_and_are_explained(rocket):
+    document, bare = (parsed(overlay_svg(rocket, MISSILE, lined=on)) for on in (True, False))
+    assert not list(bare.iter(f"{SVG}path"))
+    paths = list(document.iter(f"{SVG}path"))
+    ink = [item for item in paths if item.get("stroke") == "#141414"]
+    assert [float(item.get("stroke-width")) for item in ink] == [1, 2, 3], "a photo of 640 px"
+    assert [float(item.get("stroke-width")) for item in paths if item.get("stroke") == "#ffffff"] == [3, 4, 5]
+    drawn = rectangles(document)
+    falling = sorted((max(0, evidence_in(item)) for item in drawn), reverse=True)
+    for item, share in zip(ink, (0.75, 0.5, 0.25), strict=True):
+        count = next(n for n in range(50) if math.fsum(falling[:n]) >= share * math.fsum(falling))
+        sides: list[tuple] = []
+        for one in sorted(drawn, key=evidence_in)[-count:]:
+            x, y, width, height = (float(one.get(name)) for name in ("x", "y", "width", "height"))
+            corners = [(round(a), round(b)) for a in (x, x + width) for b in (y, y + height)]
+            sides += [tuple(sorted((corners[n], corners[m]))) for n, m in ((0, 1), (0, 2), (1, 3), (2, 3))]
+        expected = {side for side in sides if sides.count(side) == 1}
+        numbers = re.findall(r"M(\S+) (\S+)L(\S+) (\S+?)(?=M|$)", item.get("d"))
+        edges = [tuple(round(float(text)) for text in edge) for edge in numbers]
+        assert {tuple(sorted((edge[:2], edge[2:]))) for edge in edges} == expected
+        assert len(edges) == len(expected)
+    sentence = "lines around 25%, 50%, 75% of the positive evidence, thick to thin"
+    assert sentence in words(document)
+    assert sentence not in words(bare)
+    assert float(document.get("height")) > float(bare.get("height"))

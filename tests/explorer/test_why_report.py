@@ -20,7 +20,7 @@ from explorer.errors import MethodError, ParameterError
 from explorer.export.report import POLICY, report_html
 from explorer.questions.edited_photo import FILLS, changed_photo
 from explorer.questions.probe import TAKEN_OUT, region_of
-from explorer.questions.reasons import LEFT_OUT, likeliest_other, reasons
+from explorer.questions.reasons import LEFT_OUT, reasons, usual_rival
 from explorer.questions.stability import stability
 from explorer.questions.variations import VARIATIONS
 from explorer.sections.probe import positions_in_words
@@ -340,7 +340,7 @@ def test_the_poolings_beside_are_its_own_the_native_one_and_the_two_extremes(dec
     analysis = analyse(decided, PHOTO)
     for key, beside in (("gap", ["gap", "gmp", "attention"]), ("gmp", ["gmp", "gap", "attention"]),
                         ("lse", ["lse", "gap", "gmp"])):
-        result = reasons(analysis.under(key), likeliest_other(analysis.under(key), 9))
+        result = reasons(analysis.under(key), usual_rival(analysis.under(key), 9))
         assert [item.pooling for item in result.stability.under] == beside
         assert result.contrast.difference == pytest.approx(
             ByHand(decided, key).logits[result.class_index] - ByHand(decided, key).logits[result.rival], abs=1e-4)

@@ -167,9 +167,29 @@ def test_unless_it_is_named_it_is_the_likeliest_other_one(decided):
         assert f"\nclass {requests} ({requests}) against class {other} ({other}), under " in out
 
 
+def test_the_true_class_is_the_rival_unless_one_is_named_and_has_its_rank_before_and_after(decided):
+    hand = ByHand(decided)
+    order = sorted(range(4), key=lambda index: -hand.logits[index])
+    first, truth = order[0], order[2]
+    out = ran(decided, "--quick", "--truth", truth, "--out", "out")
+    assert f"\nclass {first} ({first}) against class {truth} ({truth}), under GAP (native)\n" in out
+    numbers = percent(hand.shares()[truth]), f"{hand.logits[truth]:.2f}"
+    assert (f"True class: class {truth}, rank 3 ({numbers[0]}, logit {numbers[1]}), "
+            f"{hand.logits[first] - hand.logits[truth]:.2f} logits behind class {first}.") in out.splitlines()
+    rows = table(section(out, "The true class"))
+    assert rows[3] == ["as it is", "3", *numbers]
+    assert len(rows) == 3 + 2 + len(TAKEN_OUT)
+    assert (recorded("out")["why"]["truth"]["index"], recorded("out")["why"]["truth"]["rank"]) == (truth, 3)
+    for arguments, rival in ((("--against", order[1]), order[1]), (("--class", truth), first)):
+        out = ran(decided, "--quick", "--truth", truth, *arguments)
+        assert f" against class {rival} ({rival}), under " in out
+        assert "The true class" in out
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--against", "clas 9"], "near it: class"), (["--against", "qqqq"], "no class called 'qqqq'"),
     (["--against", "4"], "0 to 3"), (["--class", "-1"], "0 to 3"), (["--class", ""], "no class called ''"),
+    (["--truth", "4"], "0 to 3"),
     (["--class", "1", "--against", "class 1"], "expected two different classes"),
     (["--region", "0,0,4,1"], "rows from 0 to 3 and columns from 0 to 3"), (["--region", "3,9,3,9"], "3,9,3,9"),
     (["--region", "0,0,3,3"], "All of the 16 positions"),

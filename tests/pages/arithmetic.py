@@ -157,6 +157,15 @@ def flood(cells: np.ndarray, share: float) -> set[tuple[int, int]]:
     return best
 
 
+def enlarged(cells: np.ndarray, side: int) -> np.ndarray:
+    """Bilinear between the centres of positions, and their value beyond the outermost ones."""
+    def along(values: np.ndarray) -> np.ndarray:
+        at = (np.arange(side) + 0.5) / side * len(values) - 0.5
+        return np.stack([np.interp(at, np.arange(len(values)), column) for column in values.T], 1)
+
+    return along(along(cells).T).T
+
+
 def box_around(places: set[tuple[int, int]], seen: Sequence[float], grid: tuple[int, int]) -> list[float]:
     """Left, top, right, bottom in photo pixels of positions that divide evenly what the network saw."""
     left, top, right, bottom = seen

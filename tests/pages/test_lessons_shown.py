@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from explorer import analyse
 from explorer.wording import percent, plain, signed
 from tests.explorer.tiny import analysis_of, random_maps
-from tests.pages.arithmetic import Measured, box_around, flood, pooled, weights
+from tests.pages.arithmetic import Measured, box_around, enlarged, flood, pooled, weights
 from tests.pages.boards import Drawn, boards, decoded, figures, is_plain_sentence, notices, number, trace, viewers
 from tests.pages.classifiers import Flattened, network_of, seeded, seen
 
@@ -202,15 +202,6 @@ def test_the_plot_has_each_logit_as_a_share_of_the_way_from_the_empty_ground_to_
 
 
 # Localisation.
-
-
-def enlarged(cells: np.ndarray, side: int) -> np.ndarray:
-    """Bilinear between the centres of positions, and their value beyond the outermost ones."""
-    def along(values: np.ndarray) -> np.ndarray:
-        at = (np.arange(side) + 0.5) / side * len(values) - 0.5
-        return np.stack([np.interp(at, np.arange(len(values)), column) for column in values.T], 1)
-
-    return along(along(cells).T).T
 
 
 @pytest.mark.parametrize("threshold", ["0.01", "0.2", "1.0"])

@@ -90,6 +90,17 @@ def test_the_talk_of_explore_shows_the_pooling_that_is_chosen(pooling, open_page
     np.testing.assert_allclose(shown.values, seen.cells(seen.best(1)[0], pooling), atol=1e-4)
 
 
+def test_the_talk_of_explore_says_where_the_true_class_stands(open_page, measured, factor):
+    page, seen = open_page(EXPLORE, present="1", truth=str(TENCH)), measured()
+    assert not [line for line in stage(page).maps["photo"].lines if "True class" in line]
+    assert "0.gap" in stage(page).maps
+    for name, shown in list(stage(page).maps.items())[1:]:
+        pooling = name.partition(".")[2]
+        share = percent(seen.probabilities(pooling, factor(pooling))[TENCH])
+        assert shown.lines[0] == f"True class: tench, rank {seen.rank(TENCH, pooling):,}, {share}"
+    assert "True class" not in str([step.lines for step in stage(open_page(EXPLORE, present="1")).maps.values()])
+
+
 def test_the_talk_of_explore_begins_with_the_class_that_is_asked_for(open_page, measured):
     page = open_page(EXPLORE, present="1", **{"class": str(TENCH)})
     assert list(stage(page).maps)[1] == "0.gap"

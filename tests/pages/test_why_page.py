@@ -375,11 +375,25 @@ def test_the_difference_on_the_screen_is_what_the_files_hold_and_they_bear_the_p
     assert np.abs(picture - np.asarray(expected, int)).max() <= 2
 
 
+def test_contours_that_the_viewer_draws_are_in_the_files(files, open_page, network, examples):
+    analysis = analyse(network, examples["astronaut"])
+    cells = analysis.under().evidence(HELMET).cells
+    page = open_page("app.py")
+    for lined in (True, False):
+        assert viewers(page)["evidence"]["lined"] is not lined
+        use(page, "evidence", "contours", int(lined))
+        assert viewers(page)["evidence"]["lined"] is lined
+        make = {name.rpartition(".")[2]: make for name, make in files.items()}
+        picture = np.asarray(Image.open(io.BytesIO(make["png"]())), int)
+        assert np.abs(picture - np.asarray(analysis.overlay(cells, lined=lined), int)).max() <= 2
+        assert ("lines around 25%, 50%, 75% of the positive evidence" in make["svg"]()) == lined
+
+
 def test_a_report_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(files, open_page, monkeypatch):
     monkeypatch.setattr(downloads, "reasons", functools.partial(downloads.reasons, slow=False))
     monkeypatch.setattr(trust_panel, "METHODS", ("grad_cam",))
     monkeypatch.setattr(trust_panel, "PARTS", ("head",))
-    page = open_page(WHY, ask="object", example="cat")
+    page = open_page(WHY, ask="object", example="cat", truth=str(SHUTTLE))
     done(page, "object_share")
     control(page, "ask").set_value("trust").run()
     page.button(key="make_report").click().run()
@@ -393,9 +407,16 @@ def test_a_report_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(fi
         page.run()
         assert not page.exception
     text = report[0]()
-    for words in ("Object or background", "lies in the box", "How far to trust it", "random, a control", "of the photo "
-                  "removed", "Does it depend on what the network learned?"):
+    for words in ("True class: space shuttle, rank ", "and not space shuttle", "Object or background",
+                  "lies in the box", "How far to trust it", "random, a control", "of the photo removed",
+                  "Does it depend on what the network learned?"):
         assert words in text, words
+
+
+def test_the_report_of_explore_says_where_the_true_class_stands(files, open_page, measured):
+    open_page("app.py", truth=str(SHUTTLE))
+    (report,) = (make() for name, make in files.items() if name.endswith(".html"))
+    assert f"True class: space shuttle, rank {measured().rank(SHUTTLE)} (" in report
 
 
 def test_the_user_s_own_photo_gives_its_files_its_name(files, open_page, examples):

@@ -1,5 +1,5 @@
 // The photo on a canvas with maps laid over it. Drawing, choosing and reading happen here. Python is sent a clicked
-// position or dragged box, a map that the whole page shall show, and in a talk a step past the last map.
+// position or dragged box, a map that the whole page shall show, a talk's next photo, and contours, which files have too.
 class Viewer {
   constructor(root) {
     this.root = root;
@@ -70,6 +70,7 @@ class Viewer {
 
   refresh() {
     if (!this.data) return;
+    if (this.data.main && this.data.lined != null && page.view.k !== (this.told ?? +this.data.lined)) this.send("contours", this.told = page.view.k);
     const { data, parts } = this, many = data.across > 0, maps = many ? this.maps : [this.shown].filter(Boolean);
     if (this.panes?.length !== maps.length || this.many !== many) this.buildPanes(maps.length || 1, many);
     this.many = many;

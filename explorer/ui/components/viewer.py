@@ -93,12 +93,14 @@ class Handlers:
         pick: gets the `pick` of a map that the whole page shall show.
         present: begins (True) or ends a talk.
         walk: gets 1 or -1, for the next photo of a talk or the one before.
+        contours: gets 1 or 0 where the viewer draws contours, or does not, and `Look.lined` is not that.
     """
 
     region: Callable[[dict[str, Any]], None] | None = None
     pick: Callable[[Any], None] | None = None
     present: Callable[[bool], None] | None = None
     walk: Callable[[int], None] | None = None
+    contours: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Look:
         follow: the key of a wall whose tile under the pointer is shown instead.
         region: (top, left, bottom, right) positions to outline as chosen.
         stage: for a talk: large, with each map's sentence.
+        lined: whether the main viewer has said that it draws contours; None where nobody asks.
     """
 
     across: int = 0
@@ -129,6 +132,7 @@ class Look:
     follow: str = ""
     region: tuple[int, int, int, int] | None = None
     stage: bool = False
+    lined: bool | None = None
     handlers: Handlers = field(default_factory=Handlers)
 
 
@@ -217,4 +221,4 @@ def viewer(
         "schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE),
     }
     _viewer(data=data, key=key, **{f"on_{event}_change": handler(key, event, getattr(handlers, event))
-                                   for event in ("region", "pick", "present", "walk")})
+                                   for event in vars(handlers)})

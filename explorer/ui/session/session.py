@@ -107,6 +107,7 @@ class Session:
         awaited: the photo of a link that is not here.
         browser, held: the browser's secret, and the names of photos and networks of its own that it held before.
         searched: the class that was last searched for by its name.
+        lined: whether the viewer draws contours, which files then have too.
         notices: sentences to show once.
         page: the title of the page it is on.
         own: networks from the user's files, by name; None for one that had to make room.
@@ -126,6 +127,7 @@ class Session:
     browser: str = ""
     held: frozenset[str] = frozenset()
     searched: int | None = None
+    lined: bool = False
     notices: list[str] = field(default_factory=list)
     page: str = ""
     own: dict[str, Network | None] = field(default_factory=dict)

@@ -99,7 +99,7 @@ def _show_bars(job: Training, photos: int) -> None:
 
 def _row(summary: Summary) -> list[str]:
     several = summary.seeds > 1  # else there is no spread
-    shares = [percent(spread.mean) + (f" ± {100 * spread.deviation:.0f}" if several else "")
+    shares = [_drop(spread.mean) + (f" ± {100 * spread.deviation:.0f}" if several else "")
               for spread in (summary.train_accuracy, summary.validation_accuracy, summary.gap)]
     learned, unseen = summary.train_loss, summary.validation_loss
     losses = f"{learned.mean:.2f}, {unseen.mean:.2f}" + (f" ± {unseen.deviation:.2f}" if several else "")
@@ -109,6 +109,11 @@ def _row(summary: Summary) -> list[str]:
 def _notice(rows: list[Summary]) -> str:
     lost = {summary.kind: summary.gap.mean for summary in rows}
     less, more = sorted(("gap", "flatten"), key=lost.__getitem__)
-    compared = "as much as" if percent(lost[less]) == percent(lost[more]) else "less than"
-    return (f"From training photos to new ones {KINDS[less].name} drops by {percent(lost[less])}, {compared} "
-            f"{within_sentence(KINDS[more].name)}, {percent(lost[more])}.")
+    low, high = _drop(lost[less]), _drop(lost[more])
+    return (f"From training photos to new ones {KINDS[less].name} drops by {low}, "
+            f"{'as much as' if low == high else 'less than'} {within_sentence(KINDS[more].name)}, {high}.")
+
+
+def _drop(share: float) -> str:
+    """A share that is below 0 where new photos are answered better than those of the training."""
+    return percent(share) if round(share, 6) >= 0 else f"−{percent(-share)}"

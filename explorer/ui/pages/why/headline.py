@@ -9,7 +9,7 @@ import streamlit as st
 from explorer.analysis import Analysis, Outcome
 from explorer.errors import ExplorerError
 from explorer.questions.cases import CASES, FRAMING, NETWORK
-from explorer.questions.reasons import likeliest_other
+from explorer.questions.reasons import usual_rival
 from explorer.sections.answers import truth_sentence
 from explorer.sections.nodes import Node, el
 from explorer.sections.summary import Part, summary
@@ -28,8 +28,8 @@ BY_GRADIENTS = ("without", "flip", "trust", "stable")  # questions that need no 
 
 def rival_of(session: Session, outcome: Outcome, class_index: int) -> int | None:
     """The class to compare with: the one chosen, else the true one, else the likeliest other one; None without any."""
-    chosen = (session.choices.rival, session.choices.truth)
-    return next((index for index in chosen if index not in (None, class_index)), likeliest_other(outcome, class_index))
+    chosen = session.choices
+    return usual_rival(outcome, class_index, chosen.truth) if chosen.rival in (None, class_index) else chosen.rival
 
 
 def questions(analysis: Analysis) -> dict[str, str]:
