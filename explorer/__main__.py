@@ -1,4 +1,4 @@
-"""PoolScope from a terminal: `python -m explorer photo.jpg` and `python -m explorer why photo.jpg`."""
+"""PoolScope from a terminal: `python -m explorer photo.jpg`, `... why photo.jpg` and `... folder photos/`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from explorer import ExplorerError
 from explorer.sections.text import printable
-from explorer.terminal import command, why_command
+from explorer.terminal import command, folder_command, why_command
 from explorer.terminal.output import say
 
 
@@ -16,8 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit code: 0, or 2 after one sentence on stderr about what was wrong."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        asks_why = arguments[:1] == [why_command.COMMAND]
-        say("\n".join(why_command.run(arguments[1:]) if asks_why else command.run(arguments)))
+        say("\n".join(_printed(arguments)))
     except ExplorerError as error:
         say(printable(error), sys.stderr)
         return 2
@@ -26,6 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _printed(arguments: list[str]) -> list[str]:
+    for other in (why_command, folder_command):
+        if arguments[:1] == [other.COMMAND]:
+            return other.run(arguments[1:])
+    return command.run(arguments)
 
 
 if __name__ == "__main__":

@@ -25,5 +25,9 @@ class MethodError(ExplorerError):
     """A method does not apply to this network, image or layer."""
 
 
+class RunError(ExplorerError):
+    """A run over a folder of photos cannot be begun, gone on with, opened or queried."""
+
+
 class StoppedError(ExplorerError):
     """A long computation was stopped at its caller's request."""

@@ -24,6 +24,7 @@ LAYERS = (
     {"analysis"},
     {"explorer"},
     {"questions", "heads"},
+    {"folder"},
     {"lessons"},
     {"sections"},
     {"export"},

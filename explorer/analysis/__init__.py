@@ -2,6 +2,6 @@
 
 from explorer.analysis.analysis import CAM_INSTEAD, NO_POOLING, Analysis, Answer, Outcome
 from explorer.analysis.class_map import ClassMap
-from explorer.analysis.run import analyse
+from explorer.analysis.run import analyse, analyse_input
 
-__all__ = ["CAM_INSTEAD", "NO_POOLING", "Analysis", "Answer", "ClassMap", "Outcome", "analyse"]
+__all__ = ["CAM_INSTEAD", "NO_POOLING", "Analysis", "Answer", "ClassMap", "Outcome", "analyse", "analyse_input"]

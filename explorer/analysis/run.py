@@ -10,7 +10,7 @@ from torch import Tensor
 
 from explorer.analysis.analysis import Analysis
 from explorer.errors import ExplorerError, FramingError
-from explorer.framing import frame
+from explorer.framing import Framing, frame
 from explorer.images import read_image
 from explorer.networks.cutting.taps import first_line
 from explorer.networks.layers import Layer
@@ -37,13 +37,19 @@ def analyse(
         MethodError: the network has no such layer.
     """
     image = image if image.mode == "RGB" else read_image(image)
+    return analyse_input(network, image, *frame(image, network.preprocessing, framing, short_side), layer)
+
+
+def analyse_input(
+    network: Network, image: Image.Image, x: Tensor, framing: Framing, layer: str | None = None
+) -> Analysis:
+    """`analyse` for a photo that is framed already: `x` and `framing` as `explorer.framing.frame` gives them."""
     chosen = None if layer is None else network.layers.of(layer)
-    x, framed = frame(image, network.preprocessing, framing, short_side)
     begin = time.perf_counter()
     feature_maps = _run(network, x, chosen)[0]
     seconds = time.perf_counter() - begin
     engine = network.engine.runs(x) if chosen is None else "torch"
-    return Analysis(network, image, framed.on_grid(*feature_maps.shape[1:]), x, feature_maps, seconds, chosen, engine)
+    return Analysis(network, image, framing.on_grid(*feature_maps.shape[1:]), x, feature_maps, seconds, chosen, engine)
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ def add_what_to_analyse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--framing", metavar="KIND",
                         help="; ".join(f"{kind}: {meaning}" for kind, meaning in FRAMINGS.items())
                         + f" (default: {FRAMING})")
-    parser.add_argument("--size", type=_whole_number, metavar="PX",
+    parser.add_argument("--size", type=whole_number, metavar="PX",
                         help=f"short side of the network's input, {SMALLEST_SIDE} to {LARGEST_SIDE} (default: as the "
                              "network was trained)")
     add_options(parser)
@@ -92,7 +92,8 @@ def region(text: str) -> tuple[int, int, int, int]:
     return top, left, bottom, right
 
 
-def _whole_number(text: str) -> int:
+def whole_number(text: str) -> int:
+    """A number of pixels."""
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
         raise argparse.ArgumentTypeError(f"expected a whole number of pixels, got {text!r:.60}")
     return int(text)

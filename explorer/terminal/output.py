@@ -39,8 +39,8 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 @contextmanager
-def progress_line() -> Iterator[Callable[[str, int, int], None]]:
-    """One line on stderr, "what: done of total", written over as it goes; nothing where that is no terminal."""
+def line_on_stderr() -> Iterator[Callable[[str], None]]:
+    """A line on stderr that is written over as it goes; nothing where that is no terminal."""
     width = 0
 
     def write(text: str, end: str = "") -> None:
@@ -50,7 +50,14 @@ def progress_line() -> Iterator[Callable[[str, int, int], None]]:
             width = len(text)
 
     try:
-        yield lambda what, done, total: write(f"{what}: {done} of {total}")
+        yield write
     finally:
         if width:
             write("", end="\r")
+
+
+@contextmanager
+def progress_line() -> Iterator[Callable[[str, int, int], None]]:
+    """One line on stderr, "what: done of total", written over as it goes."""
+    with line_on_stderr() as write:
+        yield lambda what, done, total: write(f"{what}: {done} of {total}")

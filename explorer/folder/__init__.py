@@ -1,0 +1,6 @@
+"""A folder of photos: one row a photo, in a run that can be stopped, resumed and queried."""
+
+from explorer.folder.run import Run
+from explorer.folder.scanning import scan
+
+__all__ = ["Run", "scan"]

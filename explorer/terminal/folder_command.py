@@ -1,0 +1,81 @@
+"""`python -m explorer folder`: a row of every photo of a folder, in a run that goes on where it was stopped."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from explorer.folder.scanning import ENGINES, scan
+from explorer.framing import FRAMINGS
+from explorer.networks.loading.options import add_options, options_of
+from explorer.sections.folder import overview
+from explorer.sections.text import lines, printable
+from explorer.terminal.options import FRAMING, Parser, whole_number
+from explorer.terminal.output import line_on_stderr
+
+COMMAND = "folder"
+
+_EPILOG = """\
+examples:
+  python -m explorer folder photos/ --out run
+  python -m explorer folder photos/ --out run --labels labels.csv --network resnet50
+  python -m explorer folder "photos/**/*.jpg" --out run --engine ray
+
+One row a photo, in Parquet, below RUN/rows; docs/folder.md says what each column holds. The same command goes on with a
+run that was stopped, adds photos that are new and does those again that changed since. (A photo that is called "folder"
+is ./folder.)
+"""
+
+
+def run(arguments: Sequence[str]) -> list[str]:
+    """What to print, once every photo has its row. Raises ExplorerError: one sentence about what was wrong."""
+    options = _parser().parse_args(arguments)
+    with line_on_stderr() as write:
+        begun: list[tuple[float, int]] = []
+
+        def progress(done: int, total: int) -> None:
+            now = time.monotonic()
+            if not begun:
+                begun.append((now, done - 1))
+            write(_rate(done, total, done - begun[0][1], now - begun[0][0]))
+
+        scanned = scan(
+            options_of(options), options.photos, options.out, options.labels, options.engine,
+            options.pooling, framing=options.framing or FRAMING, short_side=options.size,
+            address=options.ray_address, progress=progress)
+    return [*lines(overview(scanned)), "", f"Wrote {printable(scanned.path)}"]
+
+
+def _rate(done: int, total: int, lately: int, seconds: float) -> str:
+    """"photos: 1,200 of 10,000, 55 a second, 160 s left"."""
+    text = f"photos: {done:,} of {total:,}"
+    if seconds < 1:
+        return text
+    rate = lately / seconds
+    return f"{text}, {rate:.3g} a second, {(total - done) / rate:,.0f} s left"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=f"python -m explorer {COMMAND}", allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="What a network predicts for every photo of a folder, and where the evidence lies: a row a photo.",
+        epilog=_EPILOG)
+    parser.add_argument("photos", help="a folder, with those below it, or a glob in quotes")
+    parser.add_argument("--out", required=True, metavar="RUN", help="the folder of the run; made when missing")
+    parser.add_argument("--labels", metavar="FILE",
+                        help=".csv or .parquet with the columns path and label (default: the name of the folder that a "
+                             "photo lies in)")
+    parser.add_argument("--pooling", action="append", metavar="KEY",
+                        help="whose answers are noted beside the network's own, again for each (default: all)")
+    parser.add_argument("--framing", metavar="KIND",
+                        help="; ".join(f"{kind}: {meaning}" for kind, meaning in FRAMINGS.items())
+                        + f" (default: {FRAMING})")
+    parser.add_argument("--size", type=whole_number, metavar="PX", help="short side of the network's input")
+    parser.add_argument("--engine", choices=ENGINES, default="local",
+                        help="local: one process here; ray: Ray's actors, here or on a cluster (needs "
+                             "requirements-cluster.txt)")
+    parser.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: Ray is started here)")
+    add_options(parser)
+    return parser
