@@ -215,8 +215,7 @@ class Outcome:
 
     def direct_share(self, class_index: int) -> tuple[str, ...]:
         """Of a class token, how much of the logit the patches wrote directly into it, in words; () of others."""
-        own = self.analysis.network.pooling
-        if own is None or own.key != CLASS_TOKEN.key or self.label != "native":
+        if self.label != "native" or self.analysis.network.pooling != CLASS_TOKEN:
             return ()
         evidence = self.evidence(class_index)
         return (written_directly(evidence.logit, float(evidence.cells.sum())),)
