@@ -24,6 +24,10 @@ _CONFUSED = """
     SELECT label_class, answer, count(*) AS photos FROM rows WHERE answer != label_class
     GROUP BY ALL ORDER BY photos DESC, label_class, answer LIMIT ?
 """
+_WRONG = """
+    SELECT path, label_class, answer, probability FROM rows WHERE answer != label_class
+    ORDER BY probability DESC NULLS LAST, logit DESC, path LIMIT ?
+"""
 _CALIBRATION = f"""
     SELECT least(floor(probability * {_BINS}), {_BINS - 1})::INT AS bin, count(*) AS photos,
            avg(probability) AS probability, avg((answer = label_class)::INT) AS accuracy
@@ -74,6 +78,11 @@ def counts(run: Run) -> Counts:
 def confused(run: Run, most: int = 20) -> list[dict[str, Any]]:
     """The pairs of label_class and answer that are confused most, with their number of photos."""
     return run.query(_CONFUSED, [most]).to_pylist()
+
+
+def wrong(run: Run, most: int = 20) -> list[dict[str, Any]]:
+    """Photos whose answer is not their label, the surest first: path, label_class, answer and its probability."""
+    return run.query(_WRONG, [most]).to_pylist()
 
 
 def calibration(run: Run) -> list[dict[str, Any]]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from explorer.folder import Run
-from explorer.folder.summary import SURE, Counts, confused, counts
+from explorer.folder.summary import SURE, Counts, confused, counts, wrong
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import table
 from explorer.wording import percent, shortened
 
-_CONFUSED = 10  # pairs in the overview
+_MOST = 10  # rows of a table in the overview
 
 
 def overview(run: Run) -> Node:
     """The run in numbers, each with what it counts."""
     numbers, network = counts(run), run.recipe["network"]
     return el("section", el("h2", f"{numbers.photos:,} photos, {network['title']}"), facts_of(numbers),
-              *most_confused(run))
+              *most_confused(run), *sure_and_wrong(run))
 
 
 def facts_of(numbers: Counts) -> Node:
@@ -37,10 +37,22 @@ def facts_of(numbers: Counts) -> Node:
 
 
 def most_confused(run: Run) -> list[Node]:
-    """A table of the classes that are confused most; nothing where none are."""
-    names, pairs = run.recipe["network"]["class_names"], confused(run, _CONFUSED)
+    """A table of the classes that are confused most; nothing where none are more than once."""
+    names = run.recipe["network"]["class_names"]
+    pairs = [pair for pair in confused(run, _MOST) if pair["photos"] > 1]
     if not pairs:
         return []
     rows = [[shortened(names[pair["label_class"]]), shortened(names[pair["answer"]]), f"{pair['photos']:,}"]
             for pair in pairs]
     return [el("h3", "Confused most"), table(("label", "prediction", "photos"), rows, numbers=(2,))]
+
+
+def sure_and_wrong(run: Run) -> list[Node]:
+    """A table of the photos whose answer is not their label, the surest first; nothing where there are none."""
+    names, rows = run.recipe["network"]["class_names"], wrong(run, _MOST)
+    if not rows:
+        return []
+    numbers = [[row["path"], shortened(names[row["label_class"]]), shortened(names[row["answer"]]),
+                "" if row["probability"] is None else percent(row["probability"])] for row in rows]
+    return [el("h3", "Wrong, the surest first"),
+            table(("photo", "label", "prediction", "probability"), numbers, numbers=(3,))]

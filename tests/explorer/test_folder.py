@@ -23,7 +23,7 @@ from explorer.errors import RunError, StoppedError
 from explorer.folder import Run, scan
 from explorer.folder.photos import class_indices, list_photos
 from explorer.folder.rows import COLUMNS, places
-from explorer.folder.summary import by_class, calibration, confused, counts, mean_evidence
+from explorer.folder.summary import by_class, calibration, confused, counts, mean_evidence, wrong
 from explorer.networks import load_network
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
@@ -206,6 +206,9 @@ def test_the_counts_are_those_of_the_rows(scanned):
     assert numbers.sure_and_wrong == sum(
         row["answer"] != row["label_class"] and row["probability"] >= 0.5 for row in judged)
     assert sum(pair["photos"] for pair in confused(scanned)) == numbers.judged - numbers.correct
+    surest = wrong(scanned)
+    assert {row["path"] for row in surest} == {row["path"] for row in judged if row["answer"] != row["label_class"]}
+    assert [row["probability"] for row in surest] == sorted((row["probability"] for row in surest), reverse=True)
     assert sum(bin_["photos"] for bin_ in calibration(scanned)) == numbers.judged
     assert {row["label_class"] for row in by_class(scanned)} == {row["label_class"] for row in judged}
     expected = np.mean([np.reshape(row["evidence"], row["grid"]) for row in rows if row["evidence"]], axis=0)
