@@ -71,11 +71,11 @@ def fits(here) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_each_step_of_a_talk_fits_the_projector_and_nothing_is_beside_it(path, visit, network, examples):
-    here = visit(1280, 720).go(path, present="1", example="rocket", framing="whole" if path == "/" else "crop")
+    more = {"framing": "whole", "truth": "812"} if path == "/" else {"framing": "crop"}
+    here = visit(1280, 720).go(path, present="1", example="rocket", **more)
     expect(here.find(".stage .says")).to_have_text(PAGES[path])
     assert here.page.evaluate(BESIDE) == []
-    framing = "whole" if path == "/" else "crop"
-    here.viewer(analyse(network, examples["rocket"], framing), "stage").wait_for_photo()
+    here.viewer(analyse(network, examples["rocket"], more["framing"]), "stage").wait_for_photo()
     _, count = place(here)
     assert count >= 4
     shown = [says(here)]

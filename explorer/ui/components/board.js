@@ -2,7 +2,7 @@
 // lists below, so that no file name or class name can ever become markup.
 const TAGS = new Set(["div", "span", "p", "h1", "h2", "h3", "h4", "button", "img", "ul", "ol", "li", "strong", "dl", "dt", "dd",
   "table", "caption", "thead", "tbody", "tr", "th", "td"]);
-const ATTRIBUTES = new Set(["alt", "title", "role", "type", "width", "height", "data-key", "disabled", "scope", "colspan"]);
+const ATTRIBUTES = new Set(["alt", "title", "role", "type", "width", "height", "data-key", "disabled", "scope", "colspan", "tabindex"]);
 
 function draw(node, pick) {
   if (typeof node === "string") return document.createTextNode(node);

@@ -89,7 +89,7 @@ def _pairs(result: Similarity) -> list[Node]:
     best = f"“{down[i]}” with “{across[j]}” adds most, {_number(numbers[i, j])}"
     return [el("h3", f"Pairs of tokens, {names[0]} sentence down, {names[1]} across"),
             el("div", *head, *rows, class_="lesson-pairs" if len(down) <= MOST_LARGE else "lesson-pairs small",
-               role="img", style={"--columns": str(len(across))},
+               role="img", tabindex="0", style={"--columns": str(len(across))},
                aria_label=f"What each pair of tokens adds to the cosine; {best}"),
             el("p", f"Together {signed(float(numbers.sum()))}. {best}.", class_="note")]
 
