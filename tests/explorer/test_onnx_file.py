@@ -256,6 +256,26 @@ def test_maps_far_larger_than_the_image_are_refused_though_memory_would_hold_the
     assert "numbers of one image" in pooled(padded, weights=[weight("w1", 8, 3, 3, 3)])
 
 
+def masked(*places: int) -> bytes:
+    """A mask written into a constant at some places, as Swin has it, and read again by its places."""
+    nodes = [*convolution(), helper.make_node("ScatterND", ["zeros", "at", "ones"], ["mask"]),
+             helper.make_node("GatherND", ["mask", "from"], ["row"]), helper.make_node("Add", ["maps", "row"], ["m"]),
+             helper.make_node("GlobalAveragePool", ["m"], ["p"]), helper.make_node("Flatten", ["p"], ["f"]),
+             helper.make_node("Gemm", ["f", "w", "b"], ["y"], transB=1)]
+    return saved(nodes, [*convolution_weights(), weight("w", CLASSES, 8), weight("b", CLASSES),
+                         numpy_helper.from_array(np.zeros((3, 8), np.float32), "zeros"),
+                         numpy_helper.from_array(np.array([places], np.int64), "at"),
+                         numpy_helper.from_array(np.ones(1, np.float32), "ones"), whole("from", -2)])
+
+
+def test_a_mask_that_is_written_and_read_by_its_places_is_followed_and_places_beyond_the_end_are_refused():
+    data = masked(1, 2)
+    torch.testing.assert_close(load_file(data, "m.onnx")(inputs()), by_onnx_runtime(data, inputs()), rtol=1e-4,
+                               atol=1e-5)
+    with pytest.raises(NetworkError, match="ScatterND in a way"):
+        load_file(masked(1, 99), "m.onnx")
+
+
 def test_what_an_operator_makes_on_the_way_counts_though_little_of_it_is_left():
     padded = helper.make_node("Conv", ["image", "w1"], ["maps"], strides=[2**14, 2**14], pads=[1, 1, 2**16, 2**16])
     assert "numbers of one image" in pooled(padded, weights=[weight("w1", 8, 3, 3, 3)])

@@ -141,7 +141,10 @@ class Conversion:
                 raise NetworkError(f"{self.name} computes far more numbers of its constants than it has weights; "
                                    "expected a network of images. Export it again with torch.onnx.export(..., "
                                    "dynamo=True), which computes them once.")
-            made = OPERATORS[node.op_type](*values, **attributes)
+            try:
+                made = OPERATORS[node.op_type](*values, **attributes)
+            except Exception as error:  # shapes fit and numbers do not: places beyond the end
+                raise self._not_followed(node, error) from None
             self._known |= zip(node.output, made if isinstance(made, tuple) else (made,), strict=False)
 
     def _keeps(self, attributes: Mapping[str, Any]) -> bool:
@@ -188,8 +191,7 @@ class Conversion:
             except Exception as error:  # torch refuses shapes in many ways, and attributes may be unknown
                 problem = problem or error
         else:
-            raise NetworkError(f"{self.name} uses ONNX's {one_line(node.op_type)} in a way that PoolScope cannot "
-                               f"follow ({one_line(first_line(problem or ValueError()))}).")
+            raise self._not_followed(node, problem or ValueError())
         claimed = made if isinstance(made, tuple) else (made,)
         numbers = max(sizes.most, sum(tensor.numel() for tensor in claimed))
         weight = values[1] if node.op_type in ("Conv", "ConvTranspose", "MatMul", "Gemm") else None
@@ -199,6 +201,10 @@ class Conversion:
             raise NetworkError(f"{self.name} makes a tensor of {numbers:,} numbers of one image of {self._size[1]} x "
                                f"{self._size[0]} px, or takes too long for it; expected at most {self._most:,}.")
         return claimed
+
+    def _not_followed(self, node: onnx.NodeProto, error: Exception) -> NetworkError:
+        return NetworkError(f"{self.name} uses ONNX's {one_line(node.op_type)} in a way that PoolScope cannot follow "
+                            f"({one_line(first_line(error))}).")
 
     def _fused(self, step: Step) -> Step:
         """A step together with the ones before it, where they are one layer spelled out: Linear, LayerNorm."""

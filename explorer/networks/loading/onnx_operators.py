@@ -134,6 +134,18 @@ def _gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
     return picked.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
 
+def _gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
+    if batch_dims:
+        raise ValueError("dimensions of a batch")
+    return x[indices.long().unbind(-1)]
+
+
+def _scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = "none") -> Tensor:
+    if reduction != "none":
+        raise ValueError(f"reduction {reduction}")
+    return x.index_put(indices.long().unbind(-1), updates)
+
+
 def _expand(x: Tensor, shape: Numbers) -> Tensor:
     return x.expand(torch.broadcast_shapes(x.shape, tuple(_list(shape))))
 
@@ -319,6 +331,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "And": torch.logical_and, "Or": torch.logical_or, "Where": torch.where,
     "Reshape": _reshape, "Flatten": _flatten, "Transpose": _transpose, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
     "Concat": _concat, "Split": _split, "Slice": _slice, "Gather": _gather, "Expand": _expand, "Pad": _pad,
+    "GatherND": _gather_nd, "ScatterND": _scatter_nd,
     "Tile": lambda x, repeats: x.repeat(*_list(repeats)), "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth, "Resize": _resize, "ConstantOfShape": _constant_of_shape,
     "Upsample": lambda x, scales, mode="nearest": _resize(x, None, scales, mode=mode),

@@ -24,10 +24,10 @@ function limitOf(map, maps) {
 /** The scale's unit, which says raw or calibrated where that differs from map to map. */
 const unitOf = (map, maps) => `${comparesPoolings(map, maps) ? (page.view.r ? "raw " : "calibrated ") : ""}${map.unitName}`;
 
-/** Where a viewer's scale ended before other maps on the same photo changed it; 0 where nothing but the reader did. */
+/** Where a viewer's scale ended before other maps of the same network and photo changed it; 0 where nothing but the reader did. */
 function endBefore(viewer, map, drawn) {
-  const known = (viewer.ends ??= new Map()), { photo, stack } = viewer.data, unit = unitOf(map, viewer.maps);
-  const key = [photo, map.kind, unit].join(), what = [stack, ...drawn.map(({ id }) => id)].join();
+  const known = (viewer.ends ??= new Map()), { photo, network, stack } = viewer.data, unit = unitOf(map, viewer.maps);
+  const key = [photo, network, map.kind, unit].join(), what = [stack, ...drawn.map(({ id }) => id)].join();
   const end = limitOf(map, viewer.maps) * factorOf(map, viewer.maps), before = known.get(key) ?? { what, end, was: 0 };
   const was = before.what !== what ? (Math.abs(end - before.end) > 0.02 * end ? before.end : 0) : before.end === end ? before.was : 0;
   known.set(key, { what, end, was });

@@ -215,7 +215,8 @@ def viewer(
     source(maps.data, key=f"{key}_maps")
     data = {name: value for name, value in vars(look).items() if name != "handlers"} | {
         "facets": [{"name": name, "before": before} for name, before in look.facets],
-        "photo": digest[:16], "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen],
+        "photo": digest[:16], "network": analysis.network.digest[:16],
+        "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen],
         "grid": {"rows": framing.grid[0], "columns": framing.grid[1]}, "name": name,
         "stack": maps.key, "chosen": chosen or maps.first,
         "schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE),
