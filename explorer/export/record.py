@@ -14,10 +14,14 @@ from explorer.questions.reasons import Reasons
 from explorer.sections.answers import is_calibrated
 
 
-def record_json(outcome: Outcome, class_index: int, calibrated: bool = False) -> str:
-    """`numbers` with the recipe under "recipe", as strict JSON text: `read_recipe` takes it for the recipe."""
+def record_json(outcome: Outcome, class_index: int, calibrated: bool = False, truth: int | None = None) -> str:
+    """`numbers` with the recipe under "recipe", as strict JSON text: `read_recipe` takes it for the recipe.
+
+    The class that the photo is truly of stands under "truth" where it is known.
+    """
     record = numbers(outcome, class_index, calibrated)
-    return json_text({**record, "recipe": recipe(outcome, class_index, calibrated)})
+    known = {} if truth is None else {"truth": finite(answer_part(outcome.answer(truth, calibrated)))}
+    return json_text({**record, **known, "recipe": recipe(outcome, class_index, calibrated)})
 
 
 def why_json(reasons: Reasons) -> str:

@@ -92,7 +92,7 @@ def _positions(cells: np.ndarray, rectangles: np.ndarray, scale: render.Scale, u
         number = f"{value:+.4f} {unit}" if unit else f"{value:+.4g}"
         exactly = number.replace("-", "−") if np.isfinite(value) else "not a number"
         drawn.append(el(
-            "rect", el("title", f"Row {i + 1} of {rows}, column {j + 1} of {columns}: {exactly}"),
+            "rect", el("title", f"Position ({i}, {j}) of {rows} × {columns}: {exactly}"),
             x=_number(left), y=_number(top), width=_number(right - left), height=_number(bottom - top),
             fill=_hex(colours[i, j]), fill_opacity=f"{cover[i, j]:.4f}",
         ))

@@ -84,7 +84,7 @@ def _map(outcome: Outcome, drawn: ClassMap, scale: render.Scale, title: list[Nod
     return figure(
         render.jpeg(painted, 78), f"{drawn.name}, {drawn.source}", el("span", *title),
         *(el("span", words) for words in drawn.account[:2 if drawn.unit else 1]),
-        el("span", f"strongest: {drawn.number(value)} in row {i + 1}, column {j + 1}"))
+        el("span", f"strongest: {drawn.number(value)} at position ({i}, {j})"))
 
 
 def votes(outcome: Outcome, class_index: int) -> Node:
@@ -98,7 +98,7 @@ def votes(outcome: Outcome, class_index: int) -> Node:
     return section(
         "Votes",
         note(f"The head asked about each position alone: its {word} of {name}. The most is "
-             f"{percent(network.probability(largest))}, in row {i + 1}, column {j + 1} of "
+             f"{percent(network.probability(largest))}, at position ({i}, {j}) of "
              f"{cells.shape[0]} × {cells.shape[1]}."),
         figure(render.jpeg(analysis.overlay(cells, scale, long_side=MAP_SIDE), 78),
                f"The {word} of {name} at each position alone",

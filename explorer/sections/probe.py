@@ -21,7 +21,7 @@ def positions_in_words(outcome: Outcome, class_index: int, chosen: np.ndarray, r
     count = f"the {int(chosen.sum())} of {chosen.size} positions"
     if region:
         rows, columns = np.nonzero(chosen)
-        return f"{count} from row {rows.min()}, column {columns.min()} to row {rows.max()}, column {columns.max()}"
+        return f"{count} from ({rows.min()}, {columns.min()}) to ({rows.max()}, {columns.max()})"
     shown = outcome.class_map(class_index)
     if strongest_half(shown.array) is None:
         return f"{count} where the {shown.kind} is largest"

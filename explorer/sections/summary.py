@@ -70,6 +70,13 @@ def _named(answer: Answer) -> list[Part]:
     return [Part(shortened(answer.name), name=True), Part(" ("), Part(share, "against"), Part(")")]
 
 
+def _against(answer: Answer, other: Answer | None) -> str:
+    """How an answer stands to another one, by their logits."""
+    if other is None or other.logit == answer.logit:
+        return ", level with "
+    return ", ahead of " if answer.logit > other.logit else ", behind "
+
+
 def _prediction(outcome: Outcome, class_index: int, rival: int | None, calibrated: bool) -> list[Part]:
     answer = outcome.answer(class_index, calibrated)
     other = None if rival is None else outcome.answer(rival, calibrated)
@@ -82,9 +89,9 @@ def _prediction(outcome: Outcome, class_index: int, rival: int | None, calibrate
         beside = ", beside "
     elif answer.rank == 1:
         first = [Part("Prediction: ")]
-        beside = ", level with " if other is not None and other.logit == answer.logit else ", ahead of "
+        beside = _against(answer, other)
     else:
-        first, beside = [Part(f"Rank {answer.rank}", "against"), Part(": ")], ", beside "
+        first, beside = [Part(f"Rank {answer.rank}", "against"), Part(": ")], _against(answer, other)
     others = [] if other is None else [Part(beside), *_named(other)]
     return [*first, *_named(answer), *others, Part(f"{under}.")]
 

@@ -64,7 +64,7 @@ def run(arguments: Sequence[str]) -> list[str]:
     files = {
         "_overlay.png": overlay_png(outcome, class_index),
         "_arrays.npz": arrays_npz(outcome, class_index),
-        ".json": record_json(*what).encode(),
+        ".json": record_json(*what, truth).encode(),
     }
     if options.report:
         files["_report.html"] = report_html(*what, truth=truth).encode()

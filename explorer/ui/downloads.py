@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -18,6 +19,7 @@ from explorer.progress import Progress, Stop
 from explorer.questions.reasons import Reasons, reasons
 from explorer.sections.nodes import Node
 from explorer.ui.progress import job_of, worked
+from explorer.ui.session.jobs import Job
 from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 
@@ -41,7 +43,7 @@ def downloads(
                      lambda: report_html(outcome, class_index, calibrated, classes, poolings, truth=truth))
 
     columns = st.columns(5, gap="small")
-    _files(session, outcome, class_index, columns, None, lambda: record_json(outcome, class_index, calibrated))
+    _files(session, outcome, class_index, columns, None, lambda: record_json(outcome, class_index, calibrated, truth))
     with columns[4]:
         _file("Report, HTML", report, _name(session, outcome, class_index, None, "html"), "text/html")
 
@@ -53,18 +55,25 @@ def why_downloads(
 
     `sections` are those of questions that a report holds only where they were asked, by their names.
     """
-    chosen, analysis = session.choices, outcome.analysis
-    against = rival if chosen.ask == "against" and analysis.has_evidence else None
-    what = (class_index, rival, chosen.calibrated, chosen.region)
-    ask = partial(reasons, outcome, *what, truth=chosen.truth)
-    job = job_of(outcome, ("why report", *what, chosen.truth, *sections),
-                 lambda progress, stop: _why_report(ask, sections, progress, stop))
+    against = rival if session.choices.ask == "against" and outcome.analysis.has_evidence else None
+
+    def choices() -> dict[str, Any]:
+        """What counts at a click: a box that is dragged runs the viewer's part of the page alone, and not this."""
+        chosen = session.choices
+        return {"class_index": class_index, "rival": rival, "calibrated": chosen.calibrated, "region": chosen.region,
+                "truth": chosen.truth}
+
+    def report_job() -> Job:
+        ask = partial(reasons, outcome, **choices())
+        return job_of(outcome, ("why report", *choices().values(), *sections),
+                      lambda progress, stop: _why_report(ask, sections, progress, stop))
 
     def begin() -> None:
-        job.ask()
+        report_job().ask()
 
-    columns = st.columns(5, gap="small")
-    _files(session, outcome, class_index, columns, against, lambda: why_json(ask(slow=False)))
+    job, columns = report_job(), st.columns(5, gap="small")
+    _files(session, outcome, class_index, columns, against,
+           lambda: why_json(reasons(outcome, **choices(), slow=False)))
     with columns[4]:
         if job.result is not None:
             _file("Save the report", lambda: job.result, _name(session, outcome, class_index, rival, "html"),

@@ -226,7 +226,7 @@ def test_a_map_of_small_evidence_is_pale_on_the_shared_scale(tree, astronaut):
 def test_the_strongest_position_of_a_map_is_outlined_and_named(tree, astronaut):
     cells = astronaut.under("gmp").evidence(HELMET).cells.numpy()
     i, j = np.unravel_index(cells.argmax(), (7, 7))
-    assert any(f"strongest: +{cells[i, j]:.2f} in row {i + 1}, column {j + 1}" in text for text in tree.text("span"))
+    assert any(f"strongest: +{cells[i, j]:.2f} at position ({i}, {j})" in text for text in tree.text("span"))
     picture = tree.picture("Evidence for football helmet, under GMP")
     unit = picture.shape[0] / 512
     top, left, right = (round(unit * (32 + 64 * place)) for place in (i, j, j + 1))
@@ -259,7 +259,7 @@ def test_the_votes_say_which_position_alone_is_surest(tree, astronaut):
         torch.softmax(head.weight @ maps[:, i, j] + head.bias, 0)[HELMET] for i in range(7) for j in range(7)
     ])
     i, j = divmod(int(votes.argmax()), 7)
-    assert any(f"in row {i + 1}, column {j + 1} of 7 × 7" in text for text in tree.text("p"))
+    assert any(f"at position ({i}, {j}) of 7 × 7" in text for text in tree.text("p"))
     tree.picture("The probability of football helmet at each position alone")
 
 

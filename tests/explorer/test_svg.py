@@ -88,7 +88,7 @@ def test_a_position_says_where_it_is_and_the_strongest_is_the_deepest_red(rocket
     cells = rocket.evidence(MISSILE).cells.numpy()
     i, j = np.unravel_index(cells.argmax(), cells.shape)
     assert cells.max() == np.abs(cells).max(), "the test wants a photo whose strongest evidence is for the class"
-    assert strongest[0].text.startswith(f"Row {i + 1} of 7, column {j + 1} of 7: +")
+    assert strongest[0].text.startswith(f"Position ({i}, {j}) of 7 × 7: +")
     assert strongest.get("fill") == "#b2182b"
     assert float(strongest.get("fill-opacity")) == 0.85
 

@@ -363,7 +363,7 @@ def test_a_region_is_every_position_from_its_first_to_its_last(outcome):
     result = reasons(outcome, ANSWER, region=(1, 0, 2, 3), slow=False)
     assert result.probe.chosen.tolist() == [[False] * 4, [True] * 4, [True] * 4, [False] * 4]
     words = positions_in_words(outcome, ANSWER, result.probe.chosen, region=True)
-    assert words == "the 8 of 16 positions from row 1, column 0 to row 2, column 3"
+    assert words == "the 8 of 16 positions from (1, 0) to (2, 3)"
     for region in ((0, 0, 4, 0), (-1, 0, 0, 0), (2, 0, 1, 0), (0, 3, 0, 2)):
         with pytest.raises(ParameterError, match="rows from 0 to 3 and columns from 0 to 3"):
             region_of(outcome, region)

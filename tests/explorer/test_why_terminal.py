@@ -223,7 +223,7 @@ def test_a_region_is_what_is_left_out_whatever_carries_the_evidence(decided):
     chosen = np.zeros((4, 4), bool)
     chosen[1:3, 0:3] = True
     lines = section(out, "Without this part")
-    assert "  This part: the 6 of 16 positions from row 1, column 0 to row 2, column 2." in lines
+    assert "  This part: the 6 of 16 positions from (1, 0) to (2, 2)." in lines
     hand = ByHand(decided, maps=maps_of(decided, PHOTO.resize((96, 96), Image.Resampling.BICUBIC), "squash"))
     held = sum(value for value, inside in zip(hand.cells(hand.answer), chosen.ravel(), strict=True) if inside)
     assert ["It holds", f"{held:+.2f}"] in [row[:2] for row in table(lines)]

@@ -164,6 +164,9 @@ def test_at_another_size_the_answer_moves_and_a_flatten_head_stops_in_torchs_wor
     usual = boards(open_page(PAGE, lesson="4"))["sizes"].text
     assert "the same logits" in usual
     assert "cannot be multiplied" not in usual
+    page_at_another_size = boards(open_page(PAGE, lesson="4", size="352"))["sizes"].text
+    assert "at 224 × 224 px" in page_at_another_size
+    assert "352" not in page_at_another_size
 
 
 def test_a_lesson_that_needs_evidence_says_why_there_is_none(open_page):

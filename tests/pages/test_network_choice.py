@@ -556,6 +556,8 @@ def test_a_file_is_dropped_into_the_form_and_a_wrong_architecture_is_mended_by_o
     page.file_uploader(key="own_file").set_value(("mine.safetensors", squeezenet[0], "application/octet-stream"))
     page.selectbox(key="own_architecture").select("torchvision/resnet18")
     page.run()
+    page.number_input(key="own_torchvision/resnet18_size").set_value(192)
+    page.text_input(key="own_torchvision/resnet18_mean").set_value("0.5, 0.5, 0.5")
     page.button(key="own_take").click().run()
     assert "not of the architecture torchvision/resnet18" in boards(page)["own_wrong"].text
     (near,) = [item for item in page.button if item.key == "own_near_torchvision/squeezenet1_1"]
@@ -564,6 +566,8 @@ def test_a_file_is_dropped_into_the_form_and_a_wrong_architecture_is_mended_by_o
     assert page.query_params["network"].startswith("file-")
     assert "4 classes" in card(page)
     assert "mine.safetensors" in card(page)
+    assert "192 px" in card(page), "what was typed holds for the architecture that was proposed"
+    assert "mean 0.500" in card(page)
 
 
 def test_a_dropped_file_says_what_it_holds_and_one_click_loads_it(open_page):

@@ -208,7 +208,7 @@ def test_a_box_that_is_dragged_is_asked_about_and_cleared(open_page):
     assert "6 of 49 positions that hold half" in boards(page)["probed"].text
     use(page, "without", "region", {"positions": [0, 0, 1, 1], "map": None, "pixels": [0, 0, 1, 1]})
     assert page.query_params["region"] == "0,0,1,1"
-    assert "the 4 of 49 positions from row 0, column 0 to row 1, column 1" in boards(page)["probed"].text
+    assert "the 4 of 49 positions from (0, 0) to (1, 1)" in boards(page)["probed"].text
     pick(page, "clear_box", "clear")
     assert "region" not in page.query_params
 
@@ -411,6 +411,20 @@ def test_a_report_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(fi
                   "lies in the box", "How far to trust it", "random, a control", "of the photo removed",
                   "Does it depend on what the network learned?"):
         assert words in text, words
+
+
+def test_the_numbers_of_why_are_of_the_box_that_is_chosen_when_they_are_clicked(files, open_page):
+    page = open_page(WHY, ask="without", example="cat")
+    (numbers,) = (make for name, make in files.items() if name.endswith(".json"))
+    assert json.loads(numbers())["why"]["probe"]["chosen"] is False
+    page.session_state["poolscope"].choose(region=(2, 2, 3, 4))  # as a box that is dragged does, without the page's run
+    assert json.loads(numbers())["why"]["probe"]["chosen"] is True
+
+
+def test_the_numbers_of_explore_have_the_true_class(files, open_page, measured):
+    open_page("app.py", truth=str(SHUTTLE))
+    (numbers,) = (make() for name, make in files.items() if name.endswith(".json"))
+    assert json.loads(numbers)["truth"]["rank"] == measured().rank(SHUTTLE)
 
 
 def test_the_report_of_explore_says_where_the_true_class_stands(files, open_page, measured):

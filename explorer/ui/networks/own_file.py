@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from explorer.errors import ExplorerError, NetworkError
+from explorer.framing import Preprocessing
 from explorer.networks import Network
 from explorer.networks.loading.checkpoint import Checkpoint
 from explorer.networks.loading.known_networks import identify, timm_architectures, timm_names, torchvision_names
@@ -88,7 +90,8 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     with st.expander("Preprocessing and more"):
         try:
             usual = (contents and contents.preprocessing) or usual_preprocessing(architecture)
-            shown = preprocessing_fields(usual, f"own_{file.file_id if file and outputs else architecture}")
+            shown = preprocessing_fields(replace(usual, **st.session_state.get("own_edited", {})),
+                                         f"own_{file.file_id if file and outputs else architecture}")
             preprocessing = None if shown == usual else shown
         except ExplorerError as error:
             wrong = str(error)
@@ -111,10 +114,17 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
         panels.alert(f"{error} The last network stays.", key="own_wrong")
         for near in (identify(architecture).name for architecture in getattr(error, "nearest", ())[:3]):
             st.button(f"Load it as `{near}`", key=f"own_near_{near}",
-                      on_click=lambda near=near: st.session_state.update(own_proposed=near))
+                      on_click=st.session_state.update, kwargs={
+                          "own_proposed": near, "own_edited": _edited(usual, preprocessing)})
         return
     forget_file()
     done(name)
+
+
+def _edited(usual: Preprocessing, preprocessing: Preprocessing | None) -> dict[str, Any]:
+    """The numbers that a person typed, by their names: they hold for the architecture that is proposed too."""
+    return {} if preprocessing is None else {
+        name: value for name, value in vars(preprocessing).items() if value != getattr(usual, name)}
 
 
 def _contents(file: UploadedFile) -> Contents:
@@ -137,6 +147,7 @@ def _contents(file: UploadedFile) -> Contents:
 def forget_file() -> None:
     """Streamlit keeps an uploaded file until its session ends, also when its uploader is gone: it may be large."""
     st.session_state.pop("own_seen", None)
+    st.session_state.pop("own_edited", None)
     file, context = st.session_state.get("own_file"), get_script_run_ctx()
     if file is None or context is None:
         return

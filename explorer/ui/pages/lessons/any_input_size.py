@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from explorer import Analysis
 from explorer.lessons.any_input_size import SHAPES, SizeResult, any_input_size
 from explorer.sections.nodes import Node, el
 from explorer.ui.components.board import board
@@ -35,7 +34,8 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> str:
         el("div", photo_shot(result.analysis, f"{rows} × {columns} positions"),
            el("div", el("h3", f"Prediction at {width} × {height} px"), bars(top, 1.0)),
            *scene.at_desk(
-               el("div", el("h3", "Compared with the training size"), _beside(scene.analysis, result)),
+               el("div", el("h3", "Compared with the training size"),
+                  _beside(scene.analysis.network.preprocessing.size, result)),
                el("div", el("h3", "The same head after flatten"), *_flatten(result))),
            class_="sidebyside", style={"--columns": "2" if scene.presenting else "4"}),
         class_="stack ruled"), key="sizes")
@@ -46,12 +46,10 @@ def draw(scene: Scene, chosen: dict[str, Any]) -> str:
     return f"{first}, at {width} × {height} px {percent(here.probability)}, rank {here.rank:,}."
 
 
-def _beside(usual: Analysis, result: SizeResult) -> Node:
-    there, here = result.before, result.usual
-    first, second = (f"{width} × {height} px" for width, height in
-                     (usual.framing.input_size, result.analysis.framing.input_size))
-    lines = [(shortened(there.name, 40), f"{percent(there.probability)} at {first}"),
-             ("", f"{percent(here.probability)} at {second}"),
+def _beside(usual: int, result: SizeResult) -> Node:
+    there, here, (width, height) = result.before, result.usual, result.analysis.framing.input_size
+    lines = [(shortened(there.name, 40), f"{percent(there.probability)} at {usual} × {usual} px"),
+             ("", f"{percent(here.probability)} at {width} × {height} px"),
              ("its logit", f"{plain(there.logit)}, then {plain(here.logit)}"),
              ("its rank", f"{there.rank}, then {here.rank}")]
     if result.cosine is not None:
