@@ -69,6 +69,18 @@ def test_a_lesson_fits_the_projector_its_picture_is_wide_and_its_words_are_large
         here.page.keyboard.press("PageDown")
 
 
+def test_a_control_that_was_reached_by_tab_keeps_the_arrows_in_a_talk(visit):
+    here = visit(1280, 720).go("/Lessons", present="1", lesson="4")
+    main = here.page.get_by_test_id("stMain")
+    for role in ("slider", "radio"):
+        before = here.page.url
+        main.get_by_role(role).first.focus()
+        here.page.keyboard.press("ArrowRight")
+        here.eventually(lambda before=before: here.page.url != before, True)
+        here.leads_to(lesson="4", present="1", example="astronaut")
+    here.leads_to(settings="size:256,shape:own")
+
+
 def test_after_a_slider_was_dragged_keys_drive_the_talk_and_its_setting_is_there_on_the_way_back(visit):
     here = visit(1280, 720).go("/Lessons", present="1", lesson="2")
     slider = here.page.get_by_test_id("stMain").get_by_role("slider").first

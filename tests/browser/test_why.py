@@ -28,6 +28,16 @@ def test_a_rival_is_chosen_and_the_page_takes_the_difference_apart(visit, networ
     assert here.notices() == []
 
 
+def test_a_map_chosen_on_another_page_is_not_shown_as_the_difference(visit, network, examples):
+    here = visit().go("/", rival=str(BOBSLED))
+    view = here.viewer(analyse(network, examples["astronaut"])).wait_for_photo()
+    view.pick("Class", "bobsled")
+    here.eventually(lambda: f"m{BOBSLED}.gap" in here.page.url, True)
+    here.change_page("Why")
+    result = contrast(analyse(network, examples["astronaut"]).under(), HELMET, BOBSLED)
+    expect(here.find(".st-key-against .lines")).to_contain_text(f"{signed(result.difference)} = ")
+
+
 def test_a_number_leads_to_its_question_and_a_box_that_is_dragged_is_asked_about(visit, network, examples):
     here = visit().go("/Why")
     here.find(".headline button").get_by_text("%").last.click()
@@ -36,7 +46,7 @@ def test_a_number_leads_to_its_question_and_a_box_that_is_dragged_is_asked_about
     view = here.viewer(analyse(network, examples["astronaut"]), "without").wait_for_photo()
     view.click(1, 1)
     here.leads_to(region="1,1,1,1")
-    expect(here.find(".ruled > .caption").first).to_contain_text("the 1 of 49 positions from row 1, column 1")
+    expect(here.find(".ruled > .caption").first).to_contain_text("the 1 of 49 positions from (1, 1)")
     here.find("button").get_by_text("Clear the box").click()
     expect(here.find(".ruled > .caption").first).to_contain_text("that hold half of the positive evidence")
 

@@ -1,7 +1,7 @@
 // Keys for a page of steps that need not have a viewer. An element in FOCUSABLE keeps the keys for itself; in a talk only
-// a list that is open and a slider that was reached by Tab do, and they leave a clicker's keys alone.
+// a list that is open and a slider or a choice that was reached by Tab do, and they leave a clicker's keys alone.
 const FOCUSABLE = "input, select, textarea, [contenteditable], [role=slider], [role=radio], [role=combobox], [role=listbox], [role=option], .viewer, .wall";
-const IN_A_TALK = "[role=slider], [aria-expanded=true], [role=listbox], [role=option]";
+const IN_A_TALK = "[role=slider], input[type=range], [role=radio], [aria-expanded=true], [role=listbox], [role=option]";
 
 page.parts.keys = ({ data, parentElement, setTriggerValue }) => {
   const root = parentElement.firstElementChild;
@@ -10,7 +10,7 @@ page.parts.keys = ({ data, parentElement, setTriggerValue }) => {
   if (listening) return;
   // A slider that was dragged, or a list that was clicked, gives the arrows back to the talk.
   whileShown(root, window, "pointerup", () => root.data.stage && setTimeout(() => {
-    if (document.activeElement?.matches("[role=slider], [role=combobox][aria-expanded=false]")) document.activeElement.blur();
+    if (document.activeElement?.matches("[role=slider], input[type=range], [role=radio], [role=combobox][aria-expanded=false]")) document.activeElement.blur();
   }, 50));
   whileShown(root, window, "keydown", (event) => {
     const { key, altKey, ctrlKey, metaKey, shiftKey } = event, { stage } = root.data, target = event.composedPath()[0];

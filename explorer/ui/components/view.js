@@ -30,8 +30,13 @@ function change(changes) {
   rememberView();
   emit("view");
 }
+/** The map that was chosen on this page; another page begins with its own. */
+function chosenMap() {
+  if (page.path !== location.pathname) { page.path = location.pathname; page.view.m = ""; }
+  return page.view.m;
+}
 if (!page.view) {
-  page.view = readView();
-  window.addEventListener("popstate", () => { Object.assign(page, { view: readView(), returned: performance.now() }); emit("view"); });
+  Object.assign(page, { view: readView(), path: location.pathname });
+  window.addEventListener("popstate", () => { Object.assign(page, { view: readView(), path: location.pathname, returned: performance.now() }); emit("view"); });
 }
 

@@ -46,7 +46,7 @@ class Viewer {
 
   get shown() {
     if (this.guest) return this.guest;
-    const id = this.data.main ? page.view.m || this.data.chosen : this.local ?? this.data.chosen;
+    const id = this.data.main ? chosenMap() || this.data.chosen : this.local ?? this.data.chosen;
     return this.maps.find((map) => map.id === id) ?? this.maps.find((map) => map.id === this.data.chosen) ?? this.maps[0];
   }
   show(map, announce = false) {
