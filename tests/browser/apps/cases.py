@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 from PIL import Image
 
@@ -16,7 +18,9 @@ SIZE, SEEN, GRID = (900, 600), (150.0, 0.0, 750.0, 600.0), (6, 6)
 
 def analysis(size: tuple[int, int] = SIZE, seen: tuple[float, ...] = SEEN, grid: tuple[int, int] = GRID) -> Analysis:
     """What a viewer asks of one: an even photo, and where the positions lie on it."""
-    return Analysis(None, Image.new("RGB", size, GROUND), Framing("crop", size, size, seen, grid), None, None, 0.0)
+    network = SimpleNamespace(unit="logits", digest="0" * 64)
+    photo, framing = Image.new("RGB", size, GROUND), Framing("crop", size, size, seen, grid)
+    return Analysis(network, photo, framing, None, None, 0.0)
 
 
 def spread(low: float, high: float, seed: int, grid: tuple[int, int] = GRID) -> np.ndarray:

@@ -5,7 +5,6 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import streamlit as st
@@ -34,8 +33,7 @@ def show_viewer(case: str) -> None:
 @st.cache_resource
 def made_up() -> Analysis:
     plain = cases.analysis_of("wall")
-    network = SimpleNamespace(unit="logits")
-    return Analysis(network, plain.image, plain.framing, None, torch.from_numpy(cases.channels()), 0.0)
+    return Analysis(plain.network, plain.image, plain.framing, None, torch.from_numpy(cases.channels()), 0.0)
 
 
 def show_wall(which: str) -> None:
