@@ -117,18 +117,18 @@ def _read_file(path: str | os.PathLike) -> bytes:
     try:
         file = Path(path)
         if not file.is_file():
-            raise ImageError(f"There is no photo at {_quoted(path)}; expected the path of a file.")
+            raise ImageError(f"There is no photo at {quoted(path)}; expected the path of a file.")
         if file.stat().st_size > MAX_BYTES:
             raise ImageError(f"The photo has {file.stat().st_size / 2**20:.1f} MB; expected {ACCEPTED}.")
         return file.read_bytes()
     except (TypeError, ValueError):
         raise ImageError(f"Expected a path, bytes or a PIL image, got {type(path).__name__}.") from None
     except OSError as error:
-        raise ImageError(f"The photo at {_quoted(path)} cannot be opened ({error.strerror or 'no reason given'}); "
+        raise ImageError(f"The photo at {quoted(path)} cannot be opened ({error.strerror or 'no reason given'}); "
                          "expected the path of a file.") from None
 
 
-def _quoted(path: str | os.PathLike) -> str:
+def quoted(path: object) -> str:
     """A path for a message: on one line, and only its end when it is long."""
     text = str(path)
     return repr(text if len(text) <= 120 else "..." + text[-117:])

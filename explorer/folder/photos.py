@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -13,7 +14,7 @@ from PIL import Image
 from timm.data import ImageNetInfo
 
 from explorer.errors import RunError
-from explorer.images import FORMATS
+from explorer.images import FORMATS, quoted
 
 LISTING = pa.schema([("path", pa.string()), ("bytes", pa.int64()), ("modified", pa.int64()), ("label", pa.string())])
 _IMAGENET = 1000  # classes
@@ -40,7 +41,7 @@ def list_photos(
     """
     root, paths = _root_and_paths(photos)
     if not paths:
-        raise RunError(f"There are no photos in {_quoted(photos)}; expected files such as .jpg, .png or .webp.")
+        raise RunError(f"There are no photos in {quoted(photos)}; expected files such as .jpg, .png or .webp.")
     given = _labels(labels, root) if labels is not None else {path: _folder_of(path) for path in paths}
     if labels is not None and not any(path in given for path in paths):
         example = next(iter(given), "nothing")
@@ -57,7 +58,7 @@ def _root_and_paths(photos: str | os.PathLike | Sequence[str | os.PathLike]) -> 
         if folder.is_dir():
             return folder.resolve(), sorted(_below(folder))
         if not glob.has_magic(str(photos)):
-            raise RunError(f"There is no folder {_quoted(photos)}; expected a folder of photos, a list of paths, or a "
+            raise RunError(f"There is no folder {quoted(photos)}; expected a folder of photos, a list of paths, or a "
                            "glob such as 'photos/**/*.jpg'.")
         photos = [path for path in glob.iglob(str(folder), recursive=True) if _is_photo(path)]
     absolute = sorted({os.path.abspath(path) for path in photos})
@@ -80,6 +81,7 @@ def _is_photo(path: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in _endings()
 
 
+@cache
 def _endings() -> set[str]:
     return {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
 
@@ -101,19 +103,19 @@ def _labels(labels: str | os.PathLike | Mapping[str, str], root: Path) -> dict[s
         return {_from_root(path, root, root): str(label) for path, label in labels.items()}
     file = Path(labels).expanduser()
     if not file.is_file() or file.suffix.lower() not in _TABLES:
-        raise RunError(f"There are no labels at {_quoted(labels)}; expected a .csv or .parquet file of path and label.")
+        raise RunError(f"There are no labels at {quoted(labels)}; expected a .csv or .parquet file of path and label.")
     try:
         table = (duckdb.read_parquet(str(file)) if file.suffix.lower() in _TABLES[-2:] else
                  duckdb.read_csv(str(file), all_varchar=True, header=True))
         columns = table.columns
         names = ("path", "label") if {"path", "label"} <= set(columns) else columns[:2]
         if len(names) < 2:
-            raise RunError(f"The labels at {_quoted(labels)} have one column; expected two, path and label.")
-        quoted = (f'"{name}"::VARCHAR' for name in (name.replace('"', '""') for name in names))
-        rows = table.project(", ".join(quoted)).fetchall()
+            raise RunError(f"The labels at {quoted(labels)} have one column; expected two, path and label.")
+        selected = (f'"{name}"::VARCHAR' for name in (name.replace('"', '""') for name in names))
+        rows = table.project(", ".join(selected)).fetchall()
     except duckdb.Error as error:
         first = str(error).splitlines()[0]
-        raise RunError(f"The labels at {_quoted(labels)} cannot be read ({first:.120}); expected the columns path and "
+        raise RunError(f"The labels at {quoted(labels)} cannot be read ({first:.120}); expected the columns path and "
                        "label.") from None
     return {_from_root(path, root, file.resolve().parent): label for path, label in rows if path and label is not None}
 
@@ -151,8 +153,3 @@ def class_indices(labels: Iterable[str], class_names: Sequence[str]) -> dict[str
 
 def _plain(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
-
-
-def _quoted(what: object) -> str:
-    text = str(what)
-    return repr(text if len(text) <= 120 else "..." + text[-117:])

@@ -15,6 +15,7 @@ import pyarrow as pa
 import explorer
 from explorer.errors import NetworkError, RunError
 from explorer.folder.store import Store
+from explorer.images import quoted
 from explorer.networks import Network
 from explorer.networks.loading.options import Options, load_from_options
 from explorer.poolings import PoolingChoice
@@ -22,7 +23,7 @@ from explorer.poolings import PoolingChoice
 FORMAT = 1
 RECORD = "run.json"
 _FIELDS = {"version", "network", "framing", "poolings", "photos", "labels"}
-_MAY_DIFFER = {"photos", "labels"}  # photos are added, and labels corrected: their rows are made anew
+_MAY_DIFFER = {"labels"}  # which are corrected; all paths begin at one folder, or a row would name another photo
 
 
 class Run:
@@ -53,10 +54,10 @@ class Run:
         try:
             recipe = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise RunError(f"There is no run at {str(path)[-120:]!r}; expected a folder that "
+            raise RunError(f"There is no run at {quoted(path)}; expected a folder that "
                            "`python -m explorer folder` has written.") from None
         if not isinstance(recipe, dict) or recipe.get("format") != FORMAT or not recipe.keys() >= _FIELDS:
-            raise RunError(f"The run at {str(path)[-120:]!r} is of another format; expected {FORMAT}: scan the photos "
+            raise RunError(f"The run at {quoted(path)} is of another format; expected {FORMAT}: scan the photos "
                            "again with this version.")
         run = cls(folder.resolve(), recipe, network)
         if network is not None:
@@ -75,7 +76,7 @@ class Run:
             for what in recipe.keys() - _MAY_DIFFER:
                 if there.recipe.get(what) != recipe[what]:
                     difference = _shown(there.recipe.get(what), recipe[what])
-                    raise RunError(f"The run at {str(path)[-120:]!r} was made with another {what} ({difference}); "
+                    raise RunError(f"The run at {quoted(path)} was made with another {what} ({difference}); "
                                    "expected the same choices as before, or another folder for this run.")
             recipe = there.recipe | {what: recipe[what] for what in _MAY_DIFFER}
         try:
@@ -84,7 +85,7 @@ class Run:
             part.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
             part.replace(folder / RECORD)
         except OSError as error:
-            raise RunError(f"The run cannot be written to {str(path)[-120:]!r}: {error.strerror or error}.") from None
+            raise RunError(f"The run cannot be written to {quoted(path)}: {error.strerror or error}.") from None
         return cls(folder.resolve(), recipe, network)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:

@@ -25,7 +25,7 @@ from explorer.folder.ray_engine import rows_by_ray
 from explorer.folder.rows import look_of, row_of
 from explorer.folder.run import Run, recipe_of
 from explorer.framing import Framing, frame
-from explorer.images import read_image
+from explorer.images import quoted, read_image
 from explorer.networks import Network
 from explorer.networks.loading.bundled import BUNDLED
 from explorer.networks.loading.options import Options, load_from_options
@@ -124,8 +124,11 @@ def scan(
         ExplorerError: the network cannot be loaded, or a choice does not exist.
     """
     checked_key(engine, ENGINES, "engine")
-    options = None if isinstance(network, Network) else _options(network)
-    loaded = network if isinstance(network, Network) else load_from_options(_options(network))
+    if isinstance(network, Network):
+        options, loaded = None, network
+    else:
+        options = _options(network)
+        loaded = load_from_options(options)
     choices = _poolings(loaded, poolings)
     frame(Image.new("RGB", (64, 64)), loaded.preprocessing, framing, short_side)  # refuses what does not exist
     root, listed = list_photos(photos, labels)
@@ -192,7 +195,7 @@ def _write(
     try:
         for row in rows:
             if row.get("error") and not run.photos.is_dir():
-                raise RunError(f"The folder of the photos, {str(run.photos)[-120:]!r}, is gone; {done:,} of {total:,} "
+                raise RunError(f"The folder of the photos, {quoted(run.photos)}, is gone; {done:,} of {total:,} "
                                "are done and kept, and the same command goes on from there.")
             shard.append(row)
             done += 1

@@ -14,7 +14,8 @@ _MOST = 10  # rows of a table in the overview
 def overview(run: Run) -> Node:
     """The run in numbers, each with what it counts."""
     numbers, network = counts(run), run.recipe["network"]
-    return el("section", el("h2", f"{numbers.photos:,} photos, {network['title']}"), facts_of(numbers),
+    photos = "1 photo" if numbers.photos == 1 else f"{numbers.photos:,} photos"
+    return el("section", el("h2", f"{photos}, {network['title']}"), facts_of(numbers),
               *most_confused(run), *sure_and_wrong(run))
 
 

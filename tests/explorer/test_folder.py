@@ -218,8 +218,7 @@ def test_the_counts_are_those_of_the_rows(scanned):
 def test_the_terminal_scans_and_says_what_it_saw(tmp_path, capsys):
     shutil.copy(EXAMPLES / "cat.jpg", tmp_path / "cat.jpg")
     assert main(["folder", str(tmp_path), "--out", str(tmp_path / "run"), "--pooling", "gmp"]) == 0
-    said = capsys.readouterr().out
-    assert "1 photos" in said or "1 photo" in said
+    assert "1 photo, EfficientNet-Lite0" in capsys.readouterr().out
     assert Run.open(tmp_path / "run").recipe["poolings"] == ["gmp"]
     assert main(["folder", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
     assert "was made with another poolings" in capsys.readouterr().err
@@ -301,6 +300,14 @@ def test_a_run_of_other_choices_is_refused_and_kept(choice, tmp_path, make_netwo
     with pytest.raises(RunError, match="expected"):
         scan(other["network"], tmp_path / "photos", tmp_path / "run", **more)
     assert len(all_paths(Run.open(tmp_path / "run"))) == 2
+
+
+def test_a_run_of_photos_below_another_folder_is_refused_or_its_rows_would_name_other_photos(tmp_path, make_network):
+    network, (one, *_), (other, *_) = make_network(), draw(tmp_path / "a", 2), draw(tmp_path / "b", 2)
+    scan(network, [one], tmp_path / "run")
+    with pytest.raises(RunError, match="was made with another photos"):
+        scan(network, [one, other], tmp_path / "run")  # all paths would begin one folder higher
+    assert all_paths(Run.open(tmp_path / "run", network)) == ["0000.png"]
 
 
 def test_a_folder_that_vanishes_and_a_full_disk_end_in_a_sentence_and_what_is_done_is_kept(tmp_path, make_network):
