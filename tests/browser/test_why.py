@@ -82,7 +82,7 @@ def test_the_helmet_case_from_its_button_to_a_report_that_is_kept(visit, network
     view = here.viewer(analyse(network, examples["astronaut"]), "without").wait_for_photo()
     view.drag(view.middle(4, 3), view.middle(6, 5))
     here.leads_to(region="4,3,6,5")
-    expect(here.find(".ruled > .caption").first).to_contain_text("the 9 of 49 positions from row 4, column 3")
+    expect(here.find(".ruled > .caption").first).to_contain_text("the 9 of 49 positions from (4, 3) to (6, 5)")
     assert here.find(".ways strong").first.text_content() != before
     here.find(".chip").get_by_text("go-kart", exact=True).click()
     here.leads_to(rival=str(KART))

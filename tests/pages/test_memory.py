@@ -184,6 +184,14 @@ def test_an_own_network_is_reached_by_its_session_alone(loaded):
     assert loaded == [], "a file is never looked for elsewhere"
 
 
+def test_preprocessing_that_was_edited_is_not_called_assumed(loaded):
+    session, own = Session(), network_of(Session(), "a")
+    session.keep("file-1", replace(own, cautions=("Preprocessing: assumed to be that of a (224 px).", "It is odd.")))
+    assert len(network_of(session, "file-1").cautions) == 2
+    session.edited["file-1"] = replace(own.preprocessing, mean=(0.1, 0.2, 0.3))
+    assert network_of(session, "file-1").cautions == ("It is odd.",)
+
+
 def test_edited_preprocessing_shares_the_weights_and_counts_nothing(loaded):
     session = Session()
     own, held = network_of(session, "a"), bytes_in_memory()

@@ -560,6 +560,8 @@ def test_a_file_is_dropped_into_the_form_and_a_wrong_architecture_is_mended_by_o
     page.text_input(key="own_torchvision/resnet18_mean").set_value("0.5, 0.5, 0.5")
     page.button(key="own_take").click().run()
     assert "not of the architecture torchvision/resnet18" in boards(page)["own_wrong"].text
+    page.text_area(key="own_names").set_value("ant\nbee\ncat\ndog").run()
+    assert "not of the architecture torchvision/resnet18" in boards(page)["own_wrong"].text, "with names too"
     (near,) = [item for item in page.button if item.key == "own_near_torchvision/squeezenet1_1"]
     near.click().run()
     assert not page.exception

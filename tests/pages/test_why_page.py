@@ -365,7 +365,7 @@ def test_the_difference_on_the_screen_is_what_the_files_hold_and_they_bear_the_p
     assert set(files) == {f"{stem}.{ending}" for ending in ("png", "svg", "npz", "json")}
     svg = files[f"{stem}.svg"]()
     assert "Evidence for football helmet against space shuttle, under GAP" in svg
-    titles = re.findall(r"column \d+ of 7: (\S+) logits", svg)
+    titles = re.findall(r"Position \(\d+, \d+\) of 7 × 7: (\S+) logits", svg)
     np.testing.assert_allclose([number(text) for text in titles], difference.ravel(), atol=1e-3)
     record = json.loads(files[f"{stem}.json"]())
     np.testing.assert_allclose(record["why"]["contrast"]["cells"], difference, atol=1e-4)

@@ -29,6 +29,8 @@ __all__ = ["ArchitectureError", "Contents", "load_file", "load_network", "look_i
 
 ClassNames = Sequence[str] | bytes | str | Path
 
+ASSUMED_PREPROCESSING = "Preprocessing: assumed"  # how that caution begins, which an edit answers
+
 
 def load_network(
     name: str | Path = "efficientnet_lite0",
@@ -161,7 +163,7 @@ def look_into(data: bytes | Path, name: str) -> Contents:
 
 def _assumed_preprocessing(blueprint: Blueprint) -> str:
     wants = blueprint.preprocessing
-    return (f"Preprocessing: assumed to be that of {blueprint.known.name} ({wants.size} px, mean "
+    return (f"{ASSUMED_PREPROCESSING} to be that of {blueprint.known.name} ({wants.size} px, mean "
             f"{' '.join(f'{number:.3g}' for number in wants.mean)}); a checkpoint does not hold it.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -101,7 +101,13 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
                                    help="Where a head has more than one Linear: no file says what stands between them.")
         layer = st.text_input("Layer after which to cut", key="own_layer", placeholder="only where no pooling is found")
     requested = st.button("Load the network", key="own_take", type="primary", disabled=file is None or bool(wrong))
-    if not (requested or proposed) or file is None or wrong:
+    if file is None or wrong:
+        return
+    what = (file.file_id, architecture)
+    refused = st.session_state.get("own_refused")
+    if not (requested or proposed):
+        if refused and refused[0] == what and refused[2]:  # it is of another architecture, whatever else is filled in
+            _refuse(refused[1], refused[2], usual, preprocessing)
         return
     names = names_file.getvalue() if names_file else names_text.splitlines() if names_text.strip() else None
     try:
@@ -111,14 +117,22 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
                            preprocessing=preprocessing, activation=activation or None,
                            layer=layer.strip() or None, head_activation=between, output=output)
     except ExplorerError as error:
-        panels.alert(f"{error} The last network stays.", key="own_wrong")
-        for near in (identify(architecture).name for architecture in getattr(error, "nearest", ())[:3]):
-            st.button(f"Load it as `{near}`", key=f"own_near_{near}",
-                      on_click=st.session_state.update, kwargs={
-                          "own_proposed": near, "own_edited": _edited(usual, preprocessing)})
+        sentence, nearest = str(error), getattr(error, "nearest", ())
+        st.session_state["own_refused"] = what, sentence, nearest
+        _refuse(sentence, nearest, usual, preprocessing)
         return
     forget_file()
     done(name)
+
+
+def _refuse(
+    sentence: str, nearest: Sequence[str], usual: Preprocessing, preprocessing: Preprocessing | None
+) -> None:
+    """Why the file was not loaded, and the architectures that it may be of, a click each."""
+    panels.alert(f"{sentence} The last network stays.", key="own_wrong")
+    for near in (identify(architecture).name for architecture in nearest[:3]):
+        st.button(f"Load it as `{near}`", key=f"own_near_{near}", on_click=st.session_state.update, kwargs={
+            "own_proposed": near, "own_edited": _edited(usual, preprocessing)})
 
 
 def _edited(usual: Preprocessing, preprocessing: Preprocessing | None) -> dict[str, Any]:
@@ -147,7 +161,8 @@ def _contents(file: UploadedFile) -> Contents:
 def forget_file() -> None:
     """Streamlit keeps an uploaded file until its session ends, also when its uploader is gone: it may be large."""
     st.session_state.pop("own_seen", None)
-    st.session_state.pop("own_edited", None)
+    for kept in ("own_edited", "own_refused"):
+        st.session_state.pop(kept, None)
     file, context = st.session_state.get("own_file"), get_script_run_ctx()
     if file is None or context is None:
         return

@@ -8,6 +8,7 @@ from typing import Any
 from explorer.analysis import Analysis
 from explorer.errors import ExplorerError, NetworkError
 from explorer.networks import BUNDLED, Network
+from explorer.networks.loading.load import ASSUMED_PREPROCESSING
 from explorer.poolings import PoolingChoice
 from explorer.progress import Progress
 from explorer.ui.session.arguments import GIVEN, print_wrong
@@ -34,7 +35,10 @@ def network_of(session: Session, name: str, progress: Progress | None = None) ->
                 "it in again to see the same page.")
         network = network_named(name, progress)
     edited = session.edited.get(name)
-    return replace(network, preprocessing=edited) if edited else network
+    if edited is None:
+        return network
+    answered = (caution for caution in network.cautions if not caution.startswith(ASSUMED_PREPROCESSING))
+    return replace(network, preprocessing=edited, cautions=tuple(answered))
 
 
 def network_in_use(session: Session, requested: frozenset[str], progress: Progress | None = None) -> Network:
