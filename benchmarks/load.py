@@ -4,7 +4,7 @@
 
 Each viewer is a session of its own, which chooses another class of Explore, thinks, and chooses again. What is timed is
 a whole run of the page, from the request to its end. The plain page is served on the same machine, in the same run, to
-as many viewers: the machine is slow, or its load is.
+as many viewers: the machine is slow, or its load is. At the end twenty drop in a photo each at the same moment.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.page import CONTROL, ROOT, served
+from benchmarks.soak import photo
 from benchmarks.visitors import Visitor
 
 EXAMPLES = ("astronaut", "cat", "cat_and_coffee", "coffee", "photographer", "rocket")
@@ -51,6 +52,21 @@ async def load(url: str, server: psutil.Process, viewers: int, think: float, sec
     return times, time.perf_counter() - begin, sum(server.cpu_times()[:2]) - before
 
 
+async def next_photo(url: str, number: int, all_here: asyncio.Barrier) -> float:
+    """Seconds from the name of a photo of 1600 x 1200 px to the end of the page's run, for one of many at once."""
+    async with Visitor(url) as visitor:
+        await visitor.visit(f"example={EXAMPLES[number % len(EXAMPLES)]}")
+        data = await asyncio.to_thread(photo, 4 * number + 1)
+        await all_here.wait()
+        return await visitor.upload(f"photo{number}.jpg", data)
+
+
+async def next_photos(url: str, viewers: int) -> list[float]:
+    """Seconds of each of so many viewers who drop in a photo at the same moment, the fastest first."""
+    all_here = asyncio.Barrier(viewers)
+    return sorted(await asyncio.gather(*(next_photo(url, number, all_here) for number in range(viewers))))
+
+
 def report(name: str, server: psutil.Process, url: str, viewers: int, think: float, seconds: float) -> None:
     """Run one load and print what it took."""
     times, took, cpu = asyncio.run(load(url, server, viewers, think, seconds))
@@ -67,13 +83,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         control = Path(name) / "control.py"
         control.write_text(CONTROL)
-        with served(ROOT / "app.py", ROOT) as (ours, pid), served(control, control.parent) as (plain, other_pid):
+        with (served(ROOT / "app.py", ROOT, "--server.enableXsrfProtection", "false") as (ours, pid),
+              served(control, control.parent) as (plain, other_pid)):
             app, other = psutil.Process(pid), psutil.Process(other_pid)
             asyncio.run(load(ours, app, 1, 0.1, 5.0))
             asyncio.run(load(plain, other, 1, 0.1, 1.0))
             for viewers, think in ((1, 0.0), (20, 1.0), (20, 0.0), (50, 10.0)):
                 report("a new class on Explore", app, ours, viewers, think, options.seconds)
                 report("the plain page", other, plain, viewers, think, options.seconds)
+            times = asyncio.run(next_photos(ours, 20))
+            print(f"the next photo of 20 viewers at once: {1000 * statistics.median(times):.0f} ms p50 "
+                  f"{1000 * times[-2]:.0f} ms p95")
 
 
 if __name__ == "__main__":
