@@ -77,6 +77,18 @@ def read_with_range(
     return picture, own_range(np.asarray(image)) if image.mode in _DEEP else None
 
 
+def read_small(path: str | os.PathLike, side: int) -> Image.Image:
+    """A photo for a small picture of it, RGB and upright, at least `side` px long where the file is.
+
+    A JPEG is decoded at an eighth, a quarter or half its size where that suffices, which is several times faster.
+
+    Raises ImageError as `read_image` does.
+    """
+    image = _opened(path)
+    image.draft("RGB", (side, side))
+    return _decode(image)
+
+
 def _opened(source: str | os.PathLike | bytes | Image.Image) -> Image.Image:
     if isinstance(source, Image.Image):
         return source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,16 +70,22 @@ def report_html(
         el("div", _framing(analysis), _network(analysis), class_="halves"),
         _recipe(outcome, class_index, calibrated),
     ]
+    return document(f"{name}, {outcome.class_map(class_index).source}",
+                    _header(outcome, class_index, calibrated, truth), sections)
+
+
+def document(title: str, header: Node, sections: Iterable[Node | None]) -> str:
+    """One HTML document that reads alone, with the versions that made it at its foot."""
     head = el(
         "head",
         el("meta", charset="utf-8"),
         el("meta", http_equiv="Content-Security-Policy", content=POLICY),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", f"{name}, {outcome.class_map(class_index).source}"),
+        el("title", title),
         el("style", *(Raw(style.read_text(encoding="utf-8")) for style in _STYLES)),
     )
     footer = " · ".join(f"{what} {version}" for what, version in versions().items())
-    body = el("body", _header(outcome, class_index, calibrated, truth), el("main", *sections), el("footer", footer))
+    body = el("body", header, el("main", *sections), el("footer", footer))
     return f"<!DOCTYPE html>\n{el('html', head, body, lang='en').markup()}\n"
 
 

@@ -17,7 +17,7 @@ from explorer.errors import NetworkError, RunError
 from explorer.folder.store import Store
 from explorer.images import quoted
 from explorer.networks import Network
-from explorer.networks.loading.options import Options, load_from_options
+from explorer.networks.loading.options import Options, load_from_options, options_as_written
 from explorer.poolings import PoolingChoice
 
 FORMAT = 1
@@ -142,7 +142,8 @@ def recipe_of(
         "format": FORMAT,
         "version": explorer.__version__,
         "network": {
-            "options": None if options is None else _plain(options), "name": network.name, "title": network.title,
+            "options": None if options is None else options_as_written(options),
+            "name": network.name, "title": network.title,
             "sha256": network.digest, "activation": network.activation,
             "preprocessing": json.loads(json.dumps(asdict(network.preprocessing))),
             "class_names": list(network.class_names),
@@ -152,11 +153,6 @@ def recipe_of(
         "photos": str(photos),
         "labels": labels,
     }
-
-
-def _plain(options: Options) -> dict[str, Any]:
-    return {name: str(value.resolve()) if isinstance(value, Path) else
-            list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
 
 
 def options_from(written: dict[str, Any]) -> Options:

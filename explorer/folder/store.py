@@ -71,6 +71,15 @@ class Store:
                 cursor.unregister(name)
             cursor.close()
 
+    def shards(self) -> list[Path]:
+        """The files of rows that there are now, in their order."""
+        return sorted(self._rows.glob("*.parquet"))
+
+    def some_shards(self, most: int) -> list[str]:
+        """At most so many of them, evenly spread, as DuckDB takes them."""
+        shards = self.shards()
+        return [str(shards[n * len(shards) // min(most, len(shards))]) for n in range(min(most, len(shards)))]
+
     def pending(self, listed: pa.Table) -> pa.Table:
         """Those of a listing that have no row yet. Rows of photos or labels that changed since are removed first."""
         self._tidy()

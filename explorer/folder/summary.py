@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from explorer.folder.run import Run
+from explorer.folder.selection import SURE
 
-SURE = 0.5  # probability of the answer from which it counts as sure
 _BINS = 10
+_SAMPLED = 20  # shards of which means of maps are taken, where there are more
 _COUNTS = f"""
     SELECT count(*) AS photos, count(error) AS unreadable, count(label) AS labelled,
            count(*) FILTER (label IS NOT NULL AND label_class IS NULL) AS unknown_labels,
@@ -42,6 +45,13 @@ _CLASSES = """
 """
 
 
+class Rows(Protocol):
+    """What has rows to query: a run, or the index of one."""
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """The answer of DuckDB to a query over `rows`."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """Numbers of photos.
@@ -70,14 +80,14 @@ class Counts:
         return self.correct / self.judged if self.judged else None
 
 
-def counts(run: Run) -> Counts:
+def counts(rows: Rows) -> Counts:
     """How many photos there are of each kind."""
-    return Counts(**run.query(_COUNTS).to_pylist()[0])
+    return Counts(**rows.query(_COUNTS).to_pylist()[0])
 
 
-def confused(run: Run, most: int = 20) -> list[dict[str, Any]]:
+def confused(rows: Rows, most: int = 20) -> list[dict[str, Any]]:
     """The pairs of label_class and answer that are confused most, with their number of photos."""
-    return run.query(_CONFUSED, [most]).to_pylist()
+    return rows.query(_CONFUSED, [most]).to_pylist()
 
 
 def wrong(run: Run, most: int = 20) -> list[dict[str, Any]]:
@@ -85,32 +95,58 @@ def wrong(run: Run, most: int = 20) -> list[dict[str, Any]]:
     return run.query(_WRONG, [most]).to_pylist()
 
 
-def calibration(run: Run) -> list[dict[str, Any]]:
+def calibration(rows: Rows) -> list[dict[str, Any]]:
     """Of the photos with a label: by tenths of the answer's probability, how many there are, their mean probability
     and the share that is correct."""
-    return run.query(_CALIBRATION).to_pylist()
+    return rows.query(_CALIBRATION).to_pylist()
 
 
-def by_class(run: Run) -> list[dict[str, Any]]:
+def by_class(rows: Rows) -> list[dict[str, Any]]:
     """Of each labelled class: photos, accuracy, mean probability of the label, mean share of the positive evidence at
     the border and in the middle, and the class it is confused with most; the least accurate first."""
-    return run.query(_CLASSES).to_pylist()
+    return rows.query(_CLASSES).to_pylist()
 
 
-def mean_evidence(run: Run, where: str = "TRUE") -> np.ndarray | None:
-    """(H, W) float64: evidence for the answer, averaged over the photos of the commonest grid; None without any.
+def class_pairs(rows: Rows, most: int = 12) -> tuple[list[int], dict[tuple[int, int], int]]:
+    """The classes of the pairs that are confused most, pair by pair, and the photos of each label_class and answer."""
+    counted: list[int] = []
+    for pair in confused(rows, most):
+        new = [index for index in (pair["label_class"], pair["answer"]) if index not in counted]
+        if len(counted) + len(new) <= most:
+            counted += new
+    pairs = rows.query("""
+        SELECT label_class, answer, count(*) AS photos FROM rows
+        WHERE label_class IN (SELECT unnest(?)) AND answer IN (SELECT unnest(?)) GROUP BY ALL
+        """, [counted, counted]).to_pylist()
+    return counted, {(pair["label_class"], pair["answer"]): pair["photos"] for pair in pairs}
+
+
+def mean_evidence(run: Run, where: str = "TRUE") -> tuple[np.ndarray, int] | None:
+    """(H, W) float64: evidence for the answer, averaged over the photos of the commonest grid, and how many they are.
+
+    Of a run of many shards it is the mean over some of them, evenly spread. None where no photo has evidence.
 
     Args:
         where: an SQL condition on the rows.
     """
-    grids = run.query(f"SELECT grid, count(*) AS photos FROM rows WHERE evidence IS NOT NULL AND ({where}) "
-                      "GROUP BY grid ORDER BY photos DESC, grid LIMIT 1").to_pylist()
-    if not grids:
+    kept = run.query(f"SELECT grid, evidence FROM read_parquet(?) WHERE evidence IS NOT NULL AND ({where})",
+                     [run.store.some_shards(_SAMPLED)]) if run.store.shards() else pa.table({"grid": []})
+    if not kept.num_rows:
         return None
-    grid = grids[0]["grid"]
-    means = run.query(f"""
-        SELECT position, avg(value::DOUBLE) AS mean FROM (
-            SELECT unnest(evidence) AS value, generate_subscripts(evidence, 1) AS position FROM rows
-            WHERE grid = ? AND ({where})) GROUP BY position ORDER BY position
-        """, [grid])
-    return means["mean"].to_numpy().reshape(grid)
+    grids, counts = np.unique(np.array(kept["grid"].to_pylist()), axis=0, return_counts=True)
+    grid = grids[counts.argmax()]
+    same = [evidence for own, evidence in zip(kept["grid"].to_pylist(), kept["evidence"].to_pylist(), strict=True)
+            if own == grid.tolist()]
+    return np.array(same, dtype=np.float64).mean(0).reshape(grid), len(same)
+
+
+def evidence_limit(run: Run) -> float:
+    """The largest evidence, of either sign, that 95% of the photos stay below: the end of a scale for all of them.
+
+    Of a run of many shards it is taken from some of them, evenly spread; 1 where there is no evidence.
+    """
+    limits = run.query("""
+        SELECT quantile_cont(list_max(list_transform(evidence, lambda value: abs(value))), 0.95) AS most
+        FROM read_parquet(?) WHERE evidence IS NOT NULL
+        """, [run.store.some_shards(_SAMPLED)])["most"].to_pylist()
+    return float(limits[0] or 1)

@@ -30,11 +30,13 @@ from explorer.ui.session.server import tend
 from explorer.ui.session.session import EXAMPLES, Photo, Session, example_photo, session_on
 from explorer.ui.session.url import follow_url
 from explorer.ui.skeleton import clear_skeleton
+from explorer.ui.walk import walk_line
 from explorer.wording import percent
 
 PAGES = {
     "app.py": "Explore", "pages/1_Feature_maps.py": "Feature maps", "pages/2_Poolings.py": "Poolings",
-    "pages/3_Activation_maps.py": "Activation maps", "pages/4_Why.py": "Why", "pages/6_Lessons.py": "Lessons",
+    "pages/3_Activation_maps.py": "Activation maps", "pages/4_Why.py": "Why", "pages/5_Folder.py": "Folder",
+    "pages/6_Lessons.py": "Lessons",
     "pages/7_Method.py": "Method",
 }
 _HERE = Path(__file__).parent
@@ -74,6 +76,8 @@ def frame(title: str) -> Page:
                       icon=":material/slideshow:", help="The viewer alone, for a projector; the key p does the same.")
     hidden(_sidebar, {"chosen": repr((title, page.sidebar, session.searched))}, key="sidebar")
     ask_for_network(session, analysis.network)
+    if title != "Folder":
+        walk_line(session, page.class_index)
     return page
 
 

@@ -14,6 +14,7 @@ from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Handlers, Look, Map, Stack, stack, viewer
 from explorer.ui.maps import votes_in_words
 from explorer.ui.page import STORY
+from explorer.ui.session.items import step
 from explorer.ui.session.session import EXAMPLES, Session
 from explorer.ui.session.url import write_url
 from explorer.wording import percent, signed
@@ -39,6 +40,9 @@ def viewer_handlers(session: Session, pick: Callable[[Any], None] | None = None)
         st.rerun()
 
     def walk(steps: int) -> None:
+        if session.choices.item:
+            step(session, steps)
+            st.rerun()
         names = list(EXAMPLES)
         at = names.index(session.choices.example) if session.choices.example in names else -steps
         session.show_example(names[(at + steps) % len(names)])

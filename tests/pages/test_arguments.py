@@ -13,7 +13,7 @@ from torchvision.models import squeezenet1_1
 from explorer.errors import ExplorerError, ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks.loading.options import Options, usual_preprocessing
-from explorer.ui.session.arguments import given, load_given, read
+from explorer.ui.session.arguments import Folders, _given, given, load_given, read
 from tests.pages.boards import boards, is_plain_sentence, notices
 from tests.pages.memory import forget
 
@@ -24,11 +24,11 @@ def started(monkeypatch):
 
     def start(*words: str) -> None:
         monkeypatch.setattr("sys.argv", ["app.py", *words])
-        given.cache_clear()
+        _given.cache_clear()
         forget("given")
 
     yield start
-    given.cache_clear()
+    _given.cache_clear()
     forget("given")
 
 
@@ -45,7 +45,7 @@ def own(tmp_path) -> tuple[Path, Path, nn.Module]:
 
 
 def test_every_argument_is_read():
-    assert read([]) == Options()
+    assert read([]) == (Options(), Folders())
     assert read(["--network", "resnet18", "--checkpoint", "a.pth", "--classes", "b.txt", "--size", "96", "--mean",
                  "0.1,0.2,0.3", "--std", "1,1,1", "--sigmoid", "--layer", "layer4"]) == Options(
         "resnet18", Path("a.pth"), Path("b.txt"), 96, (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), "sigmoid",
@@ -62,10 +62,10 @@ def test_arguments_that_cannot_be_understood_are_one_sentence(words):
 
 
 def test_the_command_line_of_another_program_is_none_of_ours(monkeypatch):
-    given.cache_clear()
+    _given.cache_clear()
     monkeypatch.setattr("sys.argv", ["pytest", "--network", "resnet18", "--nonsense"])
     assert given() == (Options(), "")
-    given.cache_clear()
+    _given.cache_clear()
 
 
 def test_a_bad_argument_is_told_in_the_terminal_and_on_the_page_and_the_app_starts(started, open_page, capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="of a checkpoint: what stands between the Linears of its head, which no file says")
     parser.add_argument("--output", metavar="NAME", help="of an .onnx file with several outputs: which has the logits")
     parser.add_argument("--layer", metavar="PATH", help="cut after this module, where the pooling is not found")
+
+
+def options_as_written(options: Options) -> dict[str, Any]:
+    """The options as JSON has them, with whole paths."""
+    return {name: str(value.resolve()) if isinstance(value, Path) else
+            list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
 
 
 def options_of(parsed: argparse.Namespace, size: int | None = None) -> Options:

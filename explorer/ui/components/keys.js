@@ -19,6 +19,7 @@ page.parts.keys = ({ data, parentElement, setTriggerValue }) => {
     if (!clicker && target.matches?.(stage ? IN_A_TALK : FOCUSABLE)) return;
     const ahead = { ArrowRight: 1, ArrowLeft: -1, ...(stage ? { PageDown: 1, PageUp: -1 } : {}) }[key];
     const photos = stage ? { ArrowDown: 1, ArrowUp: -1 }[key] : undefined;
+    if (root.data.walk && !ahead) return; // the rest is for the viewer on the page
     if (key === "p" || (key === "Escape" && stage)) root.send("present", !stage);
     else if (ahead) root.send("walk", ahead);
     else if (photos) root.send("photos", photos);

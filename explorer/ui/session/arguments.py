@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -24,29 +24,59 @@ class _Parser(argparse.ArgumentParser):
         raise ParameterError(f"The app was started with arguments that it does not understand: {message}.")
 
 
-def read(arguments: Sequence[str]) -> Options:
+@dataclass(frozen=True)
+class Folders:
+    """The folders that the app was started with, and no page opens others.
+
+    Attributes:
+        runs: folders of runs.
+        photos, labels: a folder of photos to scan, and the file of their labels; "" for none.
+    """
+
+    runs: tuple[Path, ...] = ()
+    photos: str = ""
+    labels: str = ""
+
+
+def read(arguments: Sequence[str]) -> tuple[Options, Folders]:
     """The arguments after "--". Raises ParameterError with one sentence."""
     parser = _Parser(prog="streamlit run app.py --", add_help=False, allow_abbrev=False)
     add_options(parser)
     parser.add_argument("--size", type=int, metavar="PX")
+    parser.add_argument("--run", type=Path, action="append", metavar="RUN", default=[])
+    parser.add_argument("--folder", metavar="PHOTOS", default="")
+    parser.add_argument("--labels", metavar="FILE", default="")
     parsed = parser.parse_args(list(arguments))
     options = options_of(parsed, parsed.size)
+    if parsed.labels and not parsed.folder:
+        raise ParameterError("The app was started with --labels and without --folder; expected the folder of the "
+                             "photos that they are of.")
     if not options.given and options != Options():
         raise ParameterError("The app was started with arguments about a network and without one; expected --network "
                              "or --checkpoint too.")
-    return options
+    return options, Folders(tuple(parsed.run), parsed.folder, parsed.labels)
+
+
+def given() -> tuple[Options, str]:
+    """The network that the app was started with, and the sentence of what was wrong with it or ""."""
+    options, _, wrong = _given()
+    return options, wrong
+
+
+def given_folders() -> Folders:
+    """The folders that the app was started with."""
+    return _given()[1]
 
 
 @cache
-def given() -> tuple[Options, str]:
-    """What the app was started with, and the sentence of what was wrong with it or ""; read once."""
+def _given() -> tuple[Options, Folders, str]:
     if not sys.argv or Path(sys.argv[0]).name != _APP:  # somebody else's command line, such as a test's
-        return Options(), ""
+        return Options(), Folders(), ""
     try:
-        return read(sys.argv[1:]), ""
+        return *read(sys.argv[1:]), ""
     except ExplorerError as error:
         print_wrong(str(error))
-        return Options(), str(error)
+        return Options(), Folders(), str(error)
 
 
 def print_wrong(sentence: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from explorer.folder.selection import Selection
 from explorer.framing import Preprocessing
 from explorer.poolings import PoolingChoice
 
@@ -45,6 +46,9 @@ class Choices:
         rival, ask: Why: the class that is compared with (None: the true class, or the likeliest other one), and the
             question.
         lesson, settings: Lessons: its number, and what its controls are set to, by their names.
+        run, item: the name of a run of many photos, and the path of the one that is shown; "" for none.
+        beside_run: a second run to compare it with.
+        sort, outcome, label, predicted: which of its photos, in which order, see `explorer.folder.selection.Selection`.
     """
 
     network: str = "efficientnet_lite0"
@@ -75,6 +79,18 @@ class Choices:
     ask: str = "against"
     lesson: int = 1
     settings: tuple[tuple[str, str], ...] = ()
+    run: str = ""
+    item: str = ""
+    beside_run: str = ""
+    sort: str = "wrong"
+    outcome: str = "all"
+    label: int | None = None
+    predicted: int | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """Which photos of the run."""
+        return Selection(self.sort, self.outcome, self.label, self.predicted)
 
     @property
     def marked(self) -> tuple[int, ...]:

@@ -29,16 +29,20 @@ class Job:
         error: the sentence of what went wrong, or "".
     """
 
-    def __init__(self, work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any]) -> None:
+    def __init__(
+        self, work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any], patience: float = PATIENCE
+    ) -> None:
         """`work` gets `progress(done, total)` and `stop() -> bool`; once that is true it raises StoppedError.
 
-        It returns the result, or an iterator over better and better ones.
+        It returns the result, or an iterator over better and better ones. It goes on for `patience` seconds without
+        anybody asking.
         """
         self.done, self.total = 0, 1
         self.result: Any = None
         self.so_far: Any = None
         self.error = ""
         self._work = work
+        self._patience = patience
         self._last_ask = 0.0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -88,7 +92,7 @@ class Job:
         self.done, self.total = done, total
 
     def _is_left(self) -> bool:
-        return _ENDING.is_set() or time.monotonic() - self._last_ask > PATIENCE
+        return _ENDING.is_set() or time.monotonic() - self._last_ask > self._patience
 
 
 @atexit.register

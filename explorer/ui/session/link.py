@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from explorer.cams import CAM_METHODS
 from explorer.errors import ExplorerError
+from explorer.folder.selection import OUTCOMES, SORTS
 from explorer.framing import FRAMINGS, LARGEST_OWN
 from explorer.lessons.catalogue import LESSONS
 from explorer.networks import BUNDLED
@@ -34,22 +35,27 @@ from explorer.ui.session.choices import (
 _OWN_FILE = re.compile(OWN_FILE + r"[0-9a-f]{12}(-\w{1,80})?")
 _LAYER = r"[A-Za-z0-9_.]{1,120}"
 _SETTINGS = r"[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}(,[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}){0,5}"
+_RUN = r"[^/\\\x00-\x1f]{1,80}"
 _VIEW = re.compile(r"[A-Za-z0-9_.-]{0,120}")  # what the viewer writes there itself, see viewer.js
 
 
 @dataclass(frozen=True)
 class Field:
-    """One choice in a link: of the pages of those titles, or of all; `always` writes it when it is usual too."""
+    """One choice in a link: of the pages of those titles, or of all; `always` writes it when it is usual too.
+
+    With `of_item` it is also of every page that shows a photo of a run.
+    """
 
     name: str
     read: Callable[[str], Any]
     write: Callable[[Any], str] = str
     pages: tuple[str, ...] = ()
     always: bool = False
+    of_item: bool = False
 
-    def is_on(self, page: str) -> bool:
-        """Whether links to the page carry it."""
-        return not self.pages or page in self.pages
+    def is_on(self, page: str, has_item: bool = False) -> bool:
+        """Whether links to the page carry it, where that shows a photo of a run or does not."""
+        return not self.pages or page in self.pages or (self.of_item and has_item)
 
 
 def _one_of(allowed: Collection[str]) -> Callable[[str], str]:
@@ -132,6 +138,9 @@ FIELDS = (
     Field("ask", _one_of(QUESTIONS), pages=("Why",)),
     Field("lesson", lambda text: int(_one_of([*map(str, LESSONS)])(text)), pages=("Lessons",)),
     Field("settings", _settings, lambda settings: ",".join(map(":".join, settings)), pages=("Lessons",)),
+    *(Field(name, read, pages=("Folder",), of_item=True) for name, read in (
+        ("run", _like(_RUN)), ("beside_run", _like(_RUN)), ("sort", _one_of(SORTS)), ("outcome", _one_of(OUTCOMES)),
+        ("label", _whole()), ("predicted", _whole()))),
 )
 
 
@@ -141,10 +150,12 @@ def as_query(choices: Choices, class_index: int, page: str = "", view: str = "")
     query = {}
     for field in FIELDS:
         value = getattr(choices, field.name)
-        if value is not None and (field.always or (field.is_on(page) and value != getattr(usual, field.name))):
+        on = field.is_on(page, bool(choices.item))
+        if value is not None and (field.always or (on and value != getattr(usual, field.name))):
             query[field.name] = field.write(value)
         if field.name == "network":
-            query |= {"example": choices.example} if choices.example else {"photo": choices.photo}
+            query |= ({"example": choices.example} if choices.example else
+                      {"item": choices.item} if choices.item else {"photo": choices.photo})
             query["class"] = str(class_index)
     return query | ({"view": view} if view else {})
 
@@ -157,7 +168,7 @@ def read(query: Mapping[str, str], page: str, choices: Choices) -> tuple[dict[st
     changes, sentences = {}, []
     now, usual = as_query(choices, 0, page), Choices()
     for field in FIELDS:
-        if not field.is_on(page):
+        if not field.is_on(page, "item" in query):
             continue
         if field.name not in query:
             if not field.always:

@@ -24,6 +24,7 @@ from explorer.questions.cases import CASES, FRAMING, NETWORK
 from explorer.ui.session.arguments import GIVEN, given
 from explorer.ui.session.choices import OF_A_NETWORK, OF_A_PHOTO, PRESENTABLE, Choices
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.open_runs import OpenRun
 
 MOST_PHOTOS = 2  # photos of the user's own that a session keeps, so that Back returns to the one before
 MOST_OWN = 2  # networks from the user's files that a session keeps: one to look at, one to compare it with
@@ -44,7 +45,7 @@ PHOTOS = MappingProxyType({name: ASSETS / "examples" / f"{name}.jpg" for name in
 class Photo:
     """A photo: its pixels, their digest, the example's name ("" for the user's own), and what people call it.
 
-    Greys of more than 8 bits have a window, and their file, for another window.
+    Greys of more than 8 bits have a window, and their file, for another window. One of a run has its path there.
     """
 
     image: Image.Image
@@ -53,6 +54,7 @@ class Photo:
     title: str = ""
     window: Window | None = None
     file: bytes = b""
+    item: str = ""
 
     @property
     def name(self) -> str:
@@ -117,6 +119,7 @@ class Session:
         good: the network that was shown last without trouble.
         picking: which network is being chosen in a dialog: "network", "against" or "" for none.
         stopped: the jobs that the user stopped.
+        runs: those over photos that the user dropped in, by their names.
         settings: what the controls of the lessons that were left are set to, by the lesson's number.
     """
 
@@ -137,6 +140,7 @@ class Session:
     good: str = Choices.network
     picking: str = ""
     stopped: WeakSet[Job] = field(default_factory=WeakSet)
+    runs: dict[str, OpenRun] = field(default_factory=dict)
     settings: dict[int, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def choose(self, **changes: Any) -> None:
@@ -194,10 +198,10 @@ class Session:
 
     def show(self, photo: Photo) -> None:
         """Show a photo, and clear the choices that belong to the last one; those of a link that awaits it are made."""
-        of_photo = {"example": photo.example, "photo": "" if photo.example else photo.name}
+        of_photo = {"example": photo.example, "photo": "" if photo.example else photo.name, "item": photo.item}
         again = photo.name == self.photo.name and of_photo.items() <= vars(self.choices).items()
         self.photo = photo
-        if not photo.example:
+        if not photo.example and not photo.item:  # those can be read again
             self.uploads.pop(photo.name, None)
             self.uploads[photo.name] = photo
             for old in list(self.uploads)[:-MOST_PHOTOS]:

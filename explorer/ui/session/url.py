@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from explorer.errors import ExplorerError
 from explorer.ui.session.choices import OF_A_PHOTO
+from explorer.ui.session.items import show_path
 from explorer.ui.session.link import as_query, read, read_view
 from explorer.ui.session.reload import take_up
 from explorer.ui.session.session import PHOTOS, Awaited, Session
@@ -40,7 +42,7 @@ def follow_url(session: Session) -> frozenset[str]:
     if "class" in query:
         changes["class_index"] = _class(session, query["class"])
     if not _follow_photo(session, query):  # a class or a box of a photo that is not here says nothing about another
-        session.awaited = Awaited(query["photo"], session.notices[-1],
+        session.awaited = Awaited(query.get("photo", ""), session.notices[-1],
                                   {name: changes.pop(name) for name in OF_A_PHOTO if name in changes})
     session.choose(**changes)
     return frozenset(name for name in changes if name in query or name == "class_index")
@@ -72,6 +74,13 @@ def _follow_photo(session: Session, query: dict[str, str]) -> bool:
             session.show_example(example)
     elif example is not None:
         session.notices.append(f"The link asks for the example “{example[:40]}”, which does not exist.")
+    elif item := query.get("item"):
+        if session.choices.item != item or session.choices.run != query.get("run"):
+            try:
+                show_path(session, query.get("run", ""), item)
+            except ExplorerError as error:
+                session.notices.append(str(error))
+                return False
     elif photo in session.uploads:
         if session.choices.photo != photo:
             session.show(session.uploads[photo])

@@ -1,0 +1,126 @@
+"""Which run the page shows: the choice among those there are, a folder that is dropped in, a scan that goes on."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from explorer.errors import ExplorerError
+from explorer.folder.index import Index
+from explorer.sections.nodes import el
+from explorer.ui import panels
+from explorer.ui.components.board import board
+from explorer.ui.controls import in_step
+from explorer.ui.networks.session_network import network_of
+from explorer.ui.session.items import index_in_use, run_in_use
+from explorer.ui.session.jobs import Job
+from explorer.ui.session.open_runs import EXAMPLES, OpenRun, drop_in_folder, runs_of, what_was_wrong
+from explorer.ui.session.server import tend
+from explorer.ui.session.session import Session
+
+_OF_A_RUN = {"label": None, "predicted": None, "outcome": "all", "beside_run": ""}
+_LIVE = 5.0  # seconds between two looks at the rows while they are made
+
+
+def run_choice(session: Session) -> Index | None:
+    """Choose a run, begin one; its index, or None where none is chosen or it has no rows yet."""
+    panels.alert(*what_was_wrong(), key="runs_wrong")
+    runs = runs_of(session.runs)
+    if session.choices.run and session.choices.run not in runs:
+        panels.alert(f"The link is of the run “{session.choices.run[:40]}”, with which this server was not started; "
+                     "expected it to be started with --run and that folder.", key="no_run")
+        session.choose(run="")
+    names = [name for name, opened in runs.items() if name != EXAMPLES or opened.job is None or opened.job.begun]
+    if not session.choices.run and (given := [name for name in names if name != EXAMPLES]):
+        session.choose(run=given[0])
+    if len(names) > 1:
+        _choose_run(session, runs, names)
+    opened = run_in_use(session)
+    if opened is None:
+        _welcome(session)
+        return None
+    if opened.job is not None and not opened.job.ended:
+        _scanning(opened, opened.job)
+    try:
+        if opened.job is not None and opened.job.error:
+            panels.alert(opened.job.error, key="scan_wrong")
+        index = index_in_use(session)
+    except ExplorerError as error:
+        panels.alert(str(error), key="run_wrong")
+        return None
+    return index
+
+
+def _choose_run(session: Session, runs: dict[str, OpenRun], names: list[str]) -> None:
+    first, second = st.columns(2, gap="medium")
+    first.selectbox("Run", names, format_func=lambda name: runs[name].title,
+                    **in_step(session, "run", session.choices.run or names[0],
+                              lambda name: session.choose(run=name, **_OF_A_RUN),
+                              index=names.index(session.choices.run or names[0])))
+    others = ["", *(name for name in names if name != session.choices.run)]
+    chosen = session.choices.beside_run if session.choices.beside_run in others else ""
+    second.selectbox("Compare with another run of these photos", others,
+                     format_func=lambda name: runs[name].title if name else "none",
+                     **in_step(session, "beside_run", chosen,
+                               lambda name: session.choose(beside_run=name, outcome="all"),
+                               index=others.index(chosen)))
+
+
+def _welcome(session: Session) -> None:
+    board(el("div", el("h1", "A folder of photos"),
+             el("p", "Which photos are wrong, how sure the network was, and where the evidence lay.", class_="lead"),
+             class_="headline"), key="folder_title")
+
+    def begin() -> None:
+        opened = runs_of({})[EXAMPLES]
+        if opened.job is not None:
+            opened.job.ask()
+        session.choose(run=EXAMPLES, **_OF_A_RUN)
+
+    st.button("Try it with the examples, each changed in eight ways", key="try_examples", on_click=begin,
+              type="primary")
+    drop_zone(session)
+    board(el("div", el("h3", "Your own folder, however large"),
+             el("p", "Start the app with it, and it is scanned while you look:"),
+             el("p", el("strong", 'make run ARGS="--folder PHOTOS"')),
+             el("p", "Or scan it in a terminal first, with labels from a table if you have one, and open the run:"),
+             el("p", el("strong", "python -m explorer folder PHOTOS --out RUN --labels labels.csv")),
+             el("p", el("strong", 'make run ARGS="--run RUN"')), class_="stack"), key="folder_how")
+
+
+def drop_zone(session: Session) -> None:
+    """A folder dropped in the browser, for a small one: its folders' names are the labels."""
+    files = st.file_uploader("Drop a folder of photos here: the folders in it are their labels", key="folder_files",
+                             accept_multiple_files="directory",
+                             type=["jpg", "jpeg", "png", "webp", "avif", "bmp", "tif", "tiff", "gif"])
+    if not files:
+        return
+    what = tuple(file.file_id for file in files)
+    if st.session_state.get("folder_seen") == what:
+        return
+    st.session_state["folder_seen"] = what
+    name = session.choices.network
+    try:
+        opened = drop_in_folder(session.runs, ((file.name, file.getvalue()) for file in files),
+                                network_of(session, name), name)
+    except ExplorerError as error:
+        panels.alert(str(error), key="folder_wrong")
+        return
+    session.choose(run=opened.name, **_OF_A_RUN)
+    st.rerun()
+
+
+def _scanning(opened: OpenRun, job: Job) -> None:
+    """How far the scan is; the page follows its rows every few seconds and once more at the end."""
+    begun = time.monotonic()
+
+    @st.fragment(run_every=0.5)
+    def progress() -> None:
+        tend()
+        if job.ask() or time.monotonic() - begun > _LIVE:
+            st.rerun()
+        words = f"Scanning {opened.title}: {job.done:,} of {job.total:,} photos" if job.done else "Looking for photos"
+        st.progress(min(1.0, job.done / max(1, job.total)), words)
+
+    progress()

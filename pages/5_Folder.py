@@ -1,0 +1,31 @@
+"""Folder: many photos at once, which are wrong, and where the evidence lay."""
+
+from explorer.ui.skeleton import show_skeleton
+
+show_skeleton("Folder")  # the imports below take seconds the first time
+
+from explorer.ui.frame import frame
+from explorer.ui.pages.folder.opening import run_choice
+from explorer.ui.pages.folder.overview import classes, confusion, glance, run_headline, two_runs
+from explorer.ui.pages.folder.photos import selection_choice, sign_off, take_along, wall
+
+page = frame("Folder")
+session = page.session
+
+
+def show() -> None:
+    index = run_choice(session)
+    if index is None:
+        return
+    run_headline(index, session.choices.run)
+    glance(index)
+    two_runs(session, index)
+    confusion(session, index)
+    selection_choice(session, index)
+    numbers = wall(session, index)
+    sign_off(session, index)
+    take_along(session, index, numbers)
+    classes(session, index)
+
+
+page.show(show)
