@@ -1,7 +1,8 @@
-"""A small folder of photos to try things with: the bundled examples, each changed in eight ways."""
+"""A small folder of photos to try things with: the bundled examples, each as it is and changed in seven ways."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,6 @@ def _corner(photo: Image.Image) -> Image.Image:
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "as it is": lambda photo: photo,
     "mirrored": ImageOps.mirror,
     "turned": _turned,
     "dark": lambda photo: ImageEnhance.Brightness(photo).enhance(0.25),
@@ -38,7 +38,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def draw_sample(folder: Path) -> None:
-    """Write the examples with each change into a folder for each class that the bundled network predicts for them.
+    """Write the examples, and each with each change, into folders named by what the bundled network predicts for them.
 
     So a photo is wrong where the change alone has changed the prediction: the labels are not true, but known.
     """
@@ -47,5 +47,6 @@ def draw_sample(folder: Path) -> None:
         photo = read_image(file)
         label = analyse(network, photo).under().top(1)[0].name
         (folder / label).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / label / f"{file.stem}, as it is.jpg")  # written anew, it is another photo
         for name, change in CHANGES.items():
             change(photo).save(folder / label / f"{file.stem}, {name}.jpg", quality=92)

@@ -130,7 +130,7 @@ class SlowWire:
 
 def probes(url: str) -> bool:
     """Whether Streamlit only looks for its server: under a page's path first, where it is not, then above it."""
-    pages = "Feature_maps|Poolings|Activation_maps|Why|Lessons|Method"
+    pages = "Feature_maps|Poolings|Activation_maps|Why|Folder|Lessons|Method"
     return re.fullmatch(rf"/({pages})/_stcore/(health|host-config)", urlsplit(url).path) is not None
 
 

@@ -18,6 +18,7 @@ PLACES = {
         ("/", {"pooling": "gmp", "region": "1,1,1,1"}), ("/", {"pooling": "median", "calibrated": "0"}),
         ("/Feature_maps", {"beside": "3"}), ("/Poolings", {"channel": "5"}), ("/Activation_maps", {}),
         ("/Activation_maps", {"maps": "votes"}), ("/Activation_maps", {"maps": "cams"}), ("/Method", {})],
+    "folder": [("/Folder", {"run": "examples"})],
     **{question: [("/Why", {"ask": question})] for question in QUESTIONS},
     "lessons": [("/Lessons", {"lesson": str(number)}) for number in LESSONS],
     "talks": [
@@ -56,6 +57,8 @@ def test_axe_finds_nothing_serious_and_headings_are_in_order(theme, places, visi
     here, failures = visit(theme=theme), []
     for path, link in PLACES[places]:
         here.go(path, **link)
+        if "run" in link:
+            expect(here.find(".confusion")).to_be_visible(timeout=120_000)
         if link.get("ask") in QUESTIONS:  # its answer takes a while
             expect(here.page.get_by_test_id("stProgress")).to_have_count(0, timeout=180_000)
         here.page.evaluate(AXE.read_text(encoding="utf-8"))

@@ -212,7 +212,7 @@ def test_the_counts_are_those_of_the_rows(scanned):
     assert sum(bin_["photos"] for bin_ in calibration(scanned)) == numbers.judged
     assert {row["label_class"] for row in by_class(scanned)} == {row["label_class"] for row in judged}
     expected = np.mean([np.reshape(row["evidence"], row["grid"]) for row in rows if row["evidence"]], axis=0)
-    np.testing.assert_allclose(mean_evidence(scanned), expected, atol=1e-6)
+    np.testing.assert_allclose(mean_evidence(scanned)[0], expected, atol=1e-6)
 
 
 def test_the_terminal_scans_and_says_what_it_saw(tmp_path, capsys):

@@ -47,14 +47,18 @@ def own(tmp_path) -> tuple[Path, Path, nn.Module]:
 def test_every_argument_is_read():
     assert read([]) == (Options(), Folders())
     assert read(["--network", "resnet18", "--checkpoint", "a.pth", "--classes", "b.txt", "--size", "96", "--mean",
-                 "0.1,0.2,0.3", "--std", "1,1,1", "--sigmoid", "--layer", "layer4"]) == Options(
+                 "0.1,0.2,0.3", "--std", "1,1,1", "--sigmoid", "--layer", "layer4"])[0] == Options(
         "resnet18", Path("a.pth"), Path("b.txt"), 96, (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), "sigmoid",
         None, "layer4")
+    assert read(["--run", "a", "--run", "b", "--folder", "photos", "--labels", "c.csv"])[1] == Folders(
+        (Path("a"), Path("b")), "photos", "c.csv")
 
 
 @pytest.mark.parametrize("words", [
-    ["--netwrok", "resnet18"], ["resnet18"], ["--network"], ["--size", "big", "--network", "x"], ["--net", "resnet18"],
-    ["--mean", "a,b,c", "--network", "x"], ["--classes", "names.txt"], ["--sigmoid"], ["--help"]])
+    ["--netwrok", "resnet18"], ["resnet18"], ["--network"], ["--size", "big", "--network", "x"],
+    ["--net", "resnet18"],
+    ["--mean", "a,b,c", "--network", "x"], ["--classes", "names.txt"],
+    ["--labels", "a.csv"], ["--sigmoid"], ["--help"]])
 def test_arguments_that_cannot_be_understood_are_one_sentence(words):
     with pytest.raises(ParameterError) as refused:
         read(words)

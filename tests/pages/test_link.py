@@ -15,8 +15,8 @@ from explorer.ui.session.choices import Choices
 from explorer.ui.session.link import as_query, read, read_view
 from tests.pages.boards import control, is_plain_sentence
 
-EXPLORE, CHANNELS, COMPARED, MAPS, WHY, LESSONS, METHOD = PAGES = (
-    "Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons", "Method")
+EXPLORE, CHANNELS, COMPARED, MAPS, WHY, FOLDER, LESSONS, METHOD = PAGES = (
+    "Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Folder", "Lessons", "Method")
 EVERYWHERE = ("network", "pooling", "framing", "size", "calibrated")
 POOLING = PoolingChoice.parse
 METHODS = ("cam", "grad_cam", "grad_cam_plus_plus", "xgrad_cam", "hires_cam", "layer_cam", "eigen_cam",
@@ -51,6 +51,9 @@ UNUSUAL = [
     ("truth", PAGES, 450, "450"), ("truth", PAGES, 0, "0"),
     ("lesson", (LESSONS,), 10, "10"), ("lesson", (LESSONS,), 2, "2"),
     ("settings", (LESSONS,), (("window", "3"), ("keeps", "max")), "window:3,keeps:max"),
+    ("run", (FOLDER,), "my flowers", "my flowers"), ("beside_run", (FOLDER,), "flowers (2)", "flowers (2)"),
+    ("sort", (FOLDER,), "border", "border"), ("outcome", (FOLDER,), "wrong", "wrong"),
+    ("label", (FOLDER,), 3, "3"), ("predicted", (FOLDER,), 0, "0"),
 ]
 
 # For each field what nobody can have meant; every field has some.
@@ -80,6 +83,8 @@ BAD = [
     ("rival", ["-1"]),
     ("ask", ["why"]),
     ("lesson", ["0", "11", "01"]),
+    ("run", ["", "a/b", "..\\c", "x" * 81]), ("beside_run", ["/"]), ("sort", ["best"]), ("outcome", ["odd"]),
+    ("label", ["-1"]), ("predicted", ["x"]),
     ("settings", ["window", "window:", ":3", "window:3,", "Window:3", "a:b c", "x" * 30 + ":1",
                   ",".join(f"a{n}:1" for n in range(7))]),
 ]
@@ -116,7 +121,7 @@ def test_what_is_unusual_is_written_on_the_pages_that_have_it_and_on_no_other(na
 
 
 def test_every_choice_but_photo_and_class_is_a_field_of_some_link():
-    choices = {field.name for field in dataclasses.fields(Choices)} - {"example", "photo", "class_index"}
+    choices = {field.name for field in dataclasses.fields(Choices)} - {"example", "photo", "item", "class_index"}
     assert choices == {field.name for field in link.FIELDS} == {"network", *(name for name, *_ in UNUSUAL)}
 
 

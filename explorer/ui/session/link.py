@@ -35,7 +35,7 @@ from explorer.ui.session.choices import (
 _OWN_FILE = re.compile(OWN_FILE + r"[0-9a-f]{12}(-\w{1,80})?")
 _LAYER = r"[A-Za-z0-9_.]{1,120}"
 _SETTINGS = r"[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}(,[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}){0,5}"
-_RUN = r"[^/\\\x00-\x1f]{1,80}"
+_RUN = r"[\w .()-]{1,80}"
 _VIEW = re.compile(r"[A-Za-z0-9_.-]{0,120}")  # what the viewer writes there itself, see viewer.js
 
 

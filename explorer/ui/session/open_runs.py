@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -77,7 +78,7 @@ def _of_server() -> tuple[dict[str, OpenRun], list[str]]:
     paths = list(folders.runs)
     if folders.photos:  # it is scanned into the run that was named, if one was
         path = paths.pop(0) if len(paths) == 1 else _cache_folder(folders.photos)
-        name = Path(folders.photos).expanduser().resolve().name or "photos"
+        name = _free(Path(folders.photos).expanduser().resolve().name, runs)
         runs[name] = OpenRun(name, name, path, _scan_given(folders.photos, folders.labels, path))
     for path in paths:
         try:
@@ -109,7 +110,9 @@ def _cache_folder(photos: str) -> Path:
 
 
 def _free(name: str, taken: Iterable[str]) -> str:
-    names = [name, *(f"{name} ({n})" for n in range(2, 100))]
+    """A name for links that no other run has: letters, digits and a little punctuation."""
+    plain = re.sub(r"[^\w .()-]", "-", name)[:70] or "run"
+    names = [plain, *(f"{plain} ({n})" for n in range(2, 1000))]
     return next(one for one in names if one not in set(taken))
 
 

@@ -78,7 +78,7 @@ def _welcome(session: Session) -> None:
             opened.job.ask()
         session.choose(run=EXAMPLES, **_OF_A_RUN)
 
-    st.button("Try it with the examples, each changed in eight ways", key="try_examples", on_click=begin,
+    st.button("Try it with the examples, each changed in seven ways", key="try_examples", on_click=begin,
               type="primary")
     drop_zone(session)
     board(el("div", el("h3", "Your own folder, however large"),
