@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from explorer.analysis.memory import Memory
 from explorer.errors import RunError
+from explorer.folder.rows import SCHEMA
 from explorer.folder.run import Run
 from explorer.folder.selection import SORTS, Selection
 
 _MEMORY = "1GB"  # at most, for DuckDB
+_SHORT = [name for name in SCHEMA.names if name not in ("pooled", "channels", "contributions")]
 _MOST_SELECTIONS = 8  # whose order is kept; of a million photos each takes 8 MB
 _ALONE = "(SELECT NULL::INT AS other_answer, NULL::FLOAT AS other_probability)"
 _BESIDE = """
@@ -32,7 +34,7 @@ _MAKE = """
     FROM read_parquet(?, filename = true, file_row_number = true) AS here {beside} ORDER BY shard, place
 """
 _FULL = """
-    SELECT full_rows.* EXCLUDE (filename, file_row_number)
+    SELECT {columns}
     FROM read_parquet(?, filename = true, file_row_number = true) AS full_rows
     JOIN wanted ON file_row_number = wanted.place AND parse_filename(filename, true)::INT = wanted.shard
     ORDER BY wanted.nth
@@ -85,16 +87,21 @@ class Index:
 
         return self._selections(selection, numbers)
 
-    def table(self, numbers: Sequence[int] | np.ndarray) -> pa.Table:
-        """The full rows of these photos, in that order, with the columns of `explorer.folder.rows`."""
+    def forget(self) -> None:
+        """Clear the orders that are kept, as a measurement wants it."""
+        self._selections = Memory(_MOST_SELECTIONS)
+
+    def table(self, numbers: Sequence[int] | np.ndarray, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
+        """The full rows of these photos, in that order, with the columns of `explorer.folder.rows` or some of them."""
         order = pa.table({"number": np.asarray(numbers, np.int64), "nth": np.arange(len(numbers))})
         wanted = self.query("SELECT shard, place, nth FROM rows JOIN numbers ON rows.rowid = number", numbers=order)
         files = [self._shards[shard] for shard in sorted(set(wanted["shard"].to_pylist()))]
-        return self.run.store.query(_FULL, [files or list(self._shards.values())[:1]], wanted=wanted)
+        return self.run.store.query(_FULL.format(columns=", ".join(columns)),
+                                    [files or list(self._shards.values())[:1]], wanted=wanted)
 
     def rows(self, numbers: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
-        """The same as a dict each."""
-        return self.table(numbers).to_pylist()
+        """The same without the longest columns, which nobody looks at one by one: a dict each."""
+        return self.table(numbers, _SHORT).to_pylist()
 
     def number_of(self, path: str) -> int | None:
         """The number of the photo at a path of the run; None where it has no row."""

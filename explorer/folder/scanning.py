@@ -34,7 +34,7 @@ from explorer.poolings import PoolingChoice
 from explorer.progress import Progress, Stop
 
 ENGINES = ("local", "ray")
-SHARD_ROWS, SHARD_SECONDS = 1000, 30.0  # a shard ends with either: so much is done again after a kill
+SHARD_ROWS, SHARD_SECONDS = 10_000, 30.0  # a shard ends with either: so much is done again after a kill
 AHEAD = 2  # threads that read, decode and frame photos while the engine runs
 _GRAPH_PAYS = 200  # photos: writing a graph of a network takes some 10 s
 

@@ -129,15 +129,17 @@ def mean_evidence(run: Run, where: str = "TRUE") -> tuple[np.ndarray, int] | Non
     Args:
         where: an SQL condition on the rows.
     """
-    kept = run.query(f"SELECT grid, evidence FROM read_parquet(?) WHERE evidence IS NOT NULL AND ({where})",
-                     [run.store.some_shards(_SAMPLED)]) if run.store.shards() else pa.table({"grid": []})
-    if not kept.num_rows:
+    shards = run.store.some_shards(_SAMPLED)
+    rows = f"FROM read_parquet(?) WHERE evidence IS NOT NULL AND ({where})"
+    if not shards:
         return None
-    grids, counts = np.unique(np.array(kept["grid"].to_pylist()), axis=0, return_counts=True)
-    grid = grids[counts.argmax()]
-    same = [evidence for own, evidence in zip(kept["grid"].to_pylist(), kept["evidence"].to_pylist(), strict=True)
-            if own == grid.tolist()]
-    return np.array(same, dtype=np.float64).mean(0).reshape(grid), len(same)
+    grids = run.query(f"SELECT grid {rows} GROUP BY grid ORDER BY count(*) DESC, grid LIMIT 1", [shards])
+    if not grids.num_rows:
+        return None
+    grid = grids["grid"][0].as_py()
+    maps = run.query(f"SELECT evidence {rows} AND grid = ?", [shards, grid])["evidence"].combine_chunks()
+    values = maps.flatten().to_numpy(zero_copy_only=False).reshape(-1, *grid)
+    return values.mean(0, dtype=np.float64), len(values)
 
 
 def evidence_limit(run: Run) -> float:

@@ -64,5 +64,6 @@ def test_a_bad_link_to_it_is_one_sentence(open_page):
 def test_the_navigation_names_every_page_and_leaves_the_link_to_the_session(open_page):
     page = open_page(pooling="gmp", example="cat")
     links = {link.proto.label: link.proto for link in page.get("page_link")}
-    assert list(links) == ["Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Folder", "Lessons", "Method"]
+    assert list(links) == [
+        "Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Folder", "Lessons", "Method"]
     assert all(link.query_string == "" for link in links.values())

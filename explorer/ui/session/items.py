@@ -121,6 +121,7 @@ def open_on(session: Session, index: Index, number: int, page: str, title: str) 
 def _show(session: Session, index: Index, number: int) -> None:
     """Show a photo, its true class marked where that is one of the network in use."""
     (row,) = index.rows([number])
+    index.kept(("number", row["path"]), lambda: number)  # looking for it takes long among a million
     opened = run_in_use(session)
     try:
         session.show(_photo(index.run, row["path"]))
