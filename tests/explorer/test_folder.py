@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,9 @@ from explorer.errors import RunError, StoppedError
 from explorer.folder import Run, scan
 from explorer.folder.photos import class_indices, list_photos
 from explorer.folder.rows import COLUMNS, places
+from explorer.folder.sample import draw_sample
 from explorer.folder.summary import by_class, calibration, confused, counts, mean_evidence, wrong
-from explorer.networks import load_network
+from explorer.networks import Network, load_network
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
 TRUE = {"astronaut": "space shuttle", "cat": "tiger cat", "coffee": "espresso", "rocket": "missile"}
@@ -123,42 +125,50 @@ def scanned(tmp_path_factory) -> Run:
     return scan("efficientnet_lite0", folder / "photos", folder / "run", labels)
 
 
-def test_each_number_of_a_row_is_what_the_photo_alone_gives(scanned):
+def check_row(row: dict, path: Path, network: Network, poolings: Sequence[str], label: str | None) -> None:
+    """Each number of a row against what `analyse` gives for the photo alone."""
+    image = read_image(path)
+    analysis = analyse(network, image)
+    outcome = analysis.under()
+    logits = outcome.logits.numpy()
+    best = np.argsort(-logits)[:5]
+    shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert (row["width"], row["height"], row["error"]) == (*image.size, None)
+    assert row["bytes"] == path.stat().st_size
+    assert row["classes"] == best.tolist()
+    assert row["answer"] == best[0]
+    np.testing.assert_allclose([row["logit"], *row["logits"][1:]], logits[best], atol=1e-3)
+    np.testing.assert_allclose(row["probabilities"], shares[best], atol=1e-4)
+    evidence = outcome.evidence(int(best[0]))
+    cells = evidence.cells.numpy()
+    scale = np.abs(cells).max()
+    np.testing.assert_allclose(np.reshape(row["evidence"], row["grid"]), cells, atol=2e-3 * scale)
+    assert row["logit"] == pytest.approx(row["baseline"] + cells.sum() + row["residual"], abs=1e-3)
+    np.testing.assert_allclose(row["pooled"], outcome.pooled.numpy(), rtol=2e-3, atol=1e-3)
+    contributions = evidence.channels.numpy()
+    np.testing.assert_allclose(row["contributions"], contributions[row["channels"]], rtol=2e-3, atol=1e-3)
+    others = np.delete(np.abs(contributions), row["channels"])
+    assert others.max() <= np.abs(row["contributions"]).min() + 1e-3
+    assert row["pooling_classes"] == [int(analysis.under(key).logits.argmax()) for key in poolings]
+    if label is not None:
+        index = network.class_names.index(label)
+        assert (row["label"], row["label_class"]) == (label, index)
+        assert row["label_rank"] == 1 + (logits > logits[index]).sum()
+        assert row["label_probability"] == pytest.approx(shares[index], abs=1e-4)
+        np.testing.assert_allclose(np.reshape(row["label_evidence"], row["grid"]),
+                                   outcome.evidence(index).cells.numpy(), atol=2e-3 * scale + 2e-3)
+
+
+def test_each_number_of_a_row_is_what_the_photo_alone_gives(scanned, tmp_path):
     network = load_network("efficientnet_lite0")
-    names = network.class_names
     rows = {row["path"]: row for row in scanned.query("SELECT * FROM rows").to_pylist()}
     assert len(rows) == len(list(EXAMPLES.glob("*.jpg"))) + 1
     for path in EXAMPLES.glob("*.jpg"):
-        row, image = rows[path.name], read_image(path)
-        outcome = analyse(network, image).under()
-        logits = outcome.logits.numpy()
-        best = np.argsort(-logits)[:5]
-        shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-        assert (row["width"], row["height"], row["error"]) == (*image.size, None)
-        assert row["bytes"] == path.stat().st_size
-        assert row["classes"] == best.tolist()
-        assert row["answer"] == best[0]
-        np.testing.assert_allclose([row["logit"], *row["logits"][1:]], logits[best], atol=1e-3)
-        np.testing.assert_allclose(row["probabilities"], shares[best], atol=1e-4)
-        evidence = outcome.evidence(int(best[0]))
-        cells = evidence.cells.numpy()
-        scale = np.abs(cells).max()
-        np.testing.assert_allclose(np.reshape(row["evidence"], row["grid"]), cells, atol=2e-3 * scale)
-        assert row["logit"] == pytest.approx(row["baseline"] + cells.sum() + row["residual"], abs=1e-3)
-        np.testing.assert_allclose(row["pooled"], outcome.pooled.numpy(), rtol=2e-3, atol=1e-3)
-        contributions = evidence.channels.numpy()
-        np.testing.assert_allclose(row["contributions"], contributions[row["channels"]], rtol=2e-3, atol=1e-3)
-        others = np.delete(np.abs(contributions), row["channels"])
-        assert others.max() <= np.abs(row["contributions"]).min() + 1e-3
-        for choice, answer in zip(scanned.poolings, row["pooling_classes"], strict=True):
-            assert answer == int(analyse(network, image).under(choice.key).logits.argmax())
-        if (label := TRUE.get(path.stem)) is not None:
-            index = names.index(label)
-            assert (row["label"], row["label_class"]) == (label, index)
-            assert row["label_rank"] == 1 + (logits > logits[index]).sum()
-            assert row["label_probability"] == pytest.approx(shares[index], abs=1e-4)
-            np.testing.assert_allclose(np.reshape(row["label_evidence"], row["grid"]),
-                                       outcome.evidence(index).cells.numpy(), atol=2e-3 * scale + 2e-3)
+        check_row(rows[path.name], path, network, [choice.key for choice in scanned.poolings], TRUE.get(path.stem))
+    draw_sample(tmp_path / "photos")  # 48 photos more, of other sizes
+    run = scan(network, tmp_path / "photos", tmp_path / "run", poolings=["gmp"])
+    for row in run.query("SELECT * FROM rows").to_pylist():
+        check_row(row, run.photos / row["path"], network, ["gmp"], row["path"].split("/")[0])
 
 
 def test_a_photo_that_cannot_be_read_is_a_row_with_its_sentence(scanned):

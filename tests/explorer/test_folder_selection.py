@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import random
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,7 @@ from explorer.errors import ParameterError, RunError
 from explorer.export import folder_files
 from explorer.export.folder_files import contact_sheet, rows_csv, rows_parquet, summary_html
 from explorer.folder import Run, scan
+from explorer.folder.fiftyone_dataset import to_fiftyone
 from explorer.folder.index import Index, newest_shards
 from explorer.folder.sample import CHANGES, draw_sample
 from explorer.folder.selection import OUTCOMES, SORTS, Selection
@@ -271,3 +274,37 @@ def test_the_sample_has_each_example_changed_in_each_way_and_the_unchanged_ones_
     assert all(row["answer"] == row["label_class"] for row in rows if "as it is" in row["path"])
     assert any(row["answer"] != row["label_class"] for row in rows)
     assert isinstance(run.query("SELECT 1"), pa.Table)
+
+
+# FiftyOne, of which a stand-in keeps what it is given: the package needs a database.
+
+
+def test_a_dataset_of_fiftyone_has_each_map_over_the_whole_photo_where_it_lies(run, monkeypatch):
+    class Dataset(list):
+        def __init__(self, name):
+            self.name = name
+
+        def add_samples(self, samples):
+            self += samples
+
+    monkeypatch.setitem(sys.modules, "fiftyone", SimpleNamespace(
+        Dataset=Dataset, **dict.fromkeys(("Sample", "Classification", "Heatmap"), SimpleNamespace)))
+    row = made_up(1) | {"path": "z.png", "width": 640, "height": 320, "seen": [160, 0, 480, 320], "answer": 2,
+                        "label_class": 2, "label": "two", "grid": [2, 2], "evidence": [1, 2, 3, -4]}
+    run.store.write([row])
+    dataset = to_fiftyone(run, "mine", "answer = label_class")
+    rights = [number for number in range(COUNT) if CONDITIONS["right"](made_up(number))]
+    assert (dataset.name, len(dataset)) == ("mine", len(rights) + 1)
+    sample = dataset[-1]
+    assert sample.filepath == str(run.photos / "z.png")
+    assert (sample.prediction.label, sample.ground_truth.label) == ("class 2", "class 2")
+    expected = np.zeros((32, 64))
+    expected[:16, 16:32], expected[:16, 32:48], expected[16:, 16:32], expected[16:, 32:48] = 1, 2, 3, -4
+    np.testing.assert_array_equal(sample.evidence.map, expected)
+    assert sample.evidence.range == [-evidence_limit(run), evidence_limit(run)]
+
+
+def test_without_fiftyone_the_way_to_it_is_named(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fiftyone", None)
+    with pytest.raises(RunError, match="pip install fiftyone"):
+        to_fiftyone(run, "mine")
