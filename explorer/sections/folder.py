@@ -195,4 +195,4 @@ def flips(rows: Rows, here: str, there: str) -> Node:
         Row(["another prediction, with or without a label", f"{counted['differ']:,}"], pick=["outcome", "differ"]),
         ["photos in both runs", f"{counted['common']:,}"],
     ]
-    return table(("two runs", "photos"), lines, numbers=(1,))
+    return table(("two runs", "photos"), lines, numbers=(1,), class_="flips")
