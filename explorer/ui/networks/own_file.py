@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from explorer.errors import ExplorerError, NetworkError
@@ -23,6 +22,7 @@ from explorer.ui import panels
 from explorer.ui.networks.preprocessing import preprocessing_fields
 from explorer.ui.session.cache import make_room, settle
 from explorer.ui.session.choices import OWN_FILE
+from explorer.ui.session.leftovers import drop_uploads
 from explorer.ui.session.session import Session
 
 LARGEST_CHECKPOINT = 1024  # megabytes, as server.maxUploadSize in .streamlit/config.toml
@@ -159,16 +159,12 @@ def _contents(file: UploadedFile) -> Contents:
 
 
 def forget_file() -> None:
-    """Streamlit keeps an uploaded file until its session ends, also when its uploader is gone: it may be large."""
+    """What was looked into and filled in goes, and the file itself: it may be large."""
     st.session_state.pop("own_seen", None)
     for kept in ("own_edited", "own_refused"):
         st.session_state.pop(kept, None)
-    file, context = st.session_state.get("own_file"), get_script_run_ctx()
-    if file is None or context is None:
-        return
-    remove = getattr(context.uploaded_file_mgr, "remove_file", None)  # tests have a manager without it
-    if remove is not None:
-        remove(context.session_id, file.file_id)
+    if (file := st.session_state.get("own_file")) is not None:
+        drop_uploads([file])
 
 
 @cache

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 _WAIT = 10.0  # seconds for the server's loop
 
@@ -25,6 +27,15 @@ def drop_widgets() -> None:
         widgets = context.session_state._state._new_widget_state
         for widget in set(widgets.widget_metadata) - set(widgets.states):
             del widgets.widget_metadata[widget]
+
+
+def drop_uploads(files: Iterable[UploadedFile]) -> None:
+    """Drop files that were uploaded and read: Streamlit keeps them until the session ends, also without an uploader."""
+    context = get_script_run_ctx()
+    remove = getattr(context and context.uploaded_file_mgr, "remove_file", None)  # tests have a manager without it
+    if context is not None and remove is not None:
+        for file in files:
+            remove(context.session_id, file.file_id)
 
 
 def drop_sessions() -> int:

@@ -15,6 +15,7 @@ from explorer.ui.controls import in_step
 from explorer.ui.networks.session_network import network_of
 from explorer.ui.session.items import index_in_use, run_in_use
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.leftovers import drop_uploads
 from explorer.ui.session.open_runs import EXAMPLES, OpenRun, drop_in_folder, runs_of, what_was_wrong
 from explorer.ui.session.server import tend
 from explorer.ui.session.session import Session
@@ -80,7 +81,7 @@ def _welcome(session: Session) -> None:
 
     st.button("Try it with the examples, each changed in seven ways", key="try_examples", on_click=begin,
               type="primary")
-    drop_zone(session)
+    _drop_zone(session)
     board(el("div", el("h3", "Your own folder, however large"),
              el("p", "Start the app with it, and it is scanned while you look:"),
              el("p", el("strong", 'make run ARGS="--folder PHOTOS"')),
@@ -89,7 +90,13 @@ def _welcome(session: Session) -> None:
              el("p", el("strong", 'make run ARGS="--run RUN"')), class_="stack"), key="folder_how")
 
 
-def drop_zone(session: Session) -> None:
+def another_folder(session: Session) -> None:
+    """The way to drop in a folder where a run is shown."""
+    with st.expander("Drop in another folder"):
+        _drop_zone(session)
+
+
+def _drop_zone(session: Session) -> None:
     """A folder dropped in the browser, for a small one: its folders' names are the labels."""
     files = st.file_uploader("Drop a folder of photos here: the folders in it are their labels", key="folder_files",
                              accept_multiple_files="directory",
@@ -107,6 +114,7 @@ def drop_zone(session: Session) -> None:
     except ExplorerError as error:
         panels.alert(str(error), key="folder_wrong")
         return
+    drop_uploads(files)
     session.choose(run=opened.name, **_OF_A_RUN)
     st.rerun()
 

@@ -20,17 +20,20 @@ def run_headline(index: Index, name: str) -> None:
     """The accuracy, or how many photos there are, and what is most to be looked at; `name` is the run's."""
     numbers, network = _counts(index), index.run.recipe["network"]
     photos = f"{numbers.photos:,} photo{'' if numbers.photos == 1 else 's'}"
-    if numbers.accuracy is None:
-        panels.headline(
-            [f"{photos} without labels"],
-            f"{shortened(name, 60)}, by {network['title']}. With labels the page shows which are wrong: the names of "
-            "the folders that photos lie in, or a table of path and label.")
-        return
     wrong = numbers.judged - numbers.correct
-    panels.headline(
-        [f"{percent(numbers.accuracy)} right: {wrong:,} of {numbers.judged:,} photos are wrong"],
-        f"{numbers.sure_and_wrong:,} of these with a probability of at least {percent(SURE)}. "
-        f"{shortened(name, 60)}: {photos} by {network['title']}.")
+    sentences = [f"{shortened(name, 60)}: {photos} by {network['title']}."]
+    if wrong:
+        sentences.insert(0, f"{numbers.sure_and_wrong:,} of these with a probability of at least {percent(SURE)}.")
+    if numbers.unknown_labels:
+        unknown = index.query("SELECT label FROM rows WHERE label IS NOT NULL AND label_class IS NULL LIMIT 1")
+        sentences.append(f"{numbers.unknown_labels:,} have a label that no class has, such as "
+                         f"“{shortened(unknown['label'][0].as_py(), 40)}”.")
+    elif numbers.accuracy is None:
+        sentences.append("With labels the page shows which are wrong: the names of the folders that photos lie in, or a "
+                         "table of path and label.")
+    panels.headline([f"{photos}, and no label that a class has" if numbers.accuracy is None else
+                     f"{percent(numbers.accuracy)} right: {wrong:,} of {numbers.judged:,} photos "
+                     f"{'is' if wrong == 1 else 'are'} wrong"], " ".join(sentences))
 
 
 def _counts(index: Index) -> Counts:
