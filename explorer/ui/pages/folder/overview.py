@@ -29,8 +29,8 @@ def run_headline(index: Index, name: str) -> None:
         sentences.append(f"{numbers.unknown_labels:,} have a label that no class has, such as "
                          f"“{shortened(unknown['label'][0].as_py(), 40)}”.")
     elif numbers.accuracy is None:
-        sentences.append("With labels the page shows which are wrong: the names of the folders that photos lie in, or a "
-                         "table of path and label.")
+        sentences.append("With labels the page shows which are wrong: the names of the folders that photos lie in, or "
+                         "a table of path and label.")
     panels.headline([f"{photos}, and no label that a class has" if numbers.accuracy is None else
                      f"{percent(numbers.accuracy)} right: {wrong:,} of {numbers.judged:,} photos "
                      f"{'is' if wrong == 1 else 'are'} wrong"], " ".join(sentences))
