@@ -174,6 +174,14 @@ def evenness(shares: np.ndarray) -> list[str]:
     return [f"nearly uniform: {low * 100:.2f}% to {high * 100:.2f}% at each position"]
 
 
+def rate_in_words(left: int, lately: int, seconds: float) -> str:
+    """"55 a second, 160 s left", of what was done lately in so many seconds; "" for the first second."""
+    if seconds < 1 or lately < 1:
+        return ""
+    rate = lately / seconds
+    return f"{rate:.3g} a second, {left / rate:,.0f} s left"
+
+
 def signed(value: float) -> str:
     """"+0.41", "−0.03": two decimals and a true minus sign; "not a number" for one that is not finite."""
     return f"{value:+z.2f}".replace("-", "−") if np.isfinite(value) else "not a number"

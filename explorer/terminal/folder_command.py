@@ -13,6 +13,7 @@ from explorer.sections.folder import overview
 from explorer.sections.text import lines, printable
 from explorer.terminal.options import FRAMING, Parser, whole_number
 from explorer.terminal.output import line_on_stderr
+from explorer.wording import rate_in_words
 
 COMMAND = "folder"
 
@@ -38,22 +39,14 @@ def run(arguments: Sequence[str]) -> list[str]:
             now = time.monotonic()
             if not begun:
                 begun.append((now, done - 1))
-            write(_rate(done, total, done - begun[0][1], now - begun[0][0]))
+            rate = rate_in_words(total - done, done - begun[0][1], now - begun[0][0])
+            write(f"photos: {done:,} of {total:,}" + (f", {rate}" if rate else ""))
 
         scanned = scan(
             options_of(options), options.photos, options.out, options.labels, options.engine,
             options.pooling, framing=options.framing or FRAMING, short_side=options.size,
             address=options.ray_address, progress=progress)
     return [*lines(overview(scanned)), "", f"Wrote {printable(scanned.path)}"]
-
-
-def _rate(done: int, total: int, lately: int, seconds: float) -> str:
-    """"photos: 1,200 of 10,000, 55 a second, 160 s left"."""
-    text = f"photos: {done:,} of {total:,}"
-    if seconds < 1:
-        return text
-    rate = lately / seconds
-    return f"{text}, {rate:.3g} a second, {(total - done) / rate:,.0f} s left"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,6 @@ A server opens nothing else: a link names a run, and never a path.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 import tempfile
@@ -29,6 +28,7 @@ from explorer.ui.session.jobs import Job
 
 EXAMPLES = "examples"
 MOST_DROPPED, MOST_DROPPED_BYTES = 1000, 500 * 2**20
+_PATIENCE = 1e9  # seconds: a scan goes on when nobody looks
 _KEPT = 4  # indices of runs in memory, of all sessions together
 
 
@@ -97,7 +97,7 @@ def _scan_given(photos: str, labels: str, path: Path) -> Job:
         return scan(options if options.given else Options(network="efficientnet_lite0"), photos, path, labels or None,
                     progress=progress, stop=stop)
 
-    job = Job(work, patience=math.inf)
+    job = Job(work, patience=_PATIENCE)
     job.ask()
     return job
 
@@ -125,7 +125,7 @@ def _of_examples() -> OpenRun:
         draw_sample(photos)
         return scan("efficientnet_lite0", photos, path, progress=progress, stop=stop)
 
-    return OpenRun(EXAMPLES, "The examples, changed", path, Job(work, patience=math.inf), keep=folder)
+    return OpenRun(EXAMPLES, "The examples, changed", path, Job(work, patience=_PATIENCE), keep=folder)
 
 
 def runs_of(own: dict[str, OpenRun]) -> dict[str, OpenRun]:
@@ -169,7 +169,7 @@ def drop_in_folder(
 
     own.clear()
     name = _free("dropped-in", runs_of({}))
-    job = Job(work, patience=math.inf)
+    job = Job(work, patience=_PATIENCE)
     own[name] = OpenRun(name, title, path, job, network, network_name, keep=folder)
     job.ask()
     return own[name]

@@ -13,12 +13,13 @@ from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.controls import in_step
 from explorer.ui.networks.session_network import network_of
+from explorer.ui.progress import worked
 from explorer.ui.session.items import index_in_use, run_in_use
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.leftovers import drop_uploads
 from explorer.ui.session.open_runs import EXAMPLES, OpenRun, drop_in_folder, runs_of, what_was_wrong
-from explorer.ui.session.server import tend
 from explorer.ui.session.session import Session
+from explorer.wording import rate_in_words, shortened
 
 _OF_A_RUN = {"label": None, "predicted": None, "outcome": "all", "beside_run": ""}
 _LIVE = 5.0  # seconds between two looks at the rows while they are made
@@ -42,10 +43,10 @@ def run_choice(session: Session) -> Index | None:
         _welcome(session)
         return None
     if opened.job is not None and not opened.job.ended:
-        _scanning(opened, opened.job)
+        _scanning(session, opened, opened.job)
+    elif opened.job is not None and opened.job.error:
+        panels.alert(opened.job.error, key="scan_wrong")
     try:
-        if opened.job is not None and opened.job.error:
-            panels.alert(opened.job.error, key="scan_wrong")
         index = index_in_use(session)
     except ExplorerError as error:
         panels.alert(str(error), key="run_wrong")
@@ -119,16 +120,15 @@ def _drop_zone(session: Session) -> None:
     st.rerun()
 
 
-def _scanning(opened: OpenRun, job: Job) -> None:
-    """How far the scan is; the page follows its rows every few seconds and once more at the end."""
-    begun = time.monotonic()
+def _scanning(session: Session, opened: OpenRun, job: Job) -> None:
+    """How far the scan is, and a way to stop it; the page follows its rows every few seconds and at the end."""
+    drawn_at, first = time.monotonic(), job.done
 
-    @st.fragment(run_every=0.5)
-    def progress() -> None:
-        tend()
-        if job.ask() or time.monotonic() - begun > _LIVE:
+    def rate() -> None:
+        passed = time.monotonic() - drawn_at
+        if passed > _LIVE:
             st.rerun()
-        words = f"Scanning {opened.title}: {job.done:,} of {job.total:,} photos" if job.done else "Looking for photos"
-        st.progress(min(1.0, job.done / max(1, job.total)), words)
+        words = rate_in_words(job.total - job.done, job.done - first, passed)
+        panels.note(words or "Reading the folder", key="scan_rate", style="caption")
 
-    progress()
+    worked(session, job, "scan", f"Scanning {shortened(opened.title, 40)}", meanwhile=rate)
