@@ -162,6 +162,22 @@ def test_the_map_is_the_evidence_of_one_less_that_of_the_other_and_sums_to_the_d
     assert shown.badge.startswith("exact, residual ")
 
 
+@pytest.mark.parametrize("class_index, rival, leader", [(HELMET, BOBSLED, "football helmet"),
+                                                        (BOBSLED, HELMET, "football helmet")])
+def test_the_strongest_position_of_a_difference_is_the_one_that_adds_most_to_it_also_for_a_class_that_is_behind(
+    class_index, rival, leader, open_page, measured
+):
+    page, seen = open_page(WHY, rival=str(rival), **{"class": str(class_index)}), measured()
+    shown = viewers(page)["against"].chosen
+    cells = seen.cells(class_index) - seen.cells(rival)
+    total = float(np.subtract(*seen.logits()[[class_index, rival]]))
+    assert (total > 0) == (class_index == HELMET)
+    place = np.unravel_index((cells * np.sign(total)).argmax(), cells.shape)
+    assert tuple(shown.mark) == place
+    words = f"strongest position ({place[0]}, {place[1]}): {signed(cells[place])} logits towards {leader}"
+    assert shown.caption.endswith(words)
+
+
 def test_the_difference_under_each_pooling_stands_beside_the_photo_and_a_click_follows_it(open_page, measured):
     page, seen = open_page(WHY, rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
     rows = [row for row in boards(page)["account"].all("tr") if row.pick]

@@ -41,15 +41,16 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
     mine, other = names_of(outcome, class_index, rival)
     unit = outcome.analysis.network.unit
     lead = f"Against {other}, {mine} is {_apart(one.difference, unit)} {outcome.under_in_words}".rstrip()
-    (rows, columns), (position, most) = one.cells.shape, strongest(one.cells)
+    (rows, columns), (position, most) = one.cells.shape, strongest(one.cells, one.difference)
+    leader, tips = (other, most < 0) if one.difference < 0 else (mine, most > 0)
+    where = (f"strongest position {position}: {signed(most)} {unit} towards {leader}" if tips
+             else f"no position favours {leader}")
     return Map(
         id=f"{class_index}-{rival}.{name_in_links(outcome.choice)}", values=one.cells,
         name=f"{mine} against {other} under {outcome.name}", facets=(f"{mine} against {other}", outcome.name),
         aside=f"{rows} × {columns} positions", lines=_lines(one), badge=exactness(one.exact, one.residual),
-        mark=position, says=f"{lead}.", scale=str(outcome.choice),
-        caption=f"Red towards {mine}, blue towards {other} · strongest position {position}: "
-                f"{signed(most)} {unit}",
-        unit_name=unit,
+        mark=position if tips else None, says=f"{lead}.", scale=str(outcome.choice),
+        caption=f"Red towards {mine}, blue towards {other} · {where}", unit_name=unit,
     )
 
 
