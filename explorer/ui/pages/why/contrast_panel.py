@@ -16,6 +16,7 @@ from explorer.sections.parts import strongest
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Map, Stack, stack
 from explorer.ui.controls import open_channel
+from explorer.ui.downloads import files_hold
 from explorer.ui.maps import class_maps, name_in_links
 from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import photo_panel, with_place
@@ -75,7 +76,8 @@ def _map(session: Session, outcome: Outcome, class_index: int, rival: int) -> No
 
     photo_panel(session, outcome.analysis, drawn(outcome, ("against", class_index, rival), draw), key="against",
                 name="What tips the prediction", chosen=f"{class_index}-{rival}.{name_in_links(outcome.choice)}",
-                main=True, facets=(("What", ""), ("Pooling", ", under ")))
+                main=True, facets=(("What", ""), ("Pooling", ", under ")),
+                files=files_hold(outcome, class_index, rival))
 
 
 def _lines(one: Contrast) -> tuple[str, ...]:
