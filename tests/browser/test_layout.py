@@ -49,6 +49,21 @@ def test_a_wide_photo_is_seen_whole_beside_answers_and_channels(visit):
             assert box["x"] + box["width"] <= 1280, (example, part)
 
 
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (700, 900), (1280, 800)])
+def test_what_opens_the_sidebar_lies_over_no_text(width, height, visit):
+    here = visit(width, height).go("/Why")
+    opener, title = here.page.get_by_test_id("stExpandSidebarButton"), here.find(".headline h1")
+    if width > 768:
+        here.page.get_by_test_id("stSidebar").hover()
+        here.page.get_by_test_id("stSidebarCollapseButton").locator("button").click()
+    expect(opener).to_be_visible()
+    box = opener.bounding_box()
+    here.eventually(lambda: title.bounding_box()["y"] >= box["y"] + box["height"], True)
+    if width <= 768:  # there it has text beneath it that was scrolled
+        colour = here.page.get_by_test_id("stHeader").evaluate("(header) => getComputedStyle(header).backgroundColor")
+        assert colour == "rgb(255, 255, 255)"
+
+
 def test_nothing_scrolls_sideways_on_a_telephone(visit):
     here = visit(390, 844)
     for path, link in (("/", {}), ("/", {"example": "cat_and_coffee", "pooling": "topk", "region": "1,1,2,2"}),
