@@ -296,6 +296,14 @@ def test_stability_is_shown_for_each_pooling_and_each_kind_of_change(open_page):
     assert all(node.attributes["role"] == "img" for node in bars)
 
 
+def test_each_bar_of_a_change_has_its_number_and_a_foot_that_says_whether_the_prediction_changes(open_page):
+    bars = done(open_page(WHY, ask="stable"), "stable").all("one")
+    titles = [bar.attributes["title"] for bar in bars]
+    assert [f"{bar.text}%" for bar in bars] == [re.search(r": (\S+%)", title)[1] for title in titles]
+    assert ["other" in bar.node["class"] for bar in bars] == ["instead" in title for title in titles]
+    assert any(float(bar.text.strip("<")) < 2 for bar in bars), "the test wants a bar too low for a hatch to be seen"
+
+
 def test_stitched_evidence_stands_beside_the_evidence_as_it_is_on_one_scale(open_page, measured):
     page, seen = open_page(WHY, ask="finer", rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
     done(page, "finer_note")
