@@ -36,7 +36,8 @@ def stability_section(stability: Stability) -> Node:
         rows.append(row(about, *(_bars(stability, under, key, largest) for under in stability.under)))
     parts = [el("div", *rows, role="table", aria_label="Small changes under each pooling", class_="stack"),
              el("p", f"A bar is the {word} after a change (full height: {percent(largest)}); it is hatched, and "
-                     "so is its foot, where the prediction changes. The line is the photo as it is.", class_="note colours")]
+                     "so is its foot, where the prediction changes. The line is the photo as it is.",
+                class_="note colours")]
     if all(is_rare(one.probability) for one in answers):
         parts = [el("p", f"Its probability is below {percent(RARE)} before and after every change: there are no bars "
                          "to draw.", class_="note colours")]

@@ -13,7 +13,7 @@ from explorer.networks.head import BesideMaps
 from explorer.poolings import POOLINGS
 from explorer.sections.nodes import Node, el
 from explorer.ui.session.session import Session
-from explorer.wording import within_sentence
+from explorer.wording import exactness, within_sentence
 
 HOW_CUT = {
     "known": "known beforehand", "traced": "found by tracing",
@@ -37,7 +37,7 @@ def card(session: Session, analysis: Analysis) -> Node:
     answers = _ANSWERS.get(network.activation, network.activation)
     return el(
         "div",
-        el("div", el("h2", "Network"), _badge(network), class_="head"),
+        el("div", el("h2", "Network"), _badge(analysis), class_="head"),
         el("strong", network.title, title=network.title),
         el("p", f"{parameters_in_words(network.parameters)} · {network.origin}"),
         el("p", " → ".join([*through, f"{len(network.class_names):,} {many}"
@@ -64,13 +64,19 @@ def _poolings_trained(network: Network) -> str:
     return f"poolings trained: {', '.join(map(within_sentence, names))}"
 
 
-def _badge(network: Network) -> Node:
+def _badge(analysis: Analysis) -> Node:
+    """How exact evidence is: as the badge of the answer's map says, where there is one."""
+    network = analysis.network
     if network.pooling is None:
         return el("span", "no pooling", class_="badge")
-    exact = network.head_kind == "affine" and network.pooling.exact
-    return el("span", "exact" if exact else "integrated", class_="badge native" if exact else "badge",
-              title=f"Evidence adds up to the {network.number} but for "
-                    f"{'rounding' if exact else 'the error of a quadrature'}")
+    kind = "exact" if network.head_kind == "affine" and network.pooling.exact else "integrated"
+    if analysis.has_evidence:
+        outcome = analysis.under()
+        evidence = outcome.evidence(outcome.top(1)[0].class_index)
+        kind = exactness(evidence.exact, evidence.residual, outcome.logits).partition(",")[0]
+    left = {"exact": "rounding", "integrated": "the error of a quadrature"}.get(kind, "more than rounding")
+    return el("span", kind, class_="badge native" if kind == "exact" else "badge",
+              title=f"Evidence adds up to the {network.number} but for {left}")
 
 
 def parameters_in_words(count: int) -> str:

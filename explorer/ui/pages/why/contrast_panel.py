@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
+import torch
 
 from explorer.analysis import Outcome
 from explorer.errors import MethodError
@@ -49,7 +50,8 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
     return Map(
         id=f"{class_index}-{rival}.{name_in_links(outcome.choice)}", values=one.cells,
         name=f"{mine} against {other} under {outcome.name}", facets=(f"{mine} against {other}", outcome.name),
-        aside=f"{rows} × {columns} positions", lines=_lines(one), badge=exactness(one.exact, one.residual),
+        aside=f"{rows} × {columns} positions", lines=_lines(one),
+        badge=exactness(one.exact, one.residual, outcome.logits),
         mark=position if tips else None, says=f"{lead}.", scale=str(outcome.choice),
         caption=f"Red towards {mine}, blue towards {other} · {where}", unit_name=unit,
     )
@@ -102,7 +104,8 @@ def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
     return [Map(
         id="parting", values=parted.cells, name=f"How {outcome.name} differs from {native.name}",
         facets=(f"how it differs from {native.name}", outcome.name), lines=_lines(parted),
-        badge=exactness(parted.exact, parted.residual), unit_name=outcome.analysis.network.unit,
+        badge=exactness(parted.exact, parted.residual, torch.cat([outcome.logits, native.logits])),
+        unit_name=outcome.analysis.network.unit,
         caption=f"Red where {outcome.name} leans more towards the first class than {native.name} does, blue where less",
     )]
 
