@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from explorer.analysis import Analysis
-from explorer.framing import Preprocessing
+from explorer.framing import Framing, Preprocessing
 from explorer.networks import Network
 from explorer.networks.head import BesideMaps
 from explorer.poolings import POOLINGS
@@ -49,7 +49,7 @@ def card(session: Session, analysis: Analysis) -> Node:
         *(el("p", el("button", f"Compare with {name}", pick=SIBLING + name, type="button", class_="link", data_key=name,
                      title="The same weights as that architecture, beside this one on this photo"))
           for name in list(network.siblings)[:_MOST_NAMED]),
-        el("p", preprocessing_in_words(network.preprocessing)
+        el("p", preprocessing_in_words(network.preprocessing, analysis.framing)
            + (" · edited" if session.choices.network in session.edited else "")),
         el("p", f"{'forward pass to this layer' if analysis.layer else 'one forward pass'} by {analysis.engine}, "
                 f"{analysis.seconds * 1000:.0f} ms"),
@@ -96,14 +96,17 @@ def head_in_words(head: nn.Module) -> str:
     return ", ".join(kinds[:_MOST_NAMED]) + ("…" if len(kinds) > _MOST_NAMED else "")
 
 
-def preprocessing_in_words(wants: Preprocessing) -> str:
-    """"224 px from a short side of 256, bicubic, mean 0.485 0.456 0.406, std 0.229 0.224 0.225"."""
+def preprocessing_in_words(wants: Preprocessing, framing: Framing) -> str:
+    """"224 px from a short side of 256, bicubic, mean 0.485 0.456 0.406, std 0.229 0.224 0.225": as this photo was."""
     def numbers(values: tuple[float, ...]) -> str:
         return " ".join(f"{value:.3f}" for value in (values if len(set(values)) > 1 else values[:1]))
 
     grey = ", in grey" if wants.channels == 1 else ", blue first (BGR)" if wants.order == "bgr" else ""
-    return (f"{wants.size} px from a short side of {int(wants.size / wants.crop_ratio)}, {wants.interpolation}{grey}, "
-            f"mean {numbers(wants.mean)}, std {numbers(wants.std)}")
+    side, size = min(framing.input_size), " × ".join(map(str, framing.input_size))
+    how = {"crop": f"{side} px from a short side of {int(side / wants.crop_ratio)}",
+           "whole": f"{size} px, the whole photo", "squash": f"{size} px, squashed"}[framing.kind]
+    usual = "" if side == wants.size else f" (its own size is {wants.size} px)"
+    return f"{how}{usual}, {wants.interpolation}{grey}, mean {numbers(wants.mean)}, std {numbers(wants.std)}"
 
 
 def layers_in_words(network: Network) -> Mapping[str, str]:
