@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from explorer.arrays import fewest_holding, positive_part
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _MOST_NAMED = 4  # classes in one sentence
+_ROUNDING = 2.0**-20  # of a number, eight times what single precision may round it by
 _SPREAD = 0.34  # of the strongest positions, as a share of the map's side; a uniform map has 0.41
 
 
@@ -214,10 +216,18 @@ def written_directly(logit: float, evidence: float) -> str:
     return f"patches wrote {plain(evidence)} of it directly into the class token{share}"
 
 
-def exactness(exact: bool, residual: float) -> str:
-    """"exact, residual 2e-6" or "integrated, residual 0.003"; "not exact" where digits that are printed differ."""
-    size = abs(residual)
-    kind = "integrated" if not exact else "exact" if size < 0.005 else "not exact"
+def exactness(exact: bool, residual: float, logits: ArrayLike = ()) -> str:
+    """"exact, residual 2e-6" or "integrated, residual 0.003"; "not exact" where more than rounding is left over.
+
+    Args:
+        exact: whether the decomposition is an identity.
+        residual: what it leaves over.
+        logits: of the network. Single precision rounds a logit of 40,000 by 0.004: up to eight roundings of the largest
+            are no error. Below 5,000 or so the bound is 0.005, the digits that are printed.
+    """
+    size, values = abs(residual), np.abs(np.asarray(logits, np.float64))
+    rounding = _ROUNDING * values[np.isfinite(values)].max(initial=0.0)
+    kind = "integrated" if not exact else "exact" if size < max(0.005, rounding) else "not exact"
     if not np.isfinite(size):
         return f"{kind}, residual not a number"
     mantissa, _, exponent = f"{size:.0e}".partition("e")

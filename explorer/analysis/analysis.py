@@ -208,7 +208,7 @@ class Outcome:
         """
         evidence, network = self.evidence(class_index), self.analysis.network
         total = float(evidence.cells.sum())
-        how = "; ".join((exactness(evidence.exact, evidence.residual), *self.direct_share(class_index)))
+        how = "; ".join((exactness(evidence.exact, evidence.residual, self.logits), *self.direct_share(class_index)))
         return ClassMap(
             evidence.cells, "evidence", f"Evidence for {network.class_names[class_index]}", f"under {self.name}",
             network.unit, (sum_sentence(evidence.logit, evidence.baseline, total, network.number), how))

@@ -70,7 +70,7 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> ClassMap:
     account = sum_sentence(one.difference, one.baseline, float(one.cells.sum()), "difference")
     title = f"Evidence for {names[class_index]} against {names[rival]}"
     return ClassMap(torch.from_numpy(one.cells), "evidence", title, f"under {outcome.name}", network.unit,
-                    (account, exactness(one.exact, one.residual)))
+                    (account, exactness(one.exact, one.residual, outcome.logits)))
 
 
 def pooling_contrast(one: Outcome, other: Outcome, class_index: int, rival: int) -> Contrast:

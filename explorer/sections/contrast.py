@@ -34,7 +34,7 @@ def contrast_figure(contrast: Contrast, outcome: Outcome) -> Node:
         render.jpeg(painted, 82), f"The photo with the evidence for {mine} against {other} laid over it",
         el("span", f"difference {plain(contrast.difference)} = baseline {plain(contrast.baseline)} "
                    f"{'−' if total < 0 else '+'} evidence {plain(abs(total))}; "
-                   f"{exactness(contrast.exact, contrast.residual)}"),
+                   f"{exactness(contrast.exact, contrast.residual, outcome.logits)}"),
         el("span", f"red towards {mine}, blue towards {other}; {maps_shape(outcome.analysis)}"
                    + unseen(outcome.analysis), class_="colours"),
         legend(scale, signed(scale.low), signed(scale.limit), unit, f"Blue towards {other}, red towards {mine}"))
@@ -105,5 +105,5 @@ def stitched_figure(stitched: StitchedEvidence, contrast: Contrast | None, outco
         render.jpeg(render.overlay(photo, cells, box, scale), 82), "The same from shifts of the photo, stitched",
         el("strong", f"Stitched from shifts by parts of a position, {cells.shape[0]} × {cells.shape[1]} places"),
         *(el("span", line) for line in stitched_lines(stitched, outcome.analysis.network.number)),
-        el("span", f"{exactness(stitched.exact, stitched.residual)}"),
+        el("span", f"{exactness(stitched.exact, stitched.residual, outcome.logits)}"),
         el("span", "On the same scale, each place as if it were a position.", class_="colours"))

@@ -103,9 +103,15 @@ def unseen(analysis: Analysis) -> str:
     return "" if analysis.framing.seen == (0, 0, *analysis.framing.photo_size) else "; grey: the network never saw it"
 
 
-def strongest(cells: np.ndarray) -> tuple[tuple[int, int], float]:
-    """(i, j) of the largest number, and that number; the first position where none is one."""
-    finite = np.where(np.isfinite(cells), cells, -np.inf)
+def strongest(cells: np.ndarray, towards: float = 1.0) -> tuple[tuple[int, int], float]:
+    """(i, j) of the number furthest from 0 in the direction of `towards`, and that number; (0, 0) where none is finite.
+
+    The strongest position of a map is the one that adds most to what the map sums to. On a class's own map it is the
+    most positive one. On that of a class against its rival `towards` is the difference of the two logits: where the
+    class is behind, it is the most negative one. Where no number has that sign it is the one closest to it.
+    """
+    along = cells if not towards < 0 else -cells
+    finite = np.where(np.isfinite(along), along, -np.inf)
     i, j = (int(place) for place in np.unravel_index(finite.argmax(), cells.shape))
     return (i, j), float(cells[i, j])
 

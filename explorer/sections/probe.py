@@ -35,7 +35,7 @@ def probe_section(probe: Probe, positions: str, truth: int | None = None) -> Nod
     rows: list[tuple[Node | str, ...]] = []
     if (held := probe.held) is not None:
         rows.append(("It holds", el("strong", signed(held.logits)), "; ".join(filter(None, (
-            _held(held, name), exactness(held.exact, held.residual))))))
+            _held(held, name), exactness(held.exact, held.residual, probe.outcome.logits))))))
     if probe.own.ignoring is not None:
         rows.append(_change(probe, "Ignored by the pooling", probe.own.ignoring))
     rows += [_change(probe, TAKEN_OUT[fill].capitalize(), answers) for fill, answers in probe.own.after.items()]

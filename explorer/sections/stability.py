@@ -27,15 +27,17 @@ def stability_section(stability: Stability) -> Node:
 
     answers = [one for under in stability.under for one in (under.original, *under.rows)]
     word, largest = share_word(answers[0].probability), _largest(answers)
-    rows = [row(el("span", f"{word.capitalize()} of {short(stability.class_names[stability.class_index])}",
+    unit = "" if isinstance(answers[0].probability, Value) else ", in percent"
+    rows = [row(el("span", f"{word.capitalize()} of {short(stability.class_names[stability.class_index])}{unit}",
                    class_="caption"),
                 *(el("strong", under.name) for under in stability.under), head=True)]
     for key in dict.fromkeys(variant.variation for variant in stability.variants):
         about = el("div", el("strong", VARIATIONS[key].name), el("p", VARIATIONS[key].explanation, class_="caption"))
         rows.append(row(about, *(_bars(stability, under, key, largest) for under in stability.under)))
     parts = [el("div", *rows, role="table", aria_label="Small changes under each pooling", class_="stack"),
-             el("p", f"A bar is the {word} after a change (full height: {percent(largest)}), hatched where the "
-                     "prediction changes. The line is the photo as it is.", class_="note colours")]
+             el("p", f"A bar is the {word} after a change (full height: {percent(largest)}); it is hatched, and "
+                     "so is its foot, where the prediction changes. The line is the photo as it is.",
+                class_="note colours")]
     if all(is_rare(one.probability) for one in answers):
         parts = [el("p", f"Its probability is below {percent(RARE)} before and after every change: there are no bars "
                          "to draw.", class_="note colours")]
@@ -56,14 +58,19 @@ def _largest(answers: Sequence[VariantAnswer]) -> float:
 
 def _bars(stability: Stability, under: PoolingStability, variation: str, largest: float) -> Node:
     rows = [row for row in under.rows if row.variant.variation == variation]
-    bars = [el("span", class_="one" if row.stays else "one other", style={"--share": _height(row, largest)},
-               title=_in_words(stability, row)) for row in rows]
+    bars = [el("span", el("span", _number(row)), class_="one" if row.stays else "one other",
+               style={"--share": _height(row, largest)}, title=_in_words(stability, row)) for row in rows]
     return el("div", *bars, class_="changes", style={"--before": _height(under.original, largest)}, role="img",
               aria_label="; ".join(_in_words(stability, row) for row in rows))
 
 
 def _height(row: VariantAnswer, largest: float) -> str:
     return f"{100 * abs(row.probability) / largest if math.isfinite(row.probability) else 0:.1f}%"
+
+
+def _number(row: VariantAnswer) -> str:
+    """Above a bar, where there is little room: "32", "0.6" or "<0.1"; the heading says that it is in percent."""
+    return percent(row.probability).removesuffix("%") if math.isfinite(row.probability) else ""
 
 
 def _in_words(stability: Stability, row: VariantAnswer) -> str:

@@ -16,8 +16,10 @@ from explorer.export.record import record_json, why_json
 from explorer.export.report import report_html
 from explorer.export.svg import overlay_svg
 from explorer.progress import Progress, Stop
+from explorer.questions.contrast import contrast_map
 from explorer.questions.reasons import Reasons, reasons
 from explorer.sections.nodes import Node
+from explorer.ui import panels
 from explorer.ui.progress import job_of, worked
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.page_cache import drawn
@@ -42,6 +44,7 @@ def downloads(
         return drawn(outcome, ("report", *key, calibrated, truth),
                      lambda: report_html(outcome, class_index, calibrated, classes, poolings, truth=truth))
 
+    panels.note(files_hold(outcome, class_index), key="files_hold", style="caption")
     columns = st.columns(5, gap="small")
     _files(session, outcome, class_index, columns, None, lambda: record_json(outcome, class_index, calibrated, truth))
     with columns[4]:
@@ -71,6 +74,7 @@ def why_downloads(
     def begin() -> None:
         report_job().ask()
 
+    panels.note(files_hold(outcome, class_index, against), key="files_hold", style="caption")
     job, columns = report_job(), st.columns(5, gap="small")
     _files(session, outcome, class_index, columns, against,
            lambda: why_json(reasons(outcome, **choices(), slow=False)))
@@ -83,6 +87,17 @@ def why_downloads(
                       icon=":material/description:")
     if job.begun and job.result is None:
         worked(session, job, "report", "Asking all questions for the report, percent")
+
+
+def files_hold(outcome: Outcome, class_index: int, rival: int | None = None) -> str:
+    """Which map is in a page's files, whatever its viewer shows: "Files hold: Evidence for tench, under GAP."
+
+    With a rival it is the difference of the two; arrays are of the class alone.
+    """
+    drawn = outcome.class_map(class_index) if rival is None else contrast_map(outcome, class_index, rival)
+    names = outcome.analysis.network.class_names
+    arrays = "" if rival is None else f" Arrays are of {names[class_index]} alone."
+    return f"Files hold: {drawn.name}, {drawn.source}.{arrays}"
 
 
 def _why_report(ask: Callable[..., Reasons], sections: dict[str, Section], progress: Progress, stop: Stop) -> str:

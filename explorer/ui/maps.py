@@ -87,7 +87,7 @@ def evidence_map(
         id=f"{class_index}.{name_in_links(outcome.choice)}", values=cells,
         name=f"Evidence for {name} under {outcome.name}", facets=(name, outcome.name), row=row, title=title,
         aside=f"evidence, {_positions(cells)}", lines=(*lines, *more),
-        badge=exactness(evidence.exact, evidence.residual),
+        badge=exactness(evidence.exact, evidence.residual, outcome.logits),
         says=says or f"{answer}.", details=evidence_sentence(cells), scale=scale, limit=limit, mark=position, box=box,
         factor=outcome.multiplier,
         pick=[str(outcome.choice), class_index],

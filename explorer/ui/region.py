@@ -31,9 +31,9 @@ def viewer_handlers(session: Session, pick: Callable[[Any], None] | None = None)
         session.choose(region=None if region == session.choices.region else region)
 
     def pick_and_draw_page(picked: Any) -> None:
-        if pick is not None:
-            pick(picked)
-            st.rerun(STORY)
+        assert pick is not None
+        pick(picked)
+        st.rerun(STORY)
 
     def present(on: bool) -> None:
         session.choose(present=bool(on))
@@ -51,7 +51,8 @@ def viewer_handlers(session: Session, pick: Callable[[Any], None] | None = None)
     def contours(drawn: int) -> None:
         session.lined = bool(drawn)
 
-    return Handlers(region=choose_region, pick=pick_and_draw_page, present=present, walk=walk, contours=contours)
+    return Handlers(region=choose_region, pick=pick and pick_and_draw_page, present=present, walk=walk,
+                    contours=contours)
 
 
 def photo_panel(

@@ -9,6 +9,7 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.browser.conftest import Visit
 from tests.browser.uploads import arrow, encode
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
@@ -110,6 +111,50 @@ def test_after_an_upload_the_focus_is_still_in_the_uploader(visit):
     opened.value.set_files({"name": "mine.png", "mimeType": "image/png", "buffer": encode(arrow())})
     here.eventually(lambda: "photo" in here.link, True)
     expect(uploader.get_by_role("button", name="Add files")).to_be_focused()
+
+
+def _focused(here: Visit) -> list[str]:
+    """What has the focus: the tag and text of it, or its label; inside shadow roots too."""
+    return here.page.evaluate("""() => {
+      let element = document.activeElement;
+      while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+      return [element.localName, element.ariaLabel ?? element.textContent.slice(0, 60)];
+    }""")
+
+
+def test_a_list_that_is_empty_again_after_a_choice_keeps_the_focus(visit):
+    here = visit().go("/Why")
+    here.choose("Against any class", "space shuttle")
+    here.leads_to(rival="812")
+    here.settle(here.find(".headline h1"))
+    expect(here.selectbox("Against any class")).to_be_focused()
+    expect(here.selectbox("Against any class")).to_have_value("")
+
+
+def test_after_a_change_of_page_the_focus_is_on_its_heading(visit):
+    here = visit().go()
+    for title, words in (("Why", "Why football helmet"), ("Poolings", "They agree"), ("Lessons", "From maps"),
+                         ("Method", ""), ("Explore", "Prediction: football helmet")):
+        here.page.get_by_test_id("stSidebar").get_by_role("link", name=title).focus()
+        here.page.keyboard.press("Enter")
+        here.eventually(lambda words=words: [here.page.title(), _focused(here)[0], _focused(here)[1].startswith(words)],
+                        [f"{title} · PoolScope", "h1", True])
+
+
+@pytest.mark.parametrize("clicked", [False, True])
+def test_after_a_talk_the_focus_is_on_the_button_that_began_it_or_on_the_heading(clicked, visit):
+    here = visit().go()
+    here.page.get_by_role("button", name="Present").focus()
+    here.page.keyboard.press("Enter")
+    here.settle(here.find(".stage .says"))
+    if clicked:
+        here.find(".stage .tools, .stage .steps button").last.focus()
+    here.page.keyboard.press("Escape")
+    here.settle(here.find(".headline h1"))
+    if clicked:
+        here.eventually(lambda: _focused(here)[0], "h1")
+    else:
+        expect(here.page.get_by_role("button", name="Present")).to_be_focused()
 
 
 def test_on_a_telephone_the_sidebar_closes_after_a_choice(visit):

@@ -49,6 +49,35 @@ def test_a_wide_photo_is_seen_whole_beside_answers_and_channels(visit):
             assert box["x"] + box["width"] <= 1280, (example, part)
 
 
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (700, 900), (1280, 800)])
+def test_what_opens_the_sidebar_lies_over_no_text(width, height, visit):
+    here = visit(width, height).go("/Why")
+    opener, title = here.page.get_by_test_id("stExpandSidebarButton"), here.find(".headline h1")
+    if width > 768:
+        here.page.get_by_test_id("stSidebar").hover()
+        here.page.get_by_test_id("stSidebarCollapseButton").locator("button").click()
+    expect(opener).to_be_visible()
+    box = opener.bounding_box()
+    here.eventually(lambda: title.bounding_box()["y"] >= box["y"] + box["height"], True)
+    if width <= 768:  # there it has text beneath it that was scrolled
+        header = here.page.get_by_test_id("stHeader")
+        assert header.evaluate("(header) => getComputedStyle(header).backgroundColor") == "rgb(255, 255, 255)"
+        assert title.bounding_box()["y"] >= header.bounding_box()["height"]
+
+
+def test_a_number_in_brackets_stays_on_the_line_of_its_name(visit):
+    here = visit(390, 844).go("/Why")
+    brackets = here.find(".headline .lead .together")
+    expect(brackets).to_have_count(3)
+    for width in range(390, 330, -7):
+        here.page.set_viewport_size({"width": width, "height": 844})
+        for one in brackets.all():
+            assert one.evaluate("""(one) => {
+              const rects = [...one.getClientRects()], before = [...one.previousElementSibling.getClientRects()].at(-1);
+              return rects.length === 1 && Math.abs(rects[0].bottom - before.bottom) < 4;
+            }"""), width
+
+
 def test_nothing_scrolls_sideways_on_a_telephone(visit):
     here = visit(390, 844)
     for path, link in (("/", {}), ("/", {"example": "cat_and_coffee", "pooling": "topk", "region": "1,1,2,2"}),

@@ -245,7 +245,10 @@ def test_a_map_chosen_in_the_viewer_is_shown_by_the_whole_page_on_request(astron
         view.pick("Class", third.name)
         view.pick("Pooling", "GMP")
     picture = drawn(view)
+    files = here.find(".lines .aside")
+    expect(files).to_have_text(f"Files hold: Evidence for {analysis.under().top(1)[0].name}, under GAP.")
     view.root.get_by_role("button", name="Show it on the whole page").click()
+    expect(files).to_have_count(0)
     here.leads_to(pooling="gmp", **{"class": str(third.class_index)})
     expect(here.find(".headline .lead")).to_contain_text(third.name)
     expect(here.selectbox("Pooling")).to_have_value("GMP")
@@ -254,6 +257,14 @@ def test_a_map_chosen_in_the_viewer_is_shown_by_the_whole_page_on_request(astron
     assert drawn(view) == picture
     expect(view.root.get_by_role("button", name="Show it on the whole page")).to_have_count(0)
     here.eventually(lambda: "m" in view_in_link(here), False)
+
+
+def test_where_the_whole_page_cannot_show_a_map_no_button_offers_it_and_what_the_files_hold_is_said(visit):
+    here = visit().go("/Why")
+    what = here.find(".viewer select[aria-label=What]")
+    what.select_option("bobsled")
+    expect(here.find(".lines .aside")).to_contain_text("Files hold: Evidence for football helmet against bobsled")
+    expect(here.find(".viewer").get_by_role("button", name="Show it on the whole page")).to_have_count(0)
 
 
 def test_another_class_chosen_on_the_page_is_shown_by_the_viewer_whatever_it_showed(astronaut):

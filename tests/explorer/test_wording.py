@@ -238,6 +238,15 @@ def test_the_residual_has_one_digit(exact, residual, text):
     assert exactness(exact, residual) == text
 
 
+@pytest.mark.parametrize(("residual", "logits", "kind"), [
+    (0.005, [40_000.0, -3.0], "exact"), (-0.03, [12.0, -40_000.0], "exact"), (0.05, [40_000.0], "not exact"),
+    (0.005, [4_000.0], "not exact"), (0.0049, [6.0], "exact"), (0.02, [np.nan, np.inf, 6.0], "not exact"),
+])
+def test_what_single_precision_rounds_a_large_logit_by_is_no_error(residual, logits, kind):
+    assert exactness(True, residual, logits).partition(",")[0] == kind
+    assert exactness(False, residual, logits).startswith("integrated, ")
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_not_a_number(number):
     assert signed(number) == plain(number) == "not a number"

@@ -421,6 +421,24 @@ def test_a_what_if_without_a_fitted_number_has_a_note(make_network, put, open_pa
         assert note.endswith("no number was fitted for this network.")
 
 
+@pytest.mark.parametrize(("left", "kind"), [(0.015, "exact"), (1.0, "not exact")])
+def test_the_network_and_its_map_are_alike_exact_where_logits_of_40_000_are_rounded(
+    left, kind, make_network, put, open_page
+):
+    torch.manual_seed(0)
+    head = torch.nn.Linear(64, 4)
+    head.weight.data.abs_()
+    analysis = analysis_of(make_network(head, channels=64), 20_000 * torch.rand(64, 5, 5))
+    outcome = analysis.under()
+    assert 30_000 < float(outcome.logits.max()) < 60_000
+    outcome.logits[:] += left  # as a head in single precision may round, and as none does
+    assert left - 0.01 < outcome.evidence(outcome.top(1)[0].class_index).residual < left + 0.01
+    put(analysis)
+    page = open_page(EXPLORE)
+    assert boards(page)["examples"].one("card").one("badge").text == kind
+    assert viewers(page)["evidence"].chosen.badge.startswith(f"{kind}, ")
+
+
 def test_the_native_pooling_comes_first_where_it_is_none_of_the_usual_ones(make_network, put, open_page):
     put(analysis_of(make_network(channels=5, pooling="gem", p=4.0), torch.rand(5, 3, 3)))
     for path in (POOLS, MAPS):

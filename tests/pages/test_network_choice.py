@@ -128,6 +128,17 @@ def test_the_card_of_another_network_says_what_it_is(name, parts, open_page):
         assert part in card(page), part
 
 
+@pytest.mark.parametrize(("link", "words"), [
+    ({"size": "352"}, "1,280 × 11 × 11 →|352 px from a short side of 402 (its own size is 224 px), bicubic"),
+    ({"example": "rocket", "framing": "whole"}, "1,280 × 7 × 10 →|320 × 224 px, the whole photo, bicubic"),
+    ({"framing": "squash", "size": "288"}, "1,280 × 9 × 9 →|288 × 288 px, squashed (its own size is 224 px), bicubic"),
+])
+def test_the_card_says_how_this_photo_became_an_input_and_not_how_another_would(link, words, open_page):
+    text = card(open_page(**link))
+    for part in words.split("|"):
+        assert part in text, text
+
+
 def test_names_from_a_file_are_text(open_page):
     page = open_page(network=GAP)
     hostile = replace(made_up(GAP), name="file", title=HTML, origin=HTML, class_names=(HTML, "b", "c"))

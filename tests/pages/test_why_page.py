@@ -162,6 +162,21 @@ def test_the_map_is_the_evidence_of_one_less_that_of_the_other_and_sums_to_the_d
     assert shown.badge.startswith("exact, residual ")
 
 
+@pytest.mark.parametrize(("class_index", "rival"), [(HELMET, BOBSLED), (BOBSLED, HELMET)])
+def test_the_strongest_position_of_a_difference_is_the_one_that_adds_most_to_it_also_for_a_class_that_is_behind(
+    class_index, rival, open_page, measured
+):
+    page, seen = open_page(WHY, rival=str(rival), **{"class": str(class_index)}), measured()
+    shown = viewers(page)["against"].chosen
+    cells = seen.cells(class_index) - seen.cells(rival)
+    total = float(np.subtract(*seen.logits()[[class_index, rival]]))
+    assert (total > 0) == (class_index == HELMET)
+    place = np.unravel_index((cells * np.sign(total)).argmax(), cells.shape)
+    assert tuple(shown.mark) == place
+    words = f"strongest position ({place[0]}, {place[1]}): {signed(cells[place])} logits towards football helmet"
+    assert shown.caption.endswith(words)
+
+
 def test_the_difference_under_each_pooling_stands_beside_the_photo_and_a_click_follows_it(open_page, measured):
     page, seen = open_page(WHY, rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
     rows = [row for row in boards(page)["account"].all("tr") if row.pick]
@@ -281,6 +296,14 @@ def test_stability_is_shown_for_each_pooling_and_each_kind_of_change(open_page):
     assert all(node.attributes["role"] == "img" for node in bars)
 
 
+def test_each_bar_of_a_change_has_its_number_and_a_foot_that_says_whether_the_prediction_changes(open_page):
+    bars = done(open_page(WHY, ask="stable"), "stable").all("one")
+    titles = [bar.attributes["title"] for bar in bars]
+    assert [f"{bar.text}%" for bar in bars] == [re.search(r": (\S+%)", title)[1] for title in titles]
+    assert ["other" in bar.node["class"] for bar in bars] == ["instead" in title for title in titles]
+    assert any(float(bar.text.strip("<")) < 2 for bar in bars), "the test wants a bar too low for a hatch to be seen"
+
+
 def test_stitched_evidence_stands_beside_the_evidence_as_it_is_on_one_scale(open_page, measured):
     page, seen = open_page(WHY, ask="finer", rival=str(BOBSLED), **{"class": str(HELMET)}), measured()
     done(page, "finer_note")
@@ -373,6 +396,17 @@ def test_the_difference_on_the_screen_is_what_the_files_hold_and_they_bear_the_p
     picture = np.asarray(Image.open(io.BytesIO(files[f"{stem}.png"]())), int)
     expected = analyse(network, examples["astronaut"]).overlay(torch.from_numpy(difference).float())
     assert np.abs(picture - np.asarray(expected, int)).max() <= 2
+
+
+@pytest.mark.parametrize(("page", "link", "viewer", "words"), [
+    ("app.py", {"class": str(BOBSLED), "pooling": "gmp"}, "evidence", "Files hold: Evidence for bobsled, under GMP."),
+    (WHY, {"rival": str(SHUTTLE)}, "against", "Files hold: Evidence for football helmet against space shuttle, under "
+                                              "GAP. Arrays are of football helmet alone."),
+])
+def test_files_say_which_map_they_hold_also_where_the_viewer_shows_another(page, link, viewer, words, open_page):
+    page = open_page(page, **link)
+    assert boards(page)["files_hold"].text == words
+    assert viewers(page)[viewer]["files"] == words
 
 
 def test_contours_that_the_viewer_draws_are_in_the_files(files, open_page, network, examples):

@@ -27,8 +27,10 @@ page.parts.board = ({ data, parentElement, setTriggerValue }) => {
   const described = JSON.stringify(data.tree);
   if (root.dataset.drawn === described) return;
   const scope = root.getRootNode();
-  const focused = root.contains(scope.activeElement) ? scope.activeElement.dataset.key : undefined;
+  const focused = root.contains(scope.activeElement) ? scope.activeElement : null, key = focused?.dataset.key;
   root.replaceChildren(draw(data.tree, (value) => setTriggerValue("pick", value)));
   root.dataset.drawn = described;
-  if (focused) root.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  const successor = key ? root.querySelector(`[data-key="${CSS.escape(key)}"]`) : focused?.matches("h1") ? root.querySelector("h1") : null;
+  if (successor?.matches("h1")) successor.tabIndex = -1; // a heading has the focus after a change of page, see focus.js
+  successor?.focus({ preventScroll: true });
 };

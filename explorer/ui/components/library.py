@@ -19,7 +19,7 @@ from explorer.sections.nodes import STYLE
 _HERE = Path(__file__).parent
 _SHARED = ("shared.js", "view.js")
 _PARTS = (("paint.js", "scales.js", "tools.js", "viewer.js"), ("tiles.js", "wall.js", "photos.js"), ("board.js",),
-          ("slider.js",), ("source.js",), ("keys.js",), ("memory.js",), ("sidebar.js",))
+          ("slider.js",), ("source.js",), ("keys.js",), ("memory.js",), ("focus.js", "sidebar.js"))
 _STYLES = ("viewer", "wall", "board", "slider")
 _STUB = """export default function (element) {
   const draw = () => window.poolscope.draw("%s", element);

@@ -30,4 +30,5 @@ if (!page.listening) {
   page.listening = true;
   document.addEventListener("keyup", select);
   document.addEventListener("change", keepFocus, true);
+  keepFocusOfControls();
 }

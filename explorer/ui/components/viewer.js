@@ -83,11 +83,11 @@ class Viewer {
       pane.base.setAttribute("aria-label", pane.map ? [pane.map.name, ...pane.map.lines].join(". ") : "The photo");
       pane.note.textContent = many ? [...(pane.map?.lines ?? []), pane.map?.badge].filter(Boolean).join(" · ") : "";
     });
-    const map = maps[0], other = map && !this.guest && map.id !== data.chosen && map.pick != null && !many && !data.stage;
+    const map = maps[0], other = map && !this.guest && map.id !== data.chosen && !many && !data.stage;
     parts.says.textContent = data.stage ? map?.says ?? "" : "";
     parts.lines.replaceChildren(...(many ? [] : [...(data.stage && map?.details ? [make("strong", {}, map.details)] : []), ...(map?.lines ?? []).map((line) => make("span", {}, line)),
-      ...(map?.badge ? [make("span", { class: "badge" }, map.badge)] : []),
-      ...(other ? [button("Show it on the whole page", () => this.send("pick", map.pick))] : [])]));
+      ...(map?.badge ? [make("span", { class: "badge" }, map.badge)] : []), ...(other && data.picks && map.pick != null ? [button("Show it on the whole page", () => this.send("pick", map.pick))] : []),
+      ...(other && data.files ? [make("span", { class: "aside" }, data.files)] : [])]));
     this.buildTitle(map, many);
     this.buildLegend(maps);
     parts.steps.replaceChildren(...(data.stage ? stageTools(this) : []));

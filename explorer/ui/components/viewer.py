@@ -119,6 +119,7 @@ class Look:
         region: (top, left, bottom, right) positions to outline as chosen.
         stage: for a talk: large, with each map's sentence.
         lined: whether the main viewer has said that it draws contours; None where nobody asks.
+        files: which map the page's files hold, in a sentence that stands where another one is shown.
     """
 
     across: int = 0
@@ -133,6 +134,7 @@ class Look:
     region: tuple[int, int, int, int] | None = None
     stage: bool = False
     lined: bool | None = None
+    files: str = ""
     handlers: Handlers = field(default_factory=Handlers)
 
 
@@ -218,7 +220,7 @@ def viewer(
         "photo": digest[:16], "network": analysis.network.digest[:16],
         "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen],
         "grid": {"rows": framing.grid[0], "columns": framing.grid[1]}, "name": name,
-        "stack": maps.key, "chosen": chosen or maps.first,
+        "stack": maps.key, "chosen": chosen or maps.first, "picks": handlers.pick is not None,
         "schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE),
     }
     _viewer(data=data, key=key, **{f"on_{event}_change": handler(key, event, getattr(handlers, event))

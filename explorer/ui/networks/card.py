@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from torch import nn
 
 from explorer.analysis import Analysis
-from explorer.framing import Preprocessing
+from explorer.framing import Framing, Preprocessing
 from explorer.networks import Network
 from explorer.networks.head import BesideMaps
 from explorer.poolings import POOLINGS
 from explorer.sections.nodes import Node, el
 from explorer.ui.session.session import Session
-from explorer.wording import within_sentence
+from explorer.wording import exactness, within_sentence
 
 HOW_CUT = {
     "known": "known beforehand", "traced": "found by tracing",
@@ -37,7 +37,7 @@ def card(session: Session, analysis: Analysis) -> Node:
     answers = _ANSWERS.get(network.activation, network.activation)
     return el(
         "div",
-        el("div", el("h2", "Network"), _badge(network), class_="head"),
+        el("div", el("h2", "Network"), _badge(analysis), class_="head"),
         el("strong", network.title, title=network.title),
         el("p", f"{parameters_in_words(network.parameters)} · {network.origin}"),
         el("p", " → ".join([*through, f"{len(network.class_names):,} {many}"
@@ -49,7 +49,7 @@ def card(session: Session, analysis: Analysis) -> Node:
         *(el("p", el("button", f"Compare with {name}", pick=SIBLING + name, type="button", class_="link", data_key=name,
                      title="The same weights as that architecture, beside this one on this photo"))
           for name in list(network.siblings)[:_MOST_NAMED]),
-        el("p", preprocessing_in_words(network.preprocessing)
+        el("p", preprocessing_in_words(network.preprocessing, analysis.framing)
            + (" · edited" if session.choices.network in session.edited else "")),
         el("p", f"{'forward pass to this layer' if analysis.layer else 'one forward pass'} by {analysis.engine}, "
                 f"{analysis.seconds * 1000:.0f} ms"),
@@ -64,13 +64,19 @@ def _poolings_trained(network: Network) -> str:
     return f"poolings trained: {', '.join(map(within_sentence, names))}"
 
 
-def _badge(network: Network) -> Node:
+def _badge(analysis: Analysis) -> Node:
+    """How exact evidence is: as the badge of the answer's map says, where there is one."""
+    network = analysis.network
     if network.pooling is None:
         return el("span", "no pooling", class_="badge")
-    exact = network.head_kind == "affine" and network.pooling.exact
-    return el("span", "exact" if exact else "integrated", class_="badge native" if exact else "badge",
-              title=f"Evidence adds up to the {network.number} but for "
-                    f"{'rounding' if exact else 'the error of a quadrature'}")
+    kind = "exact" if network.head_kind == "affine" and network.pooling.exact else "integrated"
+    if analysis.has_evidence:
+        outcome = analysis.under()
+        evidence = outcome.evidence(outcome.top(1)[0].class_index)
+        kind = exactness(evidence.exact, evidence.residual, outcome.logits).partition(",")[0]
+    left = {"exact": "rounding", "integrated": "the error of a quadrature"}.get(kind, "more than rounding")
+    return el("span", kind, class_="badge native" if kind == "exact" else "badge",
+              title=f"Evidence adds up to the {network.number} but for {left}")
 
 
 def parameters_in_words(count: int) -> str:
@@ -90,14 +96,17 @@ def head_in_words(head: nn.Module) -> str:
     return ", ".join(kinds[:_MOST_NAMED]) + ("…" if len(kinds) > _MOST_NAMED else "")
 
 
-def preprocessing_in_words(wants: Preprocessing) -> str:
-    """"224 px from a short side of 256, bicubic, mean 0.485 0.456 0.406, std 0.229 0.224 0.225"."""
+def preprocessing_in_words(wants: Preprocessing, framing: Framing) -> str:
+    """"224 px from a short side of 256, bicubic, mean 0.485 0.456 0.406, std 0.229 0.224 0.225": as this photo was."""
     def numbers(values: tuple[float, ...]) -> str:
         return " ".join(f"{value:.3f}" for value in (values if len(set(values)) > 1 else values[:1]))
 
     grey = ", in grey" if wants.channels == 1 else ", blue first (BGR)" if wants.order == "bgr" else ""
-    return (f"{wants.size} px from a short side of {int(wants.size / wants.crop_ratio)}, {wants.interpolation}{grey}, "
-            f"mean {numbers(wants.mean)}, std {numbers(wants.std)}")
+    side, size = min(framing.input_size), " × ".join(map(str, framing.input_size))
+    how = {"crop": f"{side} px from a short side of {int(side / wants.crop_ratio)}",
+           "whole": f"{size} px, the whole photo", "squash": f"{size} px, squashed"}[framing.kind]
+    usual = "" if side == wants.size else f" (its own size is {wants.size} px)"
+    return f"{how}{usual}, {wants.interpolation}{grey}, mean {numbers(wants.mean)}, std {numbers(wants.std)}"
 
 
 def layers_in_words(network: Network) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from explorer.sections.nodes import el
 from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Stack, stack
+from explorer.ui.downloads import files_hold
 from explorer.ui.maps import class_facets, class_maps, name_in_links
 from explorer.ui.pages.answers import answers, follow_answer, what_if_note
 from explorer.ui.region import photo_panel
@@ -69,7 +70,7 @@ def evidence_panel(
         session, analysis, drawn(outcome, ("explore", *classes, calibrated, limit), draw),
         key="evidence", name="Evidence on the photo" if by_pooling else "Where it looks, by gradients",
         chosen=f"{class_index}.{name_in_links(shown)}", pick=lambda picked: follow_answer(session, picked), main=True,
-        facets=class_facets(analysis),
+        facets=class_facets(analysis), files=files_hold(outcome, class_index),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
+import torch
 
 from explorer.analysis import Outcome
 from explorer.errors import MethodError
@@ -16,6 +17,7 @@ from explorer.sections.parts import strongest
 from explorer.ui.components.board import board
 from explorer.ui.components.viewer import Map, Stack, stack
 from explorer.ui.controls import open_channel
+from explorer.ui.downloads import files_hold
 from explorer.ui.maps import class_maps, name_in_links
 from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import photo_panel, with_place
@@ -41,15 +43,17 @@ def contrast_map(outcome: Outcome, class_index: int, rival: int) -> Map:
     mine, other = names_of(outcome, class_index, rival)
     unit = outcome.analysis.network.unit
     lead = f"Against {other}, {mine} is {_apart(one.difference, unit)} {outcome.under_in_words}".rstrip()
-    (rows, columns), (position, most) = one.cells.shape, strongest(one.cells)
+    (rows, columns), (position, most) = one.cells.shape, strongest(one.cells, one.difference)
+    leader, tips = (other, most < 0) if one.difference < 0 else (mine, most > 0)
+    where = (f"strongest position {position}: {signed(most)} {unit} towards {leader}" if tips
+             else f"no position favours {leader}")
     return Map(
         id=f"{class_index}-{rival}.{name_in_links(outcome.choice)}", values=one.cells,
         name=f"{mine} against {other} under {outcome.name}", facets=(f"{mine} against {other}", outcome.name),
-        aside=f"{rows} × {columns} positions", lines=_lines(one), badge=exactness(one.exact, one.residual),
-        mark=position, says=f"{lead}.", scale=str(outcome.choice),
-        caption=f"Red towards {mine}, blue towards {other} · strongest position {position}: "
-                f"{signed(most)} {unit}",
-        unit_name=unit,
+        aside=f"{rows} × {columns} positions", lines=_lines(one),
+        badge=exactness(one.exact, one.residual, outcome.logits),
+        mark=position if tips else None, says=f"{lead}.", scale=str(outcome.choice),
+        caption=f"Red towards {mine}, blue towards {other} · {where}", unit_name=unit,
     )
 
 
@@ -74,7 +78,8 @@ def _map(session: Session, outcome: Outcome, class_index: int, rival: int) -> No
 
     photo_panel(session, outcome.analysis, drawn(outcome, ("against", class_index, rival), draw), key="against",
                 name="What tips the prediction", chosen=f"{class_index}-{rival}.{name_in_links(outcome.choice)}",
-                main=True, facets=(("What", ""), ("Pooling", ", under ")))
+                main=True, facets=(("What", ""), ("Pooling", ", under ")),
+                files=files_hold(outcome, class_index, rival))
 
 
 def _lines(one: Contrast) -> tuple[str, ...]:
@@ -99,7 +104,8 @@ def _partings(outcome: Outcome, class_index: int, rival: int) -> list[Map]:
     return [Map(
         id="parting", values=parted.cells, name=f"How {outcome.name} differs from {native.name}",
         facets=(f"how it differs from {native.name}", outcome.name), lines=_lines(parted),
-        badge=exactness(parted.exact, parted.residual), unit_name=outcome.analysis.network.unit,
+        badge=exactness(parted.exact, parted.residual, torch.cat([outcome.logits, native.logits])),
+        unit_name=outcome.analysis.network.unit,
         caption=f"Red where {outcome.name} leans more towards the first class than {native.name} does, blue where less",
     )]
 

@@ -51,11 +51,25 @@ def why_headline(session: Session, outcome: Outcome, class_index: int, rival: in
     if rival is not None:
         title += [" and not ", el("span", shortened(names[rival]), class_="says")]
     there = questions(outcome.analysis)
-    parts = [part for sentence in sentences for part in (*sentence, Part(" "))]
-    board(el("div", el("h1", *title, "?"), el("p", *(_part(part, there) for part in parts), class_="lead"),
+    words = [node for sentence in sentences for node in (*_sentence(sentence, there), " ")]
+    board(el("div", el("h1", *title, "?"), el("p", *words, class_="lead"),
              *(el("p", truth_sentence(outcome, truth, calibrated), class_="lead") for truth in session.choices.marked),
              _what_to_look_at(session, class_index, rival), class_="headline"),
           key="headline", on_pick=lambda ask: session.choose(ask=ask))
+
+
+def _sentence(parts: Sequence[Part], there: Collection[str]) -> list[Node | str]:
+    """A number in brackets stays on the line of the name before it: a browser would break beside any button."""
+    nodes, left = list[Node | str](), list(parts)
+    while left:
+        part = left.pop(0)
+        if part.text.endswith(" (") and len(left) > 1 and left[1].text.startswith(")"):
+            number, after = left.pop(0), left.pop(0)
+            nodes += [part.text[:-2], el("span", " (", _part(number, there), ")", class_="together")]
+            left.insert(0, after._replace(text=after.text[1:]))
+        else:
+            nodes.append(_part(part, there))
+    return nodes
 
 
 def _part(part: Part, there: Collection[str]) -> Node | str:

@@ -65,7 +65,7 @@ def _coarse(outcome: Outcome, fine: StitchedEvidence) -> Map:
         title=f"As it stands, {cells.shape[0]} × {cells.shape[1]} positions", scale=title,
         lines=(f"{plain(total)} = {plain(evidence.baseline)} baseline "
                f"{signed(second_part(total, evidence.baseline, float(cells.sum())))} evidence",),
-        badge=exactness(evidence.exact, evidence.residual), unit_name=outcome.analysis.network.unit,
+        badge=exactness(evidence.exact, evidence.residual, outcome.logits), unit_name=outcome.analysis.network.unit,
     )
 
 
@@ -75,5 +75,5 @@ def _fine(outcome: Outcome, fine: StitchedEvidence) -> Map:
         id=f"{fine.class_index}-{fine.rival}.stitched", values=cells, name=f"{title}, stitched",
         title=f"Stitched, {cells.shape[0]} × {cells.shape[1]} places", scale=title,
         lines=stitched_lines(fine, outcome.analysis.network.number), unit_name=outcome.analysis.network.unit,
-        badge=exactness(fine.exact, fine.residual),
+        badge=exactness(fine.exact, fine.residual, outcome.logits),
     )
