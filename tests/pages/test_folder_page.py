@@ -218,3 +218,17 @@ def test_a_selection_is_in_the_link_of_the_folder_and_of_its_photos_and_of_no_ot
     changes, sentences = read({"sort": "odd", "run": "a/b"}, "Folder", Choices())
     assert len(sentences) == 2
     assert np.isscalar(changes["outcome"])
+
+
+def test_a_photo_that_is_gone_is_not_opened_and_the_folder_stays(started, open_page, folder):
+    hidden = folder / "photos" / "hidden.jpg"
+    (folder / "photos" / "cat.jpg").rename(hidden)
+    try:
+        page = open_page(FOLDER, sort="path")
+        use(page, "photo_wall", "photo", 1)
+        (sentence,) = notices(page)
+        assert "There is no photo at" in sentence
+        assert page.query_params["example"] == "astronaut"
+        assert wall(page)["total"] == 6
+    finally:
+        hidden.rename(folder / "photos" / "cat.jpg")

@@ -17,7 +17,7 @@ from explorer.networks.loading.known_networks import identify
 from explorer.networks.loading.options import Options, options_as_written
 from explorer.ui.session.arguments import GIVEN, given
 from explorer.ui.session.cache import make_room, settle
-from explorer.ui.session.choices import OWN_FILE, Choices
+from explorer.ui.session.choices import OWN_FILE
 from explorer.ui.session.link import as_query
 from explorer.ui.session.open_runs import OpenRun, runs_of
 from explorer.ui.session.session import Photo, Session
@@ -52,21 +52,23 @@ def index_in_use(session: Session) -> Index | None:
     return opened.index(None if beside is None or beside is opened else beside.run())
 
 
-def show_number(session: Session, index: Index, number: int) -> None:
-    """Show a photo by the network of the run, framed as there, with its true class marked.
+def show_number(session: Session, index: Index, number: int) -> bool:
+    """Show a photo by the network of the run, framed as there, with its true class marked; whether it is shown.
 
-    Where it cannot be shown a notice says why, and the last photo stays.
+    Where it cannot be a notice says why, and the last photo stays.
     """
     framing, usual = index.run.recipe["framing"], index.run.recipe["network"]["preprocessing"]["size"]
     try:
         opened = run_in_use(session)
         if opened is not None:
             session.choose(network=network_name(session, opened))
-        session.choose(framing=framing["kind"], size=framing["short_side"] or usual, layer="", pooling=Choices.pooling)
+        if session.fitted.name == session.choices.network:
+            session.choose(pooling=session.fitted.native)
+        session.choose(framing=framing["kind"], size=framing["short_side"] or usual, layer="")
     except ExplorerError as error:
         session.notices.append(f"{error} The last network stays.")
-        return
-    _show(session, index, number)
+        return False
+    return _show(session, index, number)
 
 
 def show_path(session: Session, name: str, path: str) -> None:
@@ -113,13 +115,14 @@ def step(session: Session, steps: int) -> None:
 
 def open_on(session: Session, index: Index, number: int, page: str, title: str) -> None:
     """In a callback: show a photo, and go to a page. Back returns in one step, since the link is written at once."""
-    show_number(session, index, number)
+    if not show_number(session, index, number):
+        return
     (row,) = index.rows([number])
     st.switch_page(page, query_params=as_query(session.choices, row["answer"] or 0, title))
 
 
-def _show(session: Session, index: Index, number: int) -> None:
-    """Show a photo, its true class marked where that is one of the network in use."""
+def _show(session: Session, index: Index, number: int) -> bool:
+    """Show a photo, its true class marked where that is one of the network in use; whether it is shown."""
     (row,) = index.rows([number])
     index.kept(("number", row["path"]), lambda: number)  # looking for it takes long among a million
     opened = run_in_use(session)
@@ -129,6 +132,8 @@ def _show(session: Session, index: Index, number: int) -> None:
             session.choose(truth=row["label_class"])
     except ExplorerError as error:
         session.notices.append(f"{error} The last photo stays.")
+        return False
+    return True
 
 
 def _photo(run: Run, path: str) -> Photo:

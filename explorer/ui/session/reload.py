@@ -24,7 +24,7 @@ _LOCK = threading.Lock()
 
 
 def take_up(session: Session, query: Mapping[str, str]) -> None:
-    """In a session's first run: take up the photos, networks and preprocessing of the one that the link is of."""
+    """In a session's first run: take up the photos, networks, preprocessing and runs of the one that the link is of."""
     known = _COOKIE.fullmatch(str(st.context.cookies.get(COOKIE, "")))  # a test's session has no text there
     session.browser = known[1] if known else secrets.token_urlsafe(16)
     session.held = frozenset(known[2].split("~")[1:]) if known else frozenset()
@@ -38,6 +38,7 @@ def take_up(session: Session, query: Mapping[str, str]) -> None:
     session.uploads |= last.uploads
     session.own |= last.own
     session.edited |= last.edited
+    session.runs |= last.runs
 
 
 def cookie(session: Session) -> str:
