@@ -1,5 +1,8 @@
 """Networks of torchvision and timm with random weights, exported to ONNX and loaded again: one line each.
 
+Their batch norms have the statistics of noise: with none, rounding grows from layer to layer in some, as in no trained
+network, until no two programs agree on the logits.
+
     python -m benchmarks.onnx_zoo torchvision|timm [HOW MANY] [SEED]
 
 A line has the largest difference of the logits from the module's and the largest residual of evidence, both as
@@ -43,7 +46,17 @@ def made(source: str, name: str) -> nn.Module | None:
             size = sum(weight.numel() for weight in make(name).parameters())
         except Exception:
             return None
-    return None if size > LARGEST else make(name).eval()
+    return None if size > LARGEST else make(name)
+
+
+@torch.no_grad()
+def settle(model: nn.Module, size: int) -> None:
+    """Give batch norms the statistics of noise, and end training."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = None  # the plain average
+    model.train()(torch.randn(4, 3, size, size))
+    model.eval()
 
 
 def line(source: str, name: str, folder: Path) -> str:
@@ -52,6 +65,7 @@ def line(source: str, name: str, folder: Path) -> str:
     if model is None:
         return ""
     size = timm.data.resolve_data_config(model.pretrained_cfg)["input_size"][1] if source == "timm" else 224
+    settle(model, size)
     x, path = torch.randn(1, 3, size, size), folder / "model.onnx"
     try:
         torch.onnx.export(model, (x,), path, dynamo=True, verbose=False, external_data=False)

@@ -276,6 +276,76 @@ def test_a_mask_that_is_written_and_read_by_its_places_is_followed_and_places_be
         load_file(masked(1, 99), "m.onnx")
 
 
+def row(*written: str, **attributes) -> list[onnx.NodeProto]:
+    """Operators in a row, each written "Kind input... -> output"."""
+    made = []
+    for text in written:
+        source, output = text.split(" -> ")
+        kind, *names = source.split()
+        made.append(helper.make_node(kind, names, [output], **attributes.get(output, {})))
+    return made
+
+
+ANSWER = ["GlobalAveragePool m -> p", "Flatten p -> f", "Gemm f w b -> y"]
+
+
+def answered(*written: str, weights=(), **attributes) -> bytes:
+    """A graph for one photo, whose operators after the maps are written so."""
+    nodes = [*convolution(), *row(*written, y={"transB": 1}, **attributes)]
+    return saved(nodes, [*convolution_weights(), weight("w", CLASSES, 8), weight("b", CLASSES), *weights],
+                 shape=(1, 3, SIZE, SIZE), output=(1, CLASSES))
+
+
+def check_followed(data: bytes) -> None:
+    """The logits of three photos at once are ONNX Runtime's of each, and evidence adds up."""
+    network = load_file(data, "model.onnx", preprocessing=Preprocessing(size=SIZE))
+    torch.testing.assert_close(network(inputs()), by_onnx_runtime(data, inputs()), rtol=1e-4, atol=1e-5)
+    assert network.pooling.key == "gap"
+    assert abs(analyse(network, read_image("assets/examples/astronaut.jpg")).under().evidence(1).residual) < 1e-5
+
+
+def strided(*places: int) -> bytes:
+    """The pooled vector made a row and picked by its places: so torch writes the pooling of maps with channels last."""
+    picked = numpy_helper.from_array(np.array(places, np.int64).reshape(1, 8, 1, 1), "places")
+    return answered("ReduceMean maps -> p", "Reshape p all -> row", "Gather row places -> q", "Reshape q flat -> f",
+                    "Gemm f w b -> y", p={"axes": [-1, -2]}, weights=[whole("all", -1), whole("flat", 1, 8), picked])
+
+
+def test_a_row_of_all_numbers_in_their_order_as_convnext_and_swin_have_it_is_followed_for_any_batch():
+    check_followed(strided(*range(8)))
+    with pytest.raises(NetworkError, match="mixes the photos"):
+        load_file(strided(*reversed(range(8))), "model.onnx")
+
+
+def test_weights_that_a_graph_standardises_itself_are_followed():
+    nodes = row("Reshape w1 rows -> r", "ReduceMean r -> mean", "Sub r mean -> s", "Reshape s back -> w0",
+                "Conv image w0 -> c", "Relu c -> m", *ANSWER, mean={"axes": [2]}, c={"strides": [4, 4]},
+                y={"transB": 1})
+    check_followed(saved(nodes, [weight("w1", 8, 3, 3, 3), whole("rows", 1, 8, -1), whole("back", 8, 3, 3, 3),
+                                 weight("w", CLASSES, 8), weight("b", CLASSES)]))
+
+
+def test_windows_whose_number_is_written_for_one_image_are_followed_for_any_batch():
+    check_followed(answered(
+        "Reshape maps cut -> a", "Transpose a -> t", "Reshape t windows -> u", "Reshape u heads -> h",
+        "ReduceL2 h -> n", "Expand n lengths -> e", "Add h e -> d", "Reshape d put -> v", "Transpose v -> k",
+        "Reshape k grid -> m", *ANSWER, t={"perm": [0, 2, 4, 3, 5, 1]}, n={"axes": [-1]},
+        k={"perm": [0, 5, 1, 3, 2, 4]},
+        weights=[whole("cut", 1, 8, 2, 4, 2, 4), whole("windows", 4, 16, 8), whole("heads", 4, 16, 2, -1),
+                 whole("lengths", 4, 16, 2, 4), whole("put", 1, 2, 2, 4, 4, -1), whole("grid", 1, 8, 8, 8)]))
+
+
+def test_what_one_photo_of_a_batch_lends_another_is_seen_though_each_alone_is_right():
+    with pytest.raises(NetworkError, match="mixes the photos"):
+        load_file(answered("ReduceMax maps -> most", "Add maps most -> m", *ANSWER, most={"axes": [0]}), "model.onnx")
+
+
+def test_numbers_that_hang_on_rounding_are_refused_as_such():
+    vast = numpy_helper.from_array(np.float32(1e8), "vast")
+    with pytest.raises(NetworkError, match="hangs on rounding"):
+        load_file(answered("Mul maps vast -> n", "Sin n -> m", *ANSWER, weights=[vast]), "model.onnx")
+
+
 def test_what_an_operator_makes_on_the_way_counts_though_little_of_it_is_left():
     padded = helper.make_node("Conv", ["image", "w1"], ["maps"], strides=[2**14, 2**14], pads=[1, 1, 2**16, 2**16])
     assert "numbers of one image" in pooled(padded, weights=[weight("w1", 8, 3, 3, 3)])

@@ -24,6 +24,7 @@ from explorer.networks.cutting.arrangement import arrangement_of
 from explorer.networks.cutting.taps import first_line
 from explorer.networks.loading.files import one_line
 from explorer.networks.loading.onnx_operators import OPERATORS
+from explorer.networks.loading.onnx_shapes import OF_ONE, of_any_batch
 from explorer.networks.loading.onnx_stages import Step, stage
 from explorer.wording import listed
 
@@ -35,6 +36,7 @@ MOST_WORK = 1e12  # multiplications of one pass; a large ViT at 384 px has 2e11
 _WORK_OF_A_NUMBER = 100  # what writing one number counts as
 _SAME = ("Identity", "Dropout")
 _MOST_STAGES = 12
+_OF_ONE = OPERATORS | OF_ONE
 _FLOATS = (torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -117,6 +119,9 @@ class Conversion:
         if node.op_type in _SAME or (node.op_type == "Cast" and inputs[0] in self._shapes and self._keeps(attributes)):
             self._alias_or_known(node.output[0], inputs[0])
             return
+        if node.op_type == "Gather" and (unchanged := self._all_in_order(inputs, attributes)):
+            self._alias[node.output[0]] = unchanged
+            return
         if node.op_type in ("Shape", "Size"):
             shape = list(self._value(inputs[0]).shape)[attributes.get("start", 0) : attributes.get("end")]
             self._known[node.output[0]] = torch.tensor(shape if node.op_type == "Shape" else math.prod(shape))
@@ -132,6 +137,9 @@ class Conversion:
             step = Step(node.op_type, [name if name in self._shapes else value
                                        for name, value in zip(inputs, values, strict=True)], attributes,
                         [name or f"{node.output[0]} {n}" for n, name in enumerate(node.output)])
+            held = of_any_batch(step.kind, values, claimed[0], attributes)
+            step.inputs = [name if isinstance(name, str) else value
+                           for name, value in zip(step.inputs, held, strict=True)]
             step = self._fused(step)
             self._by_output |= dict.fromkeys(step.outputs, step)
             self._shapes |= dict(zip(step.outputs, claimed, strict=False))
@@ -142,7 +150,7 @@ class Conversion:
                                    "expected a network of images. Export it again with torch.onnx.export(..., "
                                    "dynamo=True), which computes them once.")
             try:
-                made = OPERATORS[node.op_type](*values, **attributes)
+                made = _OF_ONE[node.op_type](*values, **attributes)
             except Exception as error:  # shapes fit and numbers do not: places beyond the end
                 raise self._not_followed(node, error) from None
             self._known |= zip(node.output, made if isinstance(made, tuple) else (made,), strict=False)
@@ -150,6 +158,16 @@ class Conversion:
     def _keeps(self, attributes: Mapping[str, Any]) -> bool:
         """Whether a cast of what depends on the image is to a kind of real number, which is float32 here."""
         return attributes["to"] in (1, 10, 11, 16)
+
+    def _all_in_order(self, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str | None:
+        """The tensor that is made a row, and of whose row all numbers are picked in order: so torch's as_strided."""
+        row, places = self._by_output.get(inputs[0]), self._known.get(inputs[1])
+        if row is None or row.kind != "Reshape" or not isinstance(row.inputs[0], str) or places is None:
+            return None
+        before = self._shapes[row.inputs[0]]
+        is_whole = self._shapes[inputs[0]].ndim == 1 and places.shape == before.shape and not attributes.get("axis")
+        in_order = is_whole and torch.equal(places.reshape(-1), torch.arange(before.numel()))
+        return row.inputs[0] if in_order else None
 
     def _alias_or_known(self, output: str, source: str) -> None:
         if source in self._known:
@@ -177,6 +195,8 @@ class Conversion:
                  ) -> tuple[Tensor, ...]:
         """What an operator will make, in shapes alone; NetworkError where that is too large or not known."""
         problem: Exception | None = None
+        is_constant = all(value is None or not value.is_meta for value in values)
+        run = (_OF_ONE if is_constant or node.op_type == "Reshape" else OPERATORS)[node.op_type]
         # Some inputs are numbers that a shape hangs on. First the whole ones are real, then none is, then all are: but
         # for an operator that makes a tensor from nothing, one of the ways before the last is taken.
         for is_real in (lambda n, value: n and value.dtype == torch.int64, lambda n, value: False,
@@ -186,7 +206,7 @@ class Conversion:
             last = not any(value is not None and value.is_meta for value in trial)
             try:
                 with torch.device("meta") if last else nullcontext(), torch.no_grad(), _Sizes() as sizes:
-                    made = OPERATORS[node.op_type](*trial, **attributes)
+                    made = run(*trial, **attributes)
                 break
             except Exception as error:  # torch refuses shapes in many ways, and attributes may be unknown
                 problem = problem or error

@@ -228,24 +228,52 @@ def _check_same(
 ) -> None:
     """Raises NetworkError where the module does not give ONNX Runtime's numbers."""
     halves = any(weight.data_type in (10, 16) for weight in model.graph.initializer)
-    fed = x if image.kind != 2 else (255 * torch.sigmoid(x)).round()
+    fed = torch.cat([x, x.flip(2)])  # two photos that differ, or what one lends the other would not show
+    fed = fed if image.kind != 2 else (255 * torch.sigmoid(fed)).round()
     try:
         session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(),
                                                providers=["CPUExecutionProvider"])
         array = (fed.permute(0, 2, 3, 1) if image.last else fed).contiguous().numpy().astype(_REAL[image.kind])
-        expected = torch.from_numpy(session.run([output], {image.name: array})[0].astype(np.float32))
+        expected = torch.from_numpy(np.stack([session.run([output], {image.name: one[None]})[0].astype(np.float32)
+                                              .reshape(-1) for one in array]))
         with torch.no_grad():
-            made = module(fed)
-            two = module(torch.cat([fed, fed]))
+            made = module(fed[:1])
+            two = module(fed)
     except Exception as error:  # ONNX Runtime has no base class of what it raises, and torch raises many
         raise NetworkError(f"{title} cannot be run on an image of {x.shape[3]} x {x.shape[2]} px: "
                            f"{one_line(first_line(error))}.") from None
-    close = (_CLOSE_IN_HALF if halves else _CLOSE) * float(expected.abs().max())
-    if made.numel() != expected.numel() or not float((made.reshape(-1) - expected.reshape(-1)).abs().max()) <= close:
+    close = _CLOSE_IN_HALF if halves else _CLOSE
+    if not _share(made.reshape(1, -1), expected[:1]) <= close:
+        drift = _rounding(module, fed[:1], made)
+        if drift > close:
+            raise NetworkError(f"{title} hangs on rounding: in float32 and float64 its logits differ by {drift:.1g} of "
+                               "the largest, so that no two programs agree on them. Expected a trained network, with "
+                               "its preprocessing.")
         raise NetworkError(f"{title} uses operators in a way that PoolScope does not follow: its own numbers differ "
                            "from ONNX Runtime's. Export the network again with torch.onnx.export(..., dynamo=True).")
-    if len(two) != 2 or not float((two - made).abs().max()) <= close:
+    if len(two) != 2 or not _share(two.reshape(2, -1), expected) <= close:
         raise NetworkError(f"{title} mixes the photos of a batch; expected one answer a photo.")
+
+
+def _share(made: Tensor, expected: Tensor) -> float:
+    """The largest difference as a share of the largest number; not a number, or infinite, where they do not compare."""
+    return float((made - expected).abs().max() / expected.abs().max()) if made.shape == expected.shape else math.inf
+
+
+@torch.no_grad()
+def _rounding(module: nn.Module, x: Tensor, made: Tensor) -> float:
+    """How far what a module makes of an input is from what it would without rounding, as `_share` says; 0 if unknown.
+
+    The module is the same afterwards: its weights were float32.
+    """
+    try:
+        exact = module.double()(x.double())
+    except Exception:  # what casts to float32 on the way is refused by torch in many ways
+        return 0.0
+    finally:
+        module.float()
+    drift = _share(made.double(), exact.double())
+    return drift if math.isfinite(drift) else 0.0
 
 
 def _backbone_graph(backbone: nn.Module, model: onnx.ModelProto, image: Image) -> Graph | None:

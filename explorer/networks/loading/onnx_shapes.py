@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,8 +25,16 @@ def number(value: Any) -> float:
     return float(value.item() if isinstance(value, Tensor) else value)
 
 
+def _lengths(x: Tensor, shape: Numbers, allowzero: int) -> list[int]:
+    return [x.shape[n] if length == 0 and not allowzero else length for n, length in enumerate(listed(shape))]
+
+
+def _reshape_one(x: Tensor, shape: Numbers, *, allowzero: int = 0) -> Tensor:
+    return x.reshape(_lengths(x, shape, allowzero))
+
+
 def _reshape(x: Tensor, shape: Numbers, *, allowzero: int = 0) -> Tensor:
-    lengths = [x.shape[n] if length == 0 and not allowzero else length for n, length in enumerate(listed(shape))]
+    lengths = _lengths(x, shape, allowzero)
     # Many files are written for one image. The batch leads, alone or times the windows of an image.
     if lengths and -1 not in lengths:
         lengths[0] = -1
@@ -46,6 +54,10 @@ def _transpose(x: Tensor, *, perm: Sequence[int] | None = None) -> Tensor:
 def _squeeze(x: Tensor, axes: Numbers | None = None) -> Tensor:
     gone = {axis % x.ndim for axis in listed(axes)} or {n for n, length in enumerate(x.shape) if length == 1 and n}
     return x.reshape([length for n, length in enumerate(x.shape) if n not in gone])
+
+
+def _squeeze_one(x: Tensor, axes: Numbers | None = None) -> Tensor:
+    return x.squeeze() if axes is None else _squeeze(x, axes)
 
 
 def _unsqueeze(x: Tensor, axes: Numbers) -> Tensor:
@@ -157,3 +169,31 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "Einsum": lambda *tensors, equation: torch.einsum(equation, *tensors),
     "GatherElements": lambda x, indices, axis=0: torch.gather(x, axis, indices.to(x.device)),
 }
+
+# As the standard has them: above, the first length is taken to be that of a batch, which a constant has not.
+OF_ONE: dict[str, Callable[..., Any]] = {
+    "Reshape": _reshape_one, "Squeeze": _squeeze_one, "Concat": lambda *tensors, axis: torch.cat(tensors, axis),
+}
+
+
+def of_any_batch(kind: str, values: Sequence[Any], made: Tensor, attributes: Mapping[str, Any]) -> list[Any]:
+    """An operator's inputs with its shape, which was written for one image, changed so that it holds for a batch.
+
+    Args:
+        kind: key of OPERATORS.
+        values: inputs for one image.
+        made: what the operator makes of them.
+        attributes: of the operator.
+    """
+    x, *rest = values
+    if kind == "Expand":  # a length that is there already is kept, however long
+        shape = listed(rest[0])
+        own = [1] * (len(shape) - x.ndim) + list(x.shape)
+        return [x, torch.tensor([1 if length == there else length for length, there in zip(
+            shape, own[len(own) - len(shape):], strict=True)], dtype=torch.long)]
+    if kind == "Reshape":
+        first, *others = listed(rest[0]) or [-1]
+        is_copied = first == 0 and not attributes.get("allowzero")
+        if -1 in others and not is_copied and (first, *x.shape[:1]) != (1, 1):
+            return [x, torch.tensor(made.shape)]  # the windows of an image lead: of more images there are more
+    return list(values)
