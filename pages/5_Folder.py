@@ -5,7 +5,7 @@ from explorer.ui.skeleton import show_skeleton
 show_skeleton("Folder")  # the imports below take seconds the first time
 
 from explorer.ui.frame import frame
-from explorer.ui.pages.folder.opening import another_folder, run_choice
+from explorer.ui.pages.folder.opening import another_folder, run_choice, title_of
 from explorer.ui.pages.folder.overview import classes, confusion, glance, run_headline, two_runs
 from explorer.ui.pages.folder.photos import selection_choice, sign_off, take_along, wall
 
@@ -17,7 +17,7 @@ def show() -> None:
     index = run_choice(session)
     if index is None:
         return
-    run_headline(index, session.choices.run)
+    run_headline(index, title_of(session))
     glance(index)
     two_runs(session, index)
     confusion(session, index)

@@ -59,7 +59,7 @@ COLUMNS = (
     Column("evidence", _HALVES, "for the answer, one number a position, row by row, in logits; null without evidence"),
     Column("label_evidence", _HALVES, "for the label's class, likewise"),
     Column("border", pa.float32(), "share of the answer's positive evidence at the outermost positions"),
-    Column("middle", pa.float32(), "share of it at the middle half of the rows and columns"),
+    Column("middle", pa.float32(), "share of it within the middle half of the height and of the width"),
     Column("spread", pa.float32(), "share of all positions that hold 80% of it, the fewest"),
     Column("channels", _WHOLES, f"the {CHANNELS} with the largest contributions to the answer, of either sign"),
     Column("contributions", _HALVES, "of these, in logits"),
@@ -123,16 +123,22 @@ def _evidence(outcome: Outcome, answer: int, label_class: int | None) -> dict[st
 def places(cells: np.ndarray) -> dict[str, float | None]:
     """Where the positive evidence of a map (H, W) lies, as shares of it from 0 to 1; None where there is none.
 
-    `border`: at the outermost positions. `middle`: at the middle half of the rows and of the columns. `spread`: the
-    share of all positions that hold 80% of it.
+    `border`: at the outermost positions. `middle`: within the middle half of the height and of the width, where a
+    position that lies half inside counts by half. `spread`: the share of all positions that hold 80% of it.
     """
     positive = np.where(cells > 0, cells, 0).astype(np.float64)
     if not (total := positive.sum()) > 0 or not np.isfinite(total):
         return {"border": None, "middle": None, "spread": None}
-    (height, width), inner = cells.shape, positive[1:-1, 1:-1].sum()
-    middle = positive[height // 4:height - height // 4, width // 4:width - width // 4].sum()
+    down, across = map(_within_middle_half, cells.shape)
+    inner, middle = positive[1:-1, 1:-1].sum(), down @ positive @ across
     return {"border": float(1 - inner / total), "middle": float(middle / total),
             "spread": fewest_positions(positive) / cells.size}
+
+
+def _within_middle_half(length: int) -> np.ndarray:
+    """(length,): how much of each position lies between a quarter and three quarters of the way."""
+    first = np.arange(length)
+    return np.clip(np.minimum(first + 1, 0.75 * length) - np.maximum(first, 0.25 * length), 0, 1)
 
 
 @torch.no_grad()

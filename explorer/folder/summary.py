@@ -25,7 +25,7 @@ _COUNTS = f"""
 """
 _CONFUSED = """
     SELECT label_class, answer, count(*) AS photos FROM rows WHERE answer != label_class
-    GROUP BY ALL ORDER BY photos DESC, label_class, answer LIMIT ?
+    GROUP BY label_class, answer ORDER BY photos DESC, max(probability) DESC, label_class, answer LIMIT ?
 """
 _WRONG = """
     SELECT path, label_class, answer, probability FROM rows WHERE answer != label_class
@@ -41,7 +41,8 @@ _CLASSES = """
     SELECT label_class, count(*) AS photos, avg((answer = label_class)::INT) AS accuracy,
            avg(label_probability) AS probability, avg(border) AS border, avg(middle) AS middle,
            (SELECT arg_max(answer, photos) FROM wrong WHERE wrong.label_class = rows.label_class) AS confused_with
-    FROM rows WHERE label_class IS NOT NULL AND answer IS NOT NULL GROUP BY label_class ORDER BY accuracy, photos DESC
+    FROM rows WHERE label_class IS NOT NULL AND answer IS NOT NULL GROUP BY label_class
+    ORDER BY accuracy, photos DESC, probability, label_class
 """
 
 

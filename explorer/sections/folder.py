@@ -135,9 +135,9 @@ def class_table(rows: Rows, names: Sequence[str], shown: int | None = None, most
         for one in kept]
     words = ("label", "photos", "right", "its probability, mean", "evidence at the border", "in the middle",
              "confused with most")
-    return el("div", table(words, lines, numbers=range(1, 6)),
-              el("p", f"The {len(kept):,} least accurate of {len(every):,} classes." if len(every) > len(kept) else
-                 "All classes, the least accurate first.", class_="caption"), class_="scrolls")
+    caption = (f"The {len(kept):,} least accurate of {len(every):,} classes; the filter Label shows any other."
+               if len(every) > len(kept) else "All classes, the least accurate first.")
+    return el("div", table(words, lines, numbers=range(1, 6)), el("p", caption, class_="caption"), class_="scrolls")
 
 
 def _share(value: float | None) -> str:
@@ -187,7 +187,11 @@ def flips(rows: Rows, here: str, there: str) -> Node:
                count(*) FILTER (answer != label_class AND other_answer != label_class) AS none,
                count(*) FILTER (answer != other_answer) AS differ, count(other_answer) AS common FROM rows
         """).to_pylist()
+    judged = sum(counted[kind] for kind in ("both", "mended", "broken", "none")) or 1
     lines: list[Row | Sequence[Node | str]] = [
+        *([f"right in {name}", f"{counted['both'] + counted[alone]:,}, "
+           f"{percent((counted['both'] + counted[alone]) / judged)}"]
+          for name, alone in ((here, "mended"), (there, "broken"))),
         ["right in both", f"{counted['both']:,}"],
         Row([f"right in {here}, wrong in {there}", f"{counted['mended']:,}"], pick=["outcome", "mended"]),
         Row([f"wrong in {here}, right in {there}", f"{counted['broken']:,}"], pick=["outcome", "broken"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from explorer.networks.loading.options import add_options, options_of
 from explorer.sections.folder import overview
 from explorer.sections.text import lines, printable
 from explorer.terminal.options import FRAMING, Parser, whole_number
-from explorer.terminal.output import line_on_stderr
+from explorer.terminal.output import line_on_stderr, say
 from explorer.wording import rate_in_words
 
 COMMAND = "folder"
@@ -42,10 +43,16 @@ def run(arguments: Sequence[str]) -> list[str]:
             rate = rate_in_words(total - done, done - begun[0][1], now - begun[0][0])
             write(f"photos: {done:,} of {total:,}" + (f", {rate}" if rate else ""))
 
-        scanned = scan(
-            options_of(options), options.photos, options.out, options.labels, options.engine,
-            options.pooling, framing=options.framing or FRAMING, short_side=options.size,
-            address=options.ray_address, progress=progress)
+        write("loading the network and listing the photos")
+        try:
+            scanned = scan(
+                options_of(options), options.photos, options.out, options.labels, options.engine,
+                options.pooling, framing=options.framing or FRAMING, short_side=options.size,
+                address=options.ray_address, progress=progress)
+        except KeyboardInterrupt:
+            write("")
+            say("Stopped; what is done is kept, and the same command goes on from there.", sys.stderr)
+            raise
     return [*lines(overview(scanned)), "", f"Wrote {printable(scanned.path)}"]
 
 

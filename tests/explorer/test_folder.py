@@ -195,6 +195,9 @@ def test_places_of_evidence_by_hand():
     cells = np.zeros((4, 4))
     cells[0, 0], cells[1, 1], cells[2, 2], cells[3, 0] = 1, 2, 5, -9
     assert places(cells) == {"border": pytest.approx(1 / 8), "middle": pytest.approx(7 / 8), "spread": 2 / 16}
+    seven = np.zeros((7, 7))
+    seven[1, 3], seven[3, 3], seven[6, 6] = 4, 1, 5  # the second row lies a quarter inside
+    assert places(seven)["middle"] == pytest.approx((4 / 4 + 1) / 10)
     assert places(-np.ones((3, 3))) == {"border": None, "middle": None, "spread": None}
 
 

@@ -139,6 +139,32 @@ def test_a_photo_opens_as_the_run_saw_it_with_its_true_class_and_the_arrows_walk
     assert page.query_params["sort"] == "path"
 
 
+def test_a_walk_passes_over_photos_that_cannot_be_read_and_says_so(started, open_page, folder):
+    page = open_page(WHY, run="run", item="astronaut.jpg", sort="path")
+    gone = [folder / "photos" / name for name in ("cat.jpg", "cat_and_coffee.jpg")]
+    try:
+        for path in gone:
+            path.rename(path.with_suffix(".hidden"))
+        use(page, "walk_keys_source", "walk", 1)
+        assert page.query_params["item"] == "coffee.jpg"
+        assert any("2 photos were passed over" in sentence for sentence in notices(page))
+        use(page, "walk_keys_source", "walk", -1)
+        assert page.query_params["item"] == "astronaut.jpg"
+    finally:
+        for path in gone:
+            path.with_suffix(".hidden").rename(path)
+
+
+def test_two_runs_of_one_name_have_titles_that_differ(monkeypatch, open_page, folder, tmp_path):
+    shutil.copytree(folder / "run", tmp_path / "run")
+    monkeypatch.setattr("sys.argv", ["app.py", "--run", str(folder / "run"), "--run", str(tmp_path / "run")])
+    clear()
+    page = open_page(FOLDER)
+    clear()
+    assert len(set(control(page, "run").options)) == len(control(page, "run").options) >= 2
+    assert "squash" in control(page, "run").options[0]
+
+
 def test_a_link_to_a_photo_of_a_run_opens_it_in_a_new_session(started, open_page):
     page = open_page(WHY, run="run", item="cat.jpg", outcome="right", framing="crop")
     assert notices(page) == []

@@ -50,12 +50,12 @@ class Tiles {
   }
   press(event) {
     if (!this.layout) return;
-    const { across } = this.layout, step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[event.key];
+    const { across } = this.layout, end = { Home: 0, End: this.count - 1 }[event.key], step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[event.key];
     if (event.key === "Enter" && this.at != null) this.choose(this.at);
-    if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+    if ((!step && end === undefined) || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
-    const next = this.at == null ? 0 : Math.min(this.count - 1, Math.max(0, this.at + step));
+    const next = end ?? (this.at == null ? 0 : Math.min(this.count - 1, Math.max(0, this.at + step)));
     this.reveal(next);
     this.point(next);
   }

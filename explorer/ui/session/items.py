@@ -23,6 +23,9 @@ from explorer.ui.session.open_runs import OpenRun, runs_of
 from explorer.ui.session.session import Photo, Session
 
 
+_MOST_PASSED = 50  # photos that a step passes over
+
+
 @dataclass(frozen=True)
 class Walk:
     """A photo of a run among those selected.
@@ -104,13 +107,21 @@ def walk_of(session: Session) -> Walk | None:
 
 
 def step(session: Session, steps: int) -> None:
-    """Show the next photo of the selection, or the one before, with all choices as they are; at its ends it stays."""
+    """Show the next photo of the selection that can be read, or the one before; at its ends the photo stays.
+
+    All choices stay as they are.
+    """
     walk = walk_of(session)
     if walk is None or not len(walk.numbers):
         return
-    place = 0 if walk.place is None else min(len(walk.numbers) - 1, max(0, walk.place + steps))
-    if place != walk.place:
-        _show(session, walk.index, int(walk.numbers[place]))
+    place, passed, kept = (0 if walk.place is None else walk.place + steps), 0, list(session.notices)
+    while 0 <= place < len(walk.numbers) and passed < _MOST_PASSED:
+        if _show(session, walk.index, int(walk.numbers[place])):
+            break
+        place, passed = place + (1 if steps > 0 else -1), passed + 1
+    if passed:
+        session.notices = [*kept, f"{passed:,} photo{' was' if passed == 1 else 's were'} passed over that cannot be "
+                                  "read; the wall of the folder says why."]
 
 
 def open_on(session: Session, index: Index, number: int, page: str, title: str) -> None:

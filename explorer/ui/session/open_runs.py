@@ -26,7 +26,7 @@ from explorer.progress import Progress, Stop
 from explorer.ui.session.arguments import given, given_folders
 from explorer.ui.session.jobs import Job
 
-EXAMPLES = "examples"
+EXAMPLES, DROPPED = "examples", "dropped-in"  # what links call such runs
 MOST_DROPPED, MOST_DROPPED_BYTES = 1000, 500 * 2**20
 _PATIENCE = 1e9  # seconds: a scan goes on when nobody looks
 _KEPT = 4  # indices of runs in memory, of all sessions together
@@ -56,6 +56,19 @@ class OpenRun:
         if self.job is not None and not (self.path / "run.json").exists():
             return None
         return Run.open(self.path, self.network)
+
+    @property
+    def description(self) -> str:
+        """Its title, and what its rows were made with."""
+        try:
+            run = self.run()
+        except RunError:
+            run = None
+        if run is None:
+            return self.title
+        framing = run.recipe["framing"]
+        size = f" {framing['short_side']} px" if framing["short_side"] else ""
+        return f"{self.title}, {run.recipe['network']['title']}, {framing['kind']}{size}"
 
     def index(self, other: Run | None = None) -> Index | None:
         """Of the rows that there are now; None before there are any. Raises RunError: it cannot be opened."""
@@ -87,7 +100,7 @@ def _of_server() -> tuple[dict[str, OpenRun], list[str]]:
             wrong.append(str(error))
             continue
         name = _free(run.path.name, runs)
-        runs[name] = OpenRun(name, f"{name}, {run.recipe['network']['title']}", run.path)
+        runs[name] = OpenRun(name, name, run.path)
     return runs, wrong
 
 
@@ -168,7 +181,7 @@ def drop_in_folder(
         return scan(replace(network), photos, path, progress=progress, stop=stop)
 
     own.clear()
-    name = _free("dropped-in", runs_of({}))
+    name = _free(DROPPED, runs_of({}))
     job = Job(work, patience=_PATIENCE)
     own[name] = OpenRun(name, title, path, job, network, network_name, keep=folder)
     job.ask()

@@ -17,7 +17,7 @@ from explorer.ui.progress import worked
 from explorer.ui.session.items import index_in_use, run_in_use
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.leftovers import drop_uploads
-from explorer.ui.session.open_runs import EXAMPLES, OpenRun, drop_in_folder, runs_of, what_was_wrong
+from explorer.ui.session.open_runs import DROPPED, EXAMPLES, OpenRun, drop_in_folder, runs_of, what_was_wrong
 from explorer.ui.session.session import Session
 from explorer.wording import rate_in_words, shortened
 
@@ -30,7 +30,9 @@ def run_choice(session: Session) -> Index | None:
     panels.alert(*what_was_wrong(), key="runs_wrong")
     runs = runs_of(session.runs)
     if session.choices.run and session.choices.run not in runs:
-        panels.alert(f"The link is of the run “{session.choices.run[:40]}”, with which this server was not started; "
+        panels.alert("The link is of a folder that was dropped in elsewhere or is lost: drop it in again."
+                     if session.choices.run.startswith(DROPPED) else
+                     f"The link is of the run “{session.choices.run[:40]}”, with which this server was not started; "
                      "expected it to be started with --run and that folder.", key="no_run")
         session.choose(run="")
     names = [name for name, opened in runs.items() if name != EXAMPLES or opened.job is None or opened.job.begun]
@@ -56,14 +58,17 @@ def run_choice(session: Session) -> Index | None:
 
 def _choose_run(session: Session, runs: dict[str, OpenRun], names: list[str]) -> None:
     first, second = st.columns(2, gap="medium")
-    first.selectbox("Run", names, format_func=lambda name: runs[name].title,
+    titles = {name: runs[name].description for name in names}  # Streamlit takes those of one title for one
+    titles = {name: f"{title} ({name})" if list(titles.values()).count(title) > 1 else title
+              for name, title in titles.items()}
+    first.selectbox("Run", names, format_func=titles.__getitem__,
                     **in_step(session, "run", session.choices.run or names[0],
                               lambda name: session.choose(run=name, **_OF_A_RUN),
                               index=names.index(session.choices.run or names[0])))
     others = ["", *(name for name in names if name != session.choices.run)]
     chosen = session.choices.beside_run if session.choices.beside_run in others else ""
     second.selectbox("Compare with another run of these photos", others,
-                     format_func=lambda name: runs[name].title if name else "none",
+                     format_func=lambda name: titles.get(name, "none"),
                      **in_step(session, "beside_run", chosen,
                                lambda name: session.choose(beside_run=name, outcome="all"),
                                index=others.index(chosen)))
@@ -87,7 +92,7 @@ def _welcome(session: Session) -> None:
              el("p", "Start the app with it, and it is scanned while you look:"),
              el("p", el("strong", 'make run ARGS="--folder PHOTOS"')),
              el("p", "Or scan it in a terminal first, with labels from a table if you have one, and open the run:"),
-             el("p", el("strong", "python -m explorer folder PHOTOS --out RUN --labels labels.csv")),
+             el("p", el("strong", ".venv/bin/python -m explorer folder PHOTOS --out RUN --labels labels.csv")),
              el("p", el("strong", 'make run ARGS="--run RUN"')), class_="stack"), key="folder_how")
 
 
@@ -132,3 +137,9 @@ def _scanning(session: Session, opened: OpenRun, job: Job) -> None:
         panels.note(words or "Reading the folder", key="scan_rate", style="caption")
 
     worked(session, job, "scan", f"Scanning {shortened(opened.title, 40)}", meanwhile=rate)
+
+
+def title_of(session: Session) -> str:
+    """Of the run that is shown; "" for none."""
+    opened = run_in_use(session)
+    return "" if opened is None else opened.title

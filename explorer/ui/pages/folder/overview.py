@@ -16,12 +16,12 @@ from explorer.ui.session.session import Session
 from explorer.wording import percent, shortened
 
 
-def run_headline(index: Index, name: str) -> None:
-    """The accuracy, or how many photos there are, and what is most to be looked at; `name` is the run's."""
+def run_headline(index: Index, title: str) -> None:
+    """The accuracy, or how many photos there are, and what is most to be looked at; `title` is the run's."""
     numbers, network = _counts(index), index.run.recipe["network"]
     photos = f"{numbers.photos:,} photo{'' if numbers.photos == 1 else 's'}"
     wrong = numbers.judged - numbers.correct
-    sentences = [f"{shortened(name, 60)}: {photos} by {network['title']}."]
+    sentences = [f"{shortened(title, 60)}: {photos} by {network['title']}."]
     if wrong:
         sentences.insert(0, f"{numbers.sure_and_wrong:,} of these with a probability of at least {percent(SURE)}.")
     if numbers.unknown_labels:
@@ -55,7 +55,10 @@ def confusion(session: Session, index: Index) -> None:
     names = index.run.recipe["network"]["class_names"]
     matrix = confusion_matrix(index, names, (chosen.label, chosen.predicted))
     if matrix is not None:
-        caption = "The classes with the most wrong photos; a click on a number shows its photos."
+        pairs = index.query("SELECT count(DISTINCT (label_class, answer)) AS pairs FROM rows "
+                            "WHERE answer != label_class")["pairs"][0].as_py()
+        caption = (f"Classes of the pairs with the most wrong photos, of {pairs:,} pairs; a click on a number shows "
+                   "its photos.")
         board(el("div", head("Confused most", caption), matrix, class_="ruled"),
               key="matrix", on_pick=lambda picked: pick(session, picked))
 

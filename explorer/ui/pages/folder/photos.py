@@ -36,6 +36,8 @@ def selection_choice(session: Session, index: Index) -> None:
     if chosen.outcome not in outcomes:
         session.choose(outcome="all")
     beyond = {name: None for name in ("label", "predicted") if (getattr(chosen, name) or 0) >= len(names)}
+    session.notices += [f"The link asks for a {name} of class {getattr(chosen, name)}, which the run does not have; "
+                        f"expected a number from 0 to {len(names) - 1}." for name in beyond]
     session.choose(**beyond)
     chosen = session.choices
     columns = st.columns([24, 24, 26, 26], gap="small")
