@@ -22,7 +22,6 @@ from explorer.ui.session.link import as_query
 from explorer.ui.session.open_runs import OpenRun, runs_of
 from explorer.ui.session.session import Photo, Session
 
-
 _MOST_PASSED = 50  # photos that a step passes over
 
 
