@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Index:
 
     Attributes:
         run, other: the run, and the second one or None.
+        state: what tells these rows from those before or after; any text.
         kept: what was computed of these rows.
 
     Raises RunError: there are no rows yet.
@@ -56,6 +58,7 @@ class Index:
     def __init__(self, run: Run, other: Run | None = None) -> None:
         self.run, self.other, self.kept = run, other, Memory()
         self._selections = Memory(_MOST_SELECTIONS)
+        self.state = hashlib.sha256(repr(newest_shards(run)).encode()).hexdigest()[:16]
         self._shards = {int(file.stem): str(file) for file in run.store.shards()}
         if not self._shards:
             raise RunError("The run has no rows yet; expected a scan that has written some.")

@@ -60,16 +60,16 @@ def photo_wall(
 
 
 def _sheet(index: Index, numbers: list[int]) -> dict[str, Any]:
-    made: dict[str, Any] = _made(str(index.run.path), tuple(numbers), index)
+    made: dict[str, Any] = _made(f"{index.run.path} {index.state}", tuple(numbers), index)
     return made
 
 
 @st.cache_data(show_spinner=False, max_entries=_KEPT)
-def _made(path: str, numbers: tuple[int, ...], _index: Index) -> dict[str, Any]:
-    run, rows = _index.run, _index.rows(numbers)
+def _made(rows: str, numbers: tuple[int, ...], _index: Index) -> dict[str, Any]:
+    run, listed = _index.run, _index.rows(numbers)
     limit = _index.kept("limit", lambda: evidence_limit(run))
     names = run.recipe["network"]["class_names"]
-    drawn = tiles(run, rows, SIDE, limit)
+    drawn = tiles(run, listed, SIDE, limit)
     picture = render.jpeg(sheet(drawn, SIDE, ACROSS), 78)
     return {"picture": data_uri(picture), "sizes": [tile.size for tile in drawn],
-            "captions": [photo_caption(row, names) for row in rows]}
+            "captions": [photo_caption(row, names) for row in listed]}

@@ -35,7 +35,8 @@ def run_choice(session: Session) -> Index | None:
                      f"The link is of the run “{session.choices.run[:40]}”, with which this server was not started; "
                      "expected it to be started with --run and that folder.", key="no_run")
         session.choose(run="")
-    names = [name for name, opened in runs.items() if name != EXAMPLES or opened.job is None or opened.job.begun]
+    names = [name for name, opened in runs.items()
+             if name in (session.choices.run, *session.runs) or opened.job is None or opened.job.begun]
     if not session.choices.run and (given := [name for name in names if name != EXAMPLES]):
         session.choose(run=given[0])
     if len(names) > 1:
@@ -106,7 +107,7 @@ def _drop_zone(session: Session) -> None:
     """A folder dropped in the browser, for a small one: its folders' names are the labels."""
     files = st.file_uploader("Drop a folder of photos here: the folders in it are their labels", key="folder_files",
                              accept_multiple_files="directory",
-                             type=["jpg", "jpeg", "png", "webp", "avif", "bmp", "tif", "tiff", "gif"])
+                             type=["jpg", "jpeg", "png", "webp", "avif", "heic", "heif", "bmp", "tif", "tiff", "gif"])
     if not files:
         return
     what = tuple(file.file_id for file in files)

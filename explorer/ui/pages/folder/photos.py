@@ -76,7 +76,7 @@ def wall(session: Session, index: Index) -> np.ndarray:
     def open_photo(place: int) -> None:
         open_on(session, index, int(numbers[place]), PAGES[target], target)
 
-    photo_wall(index, numbers, f"{index.run.path} {len(numbers)} {selection}", words,
+    photo_wall(index, numbers, f"{index.run.path} {index.state} {selection}", words,
                open_photo, key="photo_wall", chosen=_place(session, index, numbers))
     limit = index.kept("limit", lambda: evidence_limit(index.run))
     panels.note(f"Grey photos, red and blue: evidence for and against the prediction, all on one scale from "
