@@ -21,7 +21,7 @@ from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.photo_wall import photo_wall
 from explorer.ui.controls import in_step
-from explorer.ui.session.items import open_on
+from explorer.ui.session.items import open_on, walk_of
 from explorer.ui.session.session import Session
 from explorer.wording import shortened
 
@@ -77,21 +77,12 @@ def wall(session: Session, index: Index) -> np.ndarray:
         open_on(session, index, int(numbers[place]), PAGES[target], target)
 
     photo_wall(index, numbers, f"{index.run.path} {index.state} {selection}", words,
-               open_photo, key="photo_wall", chosen=_place(session, index, numbers))
+               open_photo, key="photo_wall", chosen=walk.place if (walk := walk_of(session)) else None)
     limit = index.kept("limit", lambda: evidence_limit(index.run))
     panels.note(f"Grey photos, red and blue: evidence for and against the prediction, all on one scale from "
                 f"−{limit:.2f} to {limit:.2f}. Hatched: what the network did not see.", key="wall_scale",
                 style="caption")
     return numbers
-
-
-def _place(session: Session, index: Index, numbers: np.ndarray) -> int | None:
-    """Where the photo that was opened last is, so that the wall begins there."""
-    if not session.choices.item:
-        return None
-    number = index.kept(("number", session.choices.item), lambda: index.number_of(session.choices.item))
-    places = [] if number is None else np.flatnonzero(numbers == number).tolist()
-    return places[0] if places else None
 
 
 def sign_off(session: Session, index: Index) -> None:
