@@ -92,7 +92,7 @@ def main() -> None:
     timed("the index", lambda: Index(run), 1)
     index = Index(run)
     for name, ask in (("counts", counts), ("calibration", calibration), ("matrix", class_pairs), ("classes", by_class)):
-        timed(name, lambda ask=ask: ask(index))
+        timed(name, lambda ask=ask: (index.forget(), ask(index)))
     timed("mean evidence of right and wrong", lambda: [mean_evidence(run, f"answer {how} label_class")
                                                        for how in ("=", "!=")], 1)
     timed("scale of the wall", lambda: evidence_limit(run), 1)

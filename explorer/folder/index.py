@@ -20,6 +20,7 @@ from explorer.folder.selection import SORTS, Selection
 _MEMORY = "1GB"  # at most, for DuckDB
 _SHORT = [name for name in SCHEMA.names if name not in ("pooled", "channels", "contributions")]
 _MOST_SELECTIONS = 8  # whose order is kept; of a million photos each takes 8 MB
+_MOST_ANSWERS = 32  # of a page's numbers, which every click asks for again
 _ALONE = "(SELECT NULL::INT AS other_answer, NULL::FLOAT AS other_probability)"
 _BESIDE = """
     (SELECT there.path, mine AS other_answer, there.probability AS other_probability
@@ -57,7 +58,7 @@ class Index:
 
     def __init__(self, run: Run, other: Run | None = None) -> None:
         self.run, self.other, self.kept = run, other, Memory()
-        self._selections = Memory(_MOST_SELECTIONS)
+        self.forget()
         self.state = hashlib.sha256(repr(newest_shards(run)).encode()).hexdigest()[:16]
         self._shards = {int(file.stem): str(file) for file in run.store.shards()}
         if not self._shards:
@@ -72,8 +73,11 @@ class Index:
     def __len__(self) -> int:
         return self.query("SELECT count(*) AS photos FROM rows")["photos"][0].as_py()
 
-    def query(self, sql: str, parameters: Sequence[Any] = (), **tables: pa.Table) -> pa.Table:
-        """The answer of DuckDB to a query over `rows`, which has the columns above, and the given tables."""
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """The answer of DuckDB to a query over `rows`, which has the columns above; those used last are kept."""
+        return self._answers((sql, repr(parameters)), lambda: self._query(sql, parameters))
+
+    def _query(self, sql: str, parameters: Sequence[Any] = (), **tables: pa.Table) -> pa.Table:
         with self._base.cursor() as cursor:
             for name, table in tables.items():
                 cursor.register(name, table)
@@ -85,19 +89,19 @@ class Index:
             where, parameters = selection.where
             order = ", ".join(f"{part.strip()} NULLS LAST" for part in SORTS[selection.sort].order.split(",") if part)
             ordered = f"{order}, rowid" if order else "rowid"
-            return self.query(f"SELECT rowid AS number FROM rows WHERE {where} ORDER BY {ordered}",
-                              parameters)["number"].to_numpy()
+            return self._query(f"SELECT rowid AS number FROM rows WHERE {where} ORDER BY {ordered}",
+                               parameters)["number"].to_numpy()
 
         return self._selections(selection, numbers)
 
     def forget(self) -> None:
-        """Clear the orders that are kept, as a measurement wants it."""
-        self._selections = Memory(_MOST_SELECTIONS)
+        """Clear the orders and answers that are kept, as a measurement wants it."""
+        self._selections, self._answers = Memory(_MOST_SELECTIONS), Memory(_MOST_ANSWERS)
 
     def table(self, numbers: Sequence[int] | np.ndarray, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
         """The full rows of these photos, in that order, with the columns of `explorer.folder.rows` or some of them."""
         order = pa.table({"number": np.asarray(numbers, np.int64), "nth": np.arange(len(numbers))})
-        wanted = self.query("SELECT shard, place, nth FROM rows JOIN numbers ON rows.rowid = number", numbers=order)
+        wanted = self._query("SELECT shard, place, nth FROM rows JOIN numbers ON rows.rowid = number", numbers=order)
         files = [self._shards[shard] for shard in sorted(set(wanted["shard"].to_pylist()))]
         return self.run.store.query(_FULL.format(columns=", ".join(columns)),
                                     [files or list(self._shards.values())[:1]], wanted=wanted)
@@ -114,8 +118,8 @@ class Index:
             """, [list(self._shards.values()), path])
         if not places.num_rows:
             return None
-        numbers = self.query("SELECT rowid AS number FROM rows WHERE shard = ? AND place = ?",
-                             [places["shard"][0].as_py(), places["place"][0].as_py()])
+        numbers = self._query("SELECT rowid AS number FROM rows WHERE shard = ? AND place = ?",
+                              [places["shard"][0].as_py(), places["place"][0].as_py()])
         return numbers["number"][0].as_py()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from explorer.folder.index import Index
 from explorer.folder.selection import SURE
-from explorer.folder.summary import Counts, counts
+from explorer.folder.summary import counts
 from explorer.sections.folder import calibration_table, class_table, confusion_matrix, facts_of, flips, mean_maps
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import head
@@ -18,7 +18,7 @@ from explorer.wording import percent, shortened
 
 def run_headline(index: Index, title: str) -> None:
     """The accuracy, or how many photos there are, and what is most to be looked at; `title` is the run's."""
-    numbers, network = _counts(index), index.run.recipe["network"]
+    numbers, network = counts(index), index.run.recipe["network"]
     photos = f"{numbers.photos:,} photo{'' if numbers.photos == 1 else 's'}"
     wrong = numbers.judged - numbers.correct
     sentences = [f"{shortened(title, 60)}: {photos} by {network['title']}."]
@@ -36,16 +36,11 @@ def run_headline(index: Index, title: str) -> None:
                      f"{'is' if wrong == 1 else 'are'} wrong"], " ".join(sentences))
 
 
-def _counts(index: Index) -> Counts:
-    counted: Counts = index.kept("counts", lambda: counts(index))
-    return counted
-
-
 def glance(index: Index) -> None:
     """Numbers, calibration, and where evidence lies on average."""
     unit = "logits" if index.run.recipe["network"]["activation"] != "none" else "its unit"
     parts: list[Node | None] = index.kept("glance", lambda: [
-        el("div", el("h3", "Photos"), facts_of(_counts(index))), mean_maps(index.run, unit), calibration_table(index)])
+        el("div", el("h3", "Photos"), facts_of(counts(index))), mean_maps(index.run, unit), calibration_table(index)])
     board(el("div", *parts, class_="glance ruled"), key="glance")
 
 
@@ -65,7 +60,7 @@ def confusion(session: Session, index: Index) -> None:
 
 def classes(session: Session, index: Index) -> None:
     """A row for each class, the least accurate first."""
-    if _counts(index).judged:
+    if counts(index).judged:
         names = index.run.recipe["network"]["class_names"]
         board(el("div", el("h3", "By class"), class_table(index, names, session.choices.label), class_="ruled"),
               key="classes", on_pick=lambda picked: pick(session, picked))
