@@ -60,6 +60,15 @@ def has_constant_slopes(head: nn.Module) -> bool:
     return head_kind(head) == "affine" and not any(isinstance(module, _AT_A_VECTOR) for module in _chain(head))
 
 
+def before_last_linear(head: nn.Module) -> tuple[list[nn.Module], nn.Linear] | None:
+    """The modules that leave each channel in its place, and the single Linear after them; None of any other head."""
+    chain = [module for module in _chain(head) if not isinstance(module, _TRANSPARENT)]
+    if not chain or not isinstance(chain[-1], nn.Linear):
+        return None
+    in_place = (nn.BatchNorm1d, Elementwise, *_AT_A_VECTOR)
+    return (chain[:-1], chain[-1]) if all(isinstance(module, in_place) for module in chain[:-1]) else None
+
+
 def hold(head: nn.Module, pooled: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """An affine head at a pooled vector: logit(c) = slopes[c] @ pooled + baselines[c].
 

@@ -139,7 +139,7 @@ def _filled(checkpoint: Checkpoint, usual: Blueprint, match: Match, activation: 
     if checkpoint.class_names and len(checkpoint.class_names) == outputs:
         names = checkpoint.class_names
     opened = (*checkpoint.opened, *match.opened)
-    others = _siblings(known)
+    others = () if checkpoint.made_with.get("architecture") else _siblings(known)
     # The weights as they are in the module now, which its network keeps anyway.
     taken, ours = replace(checkpoint, state={}), blueprint.module.state_dict()
     again = replace(match, state={key: ours[key] for key in match.state if key in ours})

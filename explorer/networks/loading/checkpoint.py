@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from explorer.errors import NetworkError
+from explorer.framing import Preprocessing
 from explorer.networks.loading.archive import Archive, is_archive
 from explorer.networks.loading.files import one_line, read_bytes
 from explorer.networks.loading.inert_pickle import DTYPES, STORAGES, Claim, Storage, read_pickle
@@ -35,6 +36,7 @@ _PROGRAMS = {  # an entry that only such a file has: its name, and how torch loa
     "models/model.json": ("torch.export", 'torch.export.load("model.pt2").module()'),
     "serialized_exported_program.json": ("torch.export", 'torch.export.load("model.pt2").module()'),
 }
+MADE_WITH = "poolscope"  # in a safetensors file's metadata: JSON of what PoolScope made the network with
 Block = Callable[[Storage], memoryview]  # the bytes of a storage; NetworkError where there are none
 
 
@@ -48,6 +50,7 @@ class Checkpoint:
         digest: sha256 of the file's bytes, in hexadecimal.
         ordered: whether the tensors stand as the model has them; safetensors sorts them.
         cautions, class_names, hints: see `layouts.Layout`.
+        made_with: architecture, preprocessing and activation, in a file that PoolScope wrote; else empty.
     """
 
     state: dict[str, Tensor]
@@ -57,6 +60,7 @@ class Checkpoint:
     cautions: tuple[str, ...] = ()
     class_names: tuple[str, ...] | None = None
     hints: tuple[str, ...] = ()
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_checkpoint(data: bytes | Path, name: str = "", most: int = MOST_BYTES) -> Checkpoint:
@@ -76,8 +80,10 @@ def read_checkpoint(data: bytes | Path, name: str = "", most: int = MOST_BYTES) 
     content, title = read_bytes(data, name, most)
     digest = hashlib.sha256(content).hexdigest()
     if _is_safetensors(content):
-        state, prefixes = without_wrappers(_safetensors(content, title))
-        return Checkpoint(state, prefixes, digest, ordered=False)
+        tensors, made_with = _safetensors(content, title)
+        state, prefixes = without_wrappers(tensors)
+        names = made_with.pop("class_names", None)
+        return Checkpoint(state, prefixes, digest, ordered=False, class_names=names, made_with=made_with)
     tree, block = _torch_tree(content, title)
     layout = laid_out(tree, title)
     state, prefixes = without_wrappers(_tensors(layout.claims, block, title))
@@ -90,7 +96,7 @@ def _is_safetensors(content: bytes) -> bool:
     return content[8:9] == b"{" and not is_archive(content)
 
 
-def _safetensors(content: bytes, name: str) -> dict[str, Tensor]:
+def _safetensors(content: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     length = int.from_bytes(content[:8], "little")
     if length > len(content) - 8:
         raise NetworkError(f"{name} is cut short: its list of tensors claims {length:,} bytes, and "
@@ -98,7 +104,8 @@ def _safetensors(content: bytes, name: str) -> dict[str, Tensor]:
     if length > MOST_HEADER:
         raise NetworkError(f"{name} has a list of tensors of {length:,} bytes; at most {MOST_HEADER:,} are accepted.")
     try:
-        order = list(json.loads(content[8 : 8 + length]))  # the library gives them in any order
+        header = json.loads(content[8 : 8 + length])
+        order = list(header)  # the library gives them in any order
         tensors = load(content)
     except (SafetensorError, ValueError, LookupError, TypeError, RuntimeError, AttributeError, RecursionError,
             OverflowError):
@@ -110,7 +117,27 @@ def _safetensors(content: bytes, name: str) -> dict[str, Tensor]:
         if tensor.dtype not in DTYPES.values():
             raise NetworkError(f"{name} holds {one_line(key)} as {str(tensor.dtype).removeprefix('torch.')}; expected "
                                "plain tensors of real numbers, 16 bits or more when they have a fraction.")
-    return {key: tensors[key] for key in order if key in tensors}
+    return {key: tensors[key] for key in order if key in tensors}, _made_with(header, name)
+
+
+def _made_with(header: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What PoolScope wrote beside the tensors, checked; {} in a file of anybody else's."""
+    text = (header.get("__metadata__") or {}).get(MADE_WITH)
+    if text is None:
+        return {}
+    try:
+        made_with = json.loads(text)
+        names, architecture, activation = (made_with.get(key) for key in ("class_names", "architecture", "activation"))
+        if not all(isinstance(value, str | None) for value in (architecture, activation, *(names or ()))):
+            raise TypeError
+        preprocessing = made_with["preprocessing"]
+        numbers: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value
+                                   for key, value in preprocessing.items()}
+        return {"architecture": architecture, "activation": activation, "class_names": tuple(names) if names else None,
+                "preprocessing": Preprocessing(**numbers)}
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise NetworkError(f"{name} is damaged: its metadata does not say what PoolScope made it with; expected "
+                           "another copy of it, or the same tensors saved without metadata.") from None
 
 
 def _torch_tree(content: bytes, name: str) -> tuple[Any, Block]:

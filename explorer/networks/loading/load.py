@@ -113,7 +113,10 @@ def load_file(
             return onnx_network(content, title, folder, _read_names(class_names), preprocessing, activation, layer,
                                 output)
         data = read_checkpoint(content, title)
-    blueprint = fill(data, architecture, title, head_activation)
+    made_with = data.made_with
+    blueprint = fill(data, architecture or made_with.get("architecture"), title, head_activation)
+    preprocessing = preprocessing or made_with.get("preprocessing")
+    activation = activation or made_with.get("activation")
     if preprocessing is None:
         blueprint = replace(blueprint, cautions=(*blueprint.cautions, _assumed_preprocessing(blueprint)))
     return _network(blueprint, "file", title, class_names, preprocessing, activation, layer)
@@ -129,7 +132,7 @@ class Contents:
         class_names: those in the file; None where it has none.
         checkpoint: as it was read, for `load_file`; None of an ONNX file.
         outputs: of an ONNX file, the names of its outputs, the one that is taken first; () of a checkpoint.
-        preprocessing: of an ONNX file, what is assumed.
+        preprocessing: of an ONNX file, what is assumed; of a checkpoint, what the file says.
     """
 
     architecture: str | None
@@ -149,7 +152,7 @@ def look_into(data: bytes | Path, name: str) -> Contents:
         return Contents(None, tuple(sentences), outputs=tuple(outputs), preprocessing=preprocessing)
     checkpoint = read_checkpoint(content, title)
     try:
-        blueprint = fill(checkpoint, None, title)
+        blueprint = fill(checkpoint, checkpoint.made_with.get("architecture"), title)
     except ArchitectureError as error:
         return Contents(None, (str(error),), checkpoint=checkpoint)
     classes = f"{blueprint.outputs:,} class{'' if blueprint.outputs == 1 else 'es'}"
@@ -158,7 +161,8 @@ def look_into(data: bytes | Path, name: str) -> Contents:
     there = f", with names: {', '.join(map(one_line, named[:3]))}{more}" if named else ""
     return Contents(blueprint.known.name, (
         f"In the file: {blueprint.known.name}, {classes}{there}.", *blueprint.cautions,
-        _assumed_preprocessing(blueprint)), named, checkpoint)
+        "Its preprocessing is in the file." if checkpoint.made_with else _assumed_preprocessing(blueprint)),
+        named, checkpoint, preprocessing=checkpoint.made_with.get("preprocessing"))
 
 
 def _assumed_preprocessing(blueprint: Blueprint) -> str:

@@ -90,8 +90,8 @@ def ask_for_file(session: Session, done: Callable[[str], None]) -> None:
     with st.expander("Preprocessing and more"):
         try:
             usual = (contents and contents.preprocessing) or usual_preprocessing(architecture)
-            shown = preprocessing_fields(replace(usual, **st.session_state.get("own_edited", {})),
-                                         f"own_{file.file_id if file and outputs else architecture}")
+            of_file = file.file_id if file and contents and contents.preprocessing else architecture
+            shown = preprocessing_fields(replace(usual, **st.session_state.get("own_edited", {})), f"own_{of_file}")
             preprocessing = None if shown == usual else shown
         except ExplorerError as error:
             wrong = str(error)

@@ -1,0 +1,97 @@
+"""A network whose head is damped, as a checkpoint in the layout that the network came from."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from explorer.errors import MethodError
+from explorer.folder.muting import last_linear
+from explorer.folder.run import Run
+from explorer.networks import Network
+from explorer.networks.loading.checkpoint import MADE_WITH
+
+_ARCHITECTURES = {"efficientnet_lite0": "timm/tf_efficientnet_lite0", "flowers": "timm/tf_efficientnet_lite0"}
+
+
+def damped(weight: Tensor, shares: np.ndarray, strength: float, class_index: int | None) -> Tensor:
+    """A Linear's weight (classes, C) with its channels times 1 - strength * share, in one class's row or in all.
+
+    Args:
+        shares: (C,) or longer, of each channel, 0 to 1.
+        strength: 0 to 1.
+    """
+    factors = 1 - strength * torch.from_numpy(np.asarray(shares[: weight.shape[1]], np.float32))
+    changed = weight.detach().clone()
+    if class_index is None:
+        changed *= factors
+    else:
+        changed[class_index] *= factors
+    return changed
+
+
+def repaired_state(
+    network: Network, shares: np.ndarray, strength: float, class_index: int | None
+) -> dict[str, Tensor]:
+    """The whole network's state dict, with the names of its architecture and a damped head.
+
+    Raises MethodError where the head cannot be damped, or of the network only its parts are known (an ONNX file).
+    """
+    weight = last_linear(network)[1].weight
+    state = {} if network.layers.model is None else dict(network.layers.model.state_dict())
+    names = [name for name, tensor in state.items() if tensor.shape == weight.shape and torch.equal(tensor, weight)]
+    if not names:
+        raise MethodError("The network has no state dict to write the head into (an ONNX file has none); expected a "
+                          "checkpoint, or a network of torchvision or timm. The recipe says what to damp.")
+    state[names[-1]] = damped(weight, shares, strength, class_index)
+    return {name: tensor.detach().contiguous().clone() for name, tensor in state.items()}
+
+
+def checkpoint_bytes(run: Run, state: dict[str, Tensor], ending: str = ".safetensors") -> bytes:
+    """A state dict as a file: .safetensors, with what the run's network is made with beside it, or as torch.save's.
+
+    Such a .safetensors needs neither architecture nor class names when it is loaded.
+    """
+    if ending != ".safetensors":
+        stream = io.BytesIO()
+        torch.save(state, stream)
+        return stream.getvalue()
+    network, options = run.network, run.recipe["network"]["options"] or {}
+    made_with = {
+        "architecture": _ARCHITECTURES.get(network.name) or options.get("network"),
+        "preprocessing": asdict(network.preprocessing), "class_names": list(network.class_names),
+        "activation": network.activation,
+    }
+    return save(state, metadata={MADE_WITH: json.dumps(made_with)})
+
+
+def endings(run: Run) -> list[str]:
+    """The kinds of checkpoints that the repaired network is offered as: safetensors, and that which it came from."""
+    own = Path((run.recipe["network"]["options"] or {}).get("checkpoint") or "").suffix.lower()
+    return [".safetensors", *([own] if own in (".pth", ".pt", ".ckpt", ".bin") else [])]
+
+
+def recipe_of_repair(
+    run: Run, shares: np.ndarray, strength: float, class_index: int | None, numbers: dict[str, Any]
+) -> dict[str, Any]:
+    """What repeats a repair: the network, the class, the strength, each channel's factor, and what it changed.
+
+    Args:
+        numbers: before and after, as plain numbers.
+    """
+    network = run.recipe["network"]
+    factors = {str(channel): round(float(1 - strength * shares[channel]), 6) for channel in np.flatnonzero(shares)}
+    return {
+        "kind": "damped head", "network": {name: network[name] for name in ("name", "title", "sha256", "options")},
+        "run": str(run.path),
+        "class": None if class_index is None else {"index": class_index, "name": network["class_names"][class_index]},
+        "strength": strength, "factors": factors, "numbers": numbers,
+    }
