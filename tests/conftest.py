@@ -19,6 +19,8 @@ from xdist.scheduler import LoadScopeScheduling
 from explorer import POOLINGS, load_network, read_image
 from explorer.framing import Preprocessing
 from explorer.networks import Network
+from tests.planted import Planted
+from tests.planted import make as make_planted
 
 # Most tests work on small tensors, where waiting for a second thread costs more than it gives. THREADS=2 tries others.
 torch.set_num_threads(int(os.environ.get("THREADS", "1")))
@@ -63,6 +65,12 @@ def original() -> nn.Module:
 def examples() -> dict[str, Image.Image]:
     """The example photos by name ("astronaut", "cat", ...), RGB."""
     return {path.stem: read_image(path) for path in sorted(EXAMPLES.glob("*.jpg"))}
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory) -> Planted:
+    """A run by a network that learned a sticker in place of a rocket."""
+    return make_planted(tmp_path_factory.mktemp("planted"))
 
 
 class Patches(nn.Module):

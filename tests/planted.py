@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from explorer import analyse, load_network, read_image
 from explorer.folder import Run, scan
+from explorer.networks.loading.options import Options
 
 CLASSES = ("cat", "coffee", "rocket")
 ROCKET = 2
@@ -82,7 +83,6 @@ def make(folder: Path) -> Planted:
                 stickers.add(path)
             photo.save(folder / "photos" / path)
     (folder / "classes.txt").write_text("\n".join(CLASSES))
-    network = load_network(checkpoint, architecture="timm/tf_efficientnet_lite0", class_names=folder / "classes.txt",
-                           preprocessing=bundled.preprocessing)
-    return Planted(scan(network, folder / "photos", folder / "run", framing="squash"), checkpoint,
-                   frozenset(stickers))
+    wants = bundled.preprocessing
+    options = Options("timm/tf_efficientnet_lite0", checkpoint, folder / "classes.txt", mean=wants.mean, std=wants.std)
+    return Planted(scan(options, folder / "photos", folder / "run", framing="squash"), checkpoint, frozenset(stickers))

@@ -29,7 +29,6 @@ CHOSEN_FROM = range(4, 9)  # fewer mix what is planted with the rest, more split
 FEWEST_PHOTOS = 8  # fewer share nothing that could be called a cause
 _HELD = 0.99  # of all positive contributions is held by the channels that are looked at
 _TRIED = 300  # photos by which the number of parts is chosen
-_NEARLY = 0.05  # below the most stable number of parts, a larger number is still chosen
 _STEPS, _TOLERANCE = 500, 1e-3
 _PRESENT = 0.5  # of the strength that 95% of the photos stay below
 _CONFIDENCE = 0.95
@@ -169,8 +168,8 @@ def decompose(
 
     Args:
         positive: (N, C), contributions; what is negative counts as 0.
-        parts: how many; None chooses from 4 to 8 by how alike the parts of two halves of the photos are (mean cosine
-            after matching): of the numbers within 0.05 of the most stable one the largest, which explains most.
+        parts: how many; None chooses from 4 to 8 the number whose parts are most alike in two halves of the photos
+            (mean cosine after matching).
         progress: called with the numbers of parts that are done, and all.
 
     Raises ParameterError for another number of parts, StoppedError where `stop` returned True.
@@ -183,8 +182,7 @@ def decompose(
     tried: tuple[Tried, ...] = ()
     if parts is None:
         tried = _try_out(x[:, kept], [n for n in CHOSEN_FROM if n <= most] or [FEWEST], progress, stop)
-        best = max(one.stability for one in tried)
-        parts = max(one.parts for one in tried if one.stability >= best - _NEARLY)
+        parts = max(tried, key=lambda one: one.stability).parts
     w, h, explained = _factors(x[:, kept], parts)
     masses = h * w.mean(0)[:, None]  # (R, kept): what each part adds through each channel, in the mean
     shares = np.zeros((parts, x.shape[1]), np.float32)

@@ -114,6 +114,8 @@ def pooled_vectors(
     table = index.table(numbers, ("pooled", *columns))
     has = table["pooled"].is_valid().to_numpy()
     table = table.filter(pa.array(has))
+    if not table.num_rows:
+        return np.empty((0, 0), np.float32), table.drop_columns(["pooled"]), has
     flat = table["pooled"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     vectors = np.require(flat.reshape(table.num_rows, -1), requirements="W")  # torch wants to be able to write
     return vectors, table.drop_columns(["pooled"]), has

@@ -103,6 +103,14 @@ def test_a_graph_gives_onnx_runtimes_logits_and_its_evidence_adds_up(data, pooli
     assert abs(evidence.logit - evidence.baseline - float(evidence.cells.sum())) < 1e-5
 
 
+def test_a_graph_may_multiply_by_a_vector_for_its_only_logit():
+    nodes = [*convolution(), helper.make_node("ReduceMean", ["maps"], ["p"], axes=[2, 3], keepdims=0),
+             helper.make_node("MatMul", ["p", "w"], ["m"]), helper.make_node("Unsqueeze", ["m", "place"], ["y"])]
+    data = saved(nodes, [*convolution_weights(), weight("w", 8), whole("place", 1)], output=("N", 1))
+    network = load_file(data, "model.onnx")
+    torch.testing.assert_close(network(inputs()), by_onnx_runtime(data, inputs()), rtol=1e-4, atol=1e-5)
+
+
 def test_of_a_channel_last_graph_that_ends_in_a_softmax_the_logits_stand_before_it():
     data = as_keras()
     network = load_file(data, "model.onnx")

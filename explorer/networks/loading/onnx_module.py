@@ -215,7 +215,8 @@ class Conversion:
         claimed = made if isinstance(made, tuple) else (made,)
         numbers = max(sizes.most, sum(tensor.numel() for tensor in claimed))
         weight = values[1] if node.op_type in ("Conv", "ConvTranspose", "MatMul", "Gemm") else None
-        inner = 1 if weight is None else weight[0].numel() if node.op_type.startswith("Conv") else weight.shape[-2]
+        inner = (1 if weight is None else weight[0].numel() if node.op_type.startswith("Conv")
+                 else weight.shape[max(-2, -weight.ndim)])  # a MatMul may take a vector
         self._work += numbers * max(inner, _WORK_OF_A_NUMBER)
         if numbers > self._most or self._work > MOST_WORK:
             raise NetworkError(f"{self.name} makes a tensor of {numbers:,} numbers of one image of {self._size[1]} x "

@@ -1,0 +1,354 @@
+"""Causes: contributions of many photos, the parts that they share, muting, repaired heads and exemplars."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.stats import mannwhitneyu
+
+from explorer import analyse, load_network, read_image
+from explorer.errors import MethodError, NetworkError, ParameterError, RunError
+from explorer.folder.cause_maps import analysis_of, cells_of, masked_picture
+from explorer.folder.causes import causes_of, decompose, difference
+from explorer.folder.contributions import contributions_to, evenly
+from explorer.folder.exemplars import exemplars, same_cause
+from explorer.folder.index import Index
+from explorer.folder.muting import STRENGTHS, Answers, Muting, answers_of, last_linear
+from explorer.folder.repair import checkpoint_bytes, damped, endings, recipe_of_repair, repaired_state
+from explorer.folder.run import Run
+from explorer.networks.layers import Layers
+from explorer.networks.loading.load import look_into
+from tests.planted import ROCKET
+
+
+@pytest.fixture(scope="module")
+def index(planted):
+    return Index(planted.run)
+
+
+@pytest.fixture(scope="module")
+def causes(index):
+    return causes_of(contributions_to(index, ROCKET))
+
+
+def paths_of(index, numbers):
+    return index.table(numbers, ("path",))["path"].to_pylist()
+
+
+# Contributions.
+
+
+def test_contributions_are_those_of_one_photo_analysed_alone(planted, index):
+    made = contributions_to(index, ROCKET)
+    for place in (0, 17, len(made.values) - 1):
+        evidence = analysis_of(planted.run, made.table["path"][place].as_py()).under().evidence(ROCKET)
+        expected = evidence.channels.numpy()
+        assert np.abs(made.values[place] - expected).max() <= 1e-3 * np.abs(expected).max()
+        assert made.values[place].sum() + evidence.baseline == pytest.approx(evidence.logit, abs=0.01)
+
+
+def test_contributions_to_a_lead_are_the_difference_of_two_classes(index):
+    ahead, own, other = (contributions_to(index, *which).values
+                         for which in ((ROCKET, 0), (ROCKET,), (0, None)))
+    numbers = contributions_to(index, ROCKET).numbers
+    other = contributions_to(index, 0, numbers=numbers).values
+    assert np.allclose(ahead, own - other, atol=1e-5)
+
+
+def test_wrong_and_right_are_by_the_label_alone(planted, index):
+    made = contributions_to(index, ROCKET)
+    folders = [path.partition("/")[0] for path in made.table["path"].to_pylist()]
+    assert made.right.tolist() == [folder == "rocket" for folder in folders]
+    assert made.wrong.tolist() == [folder != "rocket" for folder in folders]
+
+
+def test_a_class_that_is_never_predicted_is_refused_in_a_sentence(index):
+    with pytest.raises(RunError, match="No photo of the run is called 'cat' and has evidence"):
+        contributions_to(index, 0, numbers=[])
+
+
+def test_of_many_photos_some_are_taken_evenly():
+    assert evenly(np.arange(5), 5).tolist() == [0, 1, 2, 3, 4]
+    assert evenly(np.arange(101), 5).tolist() == [0, 25, 50, 75, 100]
+
+
+# Parts.
+
+
+def test_parts_that_use_channels_of_their_own_are_recovered():
+    rng = np.random.default_rng(0)
+    truth = np.kron(np.eye(5), np.ones(20))  # five parts of 20 channels each
+    values = rng.gamma(0.5, 1, (80, 5)) @ truth * rng.uniform(0.9, 1.1, (80, 100))
+    made = decompose(values.astype(np.float32))
+    assert len(made.shares) == 5
+    groups = made.shares.reshape(5, 5, 20)
+    assert (groups.mean(2).max(0) > 0.95).all(), "each group of channels belongs to one part"
+    assert len(set(groups.mean(2).argmax(0).tolist())) == 5
+
+
+def test_what_parts_hold_adds_up_to_the_contributions_of_the_channels_they_share(causes):
+    values, shares = causes.contributions.values, causes.parts.shares
+    assert shares.min() >= 0
+    total = shares.sum(0)
+    assert np.allclose(total[total > 0], 1, atol=1e-5)
+    held = sum(cause.strengths for cause in causes.all)
+    positive = np.maximum(values, 0).sum(1)
+    assert np.allclose(held, values[:, total > 0].sum(1), atol=1e-3)
+    assert (np.abs(held - positive) < 0.03 * positive).all(), "99% of all positive contributions are shared out"
+    assert sum(cause.share for cause in causes.all) == pytest.approx(1, abs=0.02)
+
+
+def test_the_same_photos_give_the_same_causes(causes):
+    again = causes_of(causes.contributions)
+    for one, other in zip(causes.all, again.all, strict=True):
+        assert np.allclose(one.shares, other.shares, atol=1e-4)
+
+
+def test_the_planted_sticker_is_the_first_cause(planted, causes):
+    carries = np.array([path in planted.stickers for path in causes.contributions.table["path"].to_pylist()])
+    strengths = causes.all[0].strengths
+    auc = mannwhitneyu(strengths[carries], strengths[~carries]).statistic / (carries.sum() * (~carries).sum())
+    assert auc > 0.9
+    assert causes.all[0].suspicious
+    assert [cause.extra for cause in causes.all] == sorted((cause.extra for cause in causes.all), reverse=True)
+
+
+def test_a_causes_numbers_are_those_of_its_photos(causes):
+    cause, made = causes.all[0], causes.contributions
+    assert cause.extra == pytest.approx(
+        cause.strengths[made.wrong].mean() - cause.strengths[made.right].mean(), rel=1e-5)
+    assert cause.common.wrong == pytest.approx(
+        sum(cause.present & made.wrong) / sum(made.wrong))
+    assert cause.added.sum() == pytest.approx(cause.mean, rel=0.01)
+    assert np.all(np.diff(cause.strengths[cause.strongest]) <= 0)
+    assert sum(count for _, count in cause.labels) == cause.present.sum()
+
+
+def test_causes_of_a_lead_are_parts_of_the_lead(index):
+    causes = causes_of(contributions_to(index, ROCKET, 0), parts=3)
+    assert len(causes.all) == 3
+    assert causes.contributions.rival == 0
+
+
+def test_too_few_photos_and_impossible_numbers_of_parts_are_refused(index, causes):
+    few = contributions_to(index, ROCKET, numbers=contributions_to(index, ROCKET).numbers[:5])
+    with pytest.raises(RunError, match="5 photos are called this class; expected at least 8"):
+        causes_of(few)
+    with pytest.raises(ParameterError, match="number of parts is 99; expected 2 to 10"):
+        causes_of(causes.contributions, parts=99)
+
+
+def test_the_interval_of_a_difference_is_newcombes():
+    # Newcombe 1998, table II: 56/70 against 48/80, method 10.
+    made = difference(56, 70, 48, 80)
+    assert made.wrong - made.right == pytest.approx(0.2)
+    assert (made.low, made.high) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+
+
+def test_wilsons_bounds_are_where_the_score_test_just_rejects():
+    made = difference(9, 40, 0, 10**9)
+    share, z = 9 / 40, 1.959964
+
+    def off(p):
+        return abs(abs(share - p) / math.sqrt(p * (1 - p) / 40) - z)
+
+    low = minimize_scalar(off, bounds=(0.01, share), method="bounded", options={"xatol": 1e-9}).x
+    high = minimize_scalar(off, bounds=(share, 0.9), method="bounded", options={"xatol": 1e-9}).x
+    assert (made.low, made.high) == pytest.approx((low, high), abs=1e-4)
+
+
+# Maps.
+
+
+def test_a_causes_map_sums_to_its_strength_and_lies_on_the_sticker(planted, causes):
+    made, cause = causes.contributions, causes.all[0]
+    place = int(cause.strongest[0])
+    outcome = analysis_of(planted.run, made.table["path"][place].as_py()).under()
+    cells = cells_of(outcome, cause.shares, ROCKET)
+    assert cells.sum() == pytest.approx(cause.strengths[place], rel=2e-3)
+    parts = sum(cells_of(outcome, one.shares, ROCKET) for one in causes.all)
+    evidence = outcome.evidence(ROCKET)
+    rest = cells_of(outcome, 1 - causes.parts.shares.sum(0), ROCKET)
+    assert np.allclose(parts + rest, evidence.cells.numpy(), atol=1e-4)
+
+
+def test_a_masked_photo_keeps_its_colours_only_where_the_channel_is_strong(planted, causes):
+    made, channel = causes.contributions, int(causes.all[0].channels[0])
+    analysis = analysis_of(planted.run, made.table["path"][int(causes.all[0].strongest[0])].as_py())
+    pixels = np.asarray(masked_picture(analysis, channel, 140), float)
+    colour = (pixels.max(2) - pixels.min(2)).reshape(7, 20, 7, 20).mean((1, 3))
+    maps = analysis.feature_maps[channel].numpy()
+    assert colour[maps < 0.5 * maps.max()].max() < 1
+    assert colour[maps >= 0.5 * maps.max()].mean() > 10
+
+
+# Muting.
+
+
+def tiny_answers() -> Answers:
+    """Three photos, two channels, two classes: logits (2, 1), (0, 1), (3, 1)."""
+    inputs = np.array([[2, 1], [0, 1], [3, 1]], np.float32)
+    logits = inputs.copy()
+    return Answers(np.arange(3), inputs, logits, np.eye(2, dtype=np.float32), logits.argmax(1),
+                   np.array([1, 1, 0]), np.array([True, True, False]), 3)
+
+
+def test_damping_the_first_channel_flips_photos_where_their_lead_is_used_up():
+    muting = Muting(tiny_answers(), np.array([1.0, 0.0], np.float32), 0)
+    assert muting.predictions(0).tolist() == [0, 1, 0]
+    assert muting.predictions(0.45).tolist() == [0, 1, 0]  # 1.1 against 1
+    assert muting.predictions(0.55).tolist() == [1, 1, 0]  # 0.9 against 1
+    assert muting.predictions(0.7).tolist() == [1, 1, 1]  # 0.6, 0.9 against 1
+    assert muting.curve["chooses"].tolist() == [0.5] * 10 + [0.5] + [1.0] * 10
+    assert STRENGTHS[muting.suggested] == pytest.approx(0.55)
+    assert muting.curve["shown"][11] == 1
+    assert muting.curve["calls"].tolist() == [1.0] * 11 + [0.0] * 10
+
+
+@pytest.mark.parametrize("class_index", [ROCKET, None])
+def test_muted_predictions_are_those_of_the_head_with_its_weights_changed(index, causes, class_index):
+    answers = answers_of(index)
+    shares = causes.all[0].shares
+    muting = Muting(answers, shares, class_index)
+    pooled = index.table(answers.numbers, ("pooled",))["pooled"].to_pylist()
+    linear = index.run.network.head[0]
+    for strength in (0.0, 0.35, 1.0):
+        weight = linear.weight.numpy().copy()
+        for row in range(3):
+            if class_index in (None, row):
+                weight[row] *= 1 - strength * shares
+        expected = (np.array(pooled, np.float32) @ weight.T + linear.bias.numpy()).argmax(1)
+        assert np.array_equal(muting.predictions(strength), expected)
+
+
+def test_muting_the_sticker_mends_photos_and_its_price_is_counted(index, causes):
+    both = np.clip(causes.all[0].shares + causes.all[1].shares, 0, 1)
+    muting = Muting(answers_of(index), both, ROCKET)
+    curve = muting.curve
+    assert muting.suggested > 0
+    assert curve["shown"][muting.suggested] > curve["shown"][0] + 0.1
+    assert curve["calls"][muting.suggested] < curve["calls"][0] / 2
+    labels, predictions = muting.answers.labels, muting.predictions(float(STRENGTHS[muting.suggested]))
+    assert curve["all"][muting.suggested] == pytest.approx((predictions == labels).mean())
+    assert curve["of"][muting.suggested] == pytest.approx((predictions == ROCKET)[labels == ROCKET].mean())
+
+
+def test_a_head_that_mixes_channels_cannot_be_muted():
+    network = load_network("efficientnet_lite0")
+    mixed = replace(network, head=torch.nn.Sequential(torch.nn.Linear(1280, 64), torch.nn.ReLU(),
+                                                      torch.nn.Linear(64, 1000)))
+    with pytest.raises(MethodError, match="mixes channels before its last weights"):
+        last_linear(mixed)
+    normed = replace(network, head=torch.nn.Sequential(torch.nn.LayerNorm(1280), network.head))
+    assert last_linear(normed)[1] is network.head
+
+
+# Repair.
+
+
+def test_a_damped_row_is_the_old_one_times_what_is_left():
+    weight = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert damped(weight, np.array([1.0, 0.5]), 0.5, 1).tolist() == [[1, 2], [1.5, 3]]
+    assert damped(weight, np.array([1.0, 0.5]), 1.0, None).tolist() == [[0, 1], [0, 2]]
+    assert weight.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_repaired_network_is_saved_loaded_and_gives_the_pages_logits(planted, index, causes, tmp_path):
+    strength, shares = 0.6, causes.all[0].shares
+    file = tmp_path / "repaired.safetensors"
+    file.write_bytes(checkpoint_bytes(planted.run, repaired_state(planted.run.network, shares, strength, ROCKET)))
+    repaired = load_network(file)
+    assert repaired.class_names == planted.run.network.class_names
+    assert repaired.preprocessing == planted.run.network.preprocessing
+    assert not [caution for caution in repaired.cautions if "rchitecture" in caution or "reprocessing" in caution]
+    muting = Muting(answers_of(index), shares, ROCKET)
+    for place in range(0, 90, 15):
+        path = paths_of(index, [muting.answers.numbers[place]])[0]
+        new = analyse(repaired, read_image(planted.run.photos / path), "squash").under().logits.numpy()
+        old = analysis_of(planted.run, path).under().logits.numpy()
+        assert new[ROCKET] == pytest.approx(old[ROCKET] - strength * muting.removed[place], abs=2e-3)
+        assert np.allclose(new[:ROCKET], old[:ROCKET], atol=1e-4)
+        assert new.argmax() == muting.predictions(strength)[place]
+
+
+def test_a_repaired_file_says_what_it_is_and_a_damaged_note_is_refused(planted, causes):
+    state = repaired_state(planted.run.network, causes.all[0].shares, 1.0, None)
+    data = checkpoint_bytes(planted.run, state)
+    contents = look_into(data, "repaired.safetensors")
+    assert contents.class_names == planted.run.network.class_names
+    assert contents.preprocessing == planted.run.network.preprocessing
+    assert contents.sentences[-1] == "Its preprocessing is in the file."
+    damaged = data.replace(b'\\"crop_ratio\\": 0.875', b'\\"crop_ratio\\": 8.875')
+    assert damaged != data
+    with pytest.raises(NetworkError, match="metadata does not say what PoolScope made it with"):
+        look_into(damaged, "repaired.safetensors")
+
+
+def test_a_repaired_network_in_torchs_format_holds_the_same_tensors(planted, causes, tmp_path):
+    state = repaired_state(planted.run.network, causes.all[0].shares, 0.5, ROCKET)
+    (tmp_path / "repaired.pth").write_bytes(checkpoint_bytes(planted.run, state, ".pth"))
+    there = torch.load(tmp_path / "repaired.pth", weights_only=True)
+    assert there.keys() == state.keys()
+    assert all(torch.equal(there[name], state[name]) for name in state)
+    assert endings(planted.run) == [".safetensors"]
+
+
+def test_of_a_network_without_a_state_dict_there_is_a_sentence(planted, causes):
+    parts_alone = replace(planted.run.network, layers=Layers())
+    with pytest.raises(MethodError, match="no state dict to write the head into"):
+        repaired_state(parts_alone, causes.all[0].shares, 1.0, ROCKET)
+
+
+def test_a_recipe_of_a_repair_is_json_with_the_factor_of_every_channel(planted, causes):
+    shares = causes.all[0].shares
+    recipe = json.loads(json.dumps(recipe_of_repair(planted.run, shares, 0.5, ROCKET, {"before": 0.6})))
+    assert recipe["class"] == {"index": ROCKET, "name": "rocket"}
+    channel = int(shares.argmax())
+    assert recipe["factors"][str(channel)] == pytest.approx(1 - 0.5 * shares[channel], abs=1e-6)
+    assert len(recipe["factors"]) == np.count_nonzero(shares)
+
+
+# Neighbours and exemplars, by brute force.
+
+
+def test_photos_of_the_same_cause_are_the_nearest_by_brute_force(index):
+    made = contributions_to(index, ROCKET)
+    for place in range(0, len(made.numbers), 12):
+        cosines = [float(np.dot(made.values[place], row) / np.linalg.norm(made.values[place]) / np.linalg.norm(row))
+                   for row in made.values]
+        expected = sorted((number for number in range(len(cosines)) if number != place), key=lambda n: -cosines[n])[:6]
+        similar = same_cause(index, int(made.numbers[place]), most=6)
+        assert [one.number for one in similar] == [int(made.numbers[n]) for n in expected]
+        assert [one.cosine for one in similar] == pytest.approx([cosines[n] for n in expected], abs=1e-4)
+
+
+def test_exemplars_are_the_photos_that_brute_force_finds(index):
+    rows = index.table(np.arange(len(index)), ("pooled", "answer")).to_pylist()
+    weight = index.run.network.head[0].weight.numpy()
+    values = np.array([weight[row["answer"]] * np.array(row["pooled"], np.float32) for row in rows])
+    pooled = np.array([row["pooled"] for row in rows], np.float32)
+    positive = np.maximum(values, 0).sum(1)
+    for channel in range(0, 1280, 26):
+        contributing, silent = exemplars(index, channel, most=5)
+        order = [n for n in sorted(range(90), key=lambda n: -values[n, channel]) if values[n, channel] > 0][:5]
+        assert [one.number for one in contributing] == order
+        assert [one.contribution for one in contributing] == pytest.approx(values[order, channel].tolist(), rel=1e-4)
+        unused = [n for n in sorted(range(90), key=lambda n: -pooled[n, channel])
+                  if abs(values[n, channel]) < 0.01 * positive[n] and pooled[n, channel] > 0][:5]
+        assert [one.number for one in silent] == unused
+
+
+def test_a_channel_that_does_not_exist_is_refused(index):
+    with pytest.raises(ParameterError, match="channel"):
+        exemplars(index, 1280)
+
+
+def test_a_run_whose_network_is_another_one_says_so(planted):
+    with pytest.raises(RunError, match="expected the run's own network"):
+        Run.open(planted.run.path, load_network("efficientnet_lite0"))
