@@ -5,7 +5,8 @@ from explorer.ui.skeleton import show_skeleton
 show_skeleton("Folder")  # the imports below take seconds the first time
 
 from explorer.ui.frame import frame
-from explorer.ui.pages.folder.opening import another_folder, run_choice, title_of
+from explorer.ui.pages.folder.causes import causes_part
+from explorer.ui.pages.folder.opening import another_folder, part_choice, run_choice, title_of
 from explorer.ui.pages.folder.overview import classes, confusion, glance, run_headline, two_runs
 from explorer.ui.pages.folder.photos import selection_choice, sign_off, take_along, wall
 
@@ -18,6 +19,10 @@ def show() -> None:
     if index is None:
         return
     run_headline(index, title_of(session))
+    part_choice(session)
+    if session.choices.part == "causes":
+        causes_part(session, index)
+        return
     glance(index)
     two_runs(session, index)
     confusion(session, index)

@@ -9,7 +9,7 @@ import numpy as np
 from explorer.folder.causes import Cause, Causes
 from explorer.folder.muting import STRENGTHS, Muting
 from explorer.sections.nodes import Node, el
-from explorer.sections.parts import table
+from explorer.sections.parts import head, table
 from explorer.wording import listed, percent, plain, shortened, signed
 
 _NOTABLE = 0.3  # of a rank correlation: a weaker one is not mentioned
@@ -73,6 +73,31 @@ def channels_of(cause: Cause, most: int = _MOST_CHANNELS) -> list[tuple[int, flo
     """Its largest channels: number, the share of the channel that belongs to it, and the logits that it adds so."""
     return [(int(channel), float(cause.shares[channel]), float(added))
             for channel, added in zip(cause.channels[:most], cause.added[:most], strict=True)]
+
+
+def cause_card(number: int, cause: Cause, causes: Causes, names: Sequence[str], shots: Sequence[Node], muted: bool
+               ) -> Node:
+    """A cause on the page: what is known of it, the photos that have most of it, its channels, a button to mute it.
+
+    Args:
+        number: from 1; a click gives ["mute", number - 1] or ["channel", its number].
+        shots: of the photos.
+        muted: whether it is.
+    """
+    against = "" if causes.contributions.rival is None else " of the lead"
+    badge = el("span", "more common in wrong photos", class_="badge") if cause.suspicious else None
+    channels = [el("button", f"{channel}", type="button", class_="chip", pick=["channel", channel],
+                   data_key=f"channel-{number}-{channel}", aria_label=f"Channel {channel} among the feature maps",
+                   title=f"{share:.0%} of channel {channel} belong to it and add {plain(added)} logits")
+                for channel, share, added in channels_of(cause)]
+    mute = el("button", "Muted" if muted else "Mute it and see", type="button", class_="chip",
+              pick=["mute", number - 1], data_key=f"mute-{number}", aria_pressed=str(muted).lower(),
+              aria_label=f"Mute cause {number} and see")
+    return el("div", head(f"Cause {number}", f"{plain(cause.mean)} logits{against}, {percent(cause.share)}"),
+              el("p", badge, " " if badge else "", " ".join(cause_sentences(cause, causes, names))),
+              el("div", *shots, class_="shots six"),
+              el("div", mute, el("span", "channels", class_="caption"), *channels, class_="chips"),
+              class_="ruled stack")
 
 
 def causes_table(causes: Causes) -> Node:
