@@ -35,13 +35,13 @@ def read_trained(card: Path) -> dict[str, TrainedPooling]:
     """The trained heads that a card names, by the key of their pooling, in the order of KEYS.
 
     The card is JSON that lists files beside it under "heads", with the sha256 of each, which is checked; the poolings
-    are `gap`, `gmp`, `gem`, `learned_attention` and `gated`.
+    are `gap`, `gmp`, `gem`, `learned_attention`, `multi_query_attention` and `gated`, or some of them.
 
     Raises NetworkError for a file that is missing, damaged or was exchanged.
     """
     with shipped(card) as data:
         heads = json.loads(data)["heads"]
-        files = {kind: (card.parent / heads[kind]["file"], heads[kind]["sha256"]) for kind in KEYS}
+        files = {kind: (card.parent / heads[kind]["file"], heads[kind]["sha256"]) for kind in KEYS if kind in heads}
     trained = {}
     for kind, (path, sha256) in files.items():
         with shipped(path, sha256) as data:
