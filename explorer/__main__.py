@@ -1,4 +1,6 @@
-"""PoolScope from a terminal: `python -m explorer photo.jpg`, `... why photo.jpg` and `... folder photos/`."""
+"""PoolScope from a terminal: `python -m explorer photo.jpg`, `... why photo.jpg`, `... folder photos/` and
+`... heads run`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from collections.abc import Sequence
 
 from explorer import ExplorerError
 from explorer.sections.text import printable
-from explorer.terminal import command, folder_command, why_command
+from explorer.terminal import command, folder_command, heads_command, why_command
 from explorer.terminal.output import say
 
 
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _printed(arguments: list[str]) -> list[str]:
-    for other in (why_command, folder_command):
+    for other in (why_command, folder_command, heads_command):
         if arguments[:1] == [other.COMMAND]:
             return other.run(arguments[1:])
     return command.run(arguments)

@@ -74,6 +74,7 @@ class HeadsOnRun:
 
     Attributes:
         run: whose photos, labels and network.
+        backbone: how a card names the network's backbone, see `backbone_of`.
         classes: the labels that were learned, one a class.
         counts: photos by part: train, validation, test.
         left_out: labels with too few photos, and how many those have.
@@ -86,6 +87,7 @@ class HeadsOnRun:
     """
 
     run: Run
+    backbone: Mapping[str, Any]
     classes: tuple[str, ...]
     counts: Mapping[str, int]
     left_out: tuple[tuple[str, int], ...]
@@ -126,7 +128,7 @@ class HeadsOnRun:
         hashes = {kind: head_bytes(head)[1] for kind, head in heads.items()}
         return with_heads(self.run.network, trained, self.classes, activation=about["activation"], name="module",
                           title=about["title"], origin=about["origin"], cautions=about["cautions"],
-                          digest=digest_of_heads(self._backbone()["sha256"], hashes))
+                          digest=digest_of_heads(self.backbone["sha256"], hashes))
 
     def save(self, folder: str | os.PathLike, loss: str | None = None) -> Path:
         """Write the network of `network(loss)` as a folder that `load_network` takes; the folder.
@@ -136,7 +138,7 @@ class HeadsOnRun:
         Raises RunError: no head is a pooling and a Linear, the folder holds other things or cannot be written to, or
             the run's network was made in Python, so that no card can name it.
         """
-        heads, backbone = self.heads(loss), self._backbone()
+        heads, backbone = self.heads(loss), dict(self.backbone)
         if backbone["network"] is None and backbone["checkpoint"] is None:
             raise RunError("The run is of a network that was made in Python, which a folder cannot name; expected the "
                            "heads to be used in Python, by network(), or a run of a network with a name or a file.")
@@ -152,23 +154,25 @@ class HeadsOnRun:
         size = framing["short_side"] or usual
         own = framing["kind"] == "crop" and size == usual
         return {
-            "title": f"{self._backbone()['title']}, trained on {self.run.photos.name}", "loss": chosen,
+            "title": f"{self.backbone['title']}, trained on {self.run.photos.name}", "loss": chosen,
             "activation": LOSSES[chosen].activation,
             "origin": f"heads trained on {self.counts['train']:,} photos of {self.run.photos.name}",
             "cautions": [] if own else [f"Its heads were trained on photos framed as {framing['kind']}, {size} px."],
         }
 
-    def _backbone(self) -> dict[str, Any]:
-        """How the card names the backbone: as the run's record does, or as the folder of heads that the run is of."""
-        there = self.run.recipe["network"]
-        written = there["options"] or {}
-        changed = any(written.get(name) for name in ("size", "mean", "std", "order"))
-        preprocessing = there["preprocessing"] if changed else None
-        if written and names_heads(options := options_from(written)):
-            behind = read_heads_card(Path(str(options.network))).backbone
-            return {**behind, "preprocessing": preprocessing or behind.get("preprocessing")}
-        name = written.get("network")
-        return {
-            "network": name or (next(iter(BUNDLED)) if written and not written.get("checkpoint") else None),
-            **{key: written.get(key) for key in ("checkpoint", "layer", "head_activation", "output")},
-            "preprocessing": preprocessing, "title": there["title"], "sha256": there["sha256"]}
+
+def backbone_of(run: Run) -> dict[str, Any]:
+    """How a card names the backbone of a run's network: as the run's record does, or as the folder of heads does that
+    the run is of. `network` and `checkpoint` are None for a network that was made in Python."""
+    there = run.recipe["network"]
+    written = there["options"] or {}
+    changed = any(written.get(name) for name in ("size", "mean", "std", "order"))
+    preprocessing = there["preprocessing"] if changed else None
+    if written and names_heads(options := options_from(written)):
+        behind = read_heads_card(Path(str(options.network))).backbone
+        return {**behind, "preprocessing": preprocessing or behind.get("preprocessing")}
+    usual = next(iter(BUNDLED)) if written and not written.get("checkpoint") else None
+    return {
+        "network": written.get("network") or usual,
+        **{key: written.get(key) for key in ("checkpoint", "layer", "head_activation", "output")},
+        "preprocessing": preprocessing, "title": there["title"], "sha256": there["sha256"]}

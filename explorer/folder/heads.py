@@ -12,7 +12,7 @@ import torch
 from explorer.checks import checked_key
 from explorer.errors import ParameterError, RunError, StoppedError
 from explorer.folder.boxes import Box, inside, read_boxes, shares_inside
-from explorer.folder.head_outcomes import HeadOutcome, HeadsOnRun
+from explorer.folder.head_outcomes import HeadOutcome, HeadsOnRun, backbone_of
 from explorer.folder.labelled_maps import MOST_BYTES, LabelledMaps, batches, labelled_maps
 from explorer.folder.run import Run
 from explorer.heads import BUDGET, KINDS, Budget, Head
@@ -80,7 +80,7 @@ def heads_one_by_one(
                        f"{maps.paths[0]!r:.80} and so on; expected paths that begin at the folder of the photos.")
     chance = _chance(maps, known)
     _, *shape = maps.maps.shape
-    so_far = HeadsOnRun(run, maps.class_names, maps.counts(), maps.left_out, maps.beyond, maps.unread,
+    so_far = HeadsOnRun(run, backbone_of(run), maps.class_names, maps.counts(), maps.left_out, maps.beyond, maps.unread,
                         (shape[0], shape[1], shape[2]), chance, (), count)
     for outcome in outcomes_of(maps, kinds, losses, boxes=known, budget=budget, progress=of_epochs, stop=stop):
         so_far = replace(so_far, outcomes=(*so_far.outcomes, outcome))

@@ -24,7 +24,7 @@ def wilson(right: int, photos: int) -> tuple[float, float]:
     share, weight = right / photos, _Z ** 2 / photos
     middle = (share + weight / 2) / (1 + weight)
     half = _Z * math.sqrt(share * (1 - share) / photos + weight / (4 * photos)) / (1 + weight)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return (0.0 if right == 0 else middle - half), (1.0 if right == photos else middle + half)
 
 
 def evidence_of(head: Head, feature_maps: Tensor, classes: Tensor) -> Tensor:

@@ -44,11 +44,8 @@ def save_heads(folder: str | os.PathLike, heads: Mapping[str, Head], card: Mappi
     about = {kind: {**card.get("heads", {}).get(kind, {}), "file": names[kind], "sha256": files[kind][1]}
              for kind in heads}
     text = json.dumps({"format": FORMAT, **card, "heads": about}, indent=1, ensure_ascii=False) + "\n"
+    refuse_other_things(path)
     try:
-        other = not path.is_dir() or (any(path.iterdir()) and not is_heads_folder(path))
-        if path.exists() and other:
-            raise RunError(f"The heads cannot be written to {quoted(folder)}: other things are there; expected a new "
-                           "folder, an empty one or one of heads.")
         path.mkdir(parents=True, exist_ok=True)
         for kind, (data, _) in files.items():
             _replace(path / names[kind], data)
@@ -60,6 +57,18 @@ def save_heads(folder: str | os.PathLike, heads: Mapping[str, Head], card: Mappi
     except OSError as error:
         raise RunError(f"The heads cannot be written to {quoted(folder)}: {error.strerror or error}.") from None
     return path.resolve()
+
+
+def refuse_other_things(folder: str | os.PathLike) -> None:
+    """Raises RunError where a file or folder is there that heads would be written among."""
+    path = Path(folder).expanduser()
+    try:
+        other = not path.is_dir() or (any(path.iterdir()) and not is_heads_folder(path))
+        if path.exists() and other:
+            raise RunError(f"The heads cannot be written to {quoted(folder)}: other things are there; expected a new "
+                           "folder, an empty one or one of heads.")
+    except OSError as error:
+        raise RunError(f"The heads cannot be written to {quoted(folder)}: {error.strerror or error}.") from None
 
 
 def _replace(path: Path, data: bytes) -> None:
