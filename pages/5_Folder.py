@@ -5,6 +5,7 @@ from explorer.ui.skeleton import show_skeleton
 show_skeleton("Folder")  # the imports below take seconds the first time
 
 from explorer.ui.frame import frame
+from explorer.ui.pages.folder.heads import trained_heads
 from explorer.ui.pages.folder.opening import another_folder, run_choice, title_of
 from explorer.ui.pages.folder.overview import classes, confusion, glance, run_headline, two_runs
 from explorer.ui.pages.folder.photos import selection_choice, sign_off, take_along, wall
@@ -26,6 +27,7 @@ def show() -> None:
     sign_off(session, index)
     take_along(session, index, numbers)
     classes(session, index)
+    trained_heads(session, index)
     another_folder(session)
 
 
