@@ -18,7 +18,7 @@ MOST_CLASSES = 5
 QUESTIONS = {"against": "A against B", "without": "Without this part", "flip": "What flips it",
              "object": "Object or background", "trust": "How far to trust it", "stable": "How stable it is",
              "finer": "Finer"}
-PARTS = {"photos": "Photos", "causes": "Causes"}  # of the page Folder
+PARTS = {"photos": "Photos", "causes": "Causes", "heads": "Trained heads"}  # of the page Folder
 PRESENTABLE = ("Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons")  # pages, for a talk
 GAP = PoolingChoice("gap")
 _STEP = 32  # px between the sizes to choose from, or the next multiple of the network's stride

@@ -59,7 +59,7 @@ def causes_part(session: Session, index: Index) -> None:
     muting_part(session, index, causes)
     cards = [cause_card(n + 1, cause, causes, names, shots, n in session.choices.muted)
              for n, (cause, shots) in enumerate(zip(causes.all, drawn.shots, strict=True))]
-    bar = legend(drawn.scale, plain(drawn.scale.low), plain(drawn.scale.limit), "logits at a position, of one cause alone",
+    bar = legend(drawn.scale, plain(drawn.scale.low), plain(drawn.scale.limit), "logits a position, of one cause alone",
                  "Blue for negative, red for positive")
     board(el("div", el("h3", title_of(causes, names)), bar, *cards, class_="causes stack"), key="causes",
           on_pick=lambda picked: _pick(session, index, causes, picked))

@@ -149,6 +149,6 @@ def title_of(session: Session) -> str:
 
 
 def part_choice(session: Session) -> None:
-    """What is shown of the run: its photos, or the causes of a class."""
+    """What is shown of the run: its photos, the causes of a class, or heads trained on it."""
     st.segmented_control("Part", list(PARTS), format_func=PARTS.__getitem__, label_visibility="collapsed",
                          **in_step(session, "part", session.choices.part, default=session.choices.part))
