@@ -61,7 +61,7 @@ def test_a_click_trains_heads_beside_the_page_and_another_one_makes_them_its_net
     assert "Which pooling for these photos?" in boards(page)["heads_about"].text
     page.button(key="train_heads").click().run()
     assert not page.exception
-    control(page, "sort").set_value("path").run()  # the page is used meanwhile
+    control(page, "truth").set_value(7).run()  # the page is used meanwhile
     wait_for(page, lambda: "use_heads_ce" in [button.key for button in page.button])
     text = boards(page)["heads"].text
     for words in ("2 labels of photos", "GMP", "Flatten", "one against all", "95% interval"):
