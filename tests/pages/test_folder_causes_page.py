@@ -11,6 +11,7 @@ import pytest
 from explorer.folder import scan
 from explorer.folder.causes import causes_of
 from explorer.folder.contributions import contributions_to
+from explorer.folder.exemplars import exemplars, same_cause
 from explorer.folder.index import Index
 from explorer.folder.muting import STRENGTHS, Muting, answers_of
 from explorer.ui.session import open_runs
@@ -136,3 +137,42 @@ def test_a_run_in_which_no_class_has_enough_photos_says_so(open_page, monkeypatc
     assert "No class is the prediction of 8 photos or more" in boards(page)["no_causes"].text
     assert not page.exception
     clear()
+
+
+def wait_for_board(page, name):
+    end = time.monotonic() + 60
+    while name not in boards(page) and time.monotonic() < end:
+        time.sleep(0.2)
+        page.run()
+    assert not page.exception
+    return boards(page)[name]
+
+
+def test_from_a_photo_the_photos_of_the_same_cause_are_one_click_away(started, open_page, index, causes):
+    page = open_causes(open_page)
+    photo = int(causes.contributions.numbers[int(causes.all[0].strongest[0])])
+    pick(page, "causes", ["photo", photo])
+    page.switch_page("pages/4_Why.py").run()
+    label = index.table([photo], ("label_class",))["label_class"][0].as_py()
+    assert page.query_params["truth"] == str(label), "though the network is another one than before"
+    shots = wait_for_board(page, "same_cause_photos").all("shot")
+    expected = same_cause(index, photo, ROCKET, 6)
+    assert [shot.all("button")[0].pick for shot in shots] == [one.number for one in expected]
+    assert [shot.text[:4] for shot in shots] == [f"{one.cosine:.2f}" for one in expected]
+    before = page.query_params["item"]
+    pick(page, "same_cause_photos", expected[0].number)
+    assert page.query_params["item"] != before
+
+
+def test_a_channel_of_a_cause_opens_among_the_feature_maps_with_the_photos_it_contributes_to(
+    started, open_page, index, causes
+):
+    page = open_causes(open_page)
+    channel = int(causes.all[0].channels[0])
+    pick(page, "causes", ["channel", channel])
+    page.switch_page("pages/1_Feature_maps.py").run()
+    assert page.query_params["channel"] == str(channel)
+    shots = wait_for_board(page, "exemplars").all("shot")
+    contributing, silent = exemplars(index, channel, 6)
+    assert [shot.all("button")[0].pick for shot in shots] == [one.number for one in [*contributing, *silent]]
+    assert shots[0].text.startswith(f"+{contributing[0].contribution:.2f} to ")
