@@ -156,7 +156,7 @@ class HeadsOnRun:
         return {
             "title": f"{self.backbone['title']}, trained on {self.run.photos.name}", "loss": chosen,
             "activation": LOSSES[chosen].activation,
-            "origin": f"heads trained on {self.counts['train']:,} photos of {self.run.photos.name}",
+            "origin": f"heads trained on {self.counts['train']:,} photos of the folder {self.run.photos.name}",
             "cautions": [] if own else [f"Its heads were trained on photos framed as {framing['kind']}, {size} px."],
         }
 

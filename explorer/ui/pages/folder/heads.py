@@ -45,7 +45,7 @@ def trained_heads(session: Session, index: Index) -> None:
     job: Job = index.kept("heads", _never)
 
     def draw(result: HeadsOnRun) -> None:
-        board(el("div", heads_section(result), class_="ruled"), key="heads")
+        board(heads_section(result), key="heads")
 
     result = worked(session, job, "heads", "Training heads, photos and epochs", draw=draw)
     if result is None:
