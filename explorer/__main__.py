@@ -1,4 +1,4 @@
-"""PoolScope from a terminal: `python -m explorer photo.jpg`, `... why photo.jpg` and `... folder photos/`."""
+"""PoolScope from a terminal: `python -m explorer photo.jpg`, and `why`, `folder`, `causes`, `mute` and `heads`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from explorer import ExplorerError
 from explorer.sections.text import printable
-from explorer.terminal import command, folder_command, why_command
+from explorer.terminal import causes_command, command, folder_command, heads_command, why_command
 from explorer.terminal.output import say
 
 
@@ -28,9 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _printed(arguments: list[str]) -> list[str]:
-    for other in (why_command, folder_command):
-        if arguments[:1] == [other.COMMAND]:
-            return other.run(arguments[1:])
+    others = {why_command.COMMAND: why_command.run, folder_command.COMMAND: folder_command.run,
+              heads_command.COMMAND: heads_command.run, causes_command.CAUSES: causes_command.run_causes,
+              causes_command.MUTE: causes_command.run_mute}
+    if arguments and arguments[0] in others:
+        return others[arguments[0]](arguments[1:])
     return command.run(arguments)
 
 

@@ -4,8 +4,11 @@ from explorer.ui.skeleton import show_skeleton
 
 show_skeleton("Folder")  # the imports below take seconds the first time
 
+from explorer.folder.index import Index
 from explorer.ui.frame import frame
-from explorer.ui.pages.folder.opening import another_folder, run_choice, title_of
+from explorer.ui.pages.folder.causes import causes_part
+from explorer.ui.pages.folder.heads import trained_heads
+from explorer.ui.pages.folder.opening import another_folder, part_choice, run_choice, title_of
 from explorer.ui.pages.folder.overview import classes, confusion, glance, run_headline, two_runs
 from explorer.ui.pages.folder.photos import selection_choice, sign_off, take_along, wall
 
@@ -18,6 +21,16 @@ def show() -> None:
     if index is None:
         return
     run_headline(index, title_of(session))
+    part_choice(session)
+    if session.choices.part == "causes":
+        causes_part(session, index)
+    elif session.choices.part == "heads":
+        trained_heads(session, index)
+    else:
+        photos_part(index)
+
+
+def photos_part(index: Index) -> None:
     glance(index)
     two_runs(session, index)
     confusion(session, index)

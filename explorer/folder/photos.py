@@ -100,7 +100,7 @@ def _size_and_time(path: Path) -> tuple[int | None, int | None]:
 
 def _labels(labels: str | os.PathLike | Mapping[str, str], root: Path) -> dict[str, str]:
     if isinstance(labels, Mapping):
-        return {_from_root(path, root, root): str(label) for path, label in labels.items()}
+        return {from_root(path, root, root): str(label) for path, label in labels.items()}
     file = Path(labels).expanduser()
     if not file.is_file() or file.suffix.lower() not in _TABLES:
         raise RunError(f"There are no labels at {quoted(labels)}; expected a .csv or .parquet file of path and label.")
@@ -117,10 +117,10 @@ def _labels(labels: str | os.PathLike | Mapping[str, str], root: Path) -> dict[s
         first = str(error).splitlines()[0]
         raise RunError(f"The labels at {quoted(labels)} cannot be read ({first:.120}); expected the columns path and "
                        "label.") from None
-    return {_from_root(path, root, file.resolve().parent): label for path, label in rows if path and label is not None}
+    return {from_root(path, root, file.resolve().parent): label for path, label in rows if path and label is not None}
 
 
-def _from_root(path: str, root: Path, beside: Path) -> str:
+def from_root(path: str, root: Path, beside: Path) -> str:
     """A path of a table as the listing has it: it may begin at the root, beside the table, or be absolute."""
     if os.path.isabs(path):
         return Path(os.path.relpath(path, root)).as_posix()

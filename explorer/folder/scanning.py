@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -160,7 +160,7 @@ def _poolings(network: Network, poolings: Sequence[str] | None) -> tuple[Pooling
                  PoolingChoice(text) for text in chosen)
 
 
-def rows_here(scanner: Scanner, pending: pa.Table) -> Iterator[dict[str, Any]]:
+def rows_here(scanner: Scanner, pending: pa.Table) -> Generator[dict[str, Any], None, None]:
     """The rows of pending photos in their order: a few threads read ahead, this one runs the passes."""
     listed = _listed(pending)
     prepared = pending.num_rows < _GRAPH_PAYS

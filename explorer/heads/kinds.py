@@ -1,8 +1,8 @@
-"""The eight kinds of heads on feature maps, each with its own pooling.
+"""The nine kinds of heads on feature maps, each with its own pooling.
 
 A head turns feature maps (N, C, H, W) into pooled vectors (N, D), and these into logits by one Linear. Nothing is drawn
-at random: at first all weights are 0 and all classes alike, GeM and attention are the average, and the gate is half
-open. So two kinds of heads differ in nothing but their pooling.
+at random: at first all weights are 0 and all classes alike, GeM and both attentions are the average, and the gate is
+half open. So two kinds of heads differ in nothing but their pooling.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from explorer.errors import ParameterError
+from explorer.poolings.learned import slices_of
 from explorer.poolings.registry import GEM_POWER, POOLINGS
 
 Prepared = tuple[Tensor, ...]
@@ -145,6 +146,32 @@ class Attention(Head):
         return (shares[:, None] @ vectors)[:, 0]
 
 
+class MultiQuery(Head):
+    """Several learned queries, each with a slice of the channels. See `explorer.poolings.learned.multi_query`.
+
+    All queries start at 0 and are told apart by their slices: the gradient of each is of other channels and other
+    weights of the Linear. So they need no random start.
+    """
+
+    kind, name = "multi_query", "Multi-query attention"
+    queries_at_most = 8
+
+    def __init__(self, shape: Sequence[int], classes: int) -> None:
+        super().__init__(shape, classes)
+        channels = self.shape[0]
+        self.queries = nn.Parameter(torch.zeros(min(self.queries_at_most, channels), channels))
+
+    @staticmethod
+    def prepare(feature_maps: Tensor) -> Prepared:
+        return Attention.prepare(feature_maps)
+
+    def pool(self, prepared: Prepared) -> Tensor:
+        vectors = prepared[0]
+        shares = torch.softmax(vectors @ self.queries.mT, 1).mT  # (N, queries, H * W)
+        slices = slices_of(len(self.queries), self.shape[0])
+        return torch.cat([(shares[:, n, None] @ vectors[..., which])[:, 0] for n, which in enumerate(slices)], 1)
+
+
 class Gated(Head):
     """GAP and GMP, mixed by a learned gate that reads the photo's own GAP. See `explorer.poolings.learned.gated`."""
 
@@ -216,7 +243,7 @@ class Flatten(Head):
 
 
 KINDS: MappingProxyType[str, type[Head]] = MappingProxyType({
-    head.kind: head for head in (Gap, Gmp, Gem, Attention, Gated, SideBySide, Pyramid, Flatten)
+    head.kind: head for head in (Gap, Gmp, Gem, Attention, MultiQuery, Gated, SideBySide, Pyramid, Flatten)
 })
 
 

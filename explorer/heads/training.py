@@ -6,18 +6,46 @@ import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from explorer.checks import checked_whole
+from explorer.checks import checked_key, checked_whole
 from explorer.errors import ParameterError, StoppedError
 from explorer.heads.kinds import Head, Prepared
 from explorer.progress import Stop
 
 _POWERS_RATE = 0.02  # of GeM's p, a step
+
+
+def _one_against_all(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over photos and classes: each class is a yes or no, and a photo is a yes of its own class alone."""
+    targets = functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    return functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+class Loss(NamedTuple):
+    """What a head is trained by.
+
+    Attributes:
+        name: for people.
+        of: logits (N, classes) and class indices (N,) to one number, differentiable.
+        activation: of a network with such a head, see Network.activation. Logits that were trained one against all
+            answer for each class alone; their softmax is no probability that anything was trained for.
+    """
+
+    name: str
+    of: Callable[[Tensor, Tensor], Tensor]
+    activation: str
+
+
+LOSSES: MappingProxyType[str, Loss] = MappingProxyType({
+    "ce": Loss("cross-entropy", functional.cross_entropy, "softmax"),
+    "bce": Loss("one against all", _one_against_all, "sigmoid"),
+})
 
 
 @dataclass(frozen=True)
@@ -61,7 +89,7 @@ BUDGET = Budget()
 
 
 class Epoch(NamedTuple):
-    """Where training stood after `epoch` steps: mean cross-entropy, and share of photos answered correctly."""
+    """Where training stood after `epoch` steps: mean loss, and share of photos answered correctly."""
 
     epoch: int
     train_loss: float
@@ -95,27 +123,30 @@ class Photos(NamedTuple):
 @torch.enable_grad()
 def fit(
     module: Head, train: Photos, validation: Photos, budget: Budget = BUDGET,
-    progress: Callable[[int], None] | None = None, stop: Stop | None = None,
+    progress: Callable[[int], None] | None = None, stop: Stop | None = None, loss: str = "ce",
 ) -> TrainedHead:
     """Train a head on prepared photos; `progress` is called with the epochs that are done.
 
-    Raises StoppedError when `stop` returns True.
+    `loss` is a key of LOSSES: "ce", cross-entropy over the classes, or "bce", each class against all others.
+
+    Raises StoppedError when `stop` returns True, ParameterError for another loss.
     """
+    loss_of = LOSSES[checked_key(loss, LOSSES, "loss")].of
     optimiser = _optimiser(module, train, budget)
     history, best, state = [], None, None
     for epoch in range(budget.epochs + 1):
         if stop and stop():
             raise StoppedError(f"Stopped after {epoch} of {budget.epochs} epochs of {module.name}.")
         logits = module.linear(module.pool(train.prepared))
-        loss = functional.cross_entropy(logits, train.labels)
+        train_loss = loss_of(logits, train.labels)
         if epoch % budget.every == 0 or epoch == budget.epochs:
-            history.append(_look(epoch, logits.detach(), train.labels, module, validation))
+            history.append(_look(epoch, logits.detach(), train.labels, module, validation, loss))
             if budget.patience and (best is None or history[-1].validation_loss < best.validation_loss):
                 best, state = history[-1], deepcopy(module.state_dict())
         if epoch == budget.epochs or (best and budget.patience and epoch - best.epoch >= budget.patience):
             break
         optimiser.zero_grad()
-        loss.backward()
+        train_loss.backward()
         optimiser.step()
         module.settle()
         if progress:
@@ -132,7 +163,8 @@ def _optimiser(module: Head, train: Photos, budget: Budget) -> torch.optim.AdamW
     with torch.no_grad():
         size = float(module.pool(train.prepared).abs().sum(1).mean())
     rate = budget.step / size if size > 0 else budget.step
-    rates = {"p": _POWERS_RATE, "query": rate / math.sqrt(module.shape[0])}
+    per_query = rate / math.sqrt(module.shape[0])
+    rates = {"p": _POWERS_RATE, "query": per_query, "queries": per_query}
     groups = []
     for name, parameter in module.named_parameters():
         is_weight = name != "p" and not name.endswith("bias")
@@ -144,12 +176,12 @@ def _optimiser(module: Head, train: Photos, budget: Budget) -> torch.optim.AdamW
 
 
 @torch.no_grad()
-def _look(epoch: int, logits: Tensor, labels: Tensor, module: Head, validation: Photos) -> Epoch:
+def _look(epoch: int, logits: Tensor, labels: Tensor, module: Head, validation: Photos, loss: str) -> Epoch:
     others = module.linear(module.pool(validation.prepared))
-    return Epoch(epoch, *loss_and_accuracy(logits, labels), *loss_and_accuracy(others, validation.labels))
+    return Epoch(epoch, *loss_and_accuracy(logits, labels, loss), *loss_and_accuracy(others, validation.labels, loss))
 
 
-def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean cross-entropy of logits (N, classes), and the share of photos whose largest logit is their class's."""
-    return (float(functional.cross_entropy(logits, labels)),
+def loss_and_accuracy(logits: Tensor, labels: Tensor, loss: str = "ce") -> tuple[float, float]:
+    """Mean loss of logits (N, classes), and the share of photos whose largest logit is their class's."""
+    return (float(LOSSES[loss].of(logits, labels)),
             float((logits.argmax(1) == labels).float().mean()))

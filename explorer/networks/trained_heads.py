@@ -7,6 +7,7 @@ learned, see `explorer.poolings.learned.pooling_with`.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,24 +36,24 @@ def read_trained(card: Path) -> dict[str, TrainedPooling]:
     """The trained heads that a card names, by the key of their pooling, in the order of KEYS.
 
     The card is JSON that lists files beside it under "heads", with the sha256 of each, which is checked; the poolings
-    are `gap`, `gmp`, `gem`, `learned_attention` and `gated`.
+    are `gap`, `gmp`, `gem`, `learned_attention`, `multi_query_attention` and `gated`, or some of them.
 
     Raises NetworkError for a file that is missing, damaged or was exchanged.
     """
     with shipped(card) as data:
         heads = json.loads(data)["heads"]
-        files = {kind: (card.parent / heads[kind]["file"], heads[kind]["sha256"]) for kind in KEYS}
+        files = {kind: (card.parent / heads[kind]["file"], heads[kind]["sha256"]) for kind in KEYS if kind in heads}
     trained = {}
     for kind, (path, sha256) in files.items():
         with shipped(path, sha256) as data:
             tensors = tensors_in(data)
-            head = _linear(tensors["linear.weight"], tensors["linear.bias"])
-            trained[KEYS[kind]] = TrainedPooling(*pooling_with(kind, tensors), head)
+            trained[KEYS[kind]] = TrainedPooling(*pooling_with(kind, tensors), linear_of(tensors))
     return trained
 
 
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    classes, channels = weight.shape
+def linear_of(tensors: Mapping[str, Tensor]) -> nn.Linear:
+    """The Linear of a head's tensors, in evaluation mode, without gradients."""
+    classes, channels = tensors["linear.weight"].shape
     head = nn.Linear(channels, classes)
-    head.load_state_dict({"weight": weight, "bias": bias})
+    head.load_state_dict({"weight": tensors["linear.weight"], "bias": tensors["linear.bias"]})
     return head.eval().requires_grad_(False)

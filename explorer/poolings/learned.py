@@ -1,8 +1,9 @@
-"""Poolings with something learned in them: attention by a learned query, and a gated mix of GAP and GMP."""
+"""Poolings with something learned in them: attention by one or several learned queries, a gated mix of GAP and GMP."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 from types import MappingProxyType
 
 import torch
@@ -14,7 +15,8 @@ from explorer.poolings.registry import POOLINGS, Pooling
 
 # The kinds of heads that are a pooling and a Linear, and the key of that pooling.
 KEYS = MappingProxyType({
-    "gap": "gap", "gmp": "gmp", "gem": "gem", "attention": "learned_attention", "gated": "gated",
+    "gap": "gap", "gmp": "gmp", "gem": "gem", "attention": "learned_attention", "multi_query": "multi_query_attention",
+    "gated": "gated",
 })
 
 
@@ -45,6 +47,45 @@ def learned_attention(query: Tensor) -> Pooling:
         r"\sum_{ij} \mathrm{softmax}_{ij}\!\left(q \cdot F_{ij}\right) F_{ij},\quad q\ \text{learned}",
         "After Ilse, Tomczak and Welling, Attention-based Deep Multiple Instance Learning, ICML 2018, "
         "arXiv:1802.04712, without its hidden layer",
+        value, weights,
+    )
+
+
+def slices_of(queries: int, channels: int) -> list[slice]:
+    """The channels of each query in order, as equal as can be: of 8 channels and 3 queries 3, 3 and 2."""
+    sizes = [channels // queries + (n < channels % queries) for n in range(queries)]
+    ends = list(accumulate(sizes))
+    return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def multi_query(queries: Tensor) -> Pooling:
+    """Attention of M learned queries (M, C), each for its own slice of the channels.
+
+    Query m looks at all channels of a position, softmax(q_m . F_ij), and pools its slice alone (`slices_of`); the M
+    slices together are the pooled vector (C,).
+
+    Raises ParameterError for queries that are no matrix, or more of them than channels.
+    """
+    queries = queries.detach().clone()
+    if queries.ndim != 2 or not 1 <= len(queries) <= queries.shape[1]:
+        raise ParameterError(f"The queries have shape {tuple(queries.shape)}; expected (M, C), with M from 1 to C.")
+    sizes = torch.tensor([part.stop - part.start for part in slices_of(*queries.shape)])
+
+    def weights(feature_maps: Tensor) -> Tensor:
+        _check_channels(feature_maps, queries.shape[1])
+        shares = torch.softmax(queries.to(feature_maps.dtype) @ feature_maps.flatten(-2), -1)  # (..., M, H * W)
+        return shares.repeat_interleave(sizes, -2).unflatten(-1, feature_maps.shape[-2:])
+
+    def value(feature_maps: Tensor) -> Tensor:
+        return (weights(feature_maps) * feature_maps).sum((-2, -1))
+
+    return Pooling(
+        "multi_query_attention", "Multi-query attention",
+        "Several learned queries, each of which weighs the positions for its own slice of the channels.",
+        r"\sum_{ij} \mathrm{softmax}_{ij}\!\left(q_{m(k)} \cdot F_{ij}\right) F_{kij},\quad q_1 \dots q_M\ "
+        r"\text{learned}",
+        "After Psomas et al., Attention, Please! Revisiting Attentive Probing Through the Lens of Efficiency, "
+        "ICLR 2026, arXiv:2506.10178, without its projection of the values",
         value, weights,
     )
 
@@ -97,13 +138,16 @@ def _check_channels(feature_maps: Tensor, expected: int) -> None:
 def pooling_with(kind: str, tensors: Mapping[str, Tensor]) -> tuple[Pooling, dict[str, float]]:
     """The pooling of a kind of head and its parameters, from what it has learned.
 
-    Its tensors are `p` (GeM), `query` (C,) (learned attention), `gate.weight` (1, C) and `gate.bias` (1,) (gated mix).
+    Its tensors are `p` (GeM), `query` (C,) (learned attention), `queries` (M, C) (multi-query attention), `gate.weight`
+    (1, C) and `gate.bias` (1,) (gated mix).
 
     Raises ParameterError for a kind that is no pooling and a Linear, KeyError where a tensor is missing.
     """
     checked_key(kind, KEYS, "pooling of the kind")
     if kind == "attention":
         return learned_attention(tensors["query"]), {}
+    if kind == "multi_query":
+        return multi_query(tensors["queries"]), {}
     if kind == "gated":
         return gated(tensors["gate.weight"], tensors["gate.bias"]), {}
     pooling = POOLINGS[KEYS[kind]]

@@ -169,7 +169,8 @@ POOLINGS = MappingProxyType({pooling.key: pooling for pooling in (
 
 
 # Poolings that only some networks have, as their own (native.py) or learned (learned.py). They have no parameter.
-OF_SOME_NETWORKS = ("catavgmax", "attention_pool", "class_token", "learned_attention", "gated")
+OF_SOME_NETWORKS = ("catavgmax", "attention_pool", "class_token", "learned_attention",
+                    "multi_query_attention", "gated")
 
 
 def pooling_of(key: str) -> Pooling:

@@ -41,6 +41,18 @@ def learned_attention_of(maps: Tensor, query: Sequence[float]) -> list[float]:
             for channel in channels_of(maps)]
 
 
+def multi_query_of(maps: Tensor, queries: Sequence[Sequence[float]]) -> list[float]:
+    """Query by query: its looks, and of its own channels what they keep. The first queries have one channel more."""
+    channels, pooled = channels_of(maps), []
+    for m, query in enumerate(queries):
+        share, more = divmod(len(channels), len(queries))
+        first = m * share + min(m, more)
+        looks = looks_of(maps, query)
+        for k in range(first, first + share + (1 if m < more else 0)):
+            pooled.append(math.fsum(look * value for look, value in zip(looks, channels[k], strict=True)))
+    return pooled
+
+
 def gate_of(maps: Tensor, weight: Sequence[float], bias: float) -> float:
     """GAP's share of the mix."""
     opening = math.fsum(float(v) * mean for v, mean in zip(weight, gap_of(maps), strict=True)) + bias

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 import torch
-from heads_by_hand import gap_of, gated_of, gmp_of, learned_attention_of
+from heads_by_hand import gap_of, gated_of, gmp_of, learned_attention_of, multi_query_of
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -19,19 +19,37 @@ from explorer.errors import NetworkError, ParameterError
 from explorer.heads.head_files import HEADS
 from explorer.networks.trained_heads import read_trained
 from explorer.poolings import POOLINGS
-from explorer.poolings.learned import KEYS, gated, learned_attention, pooling_with
+from explorer.poolings.learned import KEYS, gated, learned_attention, multi_query, pooling_with, slices_of
 
 QUERY = torch.tensor([0.7, -1.2, 0.3, 2.0, -0.4])
 GATE = torch.tensor([1.5, -2.0, 0.1, 0.9, -0.6])
-LEARNED = {"learned_attention": learned_attention(QUERY), "gated": gated(GATE, torch.tensor(0.25))}
+QUERIES = torch.tensor([[0.7, -1.2, 0.3, 2.0, -0.4], [-2.0, 0.1, 0.9, -0.3, 1.1], [0.2, 1.7, -0.8, 0.5, 0.0]])
+LEARNED = {"learned_attention": learned_attention(QUERY), "multi_query_attention": multi_query(QUERIES),
+           "gated": gated(GATE, torch.tensor(0.25))}
 
 
 @given(st.integers(0, 1000), st.integers(1, 4), st.integers(1, 4))
 def test_the_values_are_the_definitions(seed, rows, columns):
     maps = random_maps(5, rows, columns, seed)
-    expected = {"learned_attention": learned_attention_of(maps, QUERY), "gated": gated_of(maps, GATE, 0.25)}
+    expected = {"learned_attention": learned_attention_of(maps, QUERY),
+                "multi_query_attention": multi_query_of(maps, QUERIES.tolist()), "gated": gated_of(maps, GATE, 0.25)}
     for key, pooling in LEARNED.items():
         assert pooling.value(maps).tolist() == pytest.approx(expected[key], abs=1e-5)
+
+
+@pytest.mark.parametrize(("queries", "channels", "sizes"), [
+    (3, 8, [3, 3, 2]), (8, 1280, [160] * 8), (1, 5, [5]), (5, 5, [1] * 5), (8, 12, [2, 2, 2, 2, 1, 1, 1, 1]),
+])
+def test_each_query_has_channels_of_its_own_and_none_is_left(queries, channels, sizes):
+    parts = slices_of(queries, channels)
+    assert [part.stop - part.start for part in parts] == sizes
+    assert [k for part in parts for k in range(channels)[part]] == list(range(channels))
+
+
+@pytest.mark.parametrize("queries", [torch.zeros(5), torch.zeros(6, 5), torch.zeros(0, 5), torch.zeros(1, 2, 5)])
+def test_queries_that_are_no_matrix_or_too_many_are_refused(queries):
+    with pytest.raises(ParameterError, match="with M from 1 to C"):
+        multi_query(queries)
 
 
 @given(st.integers(0, 1000))
@@ -53,7 +71,11 @@ def test_shuffled_positions_change_nothing():
 
 def test_the_same_position_counts_for_all_channels_under_attention_alone():
     maps = random_maps()
-    attention, mix = (pooling.weights(maps) for pooling in LEARNED.values())
+    attention, several, mix = (pooling.weights(maps) for pooling in LEARNED.values())
+    assert torch.equal(several[0], several[1])
+    assert torch.equal(several[2], several[3])
+    assert not torch.equal(several[1], several[2])
+    assert not torch.equal(several[3], several[4])
     assert torch.equal(attention, attention[:1].expand_as(attention))
     assert not torch.equal(mix, mix[:1].expand_as(mix))
 
@@ -145,7 +167,8 @@ def test_files_that_are_missing_damaged_or_exchanged_are_refused_by_their_names(
         read_trained(tmp_path / "flowers.json")
     folder = tmp_path / "heads"
     shutil.copytree(HEADS, folder, ignore=shutil.ignore_patterns("*.npz"))
-    assert list(read_trained(folder / "flowers.json")) == list(KEYS.values())
+    assert list(read_trained(folder / "flowers.json")) == [
+        "gap", "gmp", "gem", "learned_attention", "gated"]
     path = folder / "flowers_gmp.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     with pytest.raises(NetworkError, match=r"flowers_gmp.*exchanged"):
@@ -165,6 +188,8 @@ def test_the_shipped_heads_are_pooling_and_linear_of_their_files():
     result, maps = read_trained(HEADS / "flowers.json"), random_maps(1280, 7, 7)
     expected = {"gap": gap_of, "gmp": gmp_of}
     for kind, key in KEYS.items():
+        if key not in result:  # flowers has no multi-query attention
+            continue
         tensors = {name: tensor.double() for name, tensor in load_file(HEADS / f"flowers_{kind}.safetensors").items()}
         pooling, parameters, head = result[key]
         assert pooling.key == key

@@ -210,7 +210,7 @@ def test_a_network_is_read_in_its_one_form(text, one_form):
     assert (result["network"], result["against"], sentences) == (one_form, one_form, [])
 
 
-@pytest.mark.parametrize("key", ["catavgmax", "attention_pool", "learned_attention", "gated"])
+@pytest.mark.parametrize("key", ["catavgmax", "attention_pool", "learned_attention", "multi_query_attention", "gated"])
 def test_a_pooling_that_only_some_networks_have_can_be_in_a_link(key):
     assert read({"pooling": key, "poolings": f"gap,{key}"}, COMPARED, Choices())[0]["pooling"] == PoolingChoice(key)
     assert str(PoolingChoice.of(key, {})) == key

@@ -65,8 +65,9 @@ def _flowers() -> Network:
     file = ASSETS / "heads" / "flowers.json"
     with shipped(file) as data:
         card = json.loads(data)
-        class_names, trained_on = tuple(map(str, card["classes"])), card["backbone"]["sha256"]
-        weights = [trained_on, *(card["heads"][kind]["sha256"] for kind in KEYS)]
+        class_names, trained_on, heads = tuple(map(str, card["classes"])), card["backbone"]["sha256"], card["heads"]
+        weights = [trained_on, heads["gap"]["sha256"],
+                   *(heads[kind]["sha256"] for kind in KEYS if kind in heads and kind != "gap")]
     if trained_on != sha256:
         raise NetworkError(f"The heads of {file.name} were trained on a backbone with sha256 {trained_on[:12]}..., and "
                            f"the bundled one has {sha256[:12]}....")

@@ -17,6 +17,7 @@ from explorer.networks.loading.by_name import pretrained
 from explorer.networks.loading.checkpoint import MOST_BYTES, Checkpoint, read_checkpoint
 from explorer.networks.loading.class_names import read_class_names
 from explorer.networks.loading.files import one_line, read_bytes
+from explorer.networks.loading.heads_folder import is_heads_folder, network_of_heads, read_heads_card
 from explorer.networks.loading.known_networks import identify
 from explorer.networks.loading.onnx_file import is_onnx
 from explorer.networks.loading.onnx_network import look_into_onnx, onnx_network
@@ -50,8 +51,8 @@ def load_network(
     Args:
         name: "efficientnet_lite0" or "flowers" (bundled, always here); a network of torchvision or timm, whose trained
             weights are fetched on first use, such as "resnet50", "torchvision/convnext_tiny" or
-            "timm/resnet50.a1_in1k"; or the path of a checkpoint (safetensors or torch.save's, whatever its ending), or
-            of a whole network (ONNX).
+            "timm/resnet50.a1_in1k"; or the path of a checkpoint (safetensors or torch.save's, whatever its ending), of
+            a whole network (ONNX), or of a folder of heads that were trained on a run (`explorer.folder.train_heads`).
         architecture: of a checkpoint, a name of torchvision or timm; None is the one that has just these tensors.
         class_names: one a class: a sequence, or a .txt or .json file by its path or bytes; None takes what is known.
         preprocessing: what the network wants of its input; None takes what its architecture's weights want.
@@ -75,6 +76,11 @@ def load_network(
     checked_key(engine, ENGINES, "engine")
     if isinstance(name, str) and name in BUNDLED:
         return _adapted(BUNDLED[name](), class_names, preprocessing, activation).run_by(engine)
+    if is_heads_folder(name):
+        return _adapted(_of_heads(Path(name), progress), class_names, preprocessing, activation).run_by(engine)
+    if isinstance(name, Path) and name.is_dir():
+        raise NetworkError(f"The folder {one_line(name.name)} holds no network; expected one that `python -m explorer "
+                           "heads` has written, or a checkpoint.")
     if isinstance(name, Path) or _is_path(name):
         path = Path(name)
         return load_file(path, path.name, architecture=architecture, class_names=class_names,
@@ -169,6 +175,12 @@ def _assumed_preprocessing(blueprint: Blueprint) -> str:
     wants = blueprint.preprocessing
     return (f"{ASSUMED_PREPROCESSING} to be that of {blueprint.known.name} ({wants.size} px, mean "
             f"{' '.join(f'{number:.3g}' for number in wants.mean)}); a checkpoint does not hold it.")
+
+
+def _of_heads(folder: Path, progress: Progress | None) -> Network:
+    """The network of a folder of heads; its backbone is loaded as the card names it."""
+    card = read_heads_card(folder)
+    return network_of_heads(card, load_network(card.name, progress=progress, **card.options))
 
 
 def _is_path(name: str) -> bool:

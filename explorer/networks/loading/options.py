@@ -14,6 +14,7 @@ from explorer.errors import ParameterError
 from explorer.framing import Preprocessing
 from explorer.networks.loading.blueprints import describe
 from explorer.networks.loading.bundled import BUNDLED
+from explorer.networks.loading.heads_folder import is_heads_folder
 from explorer.networks.loading.known_networks import identify
 from explorer.networks.loading.load import load_network, look_into
 from explorer.networks.loading.own_head import ACTIVATIONS
@@ -26,7 +27,7 @@ class Options:
     """The options of a network on a command line; None where one was not given.
 
     Attributes:
-        network: a name, or with a checkpoint its architecture.
+        network: a name, a folder of trained heads, or with a checkpoint its architecture.
         checkpoint, classes: files.
         size, mean, std: of the preprocessing.
         activation: "softmax", "sigmoid" or "none"; order of the colours: "rgb" or "bgr".
@@ -57,7 +58,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of a network, but for its size."""
     parser.add_argument("--network", metavar="NAME",
                         help=f"bundled ({', '.join(BUNDLED)}; the first unless one is named), of torchvision or timm "
-                             "(resnet50, timm/resnet50.a1_in1k: fetched on first use), or a checkpoint's architecture")
+                             "(resnet50, timm/resnet50.a1_in1k: fetched on first use), a folder that python -m "
+                             "explorer heads has written, or a checkpoint's architecture")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE",
                         help="your own weights: safetensors or what torch.save wrote, whatever its ending, whose "
                              "architecture is found by its tensors, or named by --network; or a whole network: .onnx")
@@ -79,8 +81,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def options_as_written(options: Options) -> dict[str, Any]:
     """The options as JSON has them, with whole paths."""
-    return {name: str(value.resolve()) if isinstance(value, Path) else
-            list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
+    written = {name: str(value.resolve()) if isinstance(value, Path) else
+               list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
+    if names_heads(options):
+        written["network"] = str(Path(str(options.network)).resolve())
+    return written
+
+
+def names_heads(options: Options) -> bool:
+    """Whether the network that they name is a folder of trained heads."""
+    return (options.checkpoint is None and options.network is not None and options.network not in BUNDLED
+            and is_heads_folder(options.network))
 
 
 def options_of(parsed: argparse.Namespace, size: int | None = None) -> Options:
@@ -126,6 +137,6 @@ def usual_preprocessing(architecture: str | None) -> Preprocessing:
     """
     if architecture is None or architecture.lower().endswith(".onnx"):
         return Preprocessing()
-    if architecture in BUNDLED:
+    if architecture in BUNDLED or is_heads_folder(architecture):
         return load_network(architecture).preprocessing
     return describe(identify(architecture), nn.Identity(), classes=1).preprocessing

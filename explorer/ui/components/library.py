@@ -19,8 +19,8 @@ from explorer.sections.nodes import STYLE
 _HERE = Path(__file__).parent
 _SHARED = ("shared.js", "view.js")
 _PARTS = (("paint.js", "scales.js", "tools.js", "viewer.js"), ("tiles.js", "wall.js", "photos.js"), ("board.js",),
-          ("slider.js",), ("source.js",), ("keys.js",), ("memory.js",), ("focus.js", "sidebar.js"))
-_STYLES = ("viewer", "wall", "board", "slider")
+          ("slider.js",), ("muting.js",), ("source.js",), ("keys.js",), ("memory.js",), ("focus.js", "sidebar.js"))
+_STYLES = ("viewer", "wall", "board", "slider", "muting")
 _STUB = """export default function (element) {
   const draw = () => window.poolscope.draw("%s", element);
   if (window.poolscope?.draw) draw(); else window.addEventListener("poolscope", draw, { once: true });
@@ -48,7 +48,8 @@ def put_library() -> None:
 @cache
 def _styles() -> dict[str, str]:
     styles = {name: _read(f"{name}.css") for name in _STYLES}
-    return styles | {"board": STYLE.read_text(encoding="utf-8") + styles["board"], "photos": styles["wall"]}
+    board = STYLE.read_text(encoding="utf-8") + styles["board"]
+    return styles | {"board": board, "photos": styles["wall"], "muting": board + styles["muting"]}
 
 
 def part(name: str, html: str) -> Callable[..., Any]:

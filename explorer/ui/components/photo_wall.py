@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ _photos = part("photos", '<div class="wall"></div>')
 
 def photo_wall(
     index: Index, numbers: np.ndarray, selection: str, status: str, on_photo: Callable[[int], None], key: str,
-    chosen: int | None = None,
+    chosen: int | None = None, now: Mapping[int, str] | None = None,
 ) -> None:
     """Show photos; only the wall runs again while it is scrolled.
 
@@ -36,6 +36,7 @@ def photo_wall(
         status: the line above the tiles while the pointer is on none.
         on_photo: gets the place of the photo that was clicked, from 0.
         chosen: place of the photo to begin at.
+        now: by number, what is said of a photo in the place of its label.
     """
     @st.fragment
     def draw() -> None:
@@ -52,16 +53,19 @@ def photo_wall(
         _photos(
             data={"selection": selection, "total": len(numbers), "on": SHEET, "across": ACROSS, "tile": SIDE,
                   "side": _SHOWN, "status": status, "chosen": chosen,
-                  "sheets": {str(n): _sheet(index, numbers[n * SHEET:(n + 1) * SHEET].tolist()) for n in shown}},
+                  "sheets": {str(n): _sheet(index, numbers[n * SHEET:(n + 1) * SHEET].tolist(), now or {})
+                             for n in shown}},
             key=key, on_sheets_change=handler(key, "sheets", more),
             on_photo_change=handler(key, "photo", lambda place: on_photo(int(place))))
 
     draw()
 
 
-def _sheet(index: Index, numbers: list[int]) -> dict[str, Any]:
+def _sheet(index: Index, numbers: list[int], now: Mapping[int, str]) -> dict[str, Any]:
     made: dict[str, Any] = _made(f"{index.run.path} {index.state}", tuple(numbers), index)
-    return made
+    captions = [[first, now[number], wrong, path] if number in now else [first, second, wrong, path]
+                for number, (first, second, wrong, path) in zip(numbers, made["captions"], strict=True)]
+    return made | {"captions": captions}
 
 
 @st.cache_data(show_spinner=False, max_entries=_KEPT)

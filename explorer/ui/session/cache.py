@@ -163,8 +163,9 @@ def analysis_of(
 
     Raises FramingError when the network refuses such an input.
     """
-    # An analysis that is cached keeps its backbone alive, so that no other has the same id.
-    key = id(network.backbone), repr(network.preprocessing), digest, framing, short_side, layer
+    # An analysis that is cached keeps its backbone alive, so that no other has the same id. Networks with other heads
+    # may share a backbone: their own digests tell them apart.
+    key = id(network.backbone), network.digest, repr(network.preprocessing), digest, framing, short_side, layer
     return _analysed(key, lambda: _analyse(network, image, framing, short_side, layer))
 
 

@@ -18,6 +18,7 @@ MOST_CLASSES = 5
 QUESTIONS = {"against": "A against B", "without": "Without this part", "flip": "What flips it",
              "object": "Object or background", "trust": "How far to trust it", "stable": "How stable it is",
              "finer": "Finer"}
+PARTS = {"photos": "Photos", "causes": "Causes", "heads": "Trained heads"}  # of the page Folder
 PRESENTABLE = ("Explore", "Feature maps", "Poolings", "Activation maps", "Why", "Lessons")  # pages, for a talk
 GAP = PoolingChoice("gap")
 _STEP = 32  # px between the sizes to choose from, or the next multiple of the network's stride
@@ -48,6 +49,11 @@ class Choices:
         lesson, settings: Lessons: its number, and what its controls are set to, by their names.
         run, item: the name of a run of many photos, and the path of the one that is shown; "" for none.
         beside_run: a second run to compare it with.
+        part: Folder: a key of PARTS.
+        cause_of, cause_against, parts: whose causes are shown (None: of the class that is most often wrong), whose
+            contributions are taken off them, and how many causes there are (None: chosen).
+        muted, strength, everywhere: places of the causes that are muted, by how many percent (None: as suggested), and
+            whether for all classes.
         sort, outcome, label, predicted: which of its photos, in which order, see `explorer.folder.selection.Selection`.
     """
 
@@ -82,6 +88,13 @@ class Choices:
     run: str = ""
     item: str = ""
     beside_run: str = ""
+    part: str = "photos"
+    cause_of: int | None = None
+    cause_against: int | None = None
+    parts: int | None = None
+    muted: tuple[int, ...] = ()
+    strength: int | None = None
+    everywhere: bool = False
     sort: str = "wrong"
     outcome: str = "all"
     label: int | None = None

@@ -14,7 +14,7 @@ from explorer.folder.index import Index
 from explorer.images import digest, quoted, read_with_range
 from explorer.networks import BUNDLED
 from explorer.networks.loading.known_networks import identify
-from explorer.networks.loading.options import Options, options_as_written
+from explorer.networks.loading.options import Options, names_heads, options_as_written
 from explorer.ui.session.arguments import GIVEN, given
 from explorer.ui.session.cache import make_room, settle
 from explorer.ui.session.choices import OWN_FILE
@@ -160,7 +160,8 @@ def network_name(session: Session, opened: OpenRun) -> str:
         raise RunError("The run has no rows yet; expected a scan that has written some.")
     written = run.recipe["network"]["options"]
     name = written and written.get("network")
-    if written == options_as_written(Options(network=name)):  # nothing but a name, or not even that
+    plain = Options(network=name)
+    if written == options_as_written(plain) and not names_heads(plain):  # nothing but a name, or not even that
         return next(iter(BUNDLED)) if not name else name if name in BUNDLED else identify(name).name
     if written and given()[0].given and written == options_as_written(given()[0]):
         return GIVEN

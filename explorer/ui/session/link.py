@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from explorer.cams import CAM_METHODS
 from explorer.errors import ExplorerError
+from explorer.folder.parts import FEWEST as FEWEST_PARTS
+from explorer.folder.parts import MOST as MOST_PARTS
 from explorer.folder.selection import OUTCOMES, SORTS
 from explorer.framing import FRAMINGS, LARGEST_OWN
 from explorer.lessons.catalogue import LESSONS
@@ -27,6 +29,7 @@ from explorer.ui.session.choices import (
     MOST,
     MOST_CLASSES,
     OWN_FILE,
+    PARTS,
     PRESENTABLE,
     QUESTIONS,
     Choices,
@@ -138,6 +141,13 @@ FIELDS = (
     Field("ask", _one_of(QUESTIONS), pages=("Why",)),
     Field("lesson", lambda text: int(_one_of([*map(str, LESSONS)])(text)), pages=("Lessons",)),
     Field("settings", _settings, lambda settings: ",".join(map(":".join, settings)), pages=("Lessons",)),
+    Field("part", _one_of(PARTS), pages=("Folder",)),
+    Field("cause_of", _whole(), pages=("Folder",)),
+    Field("cause_against", _whole(), pages=("Folder",)),
+    Field("parts", _whole(FEWEST_PARTS, MOST_PARTS), pages=("Folder",)),
+    Field("muted", _several(_whole(0, MOST_PARTS - 1), 1, MOST_PARTS), _joined, pages=("Folder",)),
+    Field("strength", _whole(0, 100), pages=("Folder",)),
+    _switch("everywhere", pages=("Folder",)),
     *(Field(name, read, pages=("Folder",), of_item=True) for name, read in (
         ("run", _like(_RUN)), ("beside_run", _like(_RUN)), ("sort", _one_of(SORTS)), ("outcome", _one_of(OUTCOMES)),
         ("label", _whole()), ("predicted", _whole()))),

@@ -14,6 +14,7 @@ from explorer.ui.components.board import board
 from explorer.ui.controls import in_step
 from explorer.ui.networks.session_network import network_of
 from explorer.ui.progress import worked
+from explorer.ui.session.choices import PARTS
 from explorer.ui.session.items import index_in_use, run_in_use
 from explorer.ui.session.jobs import Job
 from explorer.ui.session.leftovers import drop_uploads
@@ -21,7 +22,8 @@ from explorer.ui.session.open_runs import DROPPED, EXAMPLES, OpenRun, drop_in_fo
 from explorer.ui.session.session import Session
 from explorer.wording import rate_in_words, shortened
 
-_OF_A_RUN = {"label": None, "predicted": None, "outcome": "all", "beside_run": ""}
+_OF_A_RUN = {"label": None, "predicted": None, "outcome": "all", "beside_run": "", "cause_of": None,
+             "cause_against": None, "muted": (), "strength": None}
 _LIVE = 5.0  # seconds between two looks at the rows while they are made
 
 
@@ -144,3 +146,9 @@ def title_of(session: Session) -> str:
     """Of the run that is shown; "" for none."""
     opened = run_in_use(session)
     return "" if opened is None else opened.title
+
+
+def part_choice(session: Session) -> None:
+    """What is shown of the run: its photos, the causes of a class, or heads trained on it."""
+    st.segmented_control("Part", list(PARTS), format_func=PARTS.__getitem__, label_visibility="collapsed",
+                         **in_step(session, "part", session.choices.part, default=session.choices.part))

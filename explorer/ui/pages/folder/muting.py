@@ -1,0 +1,122 @@
+"""Causes muted: the numbers before and after, the photos that change, and the repaired network to take along."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from explorer.errors import ExplorerError
+from explorer.export.causes_record import repair_html, repair_json
+from explorer.folder.causes import Causes
+from explorer.folder.index import Index
+from explorer.folder.muting import STRENGTHS, Muting, answers_of
+from explorer.folder.repair import checkpoint_bytes, endings, repaired_state
+from explorer.sections.causes import groups_in_words, suggestion
+from explorer.sections.nodes import el
+from explorer.sections.parts import head
+from explorer.ui import panels
+from explorer.ui.components.board import board
+from explorer.ui.components.muting import muting_slider
+from explorer.ui.components.photo_wall import photo_wall
+from explorer.ui.controls import in_step
+from explorer.ui.networks.own_file import drop_in
+from explorer.ui.session.items import network_name, open_on, run_in_use
+from explorer.ui.session.session import Session
+from explorer.wording import listed, shortened
+
+
+def muting_part(session: Session, index: Index, causes: Causes) -> None:
+    """What muting the chosen causes changes; nothing where none is chosen."""
+    chosen = session.choices
+    if not chosen.muted:
+        return
+    names = index.run.recipe["network"]["class_names"]
+    class_index = causes.contributions.class_index
+    try:
+        answers = index.kept("answers", lambda: answers_of(index))
+    except ExplorerError as error:
+        panels.note(str(error), key="no_muting")
+        return
+    shares = np.clip(sum(causes.all[place].shares for place in chosen.muted), 0, 1)
+    muting: Muting = index.kept(
+        ("muting", class_index, causes.contributions.rival, chosen.parts, chosen.muted, chosen.everywhere),
+        lambda: Muting(answers, shares, None if chosen.everywhere else class_index))
+    which = listed([f"cause {place + 1}" for place in chosen.muted])
+    where = "for all classes" if chosen.everywhere else f"for {shortened(names[class_index], 40)} alone"
+    board(el("div", head(f"Muted: {which}, {where}", f"{len(answers.rows):,} photos"), el("p", suggestion(muting)),
+             class_="ruled stack"), key="muted")
+    place = muting.suggested if chosen.strength is None else int(np.abs(STRENGTHS - chosen.strength / 100).argmin())
+    muting_slider(muting, groups_in_words(muting, names), place, "muting",
+                  lambda percent: session.choose(strength=percent))
+    left, right = st.columns(2, vertical_alignment="center")
+    left.toggle("Mute it for all classes", **in_step(session, "everywhere", chosen.everywhere,
+                                                     value=chosen.everywhere))
+    if place:
+        right.button("Use it beside the original", key="use_repaired", icon=":material/compare:", type="tertiary",
+                     on_click=lambda: _use(session, index, muting, place, causes))
+        _files(index, muting, place, _title(index, causes))
+        _flipped(session, index, muting, place)
+
+
+def _title(index: Index, causes: Causes) -> str:
+    names, network = index.run.recipe["network"]["class_names"], index.run.recipe["network"]["title"]
+    of = names[causes.contributions.class_index]
+    return re.sub(r"[^\w.]+", "-", f"{network} {of} repaired".lower()).strip("-")[:80]
+
+
+def _use(session: Session, index: Index, muting: Muting, place: int, causes: Causes) -> None:
+    """In a callback: the repaired network as the second one, beside the run's own."""
+    try:
+        opened = run_in_use(session)
+        assert opened is not None
+        session.choose(network=network_name(session, opened))
+        name = drop_in(session, _checkpoint(index, muting, place, ".safetensors"),
+                       f"{_title(index, causes)}.safetensors")
+        session.choose(against=name)
+    except ExplorerError as error:
+        session.notices.append(str(error))
+        return
+    session.notices.append("The repaired network is the second one now: Explore and Why show both on each photo.")
+
+
+def _checkpoint(index: Index, muting: Muting, place: int, ending: str) -> bytes:
+    state = repaired_state(index.run.network, muting.shares, float(STRENGTHS[place]), muting.class_index)
+    return checkpoint_bytes(index.run, state, ending)
+
+
+def _files(index: Index, muting: Muting, place: int, stem: str) -> None:
+    run = index.run
+    kinds = endings(run) if run.network.layers.model is not None else []
+    files: list[tuple[str, str, str, Callable[[], str | bytes]]] = [
+        (f"Repaired network, {ending}", f"{stem}{ending}", "application/octet-stream",
+         partial(_checkpoint, index, muting, place, ending)) for ending in kinds]
+    files += [("Recipe, JSON", f"{stem}.json", "application/json", lambda: repair_json(run, muting, place)),
+              ("Report, HTML", f"{stem}.html", "text/html", lambda: repair_html(run, muting, place))]
+    for column, (label, name, kind, make) in zip(st.columns(4, gap="small"), files, strict=False):
+        column.download_button(label, make, name, kind, key=f"repair_{label}", on_click="ignore", type="tertiary",
+                               icon=":material/download:")
+
+
+def _flipped(session: Session, index: Index, muting: Muting, place: int) -> None:
+    """The wall of the photos whose prediction changes, those that become wrong first."""
+    answers, new = muting.answers, muting.predictions(float(STRENGTHS[place]))
+    changed = np.flatnonzero(new != answers.rows)
+    if not len(changed):
+        panels.note("No prediction changes at this strength.", key="none_flipped")
+        return
+    labels, before = answers.labels[changed], answers.rows[changed]
+    kind = np.where(before == labels, 0, np.where(new[changed] == labels, 2, 1))  # broken, still wrong, mended
+    order = changed[np.argsort(kind, kind="stable")]
+    numbers, names = answers.numbers[order], index.run.recipe["network"]["class_names"]
+    now = {int(number): f"now {names[answer]}" for number, answer in zip(numbers, new[order], strict=True)}
+    broken, mended = int((kind == 0).sum()), int((kind == 2).sum())
+    board(head("What else would change", f"{broken:,} become wrong, {mended:,} become right, "
+                                         f"{len(changed) - broken - mended:,} other"), key="flipped_head")
+    photo_wall(index, numbers, f"{index.run.path} {index.state} muted {muting.class_index} {place} "
+                               f"{session.choices.muted} {session.choices.parts}",
+               f"{len(changed):,} photos with another prediction, those that become wrong first",
+               lambda at: open_on(session, index, int(numbers[at]), "pages/4_Why.py", "Why"), key="flipped", now=now)
