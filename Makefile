@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: run test lint bench bench-load bench-soak bench-faithful fuzz zoo zoo-timm clean
+.PHONY: run test lint bench bench-load bench-soak bench-faithful bench-causes fuzz zoo zoo-timm clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run app.py --server.port $(PORT) --server.headless true $(if $(ARGS),-- $(ARGS))
@@ -37,6 +37,10 @@ bench-soak: $(VENV)/.installed-dev
 # PHOTOS is a folder that holds imagenet/ and coco128/, see benchmarks/faithful/__main__.py.
 bench-faithful: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.faithful "$(PHOTOS)"
+
+# PHOTOS is a folder that holds flowers/ and imagenet/, FONT one with Chinese characters, see benchmarks/causes/__main__.py.
+bench-causes: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.causes "$(PHOTOS)/flowers" $(if $(FONT),"$(PHOTOS)/imagenet" "$(FONT)")
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.fuzz
