@@ -24,7 +24,7 @@ _SIGNED = ("#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f
 _ACCENT, _GREY, _FAINT = "#d55e00", "#8c8c8c", "rgba(140, 140, 140, 0.25)"
 _LONGEST_NAME = 28
 _NEAR, _MUCH = 0.012, 0.4  # of the height: curves that close cover each other; of the points between the ends
-_LEGEND_BELOW = {"orientation": "h", "yref": "container", "y": 0, "x": 0}
+_LEGEND_BELOW = {"orientation": "h", "yref": "container", "y": 0, "x": 0, "maxheight": 200}  # px
 
 
 def running_sum(
@@ -185,7 +185,7 @@ def curves(
         ParameterError: a line has not as many numbers as there are shares.
     """
     shares = np.asarray(shares, dtype=np.float64)
-    figure, coloured, dashes = _quiet(320), iter(_CLASSES), iter(_DASHES[1:] * len(lines))
+    figure, coloured, dashes = _quiet(360), iter(_CLASSES), iter(_DASHES[1:] * len(lines))
     for name, values in lines.items():
         values = _checked(values, shares, "shares")
         is_control = name in controls
@@ -195,7 +195,7 @@ def curves(
     _widen_covered(figure)
     figure.update_xaxes(title=_text(x_name), tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title=_text(y_name), rangemode="tozero", **({"tickformat": ".0%"} if in_percent else {}))
-    return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.28, "x": 0})
+    return figure.update_layout(showlegend=True, legend=_LEGEND_BELOW)
 
 
 def rising(
