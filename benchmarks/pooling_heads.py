@@ -1,6 +1,6 @@
 """Which pooling learns best on frozen feature maps, and whether heads trained one against all place evidence better.
 
-    python -m benchmarks.pooling_heads FLOWERS [--network NAME] [--kinds KIND ...] [--grids 150] [--json FILE]
+    python -m benchmarks.pooling_heads FLOWERS [--network NAME] [--kinds KIND ...] [--epochs N] [--grids N] [--json F]
 
 FLOWERS holds photos in train/CLASS/ and val/CLASS/. Of those in train a hash of the path takes a fifth to decide when
 training stops; those in val test. Prints the accuracy of every kind of head by each loss, and for grids of 2 x 2 test
@@ -29,7 +29,8 @@ from explorer import analyse, load_network, read_image
 from explorer.folder.heads import outcomes_of
 from explorer.folder.labelled_maps import PARTS, LabelledMaps, part_of
 from explorer.framing import frame
-from explorer.heads import KINDS, Head
+from explorer.heads import BUDGET, KINDS, Budget, Head
+from explorer.heads.kinds import Gem
 from explorer.heads.measures import evidence_of
 from explorer.networks import Network
 from explorer.poolings.learned import KEYS
@@ -97,6 +98,11 @@ def _mean_share(positive: Tensor) -> float:
     return statistics.fmean(shares)
 
 
+def _learned(head: Head) -> str:
+    """What a pooling of one number has learned, in words."""
+    return f"  p = {float(head.p):.2f}" if isinstance(head, Gem) else ""
+
+
 def mean_and_error(numbers: Sequence[float]) -> tuple[float, float]:
     """The mean, and its standard error."""
     return statistics.fmean(numbers), statistics.stdev(numbers) / math.sqrt(len(numbers))
@@ -107,18 +113,20 @@ def main() -> None:
     parser.add_argument("flowers", type=Path)
     parser.add_argument("--network", default="efficientnet_lite0")
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--epochs", type=int, help="of every head, none stopped early (default: 200 at most)")
     parser.add_argument("--grids", type=int, default=150)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     network = load_network(options.network)
     maps = maps_of(network, options.flowers)
     print(f"{network.title}: {maps.counts()}, {len(maps.class_names)} classes", flush=True)
+    budget = BUDGET if options.epochs is None else Budget(options.epochs, None)
     outcomes = []
-    for one in outcomes_of(maps, options.kinds, ("ce", "bce")):
+    for one in outcomes_of(maps, options.kinds, ("ce", "bce"), budget=budget):
         outcomes.append(one)
         interval = f"{100 * one.low:5.1f} to {100 * one.high:5.1f}"
         print(f"{one.kind:<13} {one.loss:<4} {100 * one.accuracy:5.1f}%  {interval}  {one.parameters:>8,}  "
-              f"{one.seconds:6.1f} s", flush=True)
+              f"{one.epochs:>3} epochs {one.seconds:6.1f} s{_learned(one.head)}", flush=True)
     grids = grids_of(network, maps, options.grids)
     heads = {(one.kind, one.loss): one.head for one in outcomes}
     shares: dict[str, Any] = {}
