@@ -1,7 +1,6 @@
 """Which pooling learns best on frozen feature maps, and whether heads trained one against all place evidence better.
 
-    python -m benchmarks.pooling_heads FLOWERS [--network NAME] [--kinds KIND ...] [--epochs N] [--grids 150]
-        [--json FILE]
+    python -m benchmarks.pooling_heads FLOWERS [--network NAME] [--kinds KIND ...] [--epochs N] [--grids N] [--json F]
 
 FLOWERS holds photos in train/CLASS/ and val/CLASS/. Of those in train a hash of the path takes a fifth to decide when
 training stops; those in val test. Prints the accuracy of every kind of head by each loss, and for grids of 2 x 2 test

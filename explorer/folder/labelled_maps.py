@@ -26,11 +26,12 @@ from explorer.wording import listed
 PARTS = ("train", "validation", "test")
 SHARES = (0.6, 0.2, 0.2)  # of the photos, about: a hash decides photo by photo
 FEWEST = (3, 1, 1)  # photos of a class in each part, or the class is left out
-# Of the maps as float16, 2,100 photos of 1280 x 7 x 7. Training takes up to five times as much beside it: one kind of
-# head at a time in float32.
+_PROPOSED = 20  # photos of a class, of which 12 train and 4 test; with fewer the hash may leave a part empty
+# Of the maps as float16: 2,100 photos of 1280 x 7 x 7. Training, one kind of head at a time and in float32, takes 0.4
+# to 0.7 GB beside them, and GeM 1.7 GB.
 MOST_BYTES = 256 * 2**20
 _HALF_AT_MOST = float(torch.finfo(torch.float16).max)
-_ASK = ("SELECT path, label, bytes, modified FROM rows WHERE label IS NOT NULL AND trim(label) != '' "
+_LABELLED = ("SELECT path, label, bytes, modified FROM rows WHERE label IS NOT NULL AND trim(label) != '' "
         "AND error IS NULL ORDER BY path")
 
 
@@ -93,7 +94,7 @@ def labelled_maps(
         NetworkError: the run's network cannot be loaded again.
         StoppedError: `stop` said so.
     """
-    photos = run.query(_ASK).to_pylist()
+    photos = run.query(_LABELLED).to_pylist()
     names, left_out = _classes(photos)
     network = run.network
     if network.pooling is None:
@@ -193,9 +194,6 @@ def _classes(photos: Sequence[dict[str, Any]]) -> tuple[list[str], list[tuple[st
             f"train on, {FEWEST[1]} to validate and {FEWEST[2]} to test, as a hash of their paths divides them. Scan "
             "more photos, or give their labels with --labels.")
     return enough, left_out
-
-
-_PROPOSED = 20  # photos of a class, of which 12 train and 4 test; with fewer the hash may leave a part empty
 
 
 def _evenly(photos: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from explorer.framing import Framing, frame
 from explorer.images import quoted, read_image
 from explorer.networks import Network
 from explorer.networks.loading.bundled import BUNDLED
+from explorer.networks.loading.heads_folder import is_heads_folder
 from explorer.networks.loading.options import Options, load_from_options
 from explorer.networks.preparation import prepare
 from explorer.poolings import PoolingChoice
@@ -149,7 +150,8 @@ def _options(network: Network | Options | str | Path) -> Options:
         return network
     if isinstance(network, Path) or (str(network) not in BUNDLED and Path(str(network)).is_file()):
         return Options(checkpoint=Path(str(network)))
-    return Options(network=str(network))
+    name = str(network)
+    return Options(network=name if name in BUNDLED or not is_heads_folder(name) else str(Path(name).resolve()))
 
 
 def _poolings(network: Network, poolings: Sequence[str] | None) -> tuple[PoolingChoice, ...]:

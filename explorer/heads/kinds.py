@@ -149,7 +149,7 @@ class Attention(Head):
 class MultiQuery(Head):
     """Several learned queries, each with a slice of the channels. See `explorer.poolings.learned.multi_query`.
 
-    All queries start at 0 and are told apart by their slices: the gradient of each is of other channels and other
+    All queries start at 0 and come to differ by their slices: the gradient of each is of other channels and other
     weights of the Linear. So they need no random start.
     """
 

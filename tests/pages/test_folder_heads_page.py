@@ -16,9 +16,10 @@ from explorer.folder.heads import heads_one_by_one
 from explorer.heads import Budget
 from explorer.sections.heads_on_run import heads_section
 from explorer.ui.pages.folder import heads
-from explorer.ui.session import open_runs
+from explorer.ui.session import cache, open_runs
 from explorer.ui.session.arguments import _given
 from tests.pages.boards import boards, control, notices
+from tests.pages.clicks import use
 
 FOLDER = "pages/5_Folder.py"
 
@@ -88,6 +89,26 @@ def test_a_click_trains_heads_beside_the_page_and_another_one_makes_them_its_net
     page.switch_page("pages/2_Poolings.py").run()
     assert not page.exception
     assert {"light", "dark"} & set(" ".join(drawn.text for drawn in boards(page).values()).split())
+
+
+def test_the_app_starts_with_a_folder_of_heads_and_shows_a_run_by_it(open_page, run, tmp_path, monkeypatch):
+    *_, result = heads_one_by_one(run, ["gap", "gem"], ["bce"], budget=Budget(epochs=5, patience=None))
+    folder = str(result.save(tmp_path / "network"))
+    again = scan(folder, run.photos, tmp_path / "run", poolings=[])
+    monkeypatch.setattr("sys.argv", ["app.py", "--network", folder, "--run", str(again.path)])
+    clear()
+    try:
+        page = open_page()
+        assert not page.exception
+        assert page.query_params["network"] == "given"
+        assert "trained on photos" in " ".join(drawn.text for drawn in boards(page).values())
+        page = open_page(FOLDER)
+        use(page, "photo_wall", "photo", 0)
+        assert page.query_params["network"] == "given"
+        assert not page.exception
+    finally:
+        clear()
+        cache.clear()
 
 
 def test_photos_without_labels_give_a_sentence(started, open_page, tmp_path, monkeypatch, run):

@@ -12,6 +12,7 @@ from explorer.folder import Run
 from explorer.folder.head_outcomes import HeadsOnRun
 from explorer.folder.heads import heads_one_by_one
 from explorer.folder.index import Index
+from explorer.folder.labelled_maps import MOST_BYTES
 from explorer.heads.training import LOSSES
 from explorer.networks import Network
 from explorer.progress import Progress, Stop
@@ -28,6 +29,7 @@ from explorer.ui.session.jobs import Job
 from explorer.ui.session.session import Session
 from explorer.wording import shortened
 
+_MOST_BYTES = MOST_BYTES // 2  # a server has other viewers
 _PATIENCE = 3600.0  # seconds: training goes on while photos are looked at on other pages
 _ABOUT = ("Nine kinds of heads, each with its own pooling and by two losses, are trained on the feature maps of the "
           "labelled photos and tested on a fifth of them that no head saw. For 1,000 photos it takes some minutes; the "
@@ -72,7 +74,7 @@ def _begin(session: Session, index: Index) -> None:
 
 
 def _train(path: Path, network: Network, progress: Progress, stop: Stop) -> Iterator[HeadsOnRun]:
-    return heads_one_by_one(Run.open(path, network), progress=progress, stop=stop)
+    return heads_one_by_one(Run.open(path, network), most_bytes=_MOST_BYTES, progress=progress, stop=stop)
 
 
 def _use(session: Session, result: HeadsOnRun, loss: str) -> None:
