@@ -1,11 +1,14 @@
 """Which pooling learns best on frozen feature maps, and whether heads trained one against all place evidence better.
 
-    python -m benchmarks.pooling_heads FLOWERS [--network efficientnet_lite0] [--grids 150] [--json FILE]
+    python -m benchmarks.pooling_heads FLOWERS [--network NAME] [--kinds KIND ...] [--epochs N] [--grids 150]
+        [--json FILE]
 
 FLOWERS holds photos in train/CLASS/ and val/CLASS/. Of those in train a hash of the path takes a fifth to decide when
 training stops; those in val test. Prints the accuracy of every kind of head by each loss, and for grids of 2 x 2 test
 photos of four classes the share of the positive evidence for a tile's class that lies in its tile: by each loss of the
-heads named in KINDS_ON_GRIDS, and the difference between the losses with its standard error over grids.
+heads that are a pooling and a Linear, and the difference between the losses with its standard error over grids. Once of
+the evidence for the class alone, and once of that for it against the mean of all other classes, in which nothing counts
+that all classes have in common.
 """
 
 from __future__ import annotations
@@ -27,11 +30,13 @@ from explorer import analyse, load_network, read_image
 from explorer.folder.heads import outcomes_of
 from explorer.folder.labelled_maps import PARTS, LabelledMaps, part_of
 from explorer.framing import frame
-from explorer.heads import KINDS, Head
+from explorer.heads import BUDGET, KINDS, Budget, Head
+from explorer.heads.kinds import Gem
 from explorer.heads.measures import evidence_of
 from explorer.networks import Network
+from explorer.poolings.learned import KEYS
 
-KINDS_ON_GRIDS = ("gap", "attention", "multi_query")
+MEASURES = ("alone", "against the others")
 TILE = 224  # px
 
 
@@ -76,16 +81,27 @@ def grids_of(network: Network, maps: LabelledMaps, count: int, seed: int = 0) ->
     return grids
 
 
-def share_in_tile(head: Head, maps: Tensor, labels: Sequence[int]) -> float:
-    """Mean over the four tiles: the share of the positive evidence for its class that lies in the tile."""
-    cells = evidence_of(head, maps.expand(4, *maps.shape), torch.tensor(labels)).clamp_min(0)
-    rows, columns = cells.shape[1] // 2, cells.shape[2] // 2
+def shares_in_tiles(head: Head, maps: Tensor, labels: Sequence[int]) -> tuple[float, ...]:
+    """Mean over the four tiles: the share of the positive evidence for its class that lies in the tile, by MEASURES."""
+    classes = len(head.linear.bias)
+    cells = evidence_of(head, maps.expand(classes, *maps.shape), torch.arange(classes))
+    against = (cells * classes - cells.sum(0)) / (classes - 1)
+    return tuple(_mean_share(of[labels].clamp_min(0)) for of in (cells, against))
+
+
+def _mean_share(positive: Tensor) -> float:
+    rows, columns = positive.shape[1] // 2, positive.shape[2] // 2
     shares = []
     for place in range(4):
         i, j = rows * (place // 2), columns * (place % 2)
-        total = float(cells[place].sum())
-        shares.append(float(cells[place, i:i + rows, j:j + columns].sum()) / total if total > 0 else 0.25)
+        total = float(positive[place].sum())
+        shares.append(float(positive[place, i:i + rows, j:j + columns].sum()) / total if total > 0 else 0.25)
     return statistics.fmean(shares)
+
+
+def _learned(head: Head) -> str:
+    """What a pooling of one number has learned, in words."""
+    return f"  p = {float(head.p):.2f}" if isinstance(head, Gem) else ""
 
 
 def mean_and_error(numbers: Sequence[float]) -> tuple[float, float]:
@@ -97,28 +113,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("flowers", type=Path)
     parser.add_argument("--network", default="efficientnet_lite0")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--epochs", type=int, help="of every head, none stopped early (default: 200 at most)")
     parser.add_argument("--grids", type=int, default=150)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     network = load_network(options.network)
     maps = maps_of(network, options.flowers)
     print(f"{network.title}: {maps.counts()}, {len(maps.class_names)} classes", flush=True)
+    budget = BUDGET if options.epochs is None else Budget(options.epochs, None)
     outcomes = []
-    for one in outcomes_of(maps, tuple(KINDS), ("ce", "bce")):
+    for one in outcomes_of(maps, options.kinds, ("ce", "bce"), budget=budget):
         outcomes.append(one)
         interval = f"{100 * one.low:5.1f} to {100 * one.high:5.1f}"
         print(f"{one.kind:<13} {one.loss:<4} {100 * one.accuracy:5.1f}%  {interval}  {one.parameters:>8,}  "
-              f"{one.seconds:6.1f} s", flush=True)
+              f"{one.epochs:>3} epochs {one.seconds:6.1f} s{_learned(one.head)}", flush=True)
     grids = grids_of(network, maps, options.grids)
     heads = {(one.kind, one.loss): one.head for one in outcomes}
     shares: dict[str, Any] = {}
-    for kind in KINDS_ON_GRIDS:
-        by = {loss: [share_in_tile(heads[kind, loss], grid, labels) for grid, labels in grids]
+    for kind in (kind for kind in KEYS if kind in options.kinds):
+        by = {loss: [shares_in_tiles(heads[kind, loss], grid, labels) for grid, labels in grids]
               for loss in ("ce", "bce")}
-        difference = mean_and_error([after - before for before, after in zip(by["ce"], by["bce"], strict=True)])
-        shares[kind] = {loss: mean_and_error(numbers) for loss, numbers in by.items()} | {"bce less ce": difference}
-        print(kind, "  ".join(f"{name} {mean:+.4f} ± {error:.4f}" for name, (mean, error) in shares[kind].items()),
-              flush=True)
+        for n, measure in enumerate(MEASURES):
+            ce, bce = ([numbers[n] for numbers in by[loss]] for loss in ("ce", "bce"))
+            difference = [after - before for before, after in zip(ce, bce, strict=True)]
+            shares[f"{kind}, {measure}"] = named = {
+                name: mean_and_error(numbers) for name, numbers in (("ce", ce), ("bce", bce), ("bce - ce", difference))}
+            print(f"{kind}, {measure}:", "  ".join(f"{name} {mean:+.3f} ± {error:.3f}" for name, (mean, error)
+                                                   in named.items()), flush=True)
     if options.json:
         options.json.write_text(json.dumps({"heads": [one.numbers() for one in outcomes], "grids": shares}, indent=1))
 

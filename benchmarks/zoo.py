@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import logging
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import timm
@@ -116,9 +117,14 @@ def of_timm(part: str) -> Iterator[tuple[str, Callable[[], nn.Module], Preproces
             size=cfg["input_size"][1], mean=tuple(cfg["mean"]), std=tuple(cfg["std"]))
 
 
-def rows(networks: Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]]) -> Iterator[Row]:
-    """The measurements of one network after another."""
+def rows(networks: Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]], file: Path | None) -> Iterator[Row]:
+    """The measurements of one network after another; those in the file are taken from there, the others added."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file and file.exists() else []
+    known = {row.name: row for row in (Row(**json.loads(line)) for line in lines)}
     for name, make, preprocessing in networks:
+        if name in known:
+            yield known[name]
+            continue
         begin = time.perf_counter()
         torch.manual_seed(0)
         try:
@@ -128,6 +134,9 @@ def rows(networks: Iterator[tuple[str, Callable[[], nn.Module], Preprocessing]])
         except Exception as error:
             row = Row(name, reason=f"{type(error).__name__}: {str(error).split(chr(10))[0][:160]}")
         print(f"{time.perf_counter() - begin:6.1f} s  {'good' if row.good else '----'}  {row.written}", flush=True)
+        if file:
+            with file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(asdict(row)) + "\n")
         gc.collect()
         yield row
 
@@ -166,13 +175,14 @@ def main() -> None:
     """Cut the networks of one source, and write what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", choices=["torchvision", "timm"])
+    parser.add_argument("--rows", type=Path, help="JSON lines of what is measured; the same command goes on from there")
     parser.add_argument("--only", default="", help="networks whose name holds this; the page is not written")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     networks = of_torchvision(options.only) if options.source == "torchvision" else of_timm(options.only)
-    measurements = list(rows(networks))
+    measurements = list(rows(networks, options.rows))
     print(f"{sum(row.good for row in measurements)} of {len(measurements)} are good")
     if not options.only:
         write(options.source, section(options.source, measurements))

@@ -22,6 +22,7 @@ from explorer.ui.pages.feature_maps import (
 )
 from explorer.ui.pooling_choice import pooling_choice
 from explorer.ui.region import with_place
+from explorer.ui.run_photos import exemplars_panel
 
 page = frame("Feature maps")
 session, analysis = page.session, page.analysis
@@ -50,6 +51,7 @@ def show() -> None:
                    lambda: channel_viewer(session, outcome, class_index, channel, beside))
         compare_choice(session, table)
         card_panel(session, outcome, class_index, channel, beside)
+    exemplars_panel(session, channel)
 
 
 page.show(show, talk=lambda: talk_about_channels(session, page.outcome, page.class_index))

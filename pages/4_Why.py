@@ -15,6 +15,7 @@ from explorer.ui.pages.why.stability_panel import stable_panel
 from explorer.ui.pages.why.stitching_panel import finer_panel
 from explorer.ui.pages.why.trust_panel import trust_in_report, trust_panel
 from explorer.ui.progress import answered
+from explorer.ui.run_photos import same_cause_panel
 
 page = frame("Why")
 session = page.session
@@ -34,6 +35,7 @@ def show() -> None:
         "stable": lambda: stable_panel(session, outcome, class_index),
         "finer": lambda: finer_panel(session, outcome, class_index, rival),
     }[question])
+    same_cause_panel(session, class_index)
     sections = {"object": object_in_report(session, outcome, class_index),
                 "trust": trust_in_report(session, outcome, class_index)}
     why_downloads(session, outcome, class_index, rival, {name: make for name, make in sections.items() if make})

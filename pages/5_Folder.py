@@ -11,6 +11,7 @@ from explorer.ui.pages.folder.heads import trained_heads
 from explorer.ui.pages.folder.opening import another_folder, part_choice, run_choice, title_of
 from explorer.ui.pages.folder.overview import classes, confusion, glance, run_headline, two_runs
 from explorer.ui.pages.folder.photos import selection_choice, sign_off, take_along, wall
+from explorer.ui.run_photos import same_cause_panel
 
 page = frame("Folder")
 session = page.session
@@ -36,6 +37,7 @@ def photos_part(index: Index) -> None:
     confusion(session, index)
     selection_choice(session, index)
     numbers = wall(session, index)
+    same_cause_panel(session)
     sign_off(session, index)
     take_along(session, index, numbers)
     classes(session, index)

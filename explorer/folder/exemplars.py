@@ -14,7 +14,7 @@ from explorer.networks.head import has_constant_slopes, head_kind, hold
 
 MOST_PHOTOS = 20_000  # that are looked through; of more, as many evenly spread
 _MOST_INTEGRATED = 300  # photos whose slopes are integrated, those with the strongest response
-_SILENT = 0.01  # of the positive contributions to the photo's prediction: less counts as nothing
+_SILENT = 0.05  # of the channel's largest contribution in the run: less counts as nothing
 
 
 class Similar(NamedTuple):
@@ -59,8 +59,8 @@ def same_cause(
 def exemplars(index: Index, channel: int, most: int = 12) -> tuple[list[Exemplar], list[Exemplar]]:
     """The photos to whose prediction a channel contributes most, and those to which it responds most for nothing.
 
-    "For nothing": it adds or takes less than 1% of the photo's positive contributions. Of a head whose slopes have to
-    be integrated photo by photo, the 300 strongest responses are looked at.
+    "For nothing": it adds or takes less than a twentieth of what it adds or takes at most in this run. Of a head whose
+    slopes have to be integrated photo by photo, the 300 strongest responses are looked at.
 
     Args:
         channel: from 0.
@@ -80,9 +80,8 @@ def exemplars(index: Index, channel: int, most: int = 12) -> tuple[list[Exemplar
     if head_kind(network.head) != "affine" and len(pooled) > _MOST_INTEGRATED:
         strongest = np.sort(np.argsort(-np.abs(pooled[:, channel]), kind="stable")[:_MOST_INTEGRATED])
         pooled, answers, numbers = pooled[strongest], answers[strongest], numbers[strongest]
-    values = _values(index, pooled, answers)
-    contribution, response = values[:, channel], pooled[:, channel]
-    silent = np.abs(contribution) < _SILENT * np.maximum(values, 0).sum(1)
+    contribution, response = _contribution(index, pooled, answers, channel), pooled[:, channel]
+    silent = np.abs(contribution) < _SILENT * np.abs(contribution).max()
 
     def listed(places: np.ndarray) -> list[Exemplar]:
         return [Exemplar(int(numbers[n]), int(answers[n]), float(response[n]), float(contribution[n])) for n in places]
@@ -92,12 +91,12 @@ def exemplars(index: Index, channel: int, most: int = 12) -> tuple[list[Exemplar
     return listed(by_contribution[contribution[by_contribution] > 0][:most]), listed(np.array(by_response[:most], int))
 
 
-def _values(index: Index, pooled: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """(N, C): the contributions of every channel to each photo's own prediction."""
+def _contribution(index: Index, pooled: np.ndarray, answers: np.ndarray, channel: int) -> np.ndarray:
+    """(N,): what the channel adds to each photo's own prediction."""
     network = index.run.network
     if has_constant_slopes(network.head):
         classes = np.unique(answers)
         slopes = hold(network.head, torch.from_numpy(pooled[0]), classes.tolist())[0].detach().numpy()
-        return pooled * slopes[np.searchsorted(classes, answers)]
-    return np.stack([slopes_of(network, vector[None], [int(answer)])[0, 0] * vector
+        return pooled[:, channel] * slopes[np.searchsorted(classes, answers), channel]
+    return np.array([slopes_of(network, vector[None], [int(answer)])[0, 0, channel] * vector[channel]
                      for vector, answer in zip(pooled, answers, strict=True)])

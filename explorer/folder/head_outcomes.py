@@ -32,6 +32,7 @@ class HeadOutcome:
         low, high: the 95% interval of their share, after Wilson.
         validation_accuracy: of the photos that decided when to stop.
         parameters: how many numbers were learned.
+        epochs: steps of training that the head is of: those with the smallest validation loss.
         seconds: that preparing the maps and training took.
         inside: mean share of the positive evidence for the label that lies inside the photo's boxes; None without any.
         boxed: test photos that this is a mean of.
@@ -46,6 +47,7 @@ class HeadOutcome:
     high: float
     validation_accuracy: float
     parameters: int
+    epochs: int
     seconds: float
     inside: float | None
     boxed: int
@@ -65,7 +67,7 @@ class HeadOutcome:
         """All of it but the head, as JSON has it."""
         return {name: getattr(self, name) for name in (
             "kind", "loss", "accuracy", "low", "high", "right", "photos", "validation_accuracy", "parameters",
-            "seconds", "inside", "boxed")}
+            "epochs", "seconds", "inside", "boxed")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +158,7 @@ class HeadsOnRun:
         return {
             "title": f"{self.backbone['title']}, trained on {self.run.photos.name}", "loss": chosen,
             "activation": LOSSES[chosen].activation,
-            "origin": f"heads trained on {self.counts['train']:,} photos of {self.run.photos.name}",
+            "origin": f"heads trained on {self.counts['train']:,} photos of the folder {self.run.photos.name}",
             "cautions": [] if own else [f"Its heads were trained on photos framed as {framing['kind']}, {size} px."],
         }
 

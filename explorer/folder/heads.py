@@ -116,7 +116,7 @@ def outcomes_of(
             tested = len(maps.of("test"))
             yield HeadOutcome(
                 kind.kind, loss, right, tested, *wilson(right, tested), head.kept.validation_accuracy,
-                sum(weight.numel() for weight in head.module.parameters()), seconds,
+                sum(weight.numel() for weight in head.module.parameters()), head.kept.epoch, seconds,
                 sum(shares) / len(shares) if shares else None, len(shares), head.module)
 
 

@@ -18,7 +18,7 @@ from explorer.errors import ParameterError, StoppedError
 from explorer.progress import Progress, Stop
 
 FEWEST, MOST = 2, 10  # parts
-CHOSEN_FROM = range(4, 9)  # fewer mix what is planted with the rest, more split it (docs/causes.md)
+CHOSEN_FROM = range(5, 8)  # fewer mix what is planted with the rest, more split it (docs/causes.md)
 _HELD = 0.99  # of all positive contributions is held by the channels that are looked at
 _TRIED = 300  # photos by which the number of parts is chosen
 _STEPS, _TOLERANCE = 500, 1e-3
@@ -58,7 +58,7 @@ def decompose(
 
     Args:
         positive: (N, C), contributions; what is negative counts as 0.
-        parts: how many; None chooses from 4 to 8 the number whose parts are most alike in two halves of the photos
+        parts: how many; None chooses from 5 to 7 the number whose parts are most alike in two halves of the photos
             (mean cosine after matching).
         progress: called with the numbers of parts that are done, and all.
 
@@ -71,7 +71,7 @@ def decompose(
         raise ParameterError(f"The number of parts is {parts!r}; expected {FEWEST} to {max(most, FEWEST)}.")
     tried: tuple[Tried, ...] = ()
     if parts is None:
-        tried = _try_out(x[:, kept], [n for n in CHOSEN_FROM if n <= most] or [FEWEST], progress, stop)
+        tried = _try_out(x[:, kept], [n for n in CHOSEN_FROM if n <= most] or [max(most, FEWEST)], progress, stop)
         parts = max(tried, key=lambda one: one.stability).parts
     w, h, explained = _factors(x[:, kept], parts)
     masses = h * w.mean(0)[:, None]  # (R, kept): what each part adds through each channel, in the mean

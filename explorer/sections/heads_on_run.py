@@ -16,11 +16,9 @@ _MOST_LEFT_OUT = 5  # labels that are named
 
 def heads_section(result: HeadsOnRun) -> Node:
     """Which pooling for these photos: the table, and below it how to read it."""
-    counts = result.counts
-    title = f"Heads for {len(result.classes):,} labels of {result.run.photos.name}"
-    return el("section", el("h2", title), heads_table(result), *(note(sentence) for sentence in _sentences(result)),
-              note(f"{counts['train']:,} photos trained them, {counts['validation']:,} decided when to stop, and "
-                   f"{counts['test']:,} tested them."))
+    scrolling = el("div", heads_table(result), class_="scrolls", tabindex="0", role="group", aria_label="Heads")
+    return el("div", el("h3", f"Heads for {len(result.classes):,} labels of {shortened(result.run.photos.name, 40)}"),
+              scrolling, *(note(sentence) for sentence in _sentences(result)), class_="ruled")
 
 
 def heads_table(result: HeadsOnRun) -> Node:
@@ -39,7 +37,9 @@ def _row(one: HeadOutcome, boxed: bool) -> list[str]:
 
 
 def _sentences(result: HeadsOnRun) -> Sequence[str]:
-    sentences = ["Two heads whose intervals overlap widely are not told apart by these photos."]
+    counts = result.counts
+    sentences = [f"{counts['train']:,} photos trained them, {counts['validation']:,} decided when to stop, and "
+                 f"{counts['test']:,} tested them: two heads whose intervals overlap widely are not told apart."]
     if result.chance is not None:
         sentences.append(f"Evidence spread evenly over what the network saw would hold {percent(result.chance)} inside "
                          f"the boxes; {result.outcomes[-1].boxed:,} test photos have some.")

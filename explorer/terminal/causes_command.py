@@ -140,7 +140,7 @@ def _common(command: str, description: str, epilog: str) -> argparse.ArgumentPar
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
     parser.add_argument("--class", dest="class_", required=True, metavar="CLASS", help="an index or a name")
     parser.add_argument("--parts", type=whole_number, metavar="N",
-                        help="how many causes (default: 4 to 8, whichever two halves of the photos agree on most)")
+                        help="how many causes (default: 5 to 7, whichever two halves of the photos agree on most)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 

@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> list[str]:
         return json_text(finite(record)).splitlines()
     kept = LOSSES[result.losses()[0]].name
     return [*lines(heads_section(result)), "",
-            f"Wrote {printable(folder)}, with the heads trained by {kept}; --network takes it."]
+            f"Wrote {printable(folder)} (loss: {kept}); --network takes it."]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,14 +58,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 class Server:
     """`streamlit run app.py` (or another script) on a free port, and what it writes to its log."""
 
-    def __init__(self, log: Path, script: str = "app.py") -> None:
+    def __init__(self, log: Path, script: str = "app.py", arguments: Sequence[str] = ()) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true",
-                   "--server.address", "127.0.0.1", "--server.port", str(self.port)]
+                   "--server.address", "127.0.0.1", "--server.port", str(self.port), "--", *arguments]
         # Variables of whoever runs the tests would change how Streamlit serves the app.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
         environment["OMP_NUM_THREADS"] = "1"  # beside other work torch's threads wait for each other, for seconds

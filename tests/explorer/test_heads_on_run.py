@@ -448,7 +448,7 @@ def test_the_command_prints_the_table_and_writes_a_network_that_the_others_take(
     assert main(["heads", str(run.path), "--out", str(out), "--kinds", "gap", "gmp", "--loss", "bce", "ce"]) == 0
     text = capsys.readouterr().out
     assert "one against all" in text
-    assert f"Wrote {out}, with the heads trained by one against all" in text
+    assert f"Wrote {out} (loss: one against all)" in text
     photo = str(run.photos / "red" / "000.png")
     assert main([photo, "--network", str(out), "--pooling", "gmp", "--out", str(tmp_path / "files")]) == 0
     assert "by sigmoid" in capsys.readouterr().out

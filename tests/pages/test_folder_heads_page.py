@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 from explorer.folder import Run, scan
 from explorer.folder.heads import heads_one_by_one
 from explorer.heads import Budget
+from explorer.sections.heads_on_run import heads_section
 from explorer.ui.pages.folder import heads
 from explorer.ui.session import open_runs
 from explorer.ui.session.arguments import _given
@@ -48,6 +51,17 @@ def started(monkeypatch, run):
     clear()
 
 
+def tags_of(node) -> set[str]:
+    return {node.tag}.union(*(tags_of(child) for child in node.elements))
+
+
+def test_the_table_is_of_tags_that_the_page_draws(run):
+    board = (Path(open_runs.__file__).parents[1] / "components" / "board.js").read_text(encoding="utf-8")
+    drawn = set(re.findall(r'"(\w+)"', board.partition("const TAGS")[2].partition(";")[0]))
+    result = heads_one_by_one(run, ["gap"], ["ce"], budget=Budget(epochs=2, patience=None))
+    assert tags_of(heads_section(next(result))) <= drawn
+
+
 def wait_for(page, shown) -> None:
     end = time.monotonic() + 60
     while not shown() and time.monotonic() < end:
@@ -61,7 +75,7 @@ def test_a_click_trains_heads_beside_the_page_and_another_one_makes_them_its_net
     assert "Which pooling for these photos?" in boards(page)["heads_about"].text
     page.button(key="train_heads").click().run()
     assert not page.exception
-    control(page, "sort").set_value("path").run()  # the page is used meanwhile
+    control(page, "truth").set_value(7).run()  # the page is used meanwhile
     wait_for(page, lambda: "use_heads_ce" in [button.key for button in page.button])
     text = boards(page)["heads"].text
     for words in ("2 labels of photos", "GMP", "Flatten", "one against all", "95% interval"):

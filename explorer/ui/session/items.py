@@ -15,6 +15,7 @@ from explorer.images import digest, quoted, read_with_range
 from explorer.networks import BUNDLED
 from explorer.networks.loading.known_networks import identify
 from explorer.networks.loading.options import Options, names_heads, options_as_written
+from explorer.ui.networks.session_network import fit, network_of
 from explorer.ui.session.arguments import GIVEN, given
 from explorer.ui.session.cache import make_room, settle
 from explorer.ui.session.choices import OWN_FILE
@@ -64,6 +65,7 @@ def show_number(session: Session, index: Index, number: int) -> bool:
         opened = run_in_use(session)
         if opened is not None:
             session.choose(network=network_name(session, opened))
+            fit(session, network_of(session, session.choices.network))  # before what is chosen for this network alone
         if session.fitted.name == session.choices.network:
             session.choose(pooling=session.fitted.native)
         session.choose(framing=framing["kind"], size=framing["short_side"] or usual, layer="")

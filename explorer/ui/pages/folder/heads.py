@@ -45,14 +45,14 @@ def trained_heads(session: Session, index: Index) -> None:
     job: Job = index.kept("heads", _never)
 
     def draw(result: HeadsOnRun) -> None:
-        board(el("div", heads_section(result), class_="ruled"), key="heads")
+        board(heads_section(result), key="heads")
 
     result = worked(session, job, "heads", "Training heads, photos and epochs", draw=draw)
     if result is None:
         return
     draw(result)
     for loss, column in zip(result.losses(), st.columns(max(2, len(result.losses()))), strict=False):
-        column.button(f"Use the heads trained by {LOSSES[loss].name} as the network", key=f"use_heads_{loss}",
+        column.button(f"Use as the network: {LOSSES[loss].name}", key=f"use_heads_{loss}",
                       on_click=_use, args=(session, result, loss), type="tertiary", icon=":material/login:")
     panels.note("To keep the network: python -m explorer heads RUN --out NETWORK, and start the app with --network "
                 "NETWORK.", key="heads_kept", style="caption")
@@ -87,8 +87,8 @@ def _use(session: Session, result: HeadsOnRun, loss: str) -> None:
     session.keep(name, network)
     settle(network)
     session.choose(network=name)
-    session.notices.append(f"{shortened(network.title, 80)} is the network of all pages now, with the heads trained by "
-                           f"{LOSSES[loss].name}.")
+    session.notices.append(f"{shortened(network.title, 80)} is the network of all pages now (loss: "
+                           f"{LOSSES[loss].name}).")
 
 
 def _never() -> Job:
