@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -75,18 +75,21 @@ def channels_of(cause: Cause, most: int = _MOST_CHANNELS) -> list[tuple[int, flo
             for channel, added in zip(cause.channels[:most], cause.added[:most], strict=True)]
 
 
-def cause_card(number: int, cause: Cause, causes: Causes, names: Sequence[str], shots: Sequence[Node], muted: bool
-               ) -> Node:
+def cause_card(
+    number: int, cause: Cause, causes: Causes, names: Sequence[str], shots: Sequence[Node], muted: bool,
+    called: Mapping[int, str],
+) -> Node:
     """A cause on the page: what is known of it, the photos that have most of it, its channels, a button to mute it.
 
     Args:
         number: from 1; a click gives ["mute", number - 1] or ["channel", its number].
         shots: of the photos.
         muted: whether it is.
+        called: what people call channels.
     """
     against = "" if causes.contributions.rival is None else " of the lead"
     badge = el("span", "more common in wrong photos", class_="badge") if cause.suspicious else None
-    channels = [el("button", f"{channel}", type="button", class_="chip", pick=["channel", channel],
+    channels = [el("button", named(channel, called), type="button", class_="chip", pick=["channel", channel],
                    data_key=f"channel-{number}-{channel}", aria_label=f"Channel {channel} among the feature maps",
                    title=f"{share:.0%} of channel {channel} belong to it and add {plain(added)} logits")
                 for channel, share, added in channels_of(cause)]
@@ -100,14 +103,19 @@ def cause_card(number: int, cause: Cause, causes: Causes, names: Sequence[str], 
               class_="ruled stack")
 
 
-def causes_table(causes: Causes) -> Node:
+def named(channel: int, called: Mapping[int, str]) -> str:
+    """"437", or "437 fur" where people call it so."""
+    return f"{channel} {called[channel]}" if channel in called else f"{channel}"
+
+
+def causes_table(causes: Causes, called: Mapping[int, str]) -> Node:
     """A row for each cause, for the terminal and reports."""
     rows = []
     for number, cause in enumerate(causes.all, 1):
         common = ["", "", ""] if cause.common is None else [
             percent(cause.common.wrong), percent(cause.common.right),
             f"{_points(cause.common.low)} to {_points(cause.common.high)}"]
-        channels = ", ".join(f"{channel}" for channel, _, _ in channels_of(cause))
+        channels = ", ".join(named(channel, called) for channel, _, _ in channels_of(cause))
         rows.append([f"{number}", plain(cause.mean), percent(cause.share), *common,
                      "" if cause.extra is None else signed(cause.extra), channels])
     return table(("cause", "logits", "share", "wrong have it", "right have it", "more, points", "extra logits",
@@ -146,9 +154,10 @@ def suggestion(muting: Muting) -> str:
             f"{percent(shown[place])} are, and {percent(shown[0])} were before.")
 
 
-def causes_section(causes: Causes, names: Sequence[str]) -> Node:
+def causes_section(causes: Causes, names: Sequence[str], called: Mapping[int, str]) -> Node:
     """All of it, for the terminal."""
-    return el("section", el("h2", title_of(causes, names)), el("p", lead(causes, names)), causes_table(causes),
+    return el("section", el("h2", title_of(causes, names)), el("p", lead(causes, names)),
+              causes_table(causes, called),
               strongest_photos(causes))
 
 

@@ -13,6 +13,7 @@ from explorer.export.causes_record import causes_record, muting_record, repair_h
 from explorer.export.strict_json import json_text
 from explorer.folder import Run
 from explorer.folder.causes import Causes, causes_of
+from explorer.folder.channel_names import channel_names
 from explorer.folder.contributions import contributions_to
 from explorer.folder.index import Index
 from explorer.folder.muting import STRENGTHS, Muting, answers_of
@@ -51,7 +52,7 @@ def run_causes(arguments: Sequence[str]) -> list[str]:
     causes = _causes(index, class_index, rival, options.parts)
     if options.json:
         return [json_text(causes_record(index.run, causes)).rstrip()]
-    return lines(causes_section(causes, index.run.network.class_names))
+    return lines(causes_section(causes, index.run.network.class_names, channel_names(index.run)))
 
 
 def run_mute(arguments: Sequence[str]) -> list[str]:

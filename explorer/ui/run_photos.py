@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import streamlit as st
+
 from explorer import render
 from explorer.errors import ExplorerError, ImageError
 from explorer.folder.cause_maps import analysis_of, masked_picture
+from explorer.folder.channel_names import LONGEST, channel_names, name_channel
 from explorer.folder.exemplars import Exemplar, exemplars, same_cause
 from explorer.folder.index import Index
 from explorer.folder.sheets import tiles
@@ -51,9 +54,25 @@ def exemplars_panel(session: Session, channel: int) -> None:
     job = index.kept(("exemplars", channel), lambda: Job(
         lambda progress, stop: _exemplars(index, channel, progress, stop)))
     drawn: Node | None = worked(session, job, f"exemplars_{channel}", f"Looking for photos of channel {channel}")
+    _name(session, index, channel)
     if drawn is not None:
         board(drawn, key="exemplars", on_pick=lambda number: open_on(
             session, index, number, "pages/1_Feature_maps.py", "Feature maps"))
+
+
+def _name(session: Session, index: Index, channel: int) -> None:
+    """A name that a person gives the channel, which stays with the run."""
+    key = f"channel_name_{channel}"
+    st.session_state[key] = channel_names(index.run).get(channel, "")
+
+    def changed() -> None:
+        try:
+            name_channel(index.run, channel, st.session_state[key])
+        except ExplorerError as error:
+            session.notices.append(str(error))
+
+    st.text_input(f"Your name for channel {channel}", key=key, max_chars=LONGEST, on_change=changed,
+                  placeholder="what these photos have in common")
 
 
 def _index_of_photo(session: Session) -> Index | None:

@@ -16,6 +16,7 @@ from explorer import analyse, load_network, read_image
 from explorer.errors import MethodError, NetworkError, ParameterError, RunError
 from explorer.folder.cause_maps import analysis_of, cells_of, masked_picture
 from explorer.folder.causes import causes_of, difference
+from explorer.folder.channel_names import channel_names, name_channel
 from explorer.folder.contributions import contributions_to, evenly
 from explorer.folder.exemplars import exemplars, same_cause
 from explorer.folder.index import Index
@@ -320,7 +321,7 @@ def test_a_recipe_of_a_repair_is_json_with_the_factor_of_every_channel(planted, 
 
 def test_photos_of_the_same_cause_are_the_nearest_by_brute_force(index):
     made = contributions_to(index, ROCKET)
-    for place in range(0, len(made.numbers), 12):
+    for place in range(50):
         cosines = [float(np.dot(made.values[place], row) / np.linalg.norm(made.values[place]) / np.linalg.norm(row))
                    for row in made.values]
         expected = sorted((number for number in range(len(cosines)) if number != place), key=lambda n: -cosines[n])[:6]
@@ -342,6 +343,20 @@ def test_exemplars_are_the_photos_that_brute_force_finds(index):
         unused = [n for n in sorted(range(90), key=lambda n: -pooled[n, channel])
                   if abs(values[n, channel]) < 0.05 * abs(values[:, channel]).max() and pooled[n, channel] > 0][:5]
         assert [one.number for one in silent] == unused
+
+
+def test_a_channel_has_the_name_that_a_person_gave_it_and_no_other(tmp_path):
+    run = Run(tmp_path, {})
+    assert channel_names(run) == {}
+    name_channel(run, 12, "  green   discs ")
+    name_channel(run, 3, "fur")
+    assert channel_names(run) == {3: "fur", 12: "green discs"}
+    name_channel(run, 12, "")
+    assert channel_names(run) == {3: "fur"}
+    with pytest.raises(ParameterError, match="The name has 41 letters; expected at most 40"):
+        name_channel(run, 3, "x" * 41)
+    (tmp_path / "channel_names.json").write_text("[1, 2")
+    assert channel_names(run) == {}
 
 
 def test_a_channel_that_does_not_exist_is_refused(index):

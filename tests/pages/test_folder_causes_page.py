@@ -10,6 +10,7 @@ import pytest
 
 from explorer.folder import scan
 from explorer.folder.causes import causes_of
+from explorer.folder.channel_names import name_channel
 from explorer.folder.contributions import contributions_to
 from explorer.folder.exemplars import exemplars, same_cause
 from explorer.folder.index import Index
@@ -176,3 +177,8 @@ def test_a_channel_of_a_cause_opens_among_the_feature_maps_with_the_photos_it_co
     contributing, silent = exemplars(index, channel, 6)
     assert [shot.all("button")[0].pick for shot in shots] == [one.number for one in [*contributing, *silent]]
     assert shots[0].text.startswith(f"+{contributing[0].contribution:.2f} to ")
+    page.text_input(key=f"channel_name_{channel}").set_value("green discs").run()
+    assert not page.exception
+    page.switch_page(FOLDER).run()
+    assert f"{channel} green discs" in [button.text for button in wait_for_board(page, "causes").all("button")]
+    name_channel(index.run, channel, "")

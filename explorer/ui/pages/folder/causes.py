@@ -11,6 +11,7 @@ from explorer import render
 from explorer.errors import ImageError
 from explorer.folder.cause_maps import analysis_of, cause_picture, cells_of
 from explorer.folder.causes import FEWEST_PHOTOS, Cause, Causes, causes_of
+from explorer.folder.channel_names import channel_names
 from explorer.folder.contributions import contributions_to
 from explorer.folder.index import Index
 from explorer.folder.parts import FEWEST, MOST
@@ -57,7 +58,8 @@ def causes_part(session: Session, index: Index) -> None:
         session.choose(**_MUTED)
     panels.note(lead(causes, names), key="causes_lead")
     muting_part(session, index, causes)
-    cards = [cause_card(n + 1, cause, causes, names, shots, n in session.choices.muted)
+    called = channel_names(index.run)
+    cards = [cause_card(n + 1, cause, causes, names, shots, n in session.choices.muted, called)
              for n, (cause, shots) in enumerate(zip(causes.all, drawn.shots, strict=True))]
     bar = legend(drawn.scale, plain(drawn.scale.low), plain(drawn.scale.limit), "logits a position, of one cause alone",
                  "Blue for negative, red for positive")
