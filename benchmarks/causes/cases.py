@@ -106,6 +106,7 @@ def _of_each(labels: np.ndarray, share: float, draw: np.random.Generator) -> np.
 
 
 def _trained(pooled: np.ndarray, labels: np.ndarray, stopping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    both = [Photos((torch.from_numpy(pooled[part]),), torch.from_numpy(labels[part])) for part in (~stopping, stopping)]
-    linear = fit(Gap((pooled.shape[1], 7, 7), int(labels.max()) + 1), *both).module.linear
+    learned, stops = (Photos((torch.from_numpy(pooled[part]),), torch.from_numpy(labels[part]))
+                      for part in (~stopping, stopping))
+    linear = fit(Gap((pooled.shape[1], 7, 7), int(labels.max()) + 1), learned, stops).module.linear
     return linear.weight.numpy(), linear.bias.numpy()

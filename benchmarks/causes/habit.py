@@ -14,9 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.causes.maps import kept
 from benchmarks.causes.plants import SEEN, characters
-from explorer.folder.causes import causes_of, decompose
+from explorer.folder.causes import causes_of
 from explorer.folder.contributions import Contributions
 from explorer.folder.muting import STRENGTHS, Answers, Muting, last_linear
+from explorer.folder.parts import decompose
 from explorer.folder.photos import class_indices
 from explorer.networks import Network
 
@@ -154,4 +155,4 @@ def _simplified(font: Path) -> int:
     """The place in a collection of fonts of the one for simplified Chinese; 0 in a file of one font."""
     if font.suffix != ".ttc":
         return 0
-    return next(place for place in range(10) if ImageFont.truetype(font, 10, place).getname()[0].endswith(" SC"))
+    return next(place for place in range(10) if str(ImageFont.truetype(font, 10, place).getname()[0]).endswith(" SC"))

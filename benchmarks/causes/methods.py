@@ -18,7 +18,7 @@ from sklearn.neighbors import kneighbors_graph
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.causes.cases import Case
-from explorer.folder.causes import decompose
+from explorer.folder.parts import decompose
 
 PARTS = 6
 _NEIGHBOURS = 10
@@ -50,8 +50,20 @@ def _causes(parts: int | None) -> Method:
 
 def _nmf(case: Case) -> np.ndarray:
     """A photo's own coefficients instead of a fixed share of every channel."""
-    model = NMF(PARTS, init="nndsvda", max_iter=500, tol=1e-3, random_state=0)
-    return model.fit_transform(np.maximum(case.values, 0)) * model.components_.sum(1)
+    coefficients, parts = _factors(case, PARTS)
+    return coefficients * parts.sum(1)
+
+
+def _sharpened(case: Case) -> np.ndarray:
+    """Channels shared out by the squares of what each part adds through them."""
+    coefficients, parts = _factors(case, PARTS)
+    masses = np.square(parts * coefficients.mean(0)[:, None])
+    return case.values @ (masses / np.maximum(masses.sum(0), np.finfo(np.float32).tiny)).T
+
+
+def _factors(case: Case, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    model = NMF(parts, init="nndsvda", max_iter=500, tol=1e-3, random_state=0)
+    return model.fit_transform(np.maximum(case.values, 0)), model.components_
 
 
 def _neural_pca(case: Case) -> np.ndarray:
@@ -85,6 +97,7 @@ def _all_positive(case: Case) -> np.ndarray:
 METHODS: MappingProxyType[str, Method] = MappingProxyType({
     "causes, as the page shows them": _causes(None),
     **{f"causes, {parts} parts": _causes(parts) for parts in (3, 4, 5, 6, 7, 8, 10)},
+    "causes, 6 parts, shares sharpened": _sharpened,
     "NMF's own coefficients, 6 parts": _nmf,
     "PCA of the contributions (Neural PCA), 6": _neural_pca,
     "k-means of the contributions, 6": _k_means,
@@ -99,6 +112,10 @@ def _logits(case: Case, strengths: np.ndarray) -> np.ndarray:
 
 def _standardised(case: Case, strengths: np.ndarray) -> np.ndarray:
     return _logits(case, strengths) / np.maximum(strengths.std(0), 1e-9)
+
+
+def _mean(case: Case, strengths: np.ndarray) -> np.ndarray:
+    return strengths.mean(0)
 
 
 def _area(case: Case, strengths: np.ndarray) -> np.ndarray:
@@ -116,6 +133,7 @@ RULES: MappingProxyType[str, Callable[[Case, np.ndarray], np.ndarray]] = Mapping
     "the same in standard deviations": _standardised,
     "AUC of its strength, wrong against right": _area,
     "share of wrong calls that end without it, less that of right ones": _changed,
+    "mean strength, as in a run without labels": _mean,
 })
 COMMON = "the same in standard deviations"  # by which methods are compared: their strengths differ in unit
 

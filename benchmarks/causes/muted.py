@@ -13,6 +13,8 @@ from explorer.folder.causes import Causes, causes_of
 from explorer.folder.contributions import Contributions
 from explorer.folder.muting import STRENGTHS, Answers, Muting
 
+_CONSTANTS = np.linspace(0, 6, 61)  # logits
+
 
 class Numbers(NamedTuple):
     """Of the half of the test photos that no strength was chosen by.
@@ -31,27 +33,38 @@ class Numbers(NamedTuple):
 
 
 class Repair(NamedTuple):
-    """Muting the first cause of the list, and the planted one.
+    """Muting the first cause of the list, and other ways to have fewer wrong calls.
 
     Attributes:
         place: of the planted cause (whose strengths tell the plant best) in the page's list, from 1.
         area: its AUC; first: the AUC of the first cause in the list.
-        suspicious: whether the page calls the planted cause suspicious, and `others` how many others.
+        suspicious: whether the page calls the planted cause suspicious.
         strength: suggested for the first cause.
-        before, muted, full, planted, clean_head: without muting; the first cause muted at the suggested strength, and
-            altogether; the planted cause muted at its suggested strength; the head trained on clean photos.
+        before: as trained.
+        muted, full: the first cause muted at the suggested strength, and altogether.
+        planted: the planted cause muted at the strength that is suggested for it.
+        given_back: the first cause muted altogether, and what it adds in the mean to right photos that have none of it
+            added to the class's bias.
+        lowered: the class's logit lowered by a constant, which the same half of the photos chooses.
+        as_low, as_low_as_full, as_low_as_given: the logit set by a constant so that as many photos of the class are
+            called so as when muted, muted altogether, and given back.
+        clean_head: a head trained on clean photos.
     """
 
     place: int
     area: float
     first: float
     suspicious: bool
-    others: int
     strength: float
     before: Numbers
     muted: Numbers
     full: Numbers
     planted: Numbers
+    given_back: Numbers
+    lowered: Numbers
+    as_low: Numbers
+    as_low_as_full: Numbers
+    as_low_as_given: Numbers
     clean_head: Numbers
 
 
@@ -81,19 +94,52 @@ def repair(case: Case, clean: Case) -> Repair:
     best = int(areas.argmax())
     first, planted = muting(case, listed[0].shares), muting(case, listed[best].shares)
     strength = float(STRENGTHS[first.suggested])
-    shown = ~first.answers.chooses
-    return Repair(
-        best + 1, float(areas[best]), float(areas[0]), listed[best].suspicious,
-        sum(cause.suspicious for cause in listed) - listed[best].suspicious, strength,
-        before=numbers(case, first.predictions(0), shown), muted=numbers(case, first.predictions(strength), shown),
-        full=numbers(case, first.predictions(1), shown),
-        planted=numbers(case, planted.predictions(float(STRENGTHS[planted.suggested])), shown),
-        clean_head=numbers(case, (case.pooled @ clean.weight.T + clean.bias).argmax(1), shown))
+    chooses, shown = first.answers.chooses, ~first.answers.chooses
+    own = case.labels == case.target
+    lacking = own & chooses & case.called & ~first.present
+    back = float(first.removed[lacking if lacking.any() else own & chooses].mean())
+    muted, given_back = first.predictions(strength), _without(case, first.removed - back)
+    chosen = max(_CONSTANTS, key=lambda one: ((_without(case, one) == case.labels)[chooses].mean(), -one))
+    full = first.predictions(1)
+    made = {
+        "before": first.predictions(0), "muted": muted, "full": full,
+        "planted": planted.predictions(float(STRENGTHS[planted.suggested])),
+        "given_back": given_back, "lowered": _without(case, chosen),
+        **{name: _as_low(case, predictions, own & shown) for name, predictions in (
+            ("as_low", muted), ("as_low_as_full", full), ("as_low_as_given", given_back))},
+        "clean_head": (case.pooled @ clean.weight.T + clean.bias).argmax(1),
+    }
+    return Repair(best + 1, float(areas[best]), float(areas[0]), listed[best].suspicious, strength,
+                  **{name: numbers(case, predictions, shown) for name, predictions in made.items()})
+
+
+def _as_low(case: Case, predictions: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """(N,) predictions when a constant takes as many of the class's `own` photos from it as others do.
+    """
+    kept = int((predictions == case.target)[own].sum())
+    leads = np.sort(_leads(case)[own])[::-1]  # of the class over the best other one
+    return _without(case, float(leads[kept - 1]) - 1e-6 if kept else np.inf)
+
+
+def _without(case: Case, logits: float | np.ndarray) -> np.ndarray:
+    """(N,) predictions when the class has so many logits less."""
+    return np.where(_leads(case) > logits, case.target, _others(case).argmax(1))
+
+
+def _leads(case: Case) -> np.ndarray:
+    return case.logits[:, case.target] - _others(case).max(1)
+
+
+def _others(case: Case) -> np.ndarray:
+    others = case.logits.copy()
+    others[:, case.target] = -np.inf
+    return others
 
 
 def numbers(case: Case, predictions: np.ndarray, shown: np.ndarray) -> Numbers:
     """Of predictions (N,) for the test photos, those `shown` (N,) alone."""
     called, own = predictions == case.target, case.labels == case.target
-    return Numbers(*(float(called[shown & group].mean()) for group in (~own & case.planted, ~own & ~case.planted)),
-                   float((predictions == case.labels)[shown].mean()),
-                   *(float(called[shown & group].mean()) for group in (own & case.planted, own & ~case.planted)))
+    planted, clean, own_planted, own_clean = (
+        float(called[shown & of_class & plant].mean()) for of_class in (~own, own) for plant in (case.planted,
+                                                                                                 ~case.planted))
+    return Numbers(planted, clean, float((predictions == case.labels)[shown].mean()), own_planted, own_clean)
