@@ -12,7 +12,7 @@ from explorer.folder.causes import Causes
 from explorer.folder.muting import STRENGTHS, Muting
 from explorer.folder.repair import recipe_of_repair
 from explorer.folder.run import Run
-from explorer.sections.causes import before_and_after, suggestion
+from explorer.sections.causes import bar_sentence, before_and_after, suggestion
 from explorer.sections.nodes import el
 from explorer.sections.parts import note, section, table
 
@@ -47,6 +47,7 @@ def muting_record(muting: Muting, place: int) -> dict[str, Any]:
         "before": {key: float(values[0]) for key, values in muting.curve.items()},
         "after": {key: float(values[place]) for key, values in muting.curve.items()},
         "curve": {"strengths": STRENGTHS.tolist(), **{key: values.tolist() for key, values in muting.curve.items()}},
+        "bar": None if (bar := muting.bar(place)) is None else bar._asdict(),
         "changed": int((muting.predictions(float(STRENGTHS[place])) != muting.answers.rows).sum()),
         "photos": len(muting.answers.rows),
     })
@@ -54,8 +55,8 @@ def muting_record(muting: Muting, place: int) -> dict[str, Any]:
 
 def repair_json(run: Run, muting: Muting, place: int) -> str:
     """The recipe of a repair."""
-    return json_text(recipe_of_repair(run, muting.shares, float(STRENGTHS[place]), muting.class_index,
-                                      muting_record(muting, place)) | {"versions": versions()})
+    recipe = recipe_of_repair(run, muting, float(STRENGTHS[place]), muting_record(muting, place))
+    return json_text(recipe | {"versions": versions()})
 
 
 def repair_html(run: Run, muting: Muting, place: int) -> str:
@@ -69,6 +70,7 @@ def repair_html(run: Run, muting: Muting, place: int) -> str:
                         f"{1 - float(factors.min()):.0%}.", class_="lead"))
     return document(f"{network}, repaired", header, [
         section("Before and after", el("p", suggestion(muting)), before_and_after(muting, place, names),
+                el("p", bar_sentence(muting, place, names)),
                 note(f"{len(muting.answers.rows):,} photos of {run.photos.name}. Half of them, drawn by their paths, "
                      "choose the suggested strength; the other half is not looked at for it.")),
         section("Factors", table(("channel", "its weight times"),

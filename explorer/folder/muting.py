@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ class Answers:
         weight: (classes, C) float32, of the last Linear.
         rows: (N,) int64, the answers that the rows hold.
         labels: (N,) int64, -1 where there is none.
+        has_bias: whether the last Linear has a bias.
         chooses: (N,) bool: the half of the photos by which a strength is chosen, drawn by their paths.
         photos: how many there are of which these were taken.
     """
@@ -44,6 +46,7 @@ class Answers:
     labels: np.ndarray
     chooses: np.ndarray
     photos: int
+    has_bias: bool = True
 
 
 @torch.no_grad()
@@ -65,7 +68,15 @@ def answers_of(index: Index, most: int = MOST_PHOTOS) -> Answers:
     labels = table["label_class"].fill_null(-1).to_numpy().astype(np.int64)
     chooses = np.array([zlib.crc32(path.encode()) & 1 == 0 for path in table["path"].to_pylist()])
     return Answers(taken[has], inputs, inputs @ weight.T + bias, weight, table["answer"].to_numpy().astype(np.int64),
-                   labels, chooses, len(numbers))
+                   labels, chooses, len(numbers), linear.bias is not None)
+
+
+class Bar(NamedTuple):
+    """What a constant taken off a class's logit does: `logits` taken off, and then `calls` and `all` as in a curve."""
+
+    logits: float
+    calls: float
+    all: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +87,14 @@ class Muting:
         answers: of the photos.
         shares: (C,) of each channel, 0 to 1.
         class_index: in whose row of weights; None for all.
+        gives_back: whether what right photos without the cause have of it all the same is given back to the bias:
+            else muting is mostly a higher bar for the class (docs/causes.md).
     """
 
     answers: Answers
     shares: np.ndarray
     class_index: int | None
+    gives_back: bool = True
 
     @cached_property
     def removed(self) -> np.ndarray:
@@ -88,6 +102,18 @@ class Muting:
         shares = self.shares[: self.answers.inputs.shape[1]]
         weight = self.answers.weight if self.class_index is None else self.answers.weight[self.class_index]
         return self.answers.inputs @ (shares * weight).T
+
+    @cached_property
+    def given_back(self) -> np.ndarray:
+        """() or (classes,) logits that full strength adds to the bias again: the mean of `removed` over right photos
+        of the class that do not have the cause; 0 where there are none, or it is not wanted."""
+        answers = self.answers
+        usual = (answers.rows == answers.labels) & ~self.present
+        if self.class_index is not None:
+            usual &= answers.labels == self.class_index
+        if not (self.gives_back and answers.has_bias and usual.any()):
+            return np.zeros(self.removed.shape[1:], np.float32)
+        return self.removed[usual].mean(0)
 
     def predictions(self, strength: float) -> np.ndarray:
         """(N,) int64: the classes with the largest logits.
@@ -99,9 +125,14 @@ class Muting:
 
     def _predictions(self, strength: float) -> np.ndarray:
         if self.class_index is None:
-            return (self.answers.logits - np.float32(strength) * self.removed).argmax(1)
+            return (self.answers.logits - np.float32(strength) * (self.removed - self.given_back)).argmax(1)
+        own = self.answers.logits[:, self.class_index] - np.float32(strength) * (self.removed - self.given_back)
+        return self._against_others(own)
+
+    def _against_others(self, own: np.ndarray) -> np.ndarray:
+        """(N,): the class where its logit `own` is the largest, else the best other one."""
         other, best = self._others
-        own = self.answers.logits[:, self.class_index] - np.float32(strength) * self.removed
+        assert self.class_index is not None
         return np.where((own > best) | ((own == best) & (self.class_index < other)), self.class_index, other)
 
     @cached_property
@@ -137,6 +168,24 @@ class Muting:
             called = judged if self.class_index is None else judged & (predictions == self.class_index)
             made["calls"].append(float((called & ~right).sum()))
         return {name: np.array(values) for name, values in made.items()}
+
+    def bar(self, place: int) -> Bar | None:
+        """The constant that keeps as many photos of the class right as muting at a place of STRENGTHS does.
+
+        None where all classes are muted, or no photo is labelled with the class.
+        """
+        labels = self.answers.labels
+        if self.class_index is None or not (labels == self.class_index).any():
+            return None
+        own = self.answers.logits[:, self.class_index]
+        leads = np.sort((own - self._others[1])[labels == self.class_index])[::-1]
+        kept = round(self.curve["of"][place] * len(leads))
+        after, last = leads[kept] if kept < len(leads) else leads[-1] - 1, leads[kept - 1] if kept else leads[0] + 1
+        logits = max(0.0, float(after + last) / 2) if kept < (leads > 0).sum() else 0.0
+        predictions = self._against_others(own - np.float32(logits))
+        judged, right = labels >= 0, predictions == labels
+        called = predictions == self.class_index
+        return Bar(logits, float((judged & ~right & called).sum()), float(right[judged].mean()))
 
     @cached_property
     def present(self) -> np.ndarray:

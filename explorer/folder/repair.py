@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from explorer.errors import MethodError
-from explorer.folder.muting import last_linear
+from explorer.folder.muting import Muting, last_linear
 from explorer.folder.run import Run
 from explorer.networks import Network
 from explorer.networks.loading.checkpoint import MADE_WITH
@@ -38,20 +38,24 @@ def damped(weight: Tensor, shares: np.ndarray, strength: float, class_index: int
     return changed
 
 
-def repaired_state(
-    network: Network, shares: np.ndarray, strength: float, class_index: int | None
-) -> dict[str, Tensor]:
-    """The whole network's state dict, with the names of its architecture and a damped head.
+def repaired_state(network: Network, muting: Muting, strength: float) -> dict[str, Tensor]:
+    """The whole network's state dict, with the names of its architecture, and the head as it is when muted.
 
     Raises MethodError where the head cannot be damped, or of the network only its parts are known (an ONNX file).
     """
-    weight = last_linear(network)[1].weight
+    linear = last_linear(network)[1]
+    weight, bias = linear.weight, linear.bias
     state = {} if network.layers.model is None else dict(network.layers.model.state_dict())
     names = [name for name, tensor in state.items() if tensor.shape == weight.shape and torch.equal(tensor, weight)]
     if not names:
         raise MethodError("The network has no state dict to write the head into (an ONNX file has none); expected a "
                           "checkpoint, or a network of torchvision or timm. The recipe says what to damp.")
-    state[names[-1]] = damped(weight, shares, strength, class_index)
+    state[names[-1]] = damped(weight, muting.shares, strength, muting.class_index)
+    if bias is not None:
+        own = f"{names[-1].removesuffix('weight')}bias"
+        raised, rows = bias.detach().clone(), slice(None) if muting.class_index is None else muting.class_index
+        raised[rows] += strength * torch.from_numpy(np.asarray(muting.given_back, np.float32))
+        state[own] = raised
     return {name: tensor.detach().contiguous().clone() for name, tensor in state.items()}
 
 
@@ -79,19 +83,19 @@ def endings(run: Run) -> list[str]:
     return [".safetensors", *([own] if own in (".pth", ".pt", ".ckpt", ".bin") else [])]
 
 
-def recipe_of_repair(
-    run: Run, shares: np.ndarray, strength: float, class_index: int | None, numbers: dict[str, Any]
-) -> dict[str, Any]:
-    """What repeats a repair: the network, the class, the strength, each channel's factor, and what it changed.
+def recipe_of_repair(run: Run, muting: Muting, strength: float, numbers: dict[str, Any]) -> dict[str, Any]:
+    """What repeats a repair: the network, the class, the strength, each channel's factor, what the bias gains, and what
+    changed.
 
     Args:
         numbers: before and after, as plain numbers.
     """
-    network = run.recipe["network"]
+    network, shares, class_index = run.recipe["network"], muting.shares, muting.class_index
     factors = {str(channel): round(float(1 - strength * shares[channel]), 6) for channel in np.flatnonzero(shares)}
     return {
         "kind": "damped head", "network": {name: network[name] for name in ("name", "title", "sha256", "options")},
         "run": str(run.path),
         "class": None if class_index is None else {"index": class_index, "name": network["class_names"][class_index]},
-        "strength": strength, "factors": factors, "numbers": numbers,
+        "strength": strength, "factors": factors, "bias": np.round(strength * muting.given_back, 6).tolist(),
+        "numbers": numbers,
     }

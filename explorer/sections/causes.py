@@ -154,6 +154,16 @@ def suggestion(muting: Muting) -> str:
             f"{percent(shown[place])} are, and {percent(shown[0])} were before.")
 
 
+def bar_sentence(muting: Muting, place: int, names: Sequence[str]) -> str:
+    """What a mere higher bar for the class would do that keeps as many of its photos; "" where there is none."""
+    bar = muting.bar(place)
+    if bar is None or not place:
+        return ""
+    name, calls = shortened(names[muting.class_index or 0], 40), muting.curve["calls"][place]
+    return (f"A mere higher bar, {plain(bar.logits)} logits off {name} on every photo, keeps as many photos of {name} "
+            f"and leaves {bar.calls:,.0f} wrong calls where muting leaves {calls:,.0f}.")
+
+
 def causes_section(causes: Causes, names: Sequence[str], called: Mapping[int, str]) -> Node:
     """All of it, for the terminal."""
     return el("section", el("h2", title_of(causes, names)), el("p", lead(causes, names)),
@@ -163,7 +173,8 @@ def causes_section(causes: Causes, names: Sequence[str], called: Mapping[int, st
 
 def muting_section(muting: Muting, place: int, names: Sequence[str]) -> Node:
     """What muting does at a strength, and what is suggested."""
-    return el("section", el("p", suggestion(muting)), before_and_after(muting, place, names))
+    return el("section", el("p", suggestion(muting)), before_and_after(muting, place, names),
+              el("p", bar_sentence(muting, place, names)))
 
 
 def _points(share: float) -> str:

@@ -64,7 +64,7 @@ def run_mute(arguments: Sequence[str]) -> list[str]:
         shares = _shares(_causes(index, class_index, None, options.parts), options.cause)
     else:
         shares = _alone(options.channels, answers.inputs.shape[1])
-    muting = Muting(answers, shares, None if options.all_classes else class_index)
+    muting = Muting(answers, shares, None if options.all_classes else class_index, not options.keep_bias)
     place = muting.suggested if options.strength is None else int(np.abs(STRENGTHS - options.strength / 100).argmin())
     printed = ([json_text(muting_record(muting, place)).rstrip()] if options.json else
                lines(muting_section(muting, place, index.run.network.class_names)))
@@ -107,7 +107,7 @@ def _alone(channels: Sequence[int], count: int) -> np.ndarray:
 
 def _write(run: Run, muting: Muting, place: int, out: Path) -> list[Path]:
     ending = out.suffix.lower() or ".safetensors"
-    state = repaired_state(run.network, muting.shares, float(STRENGTHS[place]), muting.class_index)
+    state = repaired_state(run.network, muting, float(STRENGTHS[place]))
     files = {out.with_suffix(ending): checkpoint_bytes(run, state, ending),
              out.with_suffix(".json"): repair_json(run, muting, place).encode(),
              out.with_suffix(".html"): repair_html(run, muting, place).encode()}
@@ -159,6 +159,8 @@ def _mute_parser() -> argparse.ArgumentParser:
     what.add_argument("--cause", type=_numbers, default=[1], metavar="N[,N]", help="which causes (default: 1)")
     what.add_argument("--channels", type=_numbers, metavar="N[,N]", help="channels, from 0, instead of a cause")
     parser.add_argument("--all-classes", action="store_true", help="damp them for all classes, not for this one alone")
+    parser.add_argument("--keep-bias", action="store_true",
+                        help="do not give back to the bias what right photos without the cause have of it")
     parser.add_argument("--strength", type=_percentage, metavar="PERCENT", help="0 to 100, in steps of 5")
     parser.add_argument("--out", metavar="FILE", help="the repaired network, .safetensors or .pth")
     return parser

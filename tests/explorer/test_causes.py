@@ -202,7 +202,7 @@ def tiny_answers() -> Answers:
 
 
 def test_damping_the_first_channel_flips_photos_where_their_lead_is_used_up():
-    muting = Muting(tiny_answers(), np.array([1.0, 0.0], np.float32), 0)
+    muting = Muting(tiny_answers(), np.array([1.0, 0.0], np.float32), 0, gives_back=False)
     assert muting.predictions(0).tolist() == [0, 1, 0]
     assert muting.predictions(0.45).tolist() == [0, 1, 0]  # 1.1 against 1
     assert muting.predictions(0.55).tolist() == [1, 1, 0]  # 0.9 against 1
@@ -213,11 +213,38 @@ def test_damping_the_first_channel_flips_photos_where_their_lead_is_used_up():
     assert muting.curve["calls"].tolist() == [1.0] * 11 + [0.0] * 10
 
 
+def test_what_right_photos_without_the_cause_have_of_it_is_given_back():
+    # Logits of the class (3, 0.1, 2) against 1, of which the first channel holds 2, 0.1 and 0.9; the second photo is of
+    # the other class. Of the class and right without the cause, which begins near 1, is the third photo alone.
+    inputs = np.array([[2, 1, 1], [0.1, 0, 1], [0.9, 1.1, 1]], np.float32)
+    weight = np.array([[1, 1, 0], [0, 0, 1]], np.float32)
+    logits = inputs @ weight.T
+    answers = Answers(np.arange(3), inputs, logits, weight, logits.argmax(1), np.array([0, 1, 0]), np.ones(3, bool), 3)
+    muting = Muting(answers, np.array([1, 0, 0], np.float32), 0)
+    assert muting.present.tolist() == [True, False, False]
+    assert muting.given_back == pytest.approx(0.9)
+    assert muting.predictions(1.0).tolist() == [0, 1, 0]  # 3 - 2 + 0.9, 0.1 - 0.1 + 0.9 and 2 - 0.9 + 0.9 against 1
+    answers = replace(answers, logits=answers.logits - np.array([[0.95, 0]], np.float32))
+    assert Muting(answers, np.array([1, 0, 0], np.float32), 0, gives_back=False).predictions(1.0).tolist() == [1, 1, 1]
+
+
+def test_a_bar_is_the_constant_that_keeps_as_many_photos_of_the_class():
+    # Leads of the class: 3, 1 and 0.4 (its own photos), 2 and 0.2 (others).
+    logits = np.array([[4, 1], [2, 1], [1.4, 1], [3, 1], [1.2, 1]], np.float32)
+    answers = Answers(np.arange(5), logits, logits, np.eye(2, dtype=np.float32), logits.argmax(1),
+                      np.array([0, 0, 0, 1, 1]), np.ones(5, bool), 5)
+    muting = Muting(answers, np.array([0.3, 0], np.float32), 0, gives_back=False)
+    assert muting.curve["of"][-1] == pytest.approx(2 / 3)  # 2.8, 1.4 and 0.98 against 1
+    bar = muting.bar(len(STRENGTHS) - 1)
+    assert bar.logits == pytest.approx((1 + 0.4) / 2)
+    assert (bar.calls, bar.all) == (1, pytest.approx(3 / 5))
+
+
 @pytest.mark.parametrize("class_index", [ROCKET, None])
 def test_muted_predictions_are_those_of_the_head_with_its_weights_changed(index, causes, class_index):
     answers = answers_of(index)
     shares = causes.all[0].shares
-    muting = Muting(answers, shares, class_index)
+    muting = Muting(answers, shares, class_index, gives_back=False)
     pooled = index.table(answers.numbers, ("pooled",))["pooled"].to_pylist()
     linear = index.run.network.head[0]
     for strength in (0.0, 0.35, 1.0):
@@ -262,25 +289,26 @@ def test_a_damped_row_is_the_old_one_times_what_is_left():
 
 
 def test_a_repaired_network_is_saved_loaded_and_gives_the_pages_logits(planted, index, causes, tmp_path):
-    strength, shares = 0.6, causes.all[0].shares
+    strength, muting = 0.6, Muting(answers_of(index), causes.all[0].shares, ROCKET)
+    assert muting.given_back > 0
     file = tmp_path / "repaired.safetensors"
-    file.write_bytes(checkpoint_bytes(planted.run, repaired_state(planted.run.network, shares, strength, ROCKET)))
+    file.write_bytes(checkpoint_bytes(planted.run, repaired_state(planted.run.network, muting, strength)))
     repaired = load_network(file)
     assert repaired.class_names == planted.run.network.class_names
     assert repaired.preprocessing == planted.run.network.preprocessing
     assert not [caution for caution in repaired.cautions if "rchitecture" in caution or "reprocessing" in caution]
-    muting = Muting(answers_of(index), shares, ROCKET)
     for place in range(0, 90, 15):
         path = paths_of(index, [muting.answers.numbers[place]])[0]
         new = analyse(repaired, read_image(planted.run.photos / path), "squash").under().logits.numpy()
         old = analysis_of(planted.run, path).under().logits.numpy()
-        assert new[ROCKET] == pytest.approx(old[ROCKET] - strength * muting.removed[place], abs=2e-3)
+        assert new[ROCKET] == pytest.approx(
+            old[ROCKET] - strength * (muting.removed[place] - muting.given_back), abs=2e-3)
         assert np.allclose(new[:ROCKET], old[:ROCKET], atol=1e-4)
         assert new.argmax() == muting.predictions(strength)[place]
 
 
-def test_a_repaired_file_says_what_it_is_and_a_damaged_note_is_refused(planted, causes):
-    state = repaired_state(planted.run.network, causes.all[0].shares, 1.0, None)
+def test_a_repaired_file_says_what_it_is_and_a_damaged_note_is_refused(planted, index, causes):
+    state = repaired_state(planted.run.network, Muting(answers_of(index), causes.all[0].shares, None), 1.0)
     data = checkpoint_bytes(planted.run, state)
     contents = look_into(data, "repaired.safetensors")
     assert contents.class_names == planted.run.network.class_names
@@ -292,8 +320,8 @@ def test_a_repaired_file_says_what_it_is_and_a_damaged_note_is_refused(planted, 
         look_into(damaged, "repaired.safetensors")
 
 
-def test_a_repaired_network_in_torchs_format_holds_the_same_tensors(planted, causes, tmp_path):
-    state = repaired_state(planted.run.network, causes.all[0].shares, 0.5, ROCKET)
+def test_a_repaired_network_in_torchs_format_holds_the_same_tensors(planted, index, causes, tmp_path):
+    state = repaired_state(planted.run.network, Muting(answers_of(index), causes.all[0].shares, ROCKET), 0.5)
     (tmp_path / "repaired.pth").write_bytes(checkpoint_bytes(planted.run, state, ".pth"))
     there = torch.load(tmp_path / "repaired.pth", weights_only=True)
     assert there.keys() == state.keys()
@@ -301,15 +329,17 @@ def test_a_repaired_network_in_torchs_format_holds_the_same_tensors(planted, cau
     assert endings(planted.run) == [".safetensors"]
 
 
-def test_of_a_network_without_a_state_dict_there_is_a_sentence(planted, causes):
+def test_of_a_network_without_a_state_dict_there_is_a_sentence(planted, index, causes):
     parts_alone = replace(planted.run.network, layers=Layers())
     with pytest.raises(MethodError, match="no state dict to write the head into"):
-        repaired_state(parts_alone, causes.all[0].shares, 1.0, ROCKET)
+        repaired_state(parts_alone, Muting(answers_of(index), causes.all[0].shares, ROCKET), 1.0)
 
 
-def test_a_recipe_of_a_repair_is_json_with_the_factor_of_every_channel(planted, causes):
+def test_a_recipe_of_a_repair_is_json_with_the_factor_of_every_channel(planted, index, causes):
     shares = causes.all[0].shares
-    recipe = json.loads(json.dumps(recipe_of_repair(planted.run, shares, 0.5, ROCKET, {"before": 0.6})))
+    muting = Muting(answers_of(index), shares, ROCKET)
+    recipe = json.loads(json.dumps(recipe_of_repair(planted.run, muting, 0.5, {"before": 0.6})))
+    assert recipe["bias"] == pytest.approx(0.5 * float(muting.given_back), abs=1e-5)
     assert recipe["class"] == {"index": ROCKET, "name": "rocket"}
     channel = int(shares.argmax())
     assert recipe["factors"][str(channel)] == pytest.approx(1 - 0.5 * shares[channel], abs=1e-6)

@@ -56,7 +56,7 @@ UNUSUAL = [
     ("label", (FOLDER,), 3, "3"), ("predicted", (FOLDER,), 0, "0"),
     ("part", (FOLDER,), "causes", "causes"), ("cause_of", (FOLDER,), 0, "0"), ("cause_against", (FOLDER,), 7, "7"),
     ("parts", (FOLDER,), 6, "6"), ("muted", (FOLDER,), (0, 2), "0,2"), ("strength", (FOLDER,), 0, "0"),
-    ("everywhere", (FOLDER,), True, "1"),
+    ("everywhere", (FOLDER,), True, "1"), ("give_back", (FOLDER,), False, "0"),
 ]
 
 # For each field what nobody can have meant; every field has some.
@@ -89,6 +89,7 @@ BAD = [
     ("run", ["", "a/b", "..\\c", "x" * 81]), ("beside_run", ["/"]), ("sort", ["best"]), ("outcome", ["odd"]),
     ("label", ["-1"]), ("predicted", ["x"]), ("part", ["maps"]), ("cause_of", ["-1"]), ("cause_against", ["x"]),
     ("parts", ["1", "11"]), ("muted", ["10", "0,,1"]), ("strength", ["101"]), ("everywhere", ["yes"]),
+    ("give_back", ["2"]),
     ("settings", ["window", "window:", ":3", "window:3,", "Window:3", "a:b c", "x" * 30 + ":1",
                   ",".join(f"a{n}:1" for n in range(7))]),
 ]

@@ -52,8 +52,8 @@ class Choices:
         part: Folder: a key of PARTS.
         cause_of, cause_against, parts: whose causes are shown (None: of the class that is most often wrong), whose
             contributions are taken off them, and how many causes there are (None: chosen).
-        muted, strength, everywhere: places of the causes that are muted, by how many percent (None: as suggested), and
-            whether for all classes.
+        muted, strength, everywhere, give_back: places of the causes that are muted, by how many percent (None: as
+            suggested), whether for all classes, and whether the bias gains what right photos have of them.
         sort, outcome, label, predicted: which of its photos, in which order, see `explorer.folder.selection.Selection`.
     """
 
@@ -95,6 +95,7 @@ class Choices:
     muted: tuple[int, ...] = ()
     strength: int | None = None
     everywhere: bool = False
+    give_back: bool = True
     sort: str = "wrong"
     outcome: str = "all"
     label: int | None = None

@@ -148,6 +148,7 @@ FIELDS = (
     Field("muted", _several(_whole(0, MOST_PARTS - 1), 1, MOST_PARTS), _joined, pages=("Folder",)),
     Field("strength", _whole(0, 100), pages=("Folder",)),
     _switch("everywhere", pages=("Folder",)),
+    _switch("give_back", pages=("Folder",)),
     *(Field(name, read, pages=("Folder",), of_item=True) for name, read in (
         ("run", _like(_RUN)), ("beside_run", _like(_RUN)), ("sort", _one_of(SORTS)), ("outcome", _one_of(OUTCOMES)),
         ("label", _whole()), ("predicted", _whole()))),

@@ -15,7 +15,7 @@ from explorer.folder.causes import Causes
 from explorer.folder.index import Index
 from explorer.folder.muting import STRENGTHS, Muting, answers_of
 from explorer.folder.repair import checkpoint_bytes, endings, repaired_state
-from explorer.sections.causes import groups_in_words, suggestion
+from explorer.sections.causes import bar_sentence, groups_in_words, suggestion
 from explorer.sections.nodes import el
 from explorer.sections.parts import head
 from explorer.ui import panels
@@ -43,8 +43,9 @@ def muting_part(session: Session, index: Index, causes: Causes) -> None:
         return
     shares = np.clip(sum(causes.all[place].shares for place in chosen.muted), 0, 1)
     muting: Muting = index.kept(
-        ("muting", class_index, causes.contributions.rival, chosen.parts, chosen.muted, chosen.everywhere),
-        lambda: Muting(answers, shares, None if chosen.everywhere else class_index))
+        ("muting", class_index, causes.contributions.rival, chosen.parts, chosen.muted, chosen.everywhere,
+         chosen.give_back),
+        lambda: Muting(answers, shares, None if chosen.everywhere else class_index, chosen.give_back))
     which = listed([f"cause {place + 1}" for place in chosen.muted])
     where = "for all classes" if chosen.everywhere else f"for {shortened(names[class_index], 40)} alone"
     board(el("div", head(f"Muted: {which}, {where}", f"{len(answers.rows):,} photos"), el("p", suggestion(muting)),
@@ -52,9 +53,14 @@ def muting_part(session: Session, index: Index, causes: Causes) -> None:
     place = muting.suggested if chosen.strength is None else int(np.abs(STRENGTHS - chosen.strength / 100).argmin())
     muting_slider(muting, groups_in_words(muting, names), place, "muting",
                   lambda percent: session.choose(strength=percent))
-    left, right = st.columns(2, vertical_alignment="center")
+    if sentence := bar_sentence(muting, place, names):
+        panels.note(sentence, key="bar")
+    left, middle, right = st.columns([30, 40, 30], vertical_alignment="center")
     left.toggle("Mute it for all classes", **in_step(session, "everywhere", chosen.everywhere,
                                                      value=chosen.everywhere))
+    middle.toggle("Give back what right photos have of it", help="To the bias: what right photos of the class that do "
+                  "not have the cause hold of it all the same. Without it muting is mostly a higher bar for the class.",
+                  **in_step(session, "give_back", chosen.give_back, value=chosen.give_back))
     if place:
         right.button("Use it beside the original", key="use_repaired", icon=":material/compare:", type="tertiary",
                      on_click=lambda: _use(session, index, muting, place, causes))
@@ -84,8 +90,7 @@ def _use(session: Session, index: Index, muting: Muting, place: int, causes: Cau
 
 
 def _checkpoint(index: Index, muting: Muting, place: int, ending: str) -> bytes:
-    state = repaired_state(index.run.network, muting.shares, float(STRENGTHS[place]), muting.class_index)
-    return checkpoint_bytes(index.run, state, ending)
+    return checkpoint_bytes(index.run, repaired_state(index.run.network, muting, float(STRENGTHS[place])), ending)
 
 
 def _files(index: Index, muting: Muting, place: int, stem: str) -> None:
@@ -117,6 +122,6 @@ def _flipped(session: Session, index: Index, muting: Muting, place: int) -> None
     board(head("What else would change", f"{broken:,} become wrong, {mended:,} become right, "
                                          f"{len(changed) - broken - mended:,} other"), key="flipped_head")
     photo_wall(index, numbers, f"{index.run.path} {index.state} muted {muting.class_index} {place} "
-                               f"{session.choices.muted} {session.choices.parts}",
+                               f"{muting.gives_back} {session.choices.muted} {session.choices.parts}",
                f"{len(changed):,} photos with another prediction, those that become wrong first",
                lambda at: open_on(session, index, int(numbers[at]), "pages/4_Why.py", "Why"), key="flipped", now=now)
