@@ -125,7 +125,7 @@ def habit(photos: Written, seed: int) -> Habit:
                                      int(called.sum()))).all
     chooses = np.random.default_rng(1000 + seed).random(count) < 0.5
     answers = Answers(np.arange(count), pooled, logits, photos.weight, predictions, photos.labels, chooses, count)
-    muting = Muting(answers, causes[0].shares, target)
+    muting = Muting(answers, causes[0].shares, target, gives_back=False)
     strength = float(STRENGTHS[muting.suggested])
     after = [muting.predictions(one) for one in (0.0, strength, 1.0)]
     return Habit(

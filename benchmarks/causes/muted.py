@@ -43,11 +43,13 @@ class Repair(NamedTuple):
         before: as trained.
         muted, full: the first cause muted at the suggested strength, and altogether.
         planted: the planted cause muted at the strength that is suggested for it.
+        page: as the page does it: the first cause muted at the strength suggested for it when what right photos have is
+            given back.
         given_back: the first cause muted altogether, and what it adds in the mean to right photos that have none of it
             added to the class's bias.
         lowered: the class's logit lowered by a constant, which the same half of the photos chooses.
-        as_low, as_low_as_full, as_low_as_given: the logit set by a constant so that as many photos of the class are
-            called so as when muted, muted altogether, and given back.
+        as_low, as_low_as_page, as_low_as_full, as_low_as_given: the logit set by a constant so that as many photos of the class are
+            called so as when muted, by the page, muted altogether, and given back.
         clean_head: a head trained on clean photos.
     """
 
@@ -60,9 +62,11 @@ class Repair(NamedTuple):
     muted: Numbers
     full: Numbers
     planted: Numbers
+    page: Numbers
     given_back: Numbers
     lowered: Numbers
     as_low: Numbers
+    as_low_as_page: Numbers
     as_low_as_full: Numbers
     as_low_as_given: Numbers
     clean_head: Numbers
@@ -79,12 +83,12 @@ def causes(case: Case, parts: int | None = None) -> Causes:
                                    case.pooled[case.called], table, len(values)), parts)
 
 
-def muting(case: Case, shares: np.ndarray) -> Muting:
+def muting(case: Case, shares: np.ndarray, gives_back: bool = False) -> Muting:
     """Of channels in the row of the case's class; half of the photos, drawn, choose the strength."""
     chooses = np.random.default_rng(2000 + case.seed).random(len(case.labels)) < 0.5
     answers = Answers(np.arange(len(case.labels)), case.pooled, case.logits, case.weight, case.logits.argmax(1),
                       case.labels, chooses, len(case.labels))
-    return Muting(answers, shares, case.target)
+    return Muting(answers, shares, case.target, gives_back)
 
 
 def repair(case: Case, clean: Case) -> Repair:
@@ -94,6 +98,8 @@ def repair(case: Case, clean: Case) -> Repair:
     best = int(areas.argmax())
     first, planted = muting(case, listed[0].shares), muting(case, listed[best].shares)
     strength = float(STRENGTHS[first.suggested])
+    page = muting(case, listed[0].shares, gives_back=True)
+    by_page = page.predictions(float(STRENGTHS[page.suggested]))
     chooses, shown = first.answers.chooses, ~first.answers.chooses
     own = case.labels == case.target
     lacking = own & chooses & case.called & ~first.present
@@ -104,9 +110,10 @@ def repair(case: Case, clean: Case) -> Repair:
     made = {
         "before": first.predictions(0), "muted": muted, "full": full,
         "planted": planted.predictions(float(STRENGTHS[planted.suggested])),
+        "page": by_page,
         "given_back": given_back, "lowered": _without(case, chosen),
         **{name: _as_low(case, predictions, own & shown) for name, predictions in (
-            ("as_low", muted), ("as_low_as_full", full), ("as_low_as_given", given_back))},
+            ("as_low", muted), ("as_low_as_page", by_page), ("as_low_as_full", full), ("as_low_as_given", given_back))},
         "clean_head": (case.pooled @ clean.weight.T + clean.bias).argmax(1),
     }
     return Repair(best + 1, float(areas[best]), float(areas[0]), listed[best].suspicious, strength,

@@ -20,11 +20,13 @@ BEGIN, END = "<!-- measured: make bench-causes -->", "<!-- /measured -->"
 WAYS = {
     "as trained": "before",
     "first cause muted at the suggested strength": "muted",
+    "as the page does it: at its suggested strength, and what right photos without it have of it given back": "page",
     "first cause muted altogether": "full",
     "planted cause muted at the strength suggested for it": "planted",
     "first cause muted altogether, and what right photos without it have of it given back to the bias": "given_back",
     "tulips' logit lowered by a constant that the same half of the photos chooses": "lowered",
     "tulips' logit set so that as many tulips are called so as when muted": "as_low",
+    "tulips' logit set so that as many are called so as by the page": "as_low_as_page",
     "tulips' logit set so that as many are called so as when muted altogether": "as_low_as_full",
     "tulips' logit set so that as many are called so as when given back": "as_low_as_given",
     "a head that never saw the plant": "clean_head",
@@ -68,7 +70,8 @@ def text(results: Results) -> str:
               ((words, *(f"{number:.1%}" for number in _mean_numbers(results.used, what)))
                for words, what in WAYS.items())),
         "Beside the constant that keeps as many tulips, in points of accuracy and of other flowers with the plant that "
-        f"are called tulips: muting at the suggested strength {_gain(results.used, 'muted', 'as_low')}, altogether "
+        f"are called tulips: muting at the suggested strength {_gain(results.used, 'muted', 'as_low')}, as the page does it "
+        f"{_gain(results.used, 'page', 'as_low_as_page')}, altogether "
         f"{_gain(results.used, 'full', 'as_low_as_full')}, altogether and given back "
         f"{_gain(results.used, 'given_back', 'as_low_as_given')}.",
         "### Which method?",

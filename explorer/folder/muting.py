@@ -106,9 +106,9 @@ class Muting:
     @cached_property
     def given_back(self) -> np.ndarray:
         """() or (classes,) logits that full strength adds to the bias again: the mean of `removed` over right photos
-        of the class that do not have the cause; 0 where there are none, or it is not wanted."""
+        of the class, of the choosing half, that do not have the cause; 0 without any, or where it is not wanted."""
         answers = self.answers
-        usual = (answers.rows == answers.labels) & ~self.present
+        usual = (answers.rows == answers.labels) & ~self.present & answers.chooses
         if self.class_index is not None:
             usual &= answers.labels == self.class_index
         if not (self.gives_back and answers.has_bias and usual.any()):
