@@ -48,8 +48,8 @@ class Repair(NamedTuple):
         given_back: the first cause muted altogether, and what it adds in the mean to right photos that have none of it
             added to the class's bias.
         lowered: the class's logit lowered by a constant, which the same half of the photos chooses.
-        as_low, as_low_as_page, as_low_as_full, as_low_as_given: the logit set by a constant so that as many photos of the class are
-            called so as when muted, by the page, muted altogether, and given back.
+        as_low, as_low_as_page, as_low_as_full, as_low_as_given: the logit set by a constant so that as many photos of
+            the class are called so as when muted, by the page, muted altogether, and given back.
         clean_head: a head trained on clean photos.
     """
 

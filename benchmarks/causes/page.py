@@ -70,8 +70,8 @@ def text(results: Results) -> str:
               ((words, *(f"{number:.1%}" for number in _mean_numbers(results.used, what)))
                for words, what in WAYS.items())),
         "Beside the constant that keeps as many tulips, in points of accuracy and of other flowers with the plant that "
-        f"are called tulips: muting at the suggested strength {_gain(results.used, 'muted', 'as_low')}, as the page does it "
-        f"{_gain(results.used, 'page', 'as_low_as_page')}, altogether "
+        f"are called tulips: muting at the suggested strength {_gain(results.used, 'muted', 'as_low')}, "
+        f"as the page does it {_gain(results.used, 'page', 'as_low_as_page')}, altogether "
         f"{_gain(results.used, 'full', 'as_low_as_full')}, altogether and given back "
         f"{_gain(results.used, 'given_back', 'as_low_as_given')}.",
         "### Which method?",
