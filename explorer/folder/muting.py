@@ -20,6 +20,7 @@ from explorer.networks.head import before_last_linear
 STRENGTHS = np.linspace(0, 1, 21)  # 0 leaves the head as it is, 1 takes the channels' shares out altogether
 MOST_PHOTOS = 20_000  # that are answered anew; of more, as many evenly spread
 _BATCH = 1000
+_JUST = 1e-5  # below a photo's lead: it keeps its class
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,10 @@ def answers_of(index: Index, most: int = MOST_PHOTOS) -> Answers:
 
 
 class Bar(NamedTuple):
-    """What a constant taken off a class's logit does: `logits` taken off, and then `calls` and `all` as in a curve."""
+    """What a constant taken off a class's logit does: `logits` taken off, and then `calls` and `all` as in a curve.
+
+    Muting may keep more photos of the class than there were; the constant is negative then.
+    """
 
     logits: float
     calls: float
@@ -170,7 +174,7 @@ class Muting:
         return {name: np.array(values) for name, values in made.items()}
 
     def bar(self, place: int) -> Bar | None:
-        """The constant that keeps as many photos of the class right as muting at a place of STRENGTHS does.
+        """The largest constant that keeps as many photos of the class right as muting at a place of STRENGTHS does.
 
         None where all classes are muted, or no photo is labelled with the class.
         """
@@ -180,8 +184,7 @@ class Muting:
         own = self.answers.logits[:, self.class_index]
         leads = np.sort((own - self._others[1])[labels == self.class_index])[::-1]
         kept = round(self.curve["of"][place] * len(leads))
-        after, last = leads[kept] if kept < len(leads) else leads[-1] - 1, leads[kept - 1] if kept else leads[0] + 1
-        logits = max(0.0, float(after + last) / 2) if kept < (leads > 0).sum() else 0.0
+        logits = float(leads[kept - 1] - _JUST * max(1, abs(leads[kept - 1])) if kept else leads[0] + 1)
         predictions = self._against_others(own - np.float32(logits))
         judged, right = labels >= 0, predictions == labels
         called = predictions == self.class_index

@@ -236,8 +236,9 @@ def test_a_bar_is_the_constant_that_keeps_as_many_photos_of_the_class():
     muting = Muting(answers, np.array([0.3, 0], np.float32), 0, gives_back=False)
     assert muting.curve["of"][-1] == pytest.approx(2 / 3)  # 2.8, 1.4 and 0.98 against 1
     bar = muting.bar(len(STRENGTHS) - 1)
-    assert bar.logits == pytest.approx((1 + 0.4) / 2)
+    assert bar.logits == pytest.approx(1, abs=1e-4)
     assert (bar.calls, bar.all) == (1, pytest.approx(3 / 5))
+    assert muting.bar(0).logits == pytest.approx(0.4, abs=1e-4), "as far as all of them stay"
 
 
 @pytest.mark.parametrize("class_index", [ROCKET, None])
