@@ -80,18 +80,21 @@ def evidence_map(
     network = outcome.analysis.network
     lines = [f"{network.number} {plain(evidence.logit)}{account}"]
     lines += outcome.direct_share(class_index)
-    if not (cells > 0).any():
+    is_positive = largest > 0
+    if not is_positive:
         lines.append(SILENT_SENTENCE if (cells < 0).any() else "there is no evidence for this class")
+    where = (f"Strongest position {position}: {signed(largest)} {network.unit}" if is_positive else
+             "No position has positive evidence")
     answer = f"{_answer_in_words(outcome, class_index, calibrated)} {outcome.under_in_words}".rstrip()
     return Map(
         id=f"{class_index}.{name_in_links(outcome.choice)}", values=cells,
         name=f"Evidence for {name} under {outcome.name}", facets=(name, outcome.name), row=row, title=title,
         aside=f"evidence, {_positions(cells)}", lines=(*lines, *more),
         badge=exactness(evidence.exact, evidence.residual, outcome.logits),
-        says=says or f"{answer}.", details=evidence_sentence(cells), scale=scale, limit=limit, mark=position, box=box,
-        factor=outcome.multiplier,
+        says=says or f"{answer}.", details=evidence_sentence(cells), scale=scale, limit=limit,
+        mark=position if is_positive else None, box=box, factor=outcome.multiplier,
         pick=[str(outcome.choice), class_index],
-        caption=f"Strongest position {position}: {signed(largest)} {network.unit} · {layer_caption(outcome.analysis)}",
+        caption=f"{where} · {layer_caption(outcome.analysis)}",
         unit_name=network.unit,
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 
 from explorer import POOLINGS, analyse
 from explorer.poolings import PoolingChoice, parse_pooling
+from explorer.ui.maps import evidence_map
 from explorer.wording import evidence_sentence, percent, plain, signed
 from tests.browser.uploads import broken, encode
 from tests.pages import arithmetic
@@ -94,6 +97,15 @@ def test_the_account_of_the_logit_adds_up_under(pooling, open_page, network, exa
     logit, baseline, total = (number(item) for item in re.findall(r"−?\d+\.\d\d", account))
     assert logit == pytest.approx(baseline + total, abs=1e-9)
     assert total == pytest.approx(float(shown(page).values.sum()), abs=0.0151 + 49 * shown(page).step)
+
+
+def test_a_class_without_positive_evidence_has_no_strongest_position(network, examples):
+    head = deepcopy(network.head)
+    head.weight[TENCH] = -head.weight[TENCH].abs()
+    against = evidence_map(analyse(replace(network, head=head), examples["coffee"]).under(), TENCH)
+    assert against.mark is None
+    assert against.caption.startswith("No position has positive evidence · ")
+    assert against.lines[1] == "all evidence for this class is negative"
 
 
 def test_the_strongest_position_and_the_ends_of_the_legend_are_those_of_the_evidence(open_page, network, examples):
