@@ -71,8 +71,8 @@ def repair_html(run: Run, muting: Muting, place: int) -> str:
     return document(f"{network}, repaired", header, [
         section("Before and after", el("p", suggestion(muting)), before_and_after(muting, place, names),
                 el("p", bar_sentence(muting, place, names)),
-                note(f"{len(muting.answers.rows):,} photos of {run.photos.name}. Half of them, drawn by their paths, "
-                     "choose the suggested strength; the other half is not looked at for it.")),
+                note(f"{len(muting.answers.rows):,} photos of the folder “{run.photos.name}”. Half of them, by a hash "
+                     "of the path, choose the suggested strength; the other half is held out.")),
         section("Factors", table(("channel", "its weight times"),
                                  [[f"{int(channel)}", f"{factors[channel]:.3f}"] for channel in damped[:50]],
                                  numbers=(1,))),

@@ -41,12 +41,6 @@ def small(analysis: Analysis, side: int) -> tuple[Image.Image, tuple[float, floa
     return render.shrink(analysis.image, analysis.framing.seen, side)
 
 
-def cause_picture(analysis: Analysis, cells: np.ndarray, scale: render.Scale, side: int) -> Image.Image:
-    """The photo in grey with the cells (H, W) of a cause over it; RGB."""
-    photo, seen = small(analysis, side)
-    return render.overlay(photo, cells, seen, scale)
-
-
 def masked_picture(analysis: Analysis, channel: int, side: int) -> Image.Image:
     """The photo in its colours where a channel is at least half of its maximum, and elsewhere grey and pale; RGB."""
     photo, seen = small(analysis, side)

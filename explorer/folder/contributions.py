@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from explorer.errors import RunError
+from explorer.errors import ParameterError, RunError
 from explorer.evidence import integrate
 from explorer.folder.index import Index
 from explorer.networks import Network
@@ -73,11 +73,15 @@ def contributions_to(
         progress, stop: of a head whose slopes differ from photo to photo, which takes a while.
 
     Raises:
+        ParameterError: the rival is the class itself.
         RunError: no photo is answered with the class, or the run's network has no evidence.
         ExplorerError: the network cannot be loaded, or there is no such class.
         StoppedError: `stop` returned True.
     """
     network = index.run.network
+    if rival == class_index:
+        name = network.class_names[network.check_class(class_index)]
+        raise ParameterError(f"The class and its rival are both {name!r:.60}; expected two classes.")
     classes = [network.check_class(class_index), *([] if rival is None else [network.check_class(rival)])]
     if numbers is None:
         numbers = index.query("SELECT rowid AS number FROM rows WHERE answer = ? ORDER BY rowid",

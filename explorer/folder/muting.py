@@ -17,7 +17,7 @@ from explorer.folder.index import Index
 from explorer.networks import Network
 from explorer.networks.head import before_last_linear
 
-STRENGTHS = np.linspace(0, 1, 21)  # 0 leaves the head as it is, 1 takes the channels' shares out altogether
+STRENGTHS = np.round(np.linspace(0, 1, 21), 2)  # 0 changes nothing, 1 takes the channels' shares out altogether
 MOST_PHOTOS = 20_000  # that are answered anew; of more, as many evenly spread
 _BATCH = 1000
 _JUST = 1e-5  # below a photo's lead: it keeps its class

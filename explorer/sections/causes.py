@@ -13,16 +13,18 @@ from explorer.sections.parts import head, table
 from explorer.wording import listed, percent, plain, shortened, signed
 
 _NOTABLE = 0.3  # of a rank correlation: a weaker one is not mentioned
-_MOST_CHANNELS = 6
+_MOST_CHANNELS, _IN_TABLE = 6, 3
 # What a curve of `Muting` counts: its key, in words. The last is a number of photos.
 GROUPS = {
     "all": "right, of all photos with a label",
-    "with": "right, of those that have the cause",
+    "with": "right, of those that have it",
     "without": "right, of those that do not",
     "of": "right, of the photos of {name}",
-    "shown": "right, of the half that did not choose the strength",
+    "shown": "right, of the held-out half",
     "calls": "wrongly called {name}, photos",
 }
+TENSORS_ALONE = ("It holds tensors alone: whoever loads it has to name the architecture, the classes and the "
+                 "preprocessing. A .safetensors says them itself.")
 _LOOKS = {"brightness": ("brighter", "darker"), "sharpness": ("sharper", "more blurred"),
           "border": ("with evidence at the border", "with evidence away from the border")}
 
@@ -40,12 +42,13 @@ def lead(causes: Causes, names: Sequence[str]) -> str:
     wrong, right = int(made.wrong.sum()), int(made.right.sum())
     judged = (f"{wrong:,} of them wrong, {right:,} right" if wrong or right else
               "without labels, so none is known to be wrong")
+    order = "" if wrong and right else " Without wrong and right ones to compare, causes stand by what they add."
     taken = "" if made.photos == len(made.numbers) else f" (of {made.photos:,}, evenly spread)"
     chosen = next((one for one in parts.tried if one.parts == len(parts.shares)), None)
     alike = "" if chosen is None else f", most alike in two halves of the photos (cosine {plain(chosen.stability)})"
     return (f"{len(made.numbers):,} photos{taken} are called {shortened(names[made.class_index], 40)}, {judged}. "
             f"{len(parts.shares)} parts{alike} explain {percent(parts.explained)} of the contributions, by their "
-            "squares.")
+            f"squares.{order}")
 
 
 def cause_sentences(cause: Cause, causes: Causes, names: Sequence[str]) -> list[str]:
@@ -115,7 +118,7 @@ def causes_table(causes: Causes, called: Mapping[int, str]) -> Node:
         common = ["", "", ""] if cause.common is None else [
             percent(cause.common.wrong), percent(cause.common.right),
             f"{_points(cause.common.low)} to {_points(cause.common.high)}"]
-        channels = ", ".join(named(channel, called) for channel, _, _ in channels_of(cause))
+        channels = ", ".join(named(channel, called) for channel, _, _ in channels_of(cause, _IN_TABLE))
         rows.append([f"{number}", plain(cause.mean), percent(cause.share), *common,
                      "" if cause.extra is None else signed(cause.extra), channels])
     return table(("cause", "logits", "share", "wrong have it", "right have it", "more, points", "extra logits",
@@ -135,7 +138,7 @@ def before_and_after(muting: Muting, place: int, names: Sequence[str]) -> Node:
     rows = [[words, _shown(key, muting.curve[key][0]), _shown(key, muting.curve[key][place]),
              _change(key, muting.curve[key][place] - muting.curve[key][0])]
             for key, words in groups_in_words(muting, names).items()]
-    return table(("photos", "now", f"muted by {STRENGTHS[place]:.0%}", "change"), rows, numbers=(1, 2, 3))
+    return table(("photos", "before", f"muted by {STRENGTHS[place]:.0%}", "change"), rows, numbers=(1, 2, 3))
 
 
 def groups_in_words(muting: Muting, names: Sequence[str]) -> dict[str, str]:
@@ -150,8 +153,8 @@ def suggestion(muting: Muting) -> str:
     shown, place = muting.curve["shown"], muting.suggested
     if not place:
         return "No strength makes more of the choosing half right: muting this is not suggested."
-    return (f"Suggested: {STRENGTHS[place]:.0%}, by which most photos of one half are right; of the other half "
-            f"{percent(shown[place])} are, and {percent(shown[0])} were before.")
+    return (f"Suggested: {STRENGTHS[place]:.0%}, the best on one half of the photos. On the other half, which was held "
+            f"out, {percent(shown[place])} are right; before {percent(shown[0])} were.")
 
 
 def bar_sentence(muting: Muting, place: int, names: Sequence[str]) -> str:
@@ -161,13 +164,16 @@ def bar_sentence(muting: Muting, place: int, names: Sequence[str]) -> str:
         return ""
     name, calls = shortened(names[muting.class_index or 0], 40), muting.curve["calls"][place]
     return (f"A mere higher bar, {plain(bar.logits)} logits off {name} on every photo, keeps as many photos of {name} "
-            f"and leaves {bar.calls:,.0f} wrong calls where muting leaves {calls:,.0f}.")
+            f"and leaves {bar.calls:,.0f} wrong calls where muting leaves {calls:,.0f}: muting does "
+            f"{'more than that' if calls < bar.calls else 'no more than that here'}.")
 
 
 def causes_section(causes: Causes, names: Sequence[str], called: Mapping[int, str]) -> Node:
     """All of it, for the terminal."""
+    hints = [f"cause {number}" for number, cause in enumerate(causes.all, 1) if cause.suspicious]
     return el("section", el("h2", title_of(causes, names)), el("p", lead(causes, names)),
               causes_table(causes, called),
+              *([el("p", f"More common in wrong photos: {listed(hints)}.")] if hints else []),
               strongest_photos(causes))
 
 

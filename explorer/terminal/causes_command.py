@@ -18,12 +18,13 @@ from explorer.folder.contributions import contributions_to
 from explorer.folder.index import Index
 from explorer.folder.muting import STRENGTHS, Muting, answers_of
 from explorer.folder.repair import checkpoint_bytes, repaired_state
-from explorer.sections.causes import causes_section, muting_section
+from explorer.sections.causes import TENSORS_ALONE, causes_section, muting_section
 from explorer.sections.text import lines, printable
 from explorer.terminal.options import Parser, find_class, whole_number
 from explorer.terminal.output import progress_line
 
 CAUSES, MUTE = "causes", "mute"
+_ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 _CAUSES_EPILOG = """\
 examples:
@@ -40,7 +41,8 @@ examples:
   python -m explorer mute run --class tulips --channels 12,480 --all-classes
 
 Without --strength the suggested one is used: chosen on half of the photos, shown on the other half. --out writes the
-repaired network, which loads like any checkpoint; beside it a recipe (.json) and a report (.html).
+repaired network (a .safetensors loads by itself, a .pth wants its architecture named); beside it a recipe (.json) and a
+report (.html).
 """
 
 
@@ -74,7 +76,8 @@ def run_mute(arguments: Sequence[str]) -> list[str]:
         raise ParameterError("Nothing would be damped, because no strength makes more photos right; expected "
                              "--strength with a percentage for a checkpoint all the same.")
     files = _write(index.run, muting, place, Path(options.out))
-    return printed if options.json else [*printed, "", *(f"Wrote {printable(file)}" for file in files)]
+    remark = [] if files[0].suffix == ".safetensors" else [TENSORS_ALONE]
+    return printed if options.json else [*printed, "", *(f"Wrote {printable(file)}" for file in files), *remark]
 
 
 def _opened(options: argparse.Namespace) -> tuple[Index, int]:
@@ -107,6 +110,9 @@ def _alone(channels: Sequence[int], count: int) -> np.ndarray:
 
 def _write(run: Run, muting: Muting, place: int, out: Path) -> list[Path]:
     ending = out.suffix.lower() or ".safetensors"
+    if ending not in _ENDINGS:
+        raise ParameterError(f"The repaired network cannot be written as {ending!r:.20}; expected a file that ends in "
+                             f"{', '.join(_ENDINGS)}.")
     state = repaired_state(run.network, muting, float(STRENGTHS[place]))
     files = {out.with_suffix(ending): checkpoint_bytes(run, state, ending),
              out.with_suffix(".json"): repair_json(run, muting, place).encode(),
@@ -130,7 +136,7 @@ def _numbers(text: str) -> list[int]:
 
 def _percentage(text: str) -> float:
     value = float(text.removesuffix("%"))
-    if not 0 <= value <= 100:
+    if not 0 <= value <= 100 or value % 5:
         raise ValueError
     return value
 

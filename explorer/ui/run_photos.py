@@ -72,7 +72,8 @@ def _name(session: Session, index: Index, channel: int) -> None:
             session.notices.append(str(error))
 
     st.text_input(f"Your name for channel {channel}", key=key, max_chars=LONGEST, on_change=changed,
-                  placeholder="what these photos have in common")
+                  placeholder="what these photos have in common",
+                  help="Kept in the run's folder, for everybody who opens the run.")
 
 
 def _index_of_photo(session: Session) -> Index | None:

@@ -1,4 +1,4 @@
-"""From a folder to a repaired network: scan, find the planted cause, mute it, take the head along, see a photo flip."""
+"""From a scanned folder to a repaired network: the planted cause is seen, muted, taken along, and a photo flips."""
 
 from __future__ import annotations
 
@@ -13,13 +13,9 @@ from tests.browser.conftest import Server, watched
 
 @pytest.fixture(scope="module")
 def planted_server(tmp_path_factory, planted) -> Iterator[Server]:
-    """The app over the folder of photos, which it scans."""
-    where, wants = tmp_path_factory.mktemp("planted_server"), planted.run.network.preprocessing
-    numbers = [",".join(map(str, values)) for values in (wants.mean, wants.std)]
-    started = Server(where / "streamlit.log", "app.py", [
-        "--folder", str(planted.run.photos), "--run", str(where / "run"), "--checkpoint", str(planted.checkpoint),
-        "--network", "timm/tf_efficientnet_lite0", "--classes", str(planted.checkpoint.with_name("classes.txt")),
-        "--mean", numbers[0], "--std", numbers[1]])
+    """The app with the run over the planted folder, which the fixture has scanned."""
+    where = tmp_path_factory.mktemp("planted_server")
+    started = Server(where / "streamlit.log", "app.py", ["--run", str(planted.run.path)])
     try:
         started.wait()
         yield started
@@ -67,6 +63,11 @@ def test_a_planted_cause_is_seen_muted_taken_along_and_a_photo_flips(visit, plan
     scroller.scroll_into_view_if_needed()
     box = scroller.bounding_box()
     here.page.mouse.click(box["x"] + 50, box["y"] + 50)
+    expect(here.find(".walk")).to_be_visible()
+    here.page.go_back()
+    expect(here.find(".causes h3").first).to_have_text("Causes of rocket")
+    here.leads_to(part="causes", muted="0,1", strength="100")
+    here.page.go_forward()
     expect(here.find(".walk")).to_be_visible()
     expect(here.find(".headline h1")).to_contain_text("Why rocket")
     path = here.link["item"]

@@ -63,6 +63,9 @@ def test_single_channels_are_muted_for_all_classes(run, capsys):
     (["mute", "--class", "rocket", "--cause", "12"], "There is no cause 12; expected 1 to"),
     (["mute", "--class", "rocket", "--channels", "5000"], "There is no channel 5000; expected 0 to 1279."),
     (["mute", "--class", "rocket", "--strength", "140"], "Argument --strength: invalid"),
+    (["mute", "--class", "rocket", "--strength", "33"], "Argument --strength: invalid"),
+    (["mute", "--class", "rocket", "--strength", "50", "--out", "x.txt"], "cannot be written as '.txt'"),
+    (["causes", "--class", "rocket", "--against", "rocket"], "are both 'rocket'; expected two classes."),
 ])
 def test_what_does_not_exist_is_refused_in_one_sentence(run, arguments, sentence, capsys):
     assert main([arguments[0], run, *arguments[1:]]) == 2

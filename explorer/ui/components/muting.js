@@ -21,7 +21,7 @@ page.parts.muting = ({ data, parentElement, setTriggerValue }) => {
   const input = make("input", { type: "range", min: "0", max: String(strengths.length - 1), step: "1", "aria-label": "Muted by" });
   const output = make("output", {});
   const rows = groups.map(({ words }) => make("tr", {}, make("th", { scope: "row" }, words), ...["number", "number", "number"].map((name) => make("td", { class: name }))));
-  const heads = ["", "now", "muted", "change"].map((word, n) => make("th", { scope: "col", class: n ? "number" : "" }, word));
+  const heads = ["", "before", "muted", "change"].map((word, n) => make("th", { scope: "col", class: n ? "number" : "" }, word));
   const curve = drawn("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", preserveAspectRatio: "none" });
   const all = groups[0].values.map((value) => value ?? 0), low = Math.min(...all), high = Math.max(...all);
   const x = (n) => EDGE + (n / (strengths.length - 1)) * (WIDE - 2 * EDGE);

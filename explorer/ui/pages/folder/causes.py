@@ -6,30 +6,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
+from PIL import Image
 
 from explorer import render
 from explorer.errors import ImageError
-from explorer.folder.cause_maps import analysis_of, cause_picture, cells_of
+from explorer.folder.cause_maps import analysis_of, cells_of, small
 from explorer.folder.causes import FEWEST_PHOTOS, Cause, Causes, causes_of
 from explorer.folder.channel_names import channel_names
 from explorer.folder.contributions import contributions_to
 from explorer.folder.index import Index
 from explorer.folder.parts import FEWEST, MOST
 from explorer.progress import Progress, Stop
+from explorer.render import ground, overlay
 from explorer.sections.causes import cause_card, lead, title_of
 from explorer.sections.nodes import Node, el, picture
 from explorer.sections.parts import legend
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.controls import in_step, open_channel
+from explorer.ui.controls import in_step
 from explorer.ui.pages.folder.muting import muting_part
 from explorer.ui.progress import worked
 from explorer.ui.session.items import open_on, show_number
 from explorer.ui.session.jobs import Job
+from explorer.ui.session.link import as_query
 from explorer.ui.session.session import Session
 from explorer.wording import plain, shortened
 
-_PHOTOS, _SIDE = 6, 200  # of each cause; px
+_PHOTOS, _SIDE, _CHANNELS = 5, 200, 6  # of each cause, and the first one without its map; px
 _MUTED = {"muted": (), "strength": None}
 
 
@@ -114,9 +117,15 @@ def _work(index: Index, which: tuple[int, int | None, int | None], progress: Pro
                 cells[n, place] = cells_of(analyses[place].under(), cause.shares, class_index, rival)
     scale = render.Scale.signed(*cells.values())
     names = index.run.recipe["network"]["class_names"]
-    shots = [[_shot(analyses[place], cells[n, place], scale, _caption(causes, cause, place, names),
-                    ["photo", int(made.numbers[place])])
-              for place in wanted[n] if (n, place) in cells] for n, cause in enumerate(causes.all)]
+    def shot(n: int, place: int, covered: bool = True) -> Node:
+        photo, seen = small(analyses[place], _SIDE)
+        painted = overlay(photo, cells[n, place], seen, scale) if covered else ground(photo, seen, in_colour=True)
+        words = _caption(causes, causes.all[n], place, names) if covered else "the first one in its colours"
+        return _shot(painted, words, ["photo", int(made.numbers[place])])
+
+    there = [[place for place in places if (n, place) in cells] for n, places in enumerate(wanted)]
+    shots = [[shot(n, places[0], covered=False), *(shot(n, place) for place in places)] if places else []
+             for n, places in enumerate(there)]
     return _Drawn(causes, shots, scale)
 
 
@@ -127,8 +136,8 @@ def _caption(causes: Causes, cause: Cause, place: int, names: list[str]) -> str:
     return f"{plain(float(cause.strengths[place]))}{of}"
 
 
-def _shot(analysis: Any, cells: np.ndarray, scale: render.Scale, caption: str, pick: list[Any]) -> Node:
-    image = picture(render.jpeg(cause_picture(analysis, cells, scale, _SIDE), 82), caption)
+def _shot(painted: Image.Image, caption: str, pick: list[Any]) -> Node:
+    image = picture(render.jpeg(painted, 82), caption)
     return el("div", el("button", image, type="button", pick=pick, aria_label=f"Open the photo: {caption}"),
               el("span", caption, class_="caption"), class_="shot")
 
@@ -139,7 +148,10 @@ def _pick(session: Session, index: Index, causes: Causes, picked: list[Any]) -> 
         muted = set(session.choices.muted) ^ {which}
         session.choose(muted=tuple(sorted(muted)), strength=None)
     elif kind == "channel":
-        if show_number(session, index, int(causes.contributions.numbers[0])):
-            open_channel(session, which)
+        cause = next(cause for cause in causes.all if which in cause.channels[:_CHANNELS])
+        if show_number(session, index, int(causes.contributions.numbers[cause.strongest[0]])):
+            session.choose(channel=which)
+            title, of = "Feature maps", causes.contributions.class_index
+            st.switch_page("pages/1_Feature_maps.py", query_params=as_query(session.choices, of, title))
     else:
         open_on(session, index, which, "pages/4_Why.py", "Why")

@@ -89,7 +89,7 @@ def _use(session: Session, result: HeadsOnRun, loss: str) -> None:
     session.keep(name, network)
     settle(network)
     session.choose(network=name)
-    session.notices.append(f"{shortened(network.title, 80)} is the network of all pages now (loss: "
+    session.notices.append(f"“{shortened(network.title, 80)}” is the network of all pages now (loss: "
                            f"{LOSSES[loss].name}).")
 
 

@@ -15,7 +15,7 @@ from explorer.folder.causes import Causes
 from explorer.folder.index import Index
 from explorer.folder.muting import STRENGTHS, Muting, answers_of
 from explorer.folder.repair import checkpoint_bytes, endings, repaired_state
-from explorer.sections.causes import bar_sentence, groups_in_words, suggestion
+from explorer.sections.causes import TENSORS_ALONE, bar_sentence, groups_in_words, suggestion
 from explorer.sections.nodes import el
 from explorer.sections.parts import head
 from explorer.ui import panels
@@ -71,6 +71,7 @@ def muting_part(session: Session, index: Index, causes: Causes) -> None:
 def _title(index: Index, causes: Causes) -> str:
     names, network = index.run.recipe["network"]["class_names"], index.run.recipe["network"]["title"]
     of = names[causes.contributions.class_index]
+    network = re.sub(r"\.(safetensors|pth|pt|ckpt|bin|onnx)$", "", network)
     return re.sub(r"[^\w.]+", "-", f"{network} {of} repaired".lower()).strip("-")[:80]
 
 
@@ -102,8 +103,9 @@ def _files(index: Index, muting: Muting, place: int, stem: str) -> None:
     files += [("Recipe, JSON", f"{stem}.json", "application/json", lambda: repair_json(run, muting, place)),
               ("Report, HTML", f"{stem}.html", "text/html", lambda: repair_html(run, muting, place))]
     for column, (label, name, kind, make) in zip(st.columns(4, gap="small"), files, strict=False):
+        alone = name.endswith((".pth", ".pt", ".ckpt", ".bin"))
         column.download_button(label, make, name, kind, key=f"repair_{label}", on_click="ignore", type="tertiary",
-                               icon=":material/download:")
+                               icon=":material/download:", help=TENSORS_ALONE if alone else None)
 
 
 def _flipped(session: Session, index: Index, muting: Muting, place: int) -> None:
@@ -117,9 +119,9 @@ def _flipped(session: Session, index: Index, muting: Muting, place: int) -> None
     kind = np.where(before == labels, 0, np.where(new[changed] == labels, 2, 1))  # broken, still wrong, mended
     order = changed[np.argsort(kind, kind="stable")]
     numbers, names = answers.numbers[order], index.run.recipe["network"]["class_names"]
-    now = {int(number): f"now {names[answer]}" for number, answer in zip(numbers, new[order], strict=True)}
+    now = {int(number): f"→ {names[answer]}" for number, answer in zip(numbers, new[order], strict=True)}
     broken, mended = int((kind == 0).sum()), int((kind == 2).sum())
-    board(head("What else would change", f"{broken:,} become wrong, {mended:,} become right, "
+    board(head("What would change", f"{broken:,} become wrong, {mended:,} become right, "
                                          f"{len(changed) - broken - mended:,} other"), key="flipped_head")
     photo_wall(index, numbers, f"{index.run.path} {index.state} muted {muting.class_index} {place} "
                                f"{muting.gives_back} {session.choices.muted} {session.choices.parts}",
