@@ -12,7 +12,7 @@ from explorer.folder.causes import Causes
 from explorer.folder.muting import STRENGTHS, Muting
 from explorer.folder.repair import recipe_of_repair
 from explorer.folder.run import Run
-from explorer.sections.causes import bar_sentence, before_and_after, suggestion
+from explorer.sections.causes import bar_sentence, before_and_after, classes_changed, suggestion
 from explorer.sections.nodes import el
 from explorer.sections.parts import note, section, table
 
@@ -47,6 +47,7 @@ def muting_record(muting: Muting, place: int) -> dict[str, Any]:
         "before": {key: float(values[0]) for key, values in muting.curve.items()},
         "after": {key: float(values[place]) for key, values in muting.curve.items()},
         "curve": {"strengths": STRENGTHS.tolist(), **{key: values.tolist() for key, values in muting.curve.items()}},
+        "by_class": [one._asdict() for one in muting.by_class(place)],
         "bar": None if (bar := muting.bar(place)) is None else bar._asdict(),
         "changed": int((muting.predictions(float(STRENGTHS[place])) != muting.answers.rows).sum()),
         "photos": len(muting.answers.rows),
@@ -70,6 +71,7 @@ def repair_html(run: Run, muting: Muting, place: int) -> str:
                         f"{1 - float(factors.min()):.0%}.", class_="lead"))
     return document(f"{network}, repaired", header, [
         section("Before and after", el("p", suggestion(muting)), before_and_after(muting, place, names),
+                classes_changed(muting, place, names),
                 el("p", bar_sentence(muting, place, names)),
                 note(f"{len(muting.answers.rows):,} photos of the folder “{run.photos.name}”. Half of them, by a hash "
                      "of the path, choose the suggested strength; the other half is held out.")),

@@ -72,6 +72,15 @@ def answers_of(index: Index, most: int = MOST_PHOTOS) -> Answers:
                    labels, chooses, len(numbers), linear.bias is not None)
 
 
+class ClassChange(NamedTuple):
+    """Of a class: how many photos are labelled with it, and how many of these are right before and after."""
+
+    class_index: int
+    photos: int
+    before: int
+    after: int
+
+
 class Bar(NamedTuple):
     """What a constant taken off a class's logit does: `logits` taken off, and then `calls` and `all` as in a curve.
 
@@ -172,6 +181,15 @@ class Muting:
             called = judged if self.class_index is None else judged & (predictions == self.class_index)
             made["calls"].append(float((called & ~right).sum()))
         return {name: np.array(values) for name, values in made.items()}
+
+    def by_class(self, place: int) -> list[ClassChange]:
+        """The classes that have other right photos than before, at a place of STRENGTHS; the largest losses first."""
+        labels, changed = self.answers.labels, []
+        before, after = self.answers.rows == labels, self.predictions(float(STRENGTHS[place])) == labels
+        for label in np.unique(labels[(before != after) & (labels >= 0)]):
+            of_it = labels == label
+            changed.append(ClassChange(int(label), int(of_it.sum()), int(before[of_it].sum()), int(after[of_it].sum())))
+        return sorted(changed, key=lambda one: (one.after - one.before, one.class_index))
 
     def bar(self, place: int) -> Bar | None:
         """The largest constant that keeps as many photos of the class right as muting at a place of STRENGTHS does.

@@ -14,6 +14,7 @@ from explorer.wording import listed, percent, plain, shortened, signed
 
 _NOTABLE = 0.3  # of a rank correlation: a weaker one is not mentioned
 _MOST_CHANNELS, _IN_TABLE = 6, 3
+_CLASSES = 10  # in a table of those that change
 # What a curve of `Muting` counts: its key, in words. The last is a number of photos.
 GROUPS = {
     "all": "right, of all photos with a label",
@@ -157,6 +158,18 @@ def suggestion(muting: Muting) -> str:
             f"out, {percent(shown[place])} are right; before {percent(shown[0])} were.")
 
 
+def classes_changed(muting: Muting, place: int, names: Sequence[str]) -> Node | None:
+    """A row for each class of which other photos are right than before: the largest losses, then the largest gains."""
+    every = muting.by_class(place)
+    shown = every if len(every) <= _CLASSES else [*every[: _CLASSES // 2], *every[-(_CLASSES // 2):]]
+    if not shown:
+        return None
+    more = f" ({len(shown)} of {len(every):,} classes)" if len(shown) < len(every) else ""
+    rows = [[shortened(names[one.class_index], 40), f"{one.photos:,}", f"{one.before:,}", f"{one.after:,}",
+             f"{one.after - one.before:+,}".replace("-", "−")] for one in shown]
+    return table((f"right, by class{more}", "photos", "before", "muted", "change"), rows, numbers=(1, 2, 3, 4))
+
+
 def bar_sentence(muting: Muting, place: int, names: Sequence[str]) -> str:
     """What a mere higher bar for the class would do that keeps as many of its photos; "" where there is none."""
     bar = muting.bar(place)
@@ -180,7 +193,7 @@ def causes_section(causes: Causes, names: Sequence[str], called: Mapping[int, st
 def muting_section(muting: Muting, place: int, names: Sequence[str]) -> Node:
     """What muting does at a strength, and what is suggested."""
     return el("section", el("p", suggestion(muting)), before_and_after(muting, place, names),
-              el("p", bar_sentence(muting, place, names)))
+              classes_changed(muting, place, names), el("p", bar_sentence(muting, place, names)))
 
 
 def _points(share: float) -> str:

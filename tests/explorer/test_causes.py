@@ -241,6 +241,22 @@ def test_a_bar_is_the_constant_that_keeps_as_many_photos_of_the_class():
     assert muting.bar(0).logits == pytest.approx(0.4, abs=1e-4), "as far as all of them stay"
 
 
+def test_classes_are_listed_whose_photos_become_right_or_wrong(index, causes):
+    both = np.clip(causes.all[0].shares + causes.all[1].shares, 0, 1)
+    muting = Muting(answers_of(index), both, ROCKET)
+    place = len(STRENGTHS) - 1
+    new, labels = muting.predictions(1.0), muting.answers.labels
+    expected = {}
+    for label in range(3):
+        before = sum(answer == label for answer in muting.answers.rows[labels == label])
+        after = sum(answer == label for answer in new[labels == label])
+        if before != after:
+            expected[label] = (int((labels == label).sum()), before, after)
+    assert expected
+    assert {one.class_index: tuple(one)[1:] for one in muting.by_class(place)} == expected
+    assert muting.by_class(0) == []
+
+
 @pytest.mark.parametrize("class_index", [ROCKET, None])
 def test_muted_predictions_are_those_of_the_head_with_its_weights_changed(index, causes, class_index):
     answers = answers_of(index)

@@ -100,6 +100,9 @@ def test_muting_shows_every_strengths_numbers_and_the_photos_that_would_change(s
     assert sorted(caption[3] for caption in captions) == sorted(
         index.table(muting.answers.numbers[changed], ("path",))["path"].to_pylist())
     assert all(caption[1].startswith("→ ") for caption in captions)
+    labels = {row.class_index: row for row in muting.by_class(muting.suggested)}
+    assert labels
+    assert len(boards(page)["muted_classes"].all("tr")) == 1 + len(labels)
     use(page, "muting", "strength", 20)
     assert page.query_params["strength"] == "20"
     assert components(page, "muting")["muting"]["place"] == 4

@@ -15,7 +15,7 @@ from explorer.folder.causes import Causes
 from explorer.folder.index import Index
 from explorer.folder.muting import STRENGTHS, Muting, answers_of
 from explorer.folder.repair import checkpoint_bytes, endings, repaired_state
-from explorer.sections.causes import TENSORS_ALONE, bar_sentence, groups_in_words, suggestion
+from explorer.sections.causes import TENSORS_ALONE, bar_sentence, classes_changed, groups_in_words, suggestion
 from explorer.sections.nodes import el
 from explorer.sections.parts import head
 from explorer.ui import panels
@@ -53,6 +53,8 @@ def muting_part(session: Session, index: Index, causes: Causes) -> None:
     place = muting.suggested if chosen.strength is None else int(np.abs(STRENGTHS - chosen.strength / 100).argmin())
     muting_slider(muting, groups_in_words(muting, names), place, "muting",
                   lambda percent: session.choose(strength=percent))
+    if (by_class := classes_changed(muting, place, names)) is not None:
+        board(by_class, key="muted_classes")
     if sentence := bar_sentence(muting, place, names):
         panels.note(sentence, key="bar")
     left, middle, right = st.columns([30, 40, 30], vertical_alignment="center")
