@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from explorer.errors import RunError
 from explorer.folder.contributions import Contributions
 from explorer.folder.parts import Parts, decompose
+from explorer.heads.measures import wilson
 from explorer.progress import Progress, Stop
 
 FEWEST_PHOTOS = 8  # fewer share nothing that could be called a cause
@@ -151,14 +151,7 @@ def _correlation(strengths: np.ndarray, values: np.ndarray) -> float:
 
 def difference(have: int, of: int, others_have: int, of_others: int, confidence: float = _CONFIDENCE) -> Difference:
     """The share `have / of` less `others_have / of_others`, bounded by Newcombe's method 10."""
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    (one, low, high), (other, other_low, other_high) = wilson(have, of, z), wilson(others_have, of_others, z)
+    one, other = have / of, others_have / of_others
+    (low, high), (other_low, other_high) = wilson(have, of, confidence), wilson(others_have, of_others, confidence)
     return Difference(one, other, one - other - math.hypot(one - low, other_high - other),
                       one - other + math.hypot(high - one, other - other_low))
-
-
-def wilson(have: int, of: int, z: float = 1.959964) -> tuple[float, float, float]:
-    """The share `have / of`, and the bounds of Wilson's score interval (1927, doi:10.1080/01621459.1927.10502953)."""
-    share = have / of
-    middle, width = share + z * z / (2 * of), z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return share, (middle - width) / (1 + z * z / of), (middle + width) / (1 + z * z / of)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import torch
 from torch import Tensor
@@ -11,19 +12,18 @@ from explorer.checks import checked_whole
 from explorer.heads.kinds import Head
 from explorer.poolings.learned import KEYS, pooling_with
 
-_Z = 1.959964  # of a normal distribution 95% lie within so many standard deviations
 
-
-def wilson(right: int, photos: int) -> tuple[float, float]:
-    """The 95% interval of a share of `right` of `photos`, after Wilson: it stays between 0 and 1, also for all or none.
+def wilson(right: int, photos: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a share of `right` of `photos`, after Wilson: it stays between 0 and 1, also for all or none.
 
     Raises ParameterError: there are no photos, or more right ones than photos.
     """
     checked_whole(photos, 1, None, "number of photos")
     checked_whole(right, 0, photos, "number of right ones")
-    share, weight = right / photos, _Z ** 2 / photos
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, weight = right / photos, z ** 2 / photos
     middle = (share + weight / 2) / (1 + weight)
-    half = _Z * math.sqrt(share * (1 - share) / photos + weight / (4 * photos)) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / photos + weight / (4 * photos)) / (1 + weight)
     return (0.0 if right == 0 else middle - half), (1.0 if right == photos else middle + half)
 
 
