@@ -14,12 +14,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from explorer.errors import MethodError
+from explorer.folder.head_outcomes import backbone_of
 from explorer.folder.muting import Muting, last_linear
 from explorer.folder.run import Run
 from explorer.networks import Network
+from explorer.networks.loading.bundled import BUNDLED, architecture
 from explorer.networks.loading.checkpoint import MADE_WITH
-
-_ARCHITECTURES = {"efficientnet_lite0": "timm/tf_efficientnet_lite0", "flowers": "timm/tf_efficientnet_lite0"}
 
 
 def damped(weight: Tensor, shares: np.ndarray, strength: float, class_index: int | None) -> Tensor:
@@ -68,9 +68,9 @@ def checkpoint_bytes(run: Run, state: dict[str, Tensor], ending: str = ".safeten
         stream = io.BytesIO()
         torch.save(state, stream)
         return stream.getvalue()
-    network, options = run.network, run.recipe["network"]["options"] or {}
+    network, backbone = run.network, backbone_of(run)["network"]
     made_with = {
-        "architecture": _ARCHITECTURES.get(network.name) or options.get("network"),
+        "architecture": architecture() if backbone in BUNDLED else backbone,
         "preprocessing": asdict(network.preprocessing), "class_names": list(network.class_names),
         "activation": network.activation,
     }

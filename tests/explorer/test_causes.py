@@ -14,6 +14,7 @@ from scipy.stats import mannwhitneyu
 
 from explorer import analyse, load_network, read_image
 from explorer.errors import MethodError, NetworkError, ParameterError, RunError
+from explorer.folder import scan, train_heads
 from explorer.folder.cause_maps import analysis_of, cells_of, masked_picture
 from explorer.folder.causes import causes_of, difference
 from explorer.folder.channel_names import channel_names, name_channel
@@ -24,8 +25,10 @@ from explorer.folder.muting import STRENGTHS, Answers, Muting, answers_of, last_
 from explorer.folder.parts import decompose
 from explorer.folder.repair import checkpoint_bytes, damped, endings, recipe_of_repair, repaired_state
 from explorer.folder.run import Run
+from explorer.heads import Budget
 from explorer.networks.layers import Layers
 from explorer.networks.loading.load import look_into
+from explorer.networks.loading.options import Options
 from tests.planted import ROCKET
 
 
@@ -335,6 +338,20 @@ def test_a_repaired_file_says_what_it_is_and_a_damaged_note_is_refused(planted, 
     assert damaged != data
     with pytest.raises(NetworkError, match="metadata does not say what PoolScope made it with"):
         look_into(damaged, "repaired.safetensors")
+
+
+def test_a_repaired_network_of_trained_heads_is_loaded_by_its_backbones_architecture(planted, tmp_path):
+    heads = train_heads(planted.run, kinds=["gap"], losses=["ce"], budget=Budget(epochs=20, patience=None, every=10))
+    heads.save(tmp_path / "heads")
+    run = scan(Options(network=str(tmp_path / "heads")), planted.run.photos, tmp_path / "run", framing="squash")
+    muting = Muting(answers_of(Index(run)), np.ones(1280, np.float32), 0, gives_back=False)
+    (tmp_path / "repaired.safetensors").write_bytes(checkpoint_bytes(run, repaired_state(run.network, muting, 1.0)))
+    repaired = load_network(tmp_path / "repaired.safetensors")
+    assert repaired.class_names == run.network.class_names
+    photo = read_image(next((planted.run.photos / "cat").glob("*.png")))
+    old, new = (analyse(network, photo, "squash").under().logits for network in (run.network, repaired))
+    assert float(new[0]) == pytest.approx(float(run.network.head.bias[0]), abs=1e-4), "the row of weights is empty"
+    assert torch.allclose(new[1:], old[1:], atol=1e-4)
 
 
 def test_a_repaired_network_in_torchs_format_holds_the_same_tensors(planted, index, causes, tmp_path):

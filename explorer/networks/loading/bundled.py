@@ -88,6 +88,12 @@ _IN_MEMORY: WeakValueDictionary[tuple[str, str], Tensor] = WeakValueDictionary()
 _GRAPHS: WeakValueDictionary[str, Graph] = WeakValueDictionary()  # by sha256 of the weights' file
 
 
+def architecture() -> str:
+    """Of the bundled networks, as `load_network` takes it. Raises NetworkError where its card is damaged."""
+    with shipped(ASSETS / "efficientnet_lite0.json") as data:
+        return f"timm/{json.loads(data)['architecture']}"
+
+
 def lite0() -> tuple[Any, str]:
     """timm's model with the bundled weights, and the sha256 of their file.
 
