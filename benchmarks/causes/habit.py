@@ -118,10 +118,9 @@ def habit(photos: Written, seed: int) -> Habit:
     called, wrong = predictions == target, predictions != photos.labels
     calls = np.bincount(predictions[wrong], minlength=len(photos.weight))
     order = np.argsort(-logits[:, target])
-    table = pa.table({"label_class": photos.labels[called], "answer": predictions[called],
-                      "logit": logits[called, target], "path": np.flatnonzero(called).astype(str),
+    table = pa.table({"label_class": photos.labels[called], "path": np.flatnonzero(called).astype(str),
                       **{name: np.zeros(called.sum()) for name in ("brightness", "sharpness", "border")}})
-    causes = causes_of(Contributions(target, None, np.flatnonzero(called), values[called], pooled[called], table,
+    causes = causes_of(Contributions(target, None, np.flatnonzero(called), values[called], table,
                                      int(called.sum()))).all
     chooses = np.random.default_rng(1000 + seed).random(count) < 0.5
     answers = Answers(np.arange(count), pooled, logits, photos.weight, predictions, photos.labels, chooses, count)

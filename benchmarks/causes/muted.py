@@ -76,11 +76,10 @@ def causes(case: Case, parts: int | None = None) -> Causes:
     """The page's list of causes for the case's class."""
     values, labels = case.values, case.labels[case.called]
     nothing, none = np.zeros(len(values), np.float32), np.arange(len(values))
-    table = pa.table({"label_class": labels, "answer": np.full(len(values), case.target),
-                      "logit": case.logits[case.called, case.target],
-                      "brightness": nothing, "sharpness": nothing, "border": nothing, "path": none.astype(str)})
-    return causes_of(Contributions(case.target, None, np.flatnonzero(case.called), values.astype(np.float32),
-                                   case.pooled[case.called], table, len(values)), parts)
+    table = pa.table({"label_class": labels, "brightness": nothing, "sharpness": nothing, "border": nothing,
+                      "path": none.astype(str)})
+    return causes_of(Contributions(case.target, None, np.flatnonzero(case.called), values.astype(np.float32), table,
+                                   len(values)), parts)
 
 
 def muting(case: Case, shares: np.ndarray, gives_back: bool = False) -> Muting:

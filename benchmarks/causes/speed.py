@@ -49,10 +49,9 @@ def _contributions(draw: np.random.Generator, photos: int) -> Contributions:
     values = draw.gamma(1, 1, (photos, 10)) @ parts / 300 + draw.gamma(0.5, 0.004, (photos, CHANNELS))
     values = (values * np.where(draw.random(CHANNELS) < 0.6, 1, -1)).astype(np.float32)
     numbers = np.arange(photos)
-    table = pa.table({"label_class": (draw.random(photos) < 0.2).astype(int), "answer": np.zeros(photos, int),
-                      "logit": values.sum(1), "brightness": draw.random(photos), "sharpness": draw.random(photos),
-                      "border": draw.random(photos), "path": numbers.astype(str)})
-    return Contributions(0, None, numbers, values, values, table, photos)
+    table = pa.table({"label_class": (draw.random(photos) < 0.2).astype(int), "brightness": draw.random(photos),
+                      "sharpness": draw.random(photos), "border": draw.random(photos), "path": numbers.astype(str)})
+    return Contributions(0, None, numbers, values, table, photos)
 
 
 def _timed(act: Callable[[], object], rounds: int = ROUNDS) -> tuple[float, float]:

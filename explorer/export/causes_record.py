@@ -49,7 +49,7 @@ def muting_record(muting: Muting, place: int) -> dict[str, Any]:
         "curve": {"strengths": STRENGTHS.tolist(), **{key: values.tolist() for key, values in muting.curve.items()}},
         "by_class": [one._asdict() for one in muting.by_class(place)],
         "bar": None if (bar := muting.bar(place)) is None else bar._asdict(),
-        "changed": int((muting.predictions(float(STRENGTHS[place])) != muting.answers.rows).sum()),
+        "changed": len(muting.changed(place).numbers),
         "photos": len(muting.answers.rows),
     })
 

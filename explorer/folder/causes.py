@@ -11,12 +11,11 @@ import numpy as np
 
 from explorer.errors import RunError
 from explorer.folder.contributions import Contributions
-from explorer.folder.parts import Parts, decompose
+from explorer.folder.parts import Parts, decompose, present
 from explorer.heads.measures import wilson
 from explorer.progress import Progress, Stop
 
 FEWEST_PHOTOS = 8  # fewer share nothing that could be called a cause
-_PRESENT = 0.5  # of the strength that 95% of the photos stay below
 _CONFIDENCE = 0.95
 _LOOKS = ("brightness", "sharpness", "border")
 
@@ -42,7 +41,7 @@ class Cause:
         shares: (C,) of each channel, 0 to 1.
         strengths: (N,) logits, what it adds to each photo's logit.
         mean: of the strengths, logits; share: of all positive contributions.
-        threshold: logits from which a photo has it: half of what 95% of the photos stay below.
+        present: (N,) bool, the photos that have it, see `explorer.folder.parts.present`.
         channels: by what they add through it, the largest first, and `added`, their mean logits.
         common: among wrong and right photos; None where there are too few labels.
         extra: mean strength of wrong photos less that of right ones, logits; None likewise.
@@ -54,18 +53,13 @@ class Cause:
     strengths: np.ndarray
     mean: float
     share: float
-    threshold: float
+    present: np.ndarray
     channels: np.ndarray
     added: np.ndarray
     common: Difference | None
     extra: float | None
     looks: dict[str, float]
     labels: tuple[tuple[int, int], ...]
-
-    @property
-    def present(self) -> np.ndarray:
-        """(N,) bool: the photos that have it."""
-        return self.strengths >= self.threshold
 
     @property
     def strongest(self) -> np.ndarray:
@@ -123,16 +117,15 @@ def causes_of(
 def _cause(
     contributions: Contributions, shares: np.ndarray, strengths: np.ndarray, positive: float, causes: int
 ) -> Cause:
-    threshold = _PRESENT * float(np.quantile(strengths, 0.95))
-    present, wrong, right = strengths >= threshold, contributions.wrong, contributions.right
+    has_it, wrong, right = present(strengths), contributions.wrong, contributions.right
     added = shares * np.maximum(contributions.values, 0).mean(0)
     channels = np.argsort(-added, kind="stable")[: int((added > 0).sum())]
     both = wrong.any() and right.any()
-    labels = contributions.column("label_class")[present]
+    labels = contributions.column("label_class")[has_it]
     return Cause(
         shares, strengths, mean=float(strengths.mean()), share=float(strengths.mean()) / positive if positive else 0.0,
-        threshold=threshold, channels=channels, added=added[channels],
-        common=difference(int((present & wrong).sum()), int(wrong.sum()), int((present & right).sum()),
+        present=has_it, channels=channels, added=added[channels],
+        common=difference(int((has_it & wrong).sum()), int(wrong.sum()), int((has_it & right).sum()),
                           int(right.sum()), 1 - (1 - _CONFIDENCE) / causes) if both else None,
         extra=float(strengths[wrong].mean() - strengths[right].mean()) if both else None,
         looks={name: _correlation(strengths, contributions.column(name)) for name in _LOOKS},

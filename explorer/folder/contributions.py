@@ -18,7 +18,7 @@ from explorer.progress import Progress, Stop, in_batches
 
 MOST_PHOTOS = 5000  # whose contributions are looked at together; of more, as many evenly spread over the run
 _BATCH = 50
-_COLUMNS = ("pooled", "label_class", "answer", "logit", "brightness", "sharpness", "border", "path")
+_COLUMNS = ("label_class", "brightness", "sharpness", "border", "path")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,7 @@ class Contributions:
         class_index, rival: the class, and the one whose logit is taken off; None for none.
         numbers: (N,) int64, the photos in the index.
         values: (N, C) float32, contributions in logits: slope times pooled value.
-        pooled: (N, C) float32, the pooled vectors that they are of.
-        table: what else the rows say of these photos: label_class, answer, logit, brightness, sharpness, border, path.
+        table: what else the rows say of these photos: label_class, brightness, sharpness, border, path.
         photos: how many there are of which these N were taken.
     """
 
@@ -38,7 +37,6 @@ class Contributions:
     rival: int | None
     numbers: np.ndarray
     values: np.ndarray
-    pooled: np.ndarray
     table: pa.Table
     photos: int
 
@@ -87,16 +85,24 @@ def contributions_to(
         numbers = index.query("SELECT rowid AS number FROM rows WHERE answer = ? ORDER BY rowid",
                               [class_index])["number"].to_numpy()
     photos, numbers = len(numbers), evenly(np.asarray(numbers, np.int64), most)
-    pooled, table, has = pooled_vectors(index, numbers, _COLUMNS[1:])
+    pooled, table, has = pooled_vectors(index, numbers, _COLUMNS)
     if not len(pooled):
         raise RunError(f"No photo of the run is called {network.class_names[class_index]!r:.60} and has evidence; "
                        "expected a class that the network answers with.")
-    values = np.empty_like(pooled)
+    values = pooled  # in place: of many photos it is large
     places = torch.arange(len(pooled))
     for batch in in_batches(places, _BATCH, "photos", progress, stop):
-        slopes = slopes_of(network, pooled[batch.numpy()], classes)
-        values[batch.numpy()] = (slopes[:, 0] - (slopes[:, 1] if rival is not None else 0)) * pooled[batch.numpy()]
-    return Contributions(class_index, rival, numbers[has], values, pooled, table, photos)
+        slopes = slopes_of(network, values[batch.numpy()], classes)
+        values[batch.numpy()] *= slopes[:, 0] - (slopes[:, 1] if rival is not None else 0)
+    return Contributions(class_index, rival, numbers[has], values, table, photos)
+
+
+def kept_contributions(
+    index: Index, class_index: int, rival: int | None = None, progress: Progress | None = None, stop: Stop | None = None
+) -> Contributions:
+    """The same of all photos that are called the class, kept with the index while it is in use."""
+    return index.recent(("contributions", class_index, rival), lambda: contributions_to(
+        index, class_index, rival, progress=progress, stop=stop))
 
 
 def slopes_of(network: Network, pooled: np.ndarray, classes: Sequence[int]) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from explorer.checks import checked_whole
-from explorer.folder.contributions import Contributions, contributions_to, evenly, pooled_vectors, slopes_of
+from explorer.folder.contributions import contributions_to, evenly, kept_contributions, pooled_vectors, slopes_of
 from explorer.folder.index import Index
 from explorer.networks.head import has_constant_slopes, head_kind, hold
 
@@ -33,23 +33,20 @@ class Exemplar(NamedTuple):
     contribution: float
 
 
-def same_cause(
-    index: Index, number: int, class_index: int | None = None, most: int = 12, among: Contributions | None = None
-) -> list[Similar]:
+def same_cause(index: Index, number: int, class_index: int | None = None, most: int = 12) -> list[Similar]:
     """The photos called the class whose contributions to it are most like those of one photo.
 
     Args:
         number: of that photo, which is left out.
         class_index: the class; None is the photo's own prediction.
         most: photos.
-        among: the contributions of the photos called the class, where they are at hand.
 
     Raises RunError: the photo, or every photo that is called the class, has no evidence.
     """
     if class_index is None:
         class_index = int(index.query("SELECT answer FROM rows WHERE rowid = ?", [number])["answer"][0].as_py() or 0)
     own = contributions_to(index, class_index, numbers=[number]).values[0]
-    among = among or contributions_to(index, class_index)
+    among = kept_contributions(index, class_index)
     lengths = np.linalg.norm(among.values, axis=1) * np.linalg.norm(own)
     cosines = among.values @ own / np.maximum(lengths, np.finfo(np.float32).tiny)
     order = [place for place in np.argsort(-cosines, kind="stable") if among.numbers[place] != number][:most]

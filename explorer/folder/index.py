@@ -20,6 +20,7 @@ from explorer.folder.selection import SORTS, Selection
 _MEMORY = "1GB"  # at most, for DuckDB
 _SHORT = [name for name in SCHEMA.names if name not in ("pooled", "channels", "contributions")]
 _MOST_SELECTIONS = 8  # whose order is kept; of a million photos each takes 8 MB
+_MOST_RECENT = 12  # such as the causes of a class, up to 50 MB
 _MOST_ANSWERS = 32  # of a page's numbers, which every click asks for again
 _ALONE = "(SELECT NULL::INT AS other_answer, NULL::FLOAT AS other_probability)"
 _BESIDE = """
@@ -52,12 +53,13 @@ class Index:
         run, other: the run, and the second one or None.
         state: what tells these rows from those before or after; any text.
         kept: what was computed of these rows.
+        recent: likewise, of what is large or of one photo: those used last.
 
     Raises RunError: there are no rows yet.
     """
 
     def __init__(self, run: Run, other: Run | None = None) -> None:
-        self.run, self.other, self.kept = run, other, Memory()
+        self.run, self.other, self.kept, self.recent = run, other, Memory(), Memory(_MOST_RECENT)
         self.forget()
         self.state = hashlib.sha256(repr(newest_shards(run)).encode()).hexdigest()[:16]
         self._shards = {int(file.stem): str(file) for file in run.store.shards()}

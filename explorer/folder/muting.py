@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from explorer.errors import MethodError
 from explorer.folder.contributions import evenly, pooled_vectors
 from explorer.folder.index import Index
+from explorer.folder.parts import present
 from explorer.networks import Network
 from explorer.networks.head import before_last_linear
 
@@ -70,6 +71,20 @@ def answers_of(index: Index, most: int = MOST_PHOTOS) -> Answers:
     chooses = np.array([zlib.crc32(path.encode()) & 1 == 0 for path in table["path"].to_pylist()])
     return Answers(taken[has], inputs, inputs @ weight.T + bias, weight, table["answer"].to_numpy().astype(np.int64),
                    labels, chooses, len(numbers), linear.bias is not None)
+
+
+class Changed(NamedTuple):
+    """Photos with another prediction, those that become wrong first and those that become right last.
+
+    Attributes:
+        numbers: (n,) in the index; predictions: (n,) their new classes.
+        broken, mended: how many become wrong, and right.
+    """
+
+    numbers: np.ndarray
+    predictions: np.ndarray
+    broken: int
+    mended: int
 
 
 class ClassChange(NamedTuple):
@@ -182,6 +197,14 @@ class Muting:
             made["calls"].append(float((called & ~right).sum()))
         return {name: np.array(values) for name, values in made.items()}
 
+    def changed(self, place: int) -> Changed:
+        """The photos whose prediction is another one at a place of STRENGTHS."""
+        before, new, labels = self.answers.rows, self.predictions(float(STRENGTHS[place])), self.answers.labels
+        places = np.flatnonzero(new != before)
+        kind = np.where(before == labels, 0, np.where(new == labels, 2, 1))[places]
+        places = places[np.argsort(kind, kind="stable")]
+        return Changed(self.answers.numbers[places], new[places], int((kind == 0).sum()), int((kind == 2).sum()))
+
     def by_class(self, place: int) -> list[ClassChange]:
         """The classes that have other right photos than before, at a place of STRENGTHS; the largest losses first."""
         labels, changed = self.answers.labels, []
@@ -210,11 +233,10 @@ class Muting:
 
     @cached_property
     def present(self) -> np.ndarray:
-        """(N,) bool: the photos of which full strength takes most, at least half of what 95% stay below."""
+        """(N,) bool: the photos that have what is muted, see `explorer.folder.parts.present`."""
         removed = self.removed if self.class_index is not None else \
             self.removed[np.arange(len(self.removed)), self.answers.rows]
-        own = self.answers.rows == self.class_index if self.class_index is not None else np.ones(len(removed), bool)
-        return removed >= 0.5 * float(np.quantile(removed[own] if own.any() else removed, 0.95))
+        return present(removed, None if self.class_index is None else self.answers.rows == self.class_index)
 
     @property
     def suggested(self) -> int:

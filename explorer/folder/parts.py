@@ -21,6 +21,7 @@ FEWEST, MOST = 2, 10  # parts
 CHOSEN_FROM = range(5, 8)  # fewer mix what is planted with the rest, more split it (docs/causes.md)
 _HELD = 0.99  # of all positive contributions is held by the channels that are looked at
 _TRIED = 300  # photos by which the number of parts is chosen
+_PRESENT = 0.5  # of the strength that 95% of the photos stay below
 _STEPS, _TOLERANCE = 500, 1e-3
 
 
@@ -49,6 +50,12 @@ class Parts:
     def strengths(self, values: np.ndarray) -> np.ndarray:
         """(N, R) float32: what each part holds of the contributions (N, C), in their unit."""
         return values @ self.shares.T
+
+
+def present(strengths: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+    """(N,) bool: those of at least half the 95th percentile, of all strengths or of `among` them, (N,) bool."""
+    reference = strengths if among is None or not among.any() else strengths[among]
+    return strengths >= _PRESENT * float(np.quantile(reference, 0.95))
 
 
 def decompose(

@@ -38,7 +38,7 @@ def same_cause_panel(session: Session, class_index: int | None = None) -> None:
     if index is None:
         return
     item = session.choices.item
-    job = index.kept(("same cause", item, class_index),
+    job = index.recent(("same cause", item, class_index),
                      lambda: Job(lambda progress, stop: _same(index, item, class_index)))
     drawn: Node | None = worked(session, job, "same_cause", "Looking for photos of the same cause")
     if drawn is not None:
@@ -51,7 +51,7 @@ def exemplars_panel(session: Session, channel: int) -> None:
     index = _index_of_photo(session)
     if index is None or session.choices.layer:
         return
-    job = index.kept(("exemplars", channel), lambda: Job(
+    job = index.recent(("exemplars", channel), lambda: Job(
         lambda progress, stop: _exemplars(index, channel, progress, stop)))
     drawn: Node | None = worked(session, job, f"exemplars_{channel}", f"Looking for photos of channel {channel}")
     _name(session, index, channel)

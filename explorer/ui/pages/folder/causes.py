@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,16 +10,15 @@ import streamlit as st
 from PIL import Image
 
 from explorer import render
-from explorer.errors import ImageError
-from explorer.folder.cause_maps import analysis_of, cells_of, small
+from explorer.folder.cause_maps import CauseMap, strongest_maps
 from explorer.folder.causes import FEWEST_PHOTOS, Cause, Causes, causes_of
 from explorer.folder.channel_names import channel_names
-from explorer.folder.contributions import contributions_to
+from explorer.folder.contributions import kept_contributions
 from explorer.folder.index import Index
 from explorer.folder.parts import FEWEST, MOST
 from explorer.progress import Progress, Stop
 from explorer.render import ground, overlay
-from explorer.sections.causes import cause_card, lead, title_of
+from explorer.sections.causes import cause_card, channels_of, lead, title_of
 from explorer.sections.nodes import Node, el, picture
 from explorer.sections.parts import legend
 from explorer.ui import panels
@@ -32,7 +32,7 @@ from explorer.ui.session.link import as_query
 from explorer.ui.session.session import Session
 from explorer.wording import plain, shortened
 
-_PHOTOS, _SIDE, _CHANNELS = 5, 200, 6  # of each cause, and the first one without its map; px
+_PHOTOS, _SIDE = 5, 200  # of each cause, and the first one without its map; px
 _MUTED = {"muted": (), "strength": None}
 
 
@@ -51,7 +51,7 @@ def causes_part(session: Session, index: Index) -> None:
         panels.note(f"No class is the prediction of {FEWEST_PHOTOS} photos or more; causes need so many that share "
                     "something: scan more photos.", key="no_causes")
         return
-    job = index.kept(("causes", *which), lambda: Job(lambda progress, stop: _work(index, which, progress, stop)))
+    job = index.recent(("causes", *which), lambda: Job(lambda progress, stop: _work(index, which, progress, stop)))
     drawn: _Drawn | None = worked(session, job, f"causes_{'_'.join(map(str, which))}",
                                   "Looking for what the photos share")
     if drawn is None:
@@ -98,42 +98,31 @@ def _choice(session: Session, index: Index) -> tuple[int, int | None, int | None
 
 def _work(index: Index, which: tuple[int, int | None, int | None], progress: Progress, stop: Stop) -> _Drawn:
     class_index, rival, parts = which
-    causes = causes_of(contributions_to(index, class_index, rival, progress=progress, stop=stop), parts, progress, stop)
-    made = causes.contributions
-    paths = made.table["path"].to_pylist()
-    wanted = [[int(place) for place in cause.strongest[:_PHOTOS]] for cause in causes.all]
-    cells: dict[tuple[int, int], np.ndarray] = {}
-    analyses: dict[int, Any] = {}
-    every = sorted({place for places in wanted for place in places})
-    for done, place in enumerate(every):
-        try:
-            analyses[place] = analysis_of(index.run, paths[place])
-        except ImageError:
-            continue  # it was moved or deleted since
-        progress(done + 1, len(every))
-    for n, cause in enumerate(causes.all):
-        for place in wanted[n]:
-            if place in analyses:
-                cells[n, place] = cells_of(analyses[place].under(), cause.shares, class_index, rival)
-    scale = render.Scale.signed(*cells.values())
+    made = kept_contributions(index, class_index, rival, progress=progress, stop=stop)
+    causes = causes_of(made, parts, progress, stop)
+    maps = strongest_maps(index.run, causes, _PHOTOS, _SIDE, progress, stop)
+    scale = render.Scale.signed(*(one.cells for of_cause in maps for one in of_cause))
     names = index.run.recipe["network"]["class_names"]
-    def shot(n: int, place: int, covered: bool = True) -> Node:
-        photo, seen = small(analyses[place], _SIDE)
-        painted = overlay(photo, cells[n, place], seen, scale) if covered else ground(photo, seen, in_colour=True)
-        words = _caption(causes, causes.all[n], place, names) if covered else "the first one in its colours"
-        return _shot(painted, words, ["photo", int(made.numbers[place])])
-
-    there = [[place for place in places if (n, place) in cells] for n, places in enumerate(wanted)]
-    shots = [[shot(n, places[0], covered=False), *(shot(n, place) for place in places)] if places else []
-             for n, places in enumerate(there)]
-    return _Drawn(causes, shots, scale)
+    return _Drawn(causes, [_shots(causes, cause, of_cause, scale, names)
+                           for cause, of_cause in zip(causes.all, maps, strict=True)], scale)
 
 
-def _caption(causes: Causes, cause: Cause, place: int, names: list[str]) -> str:
-    label = causes.contributions.column("label_class")[place]
-    of = "" if np.isnan(label) else ", right" if label == causes.contributions.class_index else (
-        f", label: {shortened(names[int(label)], 24)}")
-    return f"{plain(float(cause.strengths[place]))}{of}"
+def _shots(
+    causes: Causes, cause: Cause, maps: Sequence[CauseMap], scale: render.Scale, names: Sequence[str]
+) -> list[Node]:
+    """The photo with most of it in its colours, then the photos under its map."""
+    made = causes.contributions
+    labels = made.column("label_class")
+    shots: list[Node] = []
+    for one in maps:
+        label, pick = labels[one.place], ["photo", int(made.numbers[one.place])]
+        of = "" if np.isnan(label) else ", right" if label == made.class_index else (
+            f", label: {shortened(names[int(label)], 24)}")
+        if not shots:
+            shots.append(_shot(ground(one.photo, one.seen, in_colour=True), "the first one in its colours", pick))
+        shots.append(_shot(overlay(one.photo, one.cells, one.seen, scale),
+                           f"{plain(float(cause.strengths[one.place]))}{of}", pick))
+    return shots
 
 
 def _shot(painted: Image.Image, caption: str, pick: list[Any]) -> Node:
@@ -148,7 +137,7 @@ def _pick(session: Session, index: Index, causes: Causes, picked: list[Any]) -> 
         muted = set(session.choices.muted) ^ {which}
         session.choose(muted=tuple(sorted(muted)), strength=None)
     elif kind == "channel":
-        cause = next(cause for cause in causes.all if which in cause.channels[:_CHANNELS])
+        cause = next(cause for cause in causes.all if which in [channel for channel, _, _ in channels_of(cause)])
         if show_number(session, index, int(causes.contributions.numbers[cause.strongest[0]])):
             session.choose(channel=which)
             title, of = "Feature maps", causes.contributions.class_index

@@ -34,23 +34,21 @@ def muting_part(session: Session, index: Index, causes: Causes) -> None:
     chosen = session.choices
     if not chosen.muted:
         return
-    names = index.run.recipe["network"]["class_names"]
-    class_index = causes.contributions.class_index
     try:
-        answers = index.kept("answers", lambda: answers_of(index))
+        with st.spinner("Answering the photos without it"):  # some seconds for 20,000 of them, the first time
+            muting = _muting(session, index, causes)
+            suggested = muting.suggested
     except ExplorerError as error:
         panels.note(str(error), key="no_muting")
         return
-    shares = np.clip(sum(causes.all[place].shares for place in chosen.muted), 0, 1)
-    muting: Muting = index.kept(
-        ("muting", class_index, causes.contributions.rival, chosen.parts, chosen.muted, chosen.everywhere,
-         chosen.give_back),
-        lambda: Muting(answers, shares, None if chosen.everywhere else class_index, chosen.give_back))
+    place = suggested if chosen.strength is None else int(np.abs(STRENGTHS - chosen.strength / 100).argmin())
+    names, answers = index.run.recipe["network"]["class_names"], muting.answers
     which = listed([f"cause {place + 1}" for place in chosen.muted])
-    where = "for all classes" if chosen.everywhere else f"for {shortened(names[class_index], 40)} alone"
-    board(el("div", head(f"Muted: {which}, {where}", f"{len(answers.rows):,} photos"), el("p", suggestion(muting)),
+    where = "for all classes" if muting.class_index is None else f"for {shortened(names[muting.class_index], 40)} alone"
+    taken = f"{len(answers.rows):,} photos" + (
+        f" of {answers.photos:,}, evenly spread" if answers.photos > len(answers.rows) else "")
+    board(el("div", head(f"Muted: {which}, {where}", taken), el("p", suggestion(muting)),
              class_="ruled stack"), key="muted")
-    place = muting.suggested if chosen.strength is None else int(np.abs(STRENGTHS - chosen.strength / 100).argmin())
     muting_slider(muting, groups_in_words(muting, names), place, "muting",
                   lambda percent: session.choose(strength=percent))
     if (by_class := classes_changed(muting, place, names)) is not None:
@@ -68,6 +66,17 @@ def muting_part(session: Session, index: Index, causes: Causes) -> None:
                      on_click=lambda: _use(session, index, muting, place, causes))
         _files(index, muting, place, _title(index, causes))
         _flipped(session, index, muting, place)
+
+
+def _muting(session: Session, index: Index, causes: Causes) -> Muting:
+    """As chosen. Raises ExplorerError: the head cannot be muted, or the network cannot be loaded."""
+    chosen, made = session.choices, causes.contributions
+    answers = index.kept("answers", lambda: answers_of(index))
+    shares = np.clip(sum(causes.all[place].shares for place in chosen.muted), 0, 1)
+    muting: Muting = index.recent(
+        ("muting", made.class_index, made.rival, chosen.parts, chosen.muted, chosen.everywhere, chosen.give_back),
+        lambda: Muting(answers, shares, None if chosen.everywhere else made.class_index, chosen.give_back))
+    return muting
 
 
 def _title(index: Index, causes: Causes) -> str:
@@ -112,20 +121,15 @@ def _files(index: Index, muting: Muting, place: int, stem: str) -> None:
 
 def _flipped(session: Session, index: Index, muting: Muting, place: int) -> None:
     """The wall of the photos whose prediction changes, those that become wrong first."""
-    answers, new = muting.answers, muting.predictions(float(STRENGTHS[place]))
-    changed = np.flatnonzero(new != answers.rows)
-    if not len(changed):
+    changed, names = muting.changed(place), index.run.recipe["network"]["class_names"]
+    numbers, total = changed.numbers, len(changed.numbers)
+    if not total:
         panels.note("No prediction changes at this strength.", key="none_flipped")
         return
-    labels, before = answers.labels[changed], answers.rows[changed]
-    kind = np.where(before == labels, 0, np.where(new[changed] == labels, 2, 1))  # broken, still wrong, mended
-    order = changed[np.argsort(kind, kind="stable")]
-    numbers, names = answers.numbers[order], index.run.recipe["network"]["class_names"]
-    now = {int(number): f"→ {names[answer]}" for number, answer in zip(numbers, new[order], strict=True)}
-    broken, mended = int((kind == 0).sum()), int((kind == 2).sum())
-    board(head("What would change", f"{broken:,} become wrong, {mended:,} become right, "
-                                         f"{len(changed) - broken - mended:,} other"), key="flipped_head")
+    now = {int(number): f"→ {names[answer]}" for number, answer in zip(numbers, changed.predictions, strict=True)}
+    board(head("What would change", f"{changed.broken:,} become wrong, {changed.mended:,} become right, "
+                                    f"{total - changed.broken - changed.mended:,} other"), key="flipped_head")
     photo_wall(index, numbers, f"{index.run.path} {index.state} muted {muting.class_index} {place} "
                                f"{muting.gives_back} {session.choices.muted} {session.choices.parts}",
-               f"{len(changed):,} photos with another prediction, those that become wrong first",
+               f"{total:,} photos with another prediction, those that become wrong first",
                lambda at: open_on(session, index, int(numbers[at]), "pages/4_Why.py", "Why"), key="flipped", now=now)
