@@ -49,8 +49,8 @@ def test_a_plant_changes_what_the_network_sees_and_the_same_seed_plants_the_same
 def test_the_planted_channels_are_found_and_come_first(case):
     assert case.use[0] > 0.9 > 0.1 > case.use[1]
     for rule in list(RULES)[:3]:
-        found = quality(case, METHODS["causes, 3 parts"], rule)
-        assert found.first == found.best > 0.95
+        outcome = quality(case, METHODS["causes, 3 parts"], rule)
+        assert outcome.first == outcome.best > 0.95
 
 
 def test_muting_ends_wrong_calls_and_the_controls_keep_as_many_of_the_class(case):

@@ -1,4 +1,4 @@
-"""The bundled network's own habit: Chinese characters over a photo make it a carton. Is it found without being told?"""
+"""The bundled network's own habit: Chinese characters over a photo make it a carton. Is it among the causes?"""
 
 from __future__ import annotations
 

@@ -50,9 +50,9 @@ def flowers(network: Network, folder: Path, cache: Path) -> Flowers:
     pooled, maps = {}, {}
     for name, plant in {"": None, **PLANTS}.items():
         for part in paths:
-            wanted = [path for path, label in zip(paths[part], labels[part], strict=True)
+            chosen = [path for path, label in zip(paths[part], labels[part], strict=True)
                       if not name or part == "val" or classes[label] == PLANTED]
-            of_photos = kept(network, wanted, plant, cache / f"{name or 'clean'} {part}.npy")
+            of_photos = kept(network, chosen, plant, cache / f"{name or 'clean'} {part}.npy")
             pooled[name, part] = of_photos.astype(np.float32).mean((2, 3))
             if part == "val":
                 maps[name] = of_photos

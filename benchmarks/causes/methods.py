@@ -166,8 +166,8 @@ def areas_of(case: Case, strengths: np.ndarray) -> np.ndarray:
     return np.array([roc_auc_score(case.marked, part) for part in strengths.T])
 
 
-def told(case: Case) -> float:
-    """AUC of a logistic regression that is told which photos have the plant (five folds): what could be found."""
+def ceiling(case: Case) -> float:
+    """AUC of a logistic regression trained on which photos have the plant (five folds): what a method can reach."""
     scaled = StandardScaler().fit_transform(np.maximum(case.values, 0))
     scores = cross_val_predict(LogisticRegression(C=0.01, max_iter=500), scaled, case.marked, cv=5,
                                method="decision_function")

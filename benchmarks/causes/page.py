@@ -51,9 +51,9 @@ def text(results: Results) -> str:
         "*Called*: of the other flowers' photos with the plant and of those without, the share called tulips. *Place*: "
         "of the planted cause in the page's list, in how many of the heads it was first, and first or second. *AUC*: "
         "of its strength, for photos with the plant against those without, among those called tulips; of the cause "
-        "that the list puts first; and of a method that is told which photos have the plant. *Suspicious*: how often "
-        "the page calls the planted cause so.",
-        table(("plant", "in training", "called", "photos called, wrong", "place", "AUC", "the first", "told",
+        "that the list puts first; and, as the ceiling, of a method that knows which photos have the plant. "
+        "*Suspicious*: how often the page calls the planted cause so.",
+        table(("plant", "in training", "called", "photos called, wrong", "place", "AUC", "the first", "ceiling",
                "suspicious"),
               (_found(*key, of_seeds) for key, of_seeds in results.cases.items())),
         "### What does muting it do, and at what price?",
@@ -77,8 +77,8 @@ def text(results: Results) -> str:
         "### Which method?",
         "The same heads. All methods' parts are put in order by one rule: "
         f"{COMMON.replace('the same', _first_rule())}. ± is one standard error over heads. "
-        "A method that is told the plant reaches "
-        f"{np.mean([one.told for one in results.used]):.3f}.",
+        "A method that knows which photos have the plant reaches "
+        f"{np.mean([one.ceiling for one in results.used]):.3f}.",
         table(("method", *OF_METHODS), ((name, *summary([one.methods[name] for one in results.used]))
                                         for name in METHODS)),
         f"How parts are put in order ({RULED}):",
@@ -113,7 +113,7 @@ def _found(plant: str, rate: float, of_seeds: list[OfCase]) -> tuple[str, ...]:
             f"{np.mean([one.called for one in of_seeds]):.0f}, {np.mean([one.wrong for one in of_seeds]):.0f}",
             f"{(places == 1).sum()}, {(places <= 2).sum()} of {count}",
             f"{np.mean([one.area for one in repairs]):.2f}", f"{np.mean([one.first for one in repairs]):.2f}",
-            f"{np.mean([one.told for one in of_seeds]):.2f}", f"{sum(one.suspicious for one in repairs)} of {count}")
+            f"{np.mean([one.ceiling for one in of_seeds]):.2f}", f"{sum(one.suspicious for one in repairs)} of {count}")
 
 
 def _muted(plant: str, rate: float, of_seeds: list[OfCase]) -> tuple[str, ...]:

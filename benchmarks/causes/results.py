@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.causes.cases import Case
 from benchmarks.causes.habit import Habit
-from benchmarks.causes.methods import METHODS, RULES, Quality, quality, told
+from benchmarks.causes.methods import METHODS, RULES, Quality, ceiling, quality
 from benchmarks.causes.muted import Repair, repair
 from explorer.folder.causes import Causes
 
@@ -23,7 +23,7 @@ class OfCase:
     Attributes:
         use: of other classes' photos with the plant and of those without, the share called the class.
         called, wrong: photos called the class.
-        told: AUC of a method that knows the plant.
+        ceiling: AUC of a method that knows the plant.
         methods, rules: by name.
         repair: what muting does.
     """
@@ -31,7 +31,7 @@ class OfCase:
     use: tuple[float, float]
     called: int
     wrong: int
-    told: float
+    ceiling: float
     methods: dict[str, Quality]
     rules: dict[str, Quality]
     repair: Repair
@@ -44,7 +44,7 @@ class OfCase:
 
 def of_case(case: Case, clean: Case) -> OfCase:
     """All that is measured of a case; `clean` has the head that never saw a plant."""
-    return OfCase(case.use, int(case.called.sum()), int(case.wrong.sum()), told(case),
+    return OfCase(case.use, int(case.called.sum()), int(case.wrong.sum()), ceiling(case),
                   {name: quality(case, method) for name, method in METHODS.items()},
                   {rule: quality(case, METHODS[RULED], rule) for rule in RULES}, repair(case, clean))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,54 @@ def test_a_class_that_is_never_predicted_is_refused_in_a_sentence(index):
 def test_of_many_photos_some_are_taken_evenly():
     assert evenly(np.arange(5), 5).tolist() == [0, 1, 2, 3, 4]
     assert evenly(np.arange(101), 5).tolist() == [0, 25, 50, 75, 100]
+
+
+@pytest.fixture(scope="module", params=["normed", "nonlinear"])
+def other_head(request, planted, tmp_path_factory):
+    """A run of 24 of the photos by a head whose slopes differ from photo to photo."""
+    draw, bundled = torch.Generator().manual_seed(0), load_network("efficientnet_lite0")
+    parts = [torch.nn.LayerNorm(1280), torch.nn.Linear(1280, 3)] if request.param == "normed" else [
+        torch.nn.Linear(1280, 32), torch.nn.ReLU(), torch.nn.Linear(32, 3)]
+    with torch.no_grad():
+        for part in parts:
+            part.weight.copy_(torch.randn(part.weight.shape, generator=draw) / 20) if hasattr(part, "weight") else None
+    network = replace(bundled, head=torch.nn.Sequential(*parts), class_names=("cat", "coffee", "rocket"),
+                      digest=request.param, calibration=type(bundled.calibration)({}))
+    photos = [photo for name in network.class_names for photo in sorted((planted.run.photos / name).glob("*"))[:8]]
+    return Index(scan(network, photos, tmp_path_factory.mktemp(request.param) / "run", framing="squash"))
+
+
+def test_contributions_of_a_head_with_slopes_of_each_photo_are_those_of_the_photo_alone(other_head):
+    made = contributions_to(other_head, 1, numbers=range(0, 24, 5))
+    for place, path in enumerate(made.table["path"].to_pylist()):
+        evidence = analysis_of(other_head.run, path).under().evidence(1)
+        expected = evidence.channels.numpy()
+        assert np.abs(made.values[place] - expected).max() <= 5e-3 * np.abs(expected).max()
+
+
+def test_exemplars_of_a_head_with_slopes_of_each_photo_are_those_of_the_photos_alone(other_head):
+    paths = other_head.table(np.arange(24), ("path",))["path"].to_pylist()
+    adds = []
+    for path in paths:
+        outcome = analysis_of(other_head.run, path).under()
+        adds.append(float(outcome.evidence(outcome.top(1)[0].class_index).channels[40]))
+    contributing, _ = exemplars(other_head, 40, most=3)
+    expected = sorted((value for value in adds if value > 0), reverse=True)[:3]
+    assert [one.contribution for one in contributing] == pytest.approx(expected, rel=0.02, abs=1e-4)
+
+
+def test_a_normed_head_is_muted_as_its_own_weights_say_and_a_mixing_one_is_refused(other_head):
+    if "ReLU" in repr(other_head.run.network.head):
+        with pytest.raises(MethodError, match="mixes channels before its last weights"):
+            answers_of(other_head)
+        return
+    shares = np.linspace(0, 1, 1280, dtype=np.float32)
+    muting = Muting(answers_of(other_head), shares, 1, gives_back=False)
+    head = deepcopy(other_head.run.network.head)
+    head[1].weight[1] *= 1 - 0.5 * torch.from_numpy(shares)
+    pooled = torch.tensor(other_head.table(muting.answers.numbers, ("pooled",))["pooled"].to_pylist())
+    own = muting.answers.logits[:, 1] - 0.5 * muting.removed
+    assert own == pytest.approx(head(pooled)[:, 1].numpy(), abs=1e-4)
 
 
 # Parts.

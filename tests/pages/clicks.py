@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,6 +43,15 @@ def click_point(page: AppTest, key: str, point: dict[str, Any] | None) -> AppTes
     points = [] if point is None else [point]
     selection = {"points": points, "point_indices": [item["point_index"] for item in points], "box": [], "lasso": []}
     return _send(page, WidgetState(id=figure.proto.id, string_value=json.dumps({"selection": selection})))
+
+
+def wait_for(page: AppTest, shown: Callable[[], bool]) -> None:
+    """Run the page again until something is shown, as the browser does while a job goes on."""
+    end = time.monotonic() + 60
+    while not shown() and time.monotonic() < end:
+        time.sleep(0.2)
+        page.run()
+    assert shown()
 
 
 def _send(page: AppTest, sent: WidgetState, fragment: str = "") -> AppTest:

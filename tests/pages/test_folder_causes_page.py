@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from explorer.folder.muting import STRENGTHS, Muting, answers_of
 from explorer.ui.session import open_runs
 from explorer.ui.session.arguments import _given
 from tests.pages.boards import boards, components, control, decoded, notices
-from tests.pages.clicks import pick, use
+from tests.pages.clicks import pick, use, wait_for
 from tests.planted import ROCKET
 
 FOLDER = "pages/5_Folder.py"
@@ -50,11 +49,7 @@ def causes(index):
 
 def open_causes(open_page, **link):
     page = open_page(FOLDER, part="causes", **link)
-    end = time.monotonic() + 60
-    while "causes" not in boards(page) and time.monotonic() < end:
-        time.sleep(0.2)
-        page.run()
-    assert "causes" in boards(page)
+    wait_for(page, lambda: "causes" in boards(page))
     return page
 
 
@@ -145,10 +140,7 @@ def test_a_run_in_which_no_class_has_enough_photos_says_so(open_page, monkeypatc
 
 
 def wait_for_board(page, name):
-    end = time.monotonic() + 60
-    while name not in boards(page) and time.monotonic() < end:
-        time.sleep(0.2)
-        page.run()
+    wait_for(page, lambda: name in boards(page))
     assert not page.exception
     return boards(page)[name]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from explorer.ui.pages.folder import heads
 from explorer.ui.session import cache, open_runs
 from explorer.ui.session.arguments import _given
 from tests.pages.boards import boards, control, notices
-from tests.pages.clicks import use
+from tests.pages.clicks import use, wait_for
 
 FOLDER = "pages/5_Folder.py"
 
@@ -61,14 +60,6 @@ def test_the_table_is_of_tags_that_the_page_draws(run):
     drawn = set(re.findall(r'"(\w+)"', board.partition("const TAGS")[2].partition(";")[0]))
     result = heads_one_by_one(run, ["gap"], ["ce"], budget=Budget(epochs=2, patience=None))
     assert tags_of(heads_section(next(result))) <= drawn
-
-
-def wait_for(page, shown) -> None:
-    end = time.monotonic() + 60
-    while not shown() and time.monotonic() < end:
-        time.sleep(0.3)
-        page.run()
-    assert shown()
 
 
 def test_a_click_trains_heads_beside_the_page_and_another_one_makes_them_its_network(started, open_page, run):

@@ -18,7 +18,7 @@ from explorer.ui.session.choices import Choices
 from explorer.ui.session.link import as_query, read
 from explorer.ui.session.open_runs import drop_in_folder
 from tests.pages.boards import boards, components, control, notices
-from tests.pages.clicks import follow, pick, use
+from tests.pages.clicks import follow, pick, use, wait_for
 
 FOLDER, WHY = "pages/5_Folder.py", "pages/4_Why.py"
 EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
@@ -61,14 +61,6 @@ def answers(index) -> dict[str, int]:
 
 def wall(page) -> dict:
     return components(page, "photos")["photo_wall"]
-
-
-def wait_for(page, shown) -> None:
-    end = time.monotonic() + 60
-    while not shown() and time.monotonic() < end:
-        time.sleep(0.3)
-        page.run()
-    assert shown()
 
 
 def test_without_a_run_one_click_shows_one_over_the_examples(open_page):

@@ -8,7 +8,6 @@ import time
 import pytest
 
 from explorer.errors import MethodError, StoppedError
-from explorer.ui.session import jobs
 from explorer.ui.session.jobs import Job
 
 
@@ -74,8 +73,7 @@ def test_however_often_it_is_asked_for_it_is_done_once():
     assert begun == [1]
 
 
-def test_what_nobody_asks_for_any_more_stops_and_begins_again_when_it_is_asked_for(monkeypatch):
-    monkeypatch.setattr(jobs, "PATIENCE", 0.05)
+def test_what_nobody_asks_for_any_more_stops_and_begins_again_when_it_is_asked_for():
     begun, ended = [], []
 
     def work(progress, stop):
@@ -90,7 +88,7 @@ def test_what_nobody_asks_for_any_more_stops_and_begins_again_when_it_is_asked_f
             time.sleep(0.002)
         return "nobody stopped it"
 
-    job = Job(work)
+    job = Job(work, patience=0.05)
     job.ask()
     wait(lambda: ended)
     assert job.result is None
@@ -99,8 +97,7 @@ def test_what_nobody_asks_for_any_more_stops_and_begins_again_when_it_is_asked_f
     assert (job.result, len(begun)) == ("at last", 2)
 
 
-def test_what_is_asked_for_again_and_again_goes_on(monkeypatch):
-    monkeypatch.setattr(jobs, "PATIENCE", 0.3)
+def test_what_is_asked_for_again_and_again_goes_on():
 
     def work(progress, stop):
         for _ in range(40):
@@ -109,7 +106,7 @@ def test_what_is_asked_for_again_and_again_goes_on(monkeypatch):
                 raise StoppedError("It was stopped.")
         return "done"
 
-    job = Job(work)
+    job = Job(work, patience=0.3)
     begin = time.monotonic()
     while not job.ask():
         time.sleep(0.02)
