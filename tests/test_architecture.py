@@ -28,6 +28,7 @@ LAYERS = (
     {"lessons"},
     {"sections"},
     {"export"},
+    {"live"},
     {"ui", "terminal"},
     {"__main__"},
 )

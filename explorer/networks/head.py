@@ -69,6 +69,11 @@ def before_last_linear(head: nn.Module) -> tuple[list[nn.Module], nn.Linear] | N
     return (chain[:-1], chain[-1]) if all(isinstance(module, in_place) for module in chain[:-1]) else None
 
 
+def affine_steps(head: nn.Module) -> list[nn.Module]:
+    """The modules of an affine head that change a vector, in their order."""
+    return [module for module in _chain(head) if isinstance(module, _AFFINE)]
+
+
 def hold(head: nn.Module, pooled: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """An affine head at a pooled vector: logit(c) = slopes[c] @ pooled + baselines[c].
 
@@ -80,7 +85,7 @@ def hold(head: nn.Module, pooled: Tensor, classes: Sequence[int]) -> tuple[Tenso
     Returns:
         slopes (n, C) and baselines (n,): the held head's logits of the zero vector.
     """
-    modules = [module for module in _chain(head) if isinstance(module, _AFFINE)]
+    modules = affine_steps(head)
     statistics = max((n for n, module in enumerate(modules) if isinstance(module, _AT_A_VECTOR)), default=-1)
     steps: list[tuple[Tensor, Tensor]] = []
     vector = pooled

@@ -47,7 +47,7 @@ def learned_attention(query: Tensor) -> Pooling:
         r"\sum_{ij} \mathrm{softmax}_{ij}\!\left(q \cdot F_{ij}\right) F_{ij},\quad q\ \text{learned}",
         "After Ilse, Tomczak and Welling, Attention-based Deep Multiple Instance Learning, ICML 2018, "
         "arXiv:1802.04712, without its hidden layer",
-        value, weights,
+        value, weights, learned={"queries": query[None]},
     )
 
 
@@ -86,7 +86,7 @@ def multi_query(queries: Tensor) -> Pooling:
         r"\text{learned}",
         "After Psomas et al., Attention, Please! Revisiting Attentive Probing Through the Lens of Efficiency, "
         "ICLR 2026, arXiv:2506.10178, without its projection of the values",
-        value, weights,
+        value, weights, learned={"queries": queries},
     )
 
 
@@ -125,7 +125,7 @@ def gated(weight: Tensor, bias: Tensor) -> Pooling:
         r"g = \sigma\!\left(v \cdot \mathrm{GAP}(F) + b\right)",
         "After Lee, Gallagher and Tu, Generalizing Pooling Functions in Convolutional Neural Networks, 2016, "
         "arXiv:1509.08985 (there over local windows)",
-        value, weights,
+        value, weights, learned={"gate": weight, "offset": offset},
     )
 
 

@@ -28,7 +28,7 @@ def _side_by_side(first: Pooling, second: Pooling, name: str, explanation: str) 
         "catavgmax", name, explanation,
         r"\left[\tfrac{1}{HW}\sum_{ij} F_{ij},\ \max_{ij} F_{ij}\right]",
         "timm's SelectAdaptivePool2d, “catavgmax” (Wightman, PyTorch Image Models, 2019)",
-        value, weights,
+        value, weights, learned={"order": [first.key, second.key]},
     )
 
 
@@ -75,5 +75,5 @@ def attention_pool(heads: int, width: int) -> Pooling:
         r"\sum_{ij} a^{h}_{ij}\, V_{ij},\quad a^{h} = \mathrm{softmax}_{ij}\!\left(q^{h} \cdot k^{h}_{ij}\right)",
         "Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021, "
         "arXiv:2103.00020",
-        value, weights,
+        value, weights, learned={"heads": heads, "width": width},
     )

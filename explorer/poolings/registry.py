@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor
 
@@ -44,6 +45,7 @@ class Pooling:
         source: the paper.
         parameter: its number, or None.
         exact: whether weights times feature maps give the value itself (False: to a quadrature).
+        learned: what else it is made of, by name, for those that compute it elsewhere (live.js); {} of the registry's.
     """
 
     key: str
@@ -55,6 +57,7 @@ class Pooling:
     compute_weights: Callable[..., Tensor]
     parameter: Parameter | None = None
     exact: bool = True
+    learned: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def value(self, feature_maps: Tensor, **parameters: float) -> Tensor:
         """Pooled vector (..., C) of feature maps (..., C, H, W). Raises ParameterError for a bad parameter."""

@@ -328,6 +328,13 @@ class Windows:
         page.add_init_script("localStorage.clear()")
         return page
 
+    @contextmanager
+    def blank(self) -> Iterator[Page]:
+        """A window of no server."""
+        page = self._browser.new_page()
+        yield page
+        page.close()
+
 
 @pytest.fixture(scope="package")
 def windows() -> Iterator[Windows]:

@@ -274,7 +274,7 @@ def test_contours_enclose_the_fewest_positions_that_hold_each_share_of_what_is_p
 
 
 def test_contours_are_those_of_the_viewer():
-    script = (Path(explorer.__file__).parent / "ui" / "components" / "paint.js").read_text(encoding="utf-8")
+    script = (Path(explorer.__file__).parent / "live" / "viewer" / "paint.js").read_text(encoding="utf-8")
     pairs = re.findall(r"share: ([\d.]+), width: (\d)", script)
     assert tuple((float(share), int(width)) for share, width in pairs) == CONTOURS
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import streamlit as st
 
+from explorer.live.scripts import VIEWER
 from explorer.sections.nodes import STYLE
 
 _HERE = Path(__file__).parent
@@ -28,7 +29,9 @@ _STUB = """export default function (element) {
 
 
 def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
+    """A script or style: the viewer's, which pages without a server have too, or one beside this file."""
+    folder = VIEWER if (VIEWER / name).exists() else _HERE
+    return (folder / name).read_text(encoding="utf-8")
 
 
 def _script() -> str:

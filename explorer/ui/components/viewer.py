@@ -7,10 +7,8 @@ Python.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -19,12 +17,9 @@ from typing import Any
 import numpy as np
 
 from explorer import Analysis, render
+from explorer.live.packing import pack, photo_uri
 from explorer.ui.components.library import handler, hidden, part
 from explorer.ui.session.page_cache import drawn
-
-PHOTO_SIDE = 1600  # px
-PHOTO_BYTES = 270_000  # a photo full of detail is compressed more, or a page would be slow to open
-LEVELS = 65534  # of a number in a map; 65535 says "not a number"
 
 _source = part("source", "<div></div>")
 _viewer = part("viewer", '<div class="viewer"></div>')
@@ -140,7 +135,7 @@ class Look:
 
 def put_photo(analysis: Analysis, digest: str) -> None:
     """Give the page its photo, once: viewers find it there."""
-    source(drawn(analysis, ("photo", digest), lambda: sent("photo", {"key": digest[:16], "src": _encode(analysis)})),
+    source(drawn(analysis, ("photo", digest), lambda: sent("photo", {"key": digest[:16], "src": photo_uri(analysis)})),
            key="photo")
 
 
@@ -153,28 +148,6 @@ def sent(kind: str, content: dict[str, Any]) -> bytes:
     """A "photo", a "stack" of maps or a "pack" of channels for `source`: written once, however often it is shown."""
     return json.dumps({kind: content}).encode()
 
-
-def _encode(analysis: Analysis) -> str:
-    photo, _ = analysis.preview(PHOTO_SIDE)
-    for quality in (85, 70, 55, 40, 25):
-        data = render.jpeg(photo, quality)
-        if len(data) <= PHOTO_BYTES:
-            break
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
-
-
-def pack(maps: np.ndarray) -> dict[str, Any]:
-    """Maps (n, H, W) for the browser: 65535 levels between each map's own ends, deflated; what is not finite is NaN."""
-    values = np.asarray(maps, np.float64).reshape(len(maps), -1)
-    finite = np.isfinite(values)
-    low = np.where(finite, values, np.inf).min(1, initial=np.inf)
-    high = np.where(finite, values, -np.inf).max(1, initial=-np.inf)
-    low, high = (np.where(np.isfinite(end), end, 0.0) for end in (low, high))
-    span = np.where(high > low, high - low, 1.0)
-    levels = np.where(finite, np.rint((values - low[:, None]) / span[:, None] * LEVELS), LEVELS + 1)
-    data = zlib.compress(np.nan_to_num(levels, nan=LEVELS + 1).astype("<u2").tobytes(), 6)
-    return {"shape": list(maps.shape), "data": base64.b64encode(data).decode(), "low": low.tolist(),
-            "high": high.tolist()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,9 @@ import numpy as np
 from torch.nn import functional
 
 from explorer import Analysis, render
+from explorer.live.packing import pack
 from explorer.ui.components.library import handler, part
-from explorer.ui.components.viewer import pack, sent, source
+from explorer.ui.components.viewer import sent, source
 from explorer.ui.session.page_cache import drawn
 
 MOST_NUMBERS = 4_000_000  # sent to a page for its tiles, at two bytes each before they are deflated

@@ -20,11 +20,17 @@ function keep(store, key, value, most = 6) {
   for (const old of [...store.keys()].slice(0, -most)) store.delete(old);
 }
 
+/** Deflated bytes in base64 to an ArrayBuffer. */
+function inflate(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
+}
+/** {shape, data} to its numbers in single precision. */
+const unpackExactly = async ({ data }) => new Float32Array(await inflate(data));
+
 /** {shape: [n, H, W], data, low, high} to {n, rows, columns, at(i): Float32Array}; what was not finite is NaN. */
 async function unpack({ shape: [n, rows, columns], data, low, high }) {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const levels = new DataView(await new Response(inflated).arrayBuffer());
+  const levels = new DataView(await inflate(data));
   const size = rows * columns, known = new Map();
   const read = (i) => Float32Array.from({ length: size }, (_, k) => {
     const level = levels.getUint16(2 * (i * size + k), true);
