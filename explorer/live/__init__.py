@@ -1,0 +1,1 @@
+"""The algebra in the browser, and what it needs of a network."""
