@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Page, expect
 
 from benchmarks.live_app import dropped, served
@@ -29,9 +30,10 @@ APP = Path(__file__).resolve().parents[2] / "explorer" / "live" / "app"
 PACKAGE = os.environ.get("POOLSCOPE_ONNXRUNTIME_WEB")
 LITE0 = {"size": 224, "crop_ratio": 0.875, "mean": (127 / 255,) * 3, "std": (128 / 255,) * 3,
          "interpolation": "bicubic", "stride": 32, "order": "rgb", "fixed": False}
-FRAME = """async ({ pixels, width, height, preprocessing, kind, side }) => {
+FRAME = """async ({ width, height, preprocessing, kind, side }) => {
   const { frame } = await import("./framing.js");
-  const data = Uint8ClampedArray.from(atob(pixels), (letter) => letter.charCodeAt(0));
+  const response = await fetch("pixels", { cache: "no-store" });
+  const data = new Uint8ClampedArray(await response.arrayBuffer());
   try {
     const { input, shape, framing } = frame({ data, width, height }, preprocessing, kind, side);
     let text = "";
@@ -93,20 +95,22 @@ def page(windows) -> Iterator[Page]:
     window.close()
 
 
-@pytest.fixture
-def framed(page, home) -> Callable[..., dict[str, Any]]:
+@pytest.fixture(scope="module")
+def framed(windows, built, home) -> Iterator[Callable[..., dict[str, Any]]]:
     """`framed(pixels, preprocessing, kind, side)`: what framing.js makes of (height, width, 4) uint8."""
-    page.goto(f"{home}/framing.js")
+    window = windows.open(1280, 800, "light", 1, False)
+    window.goto(f"{home}/framing.js")
 
     def run(pixels: np.ndarray, preprocessing: dict, kind: str, side: int | None = None) -> dict[str, Any]:
-        result = page.evaluate(FRAME, {
-            "pixels": base64.b64encode(pixels.tobytes()).decode(), "width": pixels.shape[1], "height": pixels.shape[0],
-            "preprocessing": preprocessing, "kind": kind, "side": side})
+        (built / "pixels").write_bytes(pixels.tobytes())
+        result = window.evaluate(FRAME, {"width": pixels.shape[1], "height": pixels.shape[0],
+                                         "preprocessing": preprocessing, "kind": kind, "side": side})
         if "input" in result:
             result["input"] = np.frombuffer(base64.b64decode(result["input"]), np.float32).reshape(result["shape"])
         return result
 
-    return run
+    yield run
+    window.close()
 
 
 def noise(width: int, height: int, transparent: bool = False) -> np.ndarray:
@@ -208,13 +212,16 @@ def turned(orientation: int) -> bytes:
 def files() -> dict[str, bytes]:
     """Small photos of every sort that differs in how it is read."""
     clear, plain = Image.fromarray(noise(24, 16, transparent=True)), Image.fromarray(noise(24, 16)).convert("RGB")
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"rXYZ", b"tmp!", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"tmp!", b"bXYZ", 1)
+    gamma = PngInfo()
+    gamma.add(b"gAMA", (100_000).to_bytes(4, "big"))
     return {
         **{f"turned {n}": turned(n) for n in range(1, 9)},
         "transparent": encoded(clear, "PNG"), "palette": encoded(plain.quantize(16), "PNG"),
-        "grey": encoded(plain.convert("L"), "PNG"), "profile": encoded(plain, "PNG", icc_profile=profile),
-        "gamma": encoded(plain, "PNG"), "webp": encoded(plain, "WEBP", lossless=True), "bmp": encoded(plain, "BMP"),
-        "gif": encoded(plain.quantize(16), "GIF"),
+        "grey": encoded(plain.convert("L"), "PNG"), "profile": encoded(plain, "PNG", icc_profile=swapped),
+        "gamma": encoded(plain, "PNG", pnginfo=gamma), "webp": encoded(plain, "WEBP", lossless=True),
+        "bmp": encoded(plain, "BMP"), "gif": encoded(plain.quantize(16), "GIF"),
     }
 
 
