@@ -84,6 +84,15 @@ class Intervention:
             parts.append(f"{_counted('position', [str(at) for at in sorted(self.positions)])} ignored")
         return ", ".join(parts)
 
+    def check(self, shape: torch.Size) -> None:
+        """Raises ParameterError for a channel or position that feature maps of a shape (C, H, W) do not have."""
+        channels, rows, columns = shape
+        if unknown := [channel for channel in self.channels if not 0 <= channel < channels]:
+            raise ParameterError(f"There is no channel {unknown[0]}; expected 0 to {channels - 1}.")
+        if outside := [at for at in self.positions if not (0 <= at[0] < rows and 0 <= at[1] < columns)]:
+            raise ParameterError(f"There is no position {outside[0]}; expected rows 0 to {rows - 1} and columns 0 to "
+                                 f"{columns - 1}.")
+
     def on(self, analysis: Analysis) -> Analysis:
         """The analysis of the same photo with these feature maps; what looks at the input still sees the whole photo.
 
@@ -92,13 +101,8 @@ class Intervention:
         analysis.require_evidence()
         if analysis.change:
             raise ParameterError("These feature maps are changed already; expected those that the network gave.")
+        self.check(analysis.feature_maps.shape)
         maps = analysis.feature_maps.clone()
-        channels, rows, columns = maps.shape
-        if unknown := [channel for channel in self.channels if not 0 <= channel < channels]:
-            raise ParameterError(f"There is no channel {unknown[0]}; expected 0 to {channels - 1}.")
-        if outside := [at for at in self.positions if not (0 <= at[0] < rows and 0 <= at[1] < columns)]:
-            raise ParameterError(f"There is no position {outside[0]}; expected rows 0 to {rows - 1} and columns 0 to "
-                                 f"{columns - 1}.")
         if self.channels:
             maps[list(self.channels)] *= torch.tensor(list(self.channels.values()))[:, None, None]
         for row, column in self.positions:
