@@ -32,8 +32,8 @@ SHOW = """async ({network, photo, state}) => {
 }"""
 
 
-LOOK = (":root { --st-text-color: #222; --st-background-color: #fff; --st-border-color: #ddd; --st-primary-color: #b00; "
-        "--st-font: sans-serif }")
+LOOK = (":root { --st-text-color: #222; --st-background-color: #fff; --st-border-color: #ddd; "
+        "--st-primary-color: #b00; --st-font: sans-serif }")
 
 
 class Panel:
