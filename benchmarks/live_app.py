@@ -102,6 +102,13 @@ def png(path: Path) -> bytes:
     return file.getvalue()
 
 
+def large(path: Path) -> bytes:
+    """A JPEG of 12 megapixels, as a phone takes it."""
+    file = io.BytesIO()
+    read_image(path).resize((4000, 3000)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
 class Comparison:
     """The app beside Python, photo after photo."""
 
@@ -126,6 +133,13 @@ class Comparison:
         print(f"{what}: largest difference of a logit {max(self.logits):.1e} (median of photos "
               f"{statistics.median(self.logits):.1e}), top class the same on {sum(self.same)} of {len(self.same)}; "
               f"inputs differ by at most {most.max():.0f} grey levels, in {share.mean():.1%} of their values")
+
+
+def spread(what: str, times: list[dict[str, float]]) -> None:
+    for part in ("all", "read", "frame", "run"):
+        values = sorted(time[part] for time in times)
+        print(f"{what}, {part}: median {statistics.median(values):.0f} ms, "
+              f"95% {values[int(0.95 * len(values))]:.0f} ms, most {values[-1]:.0f} ms")
 
 
 def main() -> None:
@@ -163,10 +177,8 @@ def report(browser: Browser, home: str, network: Network, paths: list[Path], vis
             stored.say(f"{CLOSE} photos as they are stored")
     stored.say(f"{len(paths)} photos as they are stored")
     exact.say(f"{len(exact.same)} photos as PNG")
-    for part in ("all", "read", "frame", "run"):
-        values = sorted(time[part] for time in times)
-        print(f"later drops, {part}: median {statistics.median(values):.0f} ms, "
-              f"95% {values[int(0.95 * len(values))]:.0f} ms, most {values[-1]:.0f} ms")
+    spread("later drops", times)
+    spread("12 megapixels", [dropped(page, "large.jpg", large(path))["times"] for path in paths[:5]])
 
 
 if __name__ == "__main__":

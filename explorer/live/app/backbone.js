@@ -8,8 +8,8 @@ export class BackboneError extends Error {}
  *
  * onProgress(loaded, total): bytes so far and of all, null where the host does not say; called often.
  *
- * Gives {ready: a promise, run}. `run(input, shape)` takes a Float32Array and its shape [1, 3, h, w], of any size, waits
- * until the network is there, and gives {maps: Float32Array, shape: [C, H, W]}. Both reject with BackboneError.
+ * Gives {ready: a promise, run}. `run(input, shape)` takes a Float32Array and its shape [1, 3, h, w], of any size,
+ * waits until the network is there, and gives {maps: Float32Array, shape: [C, H, W]}. Both reject with BackboneError.
  */
 export function startBackbone(onProgress = () => {}) {
   const waiting = new Map();

@@ -48,7 +48,7 @@ export function frame(photo, preprocessing, kind = "crop", side = null) {
     : entire(size, kind === "squash" ? [short, short] : ownAspect(size, short, preprocessing.stride));
   const pixels = resized(source, part, preprocessing.interpolation), [, , width, height] = part.kept;
   return {
-    input: normalised(pixels, width * height, preprocessing),
+    input: normalised(pixels, preprocessing),
     shape: [1, preprocessing.mean.length, height, width],
     framing: { kind, photo_size: size, input_size: [width, height], seen: part.seen },
   };
@@ -105,7 +105,7 @@ function ownAspect(photo, side, stride) {
   return [width, height];
 }
 
-/** {width, height, read(x, y, w, h): RGB of that part}. A phone has no room for a large photo twice. */
+/** {width, height, read(x, y, w, h): that part, a number a pixel}. A phone has no room for a whole photo twice. */
 function sourceOf(photo, grey) {
   const { width, height, data } = photo;
   if (data) {
@@ -129,25 +129,20 @@ function sourceOf(photo, grey) {
   } };
 }
 
-/** RGBA to RGB, laid over white as Pillow pastes; three times Pillow's grey for a network of grey images. */
+/** RGBA to a number a pixel, red lowest: laid over white as Pillow pastes; grey as Pillow's for a grey network. */
 function overWhite(rgba, grey) {
-  const rgb = new Uint8ClampedArray((rgba.length / 4) * 3), alone = [0, 0, 0];
-  for (let i = 0, at = 0; i < rgba.length; i += 4, at += 3) {
-    const alpha = rgba[i + 3];
-    if (alpha === 255 && !grey) {
-      rgb[at] = rgba[i];
-      rgb[at + 1] = rgba[i + 1];
-      rgb[at + 2] = rgba[i + 2];
-      continue;
-    }
-    for (let c = 0; c < 3; c += 1) {
-      const sum = 255 * (255 - alpha) + rgba[i + c] * alpha + 128;
-      alone[c] = ((sum >> 8) + sum) >> 8;
-    }
-    const luma = (alone[0] * 19595 + alone[1] * 38470 + alone[2] * 7471 + 0x8000) >> 16;
-    for (let c = 0; c < 3; c += 1) rgb[at + c] = grey ? luma : alone[c];
+  const pixels = new Uint32Array(rgba.buffer), over = (level, alpha) => {
+    const sum = 255 * (255 - alpha) + level * alpha + 128;
+    return ((sum >> 8) + sum) >> 8;
+  };
+  for (let n = 0; n < pixels.length; n += 1) {
+    if (pixels[n] >= 0xff000000 && !grey) continue;
+    const i = 4 * n, alpha = rgba[i + 3];
+    const red = over(rgba[i], alpha), green = over(rgba[i + 1], alpha), blue = over(rgba[i + 2], alpha);
+    const luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
+    pixels[n] = grey ? luma * 0x10101 : red | (green << 8) | (blue << 16);
   }
-  return rgb;
+  return pixels;
 }
 
 /**
@@ -185,73 +180,63 @@ function axis(length, from, to, out, interpolation, first, count) {
   return { starts, counts, weights, taps, low, high };
 }
 
-/** RGB (height, width, 3) of the kept part: two passes, each rounded to 8 bits, in the order that Pillow takes. */
+/** The kept part, a number a pixel: in two passes, each rounded to 8 bits, in the order that Pillow takes. */
 function resized(source, { near, box, scaled, kept }, interpolation) {
-  const across = axis(near[2], box[0], box[2], scaled[0], interpolation, kept[0], kept[2]);
-  const down = axis(near[3], box[1], box[3], scaled[1], interpolation, kept[1], kept[3]);
-  const columns = across.high - across.low, rows = down.high - down.low;
+  const [width, height] = kept.slice(2);
+  const across = axis(near[2], box[0], box[2], scaled[0], interpolation, kept[0], width);
+  const down = axis(near[3], box[1], box[3], scaled[1], interpolation, kept[1], height);
+  const columns = across.high - across.low, rows = down.high - down.low, pixels = new Uint32Array(width * height);
   const read = (x, y, w, h) => source.read(near[0] + across.low + x, near[1] + down.low + y, w, h);
   if (near[3] > scaled[1] && near[3] - scaled[1] > 2 * (near[2] - scaled[0])) { // Pillow's sign of a tall photo
-    const count = Math.max(1, Math.floor(STRIP / rows)), flat = new Uint8ClampedArray(columns * kept[3] * 3);
-    for (let x = 0; x < columns; x += count) {
-      const wide = Math.min(count, columns - x), part = downColumns(read(x, 0, wide, rows), wide, down);
-      for (let y = 0; y < kept[3]; y += 1) {
-        flat.set(part.subarray(3 * y * wide, 3 * (y + 1) * wide), 3 * (y * columns + x));
-      }
+    const flat = new Uint32Array(columns * height), most = Math.max(1, Math.floor(STRIP / rows));
+    for (let x = 0; x < columns; x += most) {
+      const count = Math.min(most, columns - x);
+      pass(down, read(x, 0, count, rows), count, [1, count], flat.subarray(x), [1, columns]);
     }
-    return alongRows(flat, columns, across);
+    pass(across, flat, height, [columns, 1], pixels, [width, 1]);
+  } else {
+    const narrow = new Uint32Array(width * rows), most = Math.max(1, Math.floor(STRIP / columns));
+    for (let y = 0; y < rows; y += most) {
+      const count = Math.min(most, rows - y);
+      pass(across, read(0, y, columns, count), count, [columns, 1], narrow.subarray(y * width), [width, 1]);
+    }
+    pass(down, narrow, width, [1, width], pixels, [1, width]);
   }
-  const count = Math.max(1, Math.floor(STRIP / columns)), narrow = new Uint8ClampedArray(kept[2] * rows * 3);
-  for (let y = 0; y < rows; y += count) {
-    narrow.set(alongRows(read(0, y, columns, Math.min(count, rows - y)), columns, across), 3 * y * kept[2]);
-  }
-  return downColumns(narrow, kept[2], down);
+  return pixels;
 }
 
-const HALF = 1 << (BITS - 1);
+const clamped = (level) => (level < 0 ? 0 : level > 255 ? 255 : level);
 
-/** RGB of rows of `columns` pixels, the first of which is the axis's `low`, to as many rows of the axis's count. */
-function alongRows(rgb, columns, { starts, counts, weights, taps, low }) {
-  const rows = rgb.length / 3 / columns, into = new Uint8ClampedArray(rows * starts.length * 3);
-  for (let row = 0, at = 0; row < rows; row += 1) {
-    for (let n = 0; n < starts.length; n += 1, at += 3) {
-      let red = HALF, green = HALF, blue = HALF, i = 3 * (row * columns + starts[n] - low), k = n * taps;
-      for (const end = k + counts[n]; k < end; k += 1, i += 3) {
-        const weight = weights[k];
-        red = (red + Math.imul(rgb[i], weight)) | 0;
-        green = (green + Math.imul(rgb[i + 1], weight)) | 0;
-        blue = (blue + Math.imul(rgb[i + 2], weight)) | 0;
+/**
+ * Resize along one axis: `lines` of pixels, which begin at the axis's `low`, into as many of its count.
+ *
+ * line, step: how far in `pixels` the next line is, and the next pixel of a line; lineInto, stepInto: in `into`.
+ */
+function pass({ starts, counts, weights, taps, low }, pixels, lines, [line, step], into, [lineInto, stepInto]) {
+  const half = 1 << (BITS - 1);
+  for (let row = 0; row < lines; row += 1) {
+    for (let n = 0; n < starts.length; n += 1) {
+      let red = half, green = half, blue = half, i = row * line + (starts[n] - low) * step, k = n * taps;
+      for (const end = k + counts[n]; k < end; k += 1, i += step) {
+        const weight = weights[k], pixel = pixels[i];
+        red = (red + Math.imul(pixel & 255, weight)) | 0;
+        green = (green + Math.imul((pixel >> 8) & 255, weight)) | 0;
+        blue = (blue + Math.imul((pixel >> 16) & 255, weight)) | 0;
       }
-      into[at] = red >> BITS; // clamped from 0 to 255
-      into[at + 1] = green >> BITS;
-      into[at + 2] = blue >> BITS;
+      into[row * lineInto + n * stepInto] = 0xff000000
+        | clamped(red >> BITS) | (clamped(green >> BITS) << 8) | (clamped(blue >> BITS) << 16);
     }
   }
-  return into;
-}
-
-/** RGB of rows of `columns` pixels, the first row of which is the axis's `low`, to as many rows as the axis counts. */
-function downColumns(rgb, columns, { starts, counts, weights, taps, low }) {
-  const line = columns * 3, into = new Uint8ClampedArray(starts.length * line), sums = new Int32Array(line);
-  for (let n = 0; n < starts.length; n += 1) {
-    sums.fill(HALF);
-    for (let k = 0; k < counts[n]; k += 1) {
-      const weight = weights[n * taps + k], from = (starts[n] - low + k) * line;
-      for (let c = 0; c < line; c += 1) sums[c] = (sums[c] + Math.imul(rgb[from + c], weight)) | 0;
-    }
-    for (let c = 0; c < line; c += 1) into[n * line + c] = sums[c] >> BITS; // clamped from 0 to 255
-  }
-  return into;
 }
 
 /** (1, channels, h, w) in single precision, as torch computes it. */
-function normalised(pixels, area, { mean, std, order }) {
-  const input = new Float32Array(mean.length * area);
+function normalised(pixels, { mean, std, order }) {
+  const area = pixels.length, input = new Float32Array(mean.length * area);
   for (let channel = 0; channel < mean.length; channel += 1) {
     const colour = order === "bgr" && mean.length === 3 ? 2 - channel : channel;
     const middle = Math.fround(Math.fround(mean[channel]) * 255), spread = Math.fround(Math.fround(std[channel]) * 255);
     const values = Float32Array.from({ length: 256 }, (_, level) => Math.fround(level - middle) / spread);
-    for (let n = 0; n < area; n += 1) input[channel * area + n] = values[pixels[3 * n + colour]];
+    for (let n = 0; n < area; n += 1) input[channel * area + n] = values[(pixels[n] >> (8 * colour)) & 255];
   }
   return input;
 }
