@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from explorer import render
 from explorer.analysis import Analysis, Outcome
 from explorer.live.packing import pack, pack_exactly, photo_uri, unpacked
 from explorer.networks import Network
@@ -40,6 +41,7 @@ def network_data(network: Network) -> dict[str, Any]:
                      for n, (key, pooling) in enumerate(network.poolings.items())],
         "multipliers": {key: [list(pair) for pair in pairs] for key, pairs in network.calibration.multipliers.items()},
         "heads": [{"steps": [_step(module) for module in affine_steps(head)]} for head in heads],
+        "look": {"schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE)},
     }
 
 
@@ -94,11 +96,11 @@ def _pooling(network: Network, pooling: Pooling, head: int) -> dict[str, Any]:
 def _step(module: nn.Module) -> dict[str, Any]:
     """A module of an affine head, as HELD of live.js has it."""
     if isinstance(module, nn.Linear):
-        shift = torch.zeros(module.out_features) if module.bias is None else module.bias
-        return {"kind": "linear", "rows": pack(module.weight.numpy()[:, None]), "shift": shift.tolist()}
+        bias = _or(module.bias, torch.zeros(module.out_features))
+        return {"kind": "linear", "rows": pack(module.weight.numpy()[:, None]), "shift": bias.tolist()}
     if isinstance(module, nn.LayerNorm):
-        weight = torch.ones(module.normalized_shape) if module.weight is None else module.weight
-        bias = torch.zeros(module.normalized_shape) if module.bias is None else module.bias
+        weight = _or(module.weight, torch.ones(module.normalized_shape))
+        bias = _or(module.bias, torch.zeros(module.normalized_shape))
         return {"kind": "norm", "eps": module.eps, "weight": weight.tolist(), "bias": bias.tolist()}
     if isinstance(module, UnitNorm):
         return {"kind": "unit", "eps": module.eps}
@@ -109,9 +111,13 @@ def _step(module: nn.Module) -> dict[str, Any]:
                 "shift": module.get_buffer("shift").tolist()}
     assert isinstance(module, nn.BatchNorm1d)
     mean, deviation = module.get_buffer("running_mean"), torch.sqrt(module.get_buffer("running_var") + module.eps)
-    factor = (torch.ones_like(mean) if module.weight is None else module.weight) / deviation
-    shift = (torch.zeros_like(mean) if module.bias is None else module.bias) - mean * factor
+    factor = _or(module.weight, torch.ones_like(mean)) / deviation
+    shift = _or(module.bias, torch.zeros_like(mean)) - mean * factor
     return {"kind": "scale", "factor": factor.tolist(), "shift": shift.tolist()}
+
+
+def _or(parameter: Tensor | None, usual: Tensor) -> Tensor:
+    return usual if parameter is None else parameter
 
 
 def _held(analysis: Analysis) -> dict[str, Any]:

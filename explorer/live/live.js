@@ -204,6 +204,9 @@ class LiveNetwork {
     const heads = await Promise.all(data.heads.map(async ({ steps, rest }) => ({ rest, steps: await Promise.all(steps.map(read)) })));
     return new LiveNetwork({ ...data, heads, poolings: new Map(data.poolings.map((pooling) => [pooling.key, pooling])) });
   }
+  /** Where some classes alone are at hand: the place of a class among them (-1: nowhere), and the class at a place. */
+  placeOf(c) { return this.classes ? this.classes.indexOf(c) : c < this.names.length ? c : -1; }
+  classOf(place) { return this.classes ? this.classes[place] : place; }
   pooling(key) { return this.poolings.get(key); }
   usual(key) { return key === this.native.keys[0] ? this.native.value ?? undefined : this.pooling(key).parameter?.default; }
   isNative(key, parameter) { return this.native.keys.includes(key) && (this.native.value ?? undefined) === parameter; }

@@ -7,6 +7,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 VIEWER = HERE / "viewer"
 ALGEBRA = ("live.js", "words.js")
+PANEL = ("shared.js", "view.js", "paint.js", "scales.js", "tools.js", "viewer.js", *ALGEBRA, "panel_parts.js",
+         "panel.js")  # a page that holds these can show a `LivePanel`
 
 
 def read(*names: str) -> str:

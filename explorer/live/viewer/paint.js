@@ -103,6 +103,20 @@ function drawFrame(context, [x, y, w, h], colour, width, dash = []) {
   context.strokeRect(x + width / 2, y + width / 2, Math.max(1, w - width), Math.max(1, h - width));
 }
 
+/** A position that does not count: veiled, and crossed out in black with a white rim. */
+function drawCross(context, [x, y, w, h], line) {
+  context.fillStyle = "rgb(128 128 128 / 55%)";
+  context.fillRect(x, y, w, h);
+  const inset = Math.min(w, h) / 4;
+  for (const [style, width] of [["#ffffff", 3 * line], ["#141414", line]]) {
+    Object.assign(context, { strokeStyle: style, lineWidth: width });
+    context.beginPath();
+    context.moveTo(x + inset, y + inset); context.lineTo(x + w - inset, y + h - inset);
+    context.moveTo(x + w - inset, y + inset); context.lineTo(x + inset, y + h - inset);
+    context.stroke();
+  }
+}
+
 /** Width and height in CSS px at which a viewer draws its photo: as large as its place on the page or the stage allows. */
 function photoSize({ data: { size: [width, height], stage, tallest }, root, panes, parts }) {
   const screen = window.innerHeight, across = stage && root.classList.contains("landscape") && window.innerWidth > screen; // the line above, the photo below
