@@ -2,7 +2,7 @@
 // the rest. explorer/live/page.py writes what it reads.
 const $ = (id) => document.getElementById(id);
 const CHANGE = /^(k\d{1,6}x\d{1,2}(\.\d{1,3})?|p\d{1,3}\.\d{1,3})(_(k\d{1,6}x\d{1,2}(\.\d{1,3})?|p\d{1,3}\.\d{1,3}))*$/;
-const ARROWS = { ArrowDown: 1, PageDown: 1, ArrowUp: -1, PageUp: -1 };
+const ARROWS = { ArrowDown: 1, ArrowUp: -1 }, OF_A_TALK = { ...ARROWS, PageDown: 1, PageUp: -1 };
 
 class LivePage {
   constructor() {
@@ -23,7 +23,7 @@ class LivePage {
 
   // Photos.
 
-  /** Show a photo by its place from 0; `state` as the panel has it, with a class by its place in the network. */
+  /** Show a photo by its place from 0; `state` as the panel has it. */
   async show(place, state) {
     const turn = (this.turn = {});
     const { network, maps, photo, data, image } = await this.unpacked(place);
@@ -36,8 +36,7 @@ class LivePage {
     [...$("strip").children].forEach((one, n) => (n === place ? one.setAttribute("aria-current", "true") : one.removeAttribute("aria-current")));
     $("strip").children[place]?.scrollIntoView({ block: "nearest", inline: "nearest" });
     $("panel").querySelector(".skeleton")?.remove();
-    this.panel.show({ network, maps, photo, state: { ...this.state, c: this.localClass } });
-    this.head();
+    this.panel.show({ network, maps, photo, state: this.state });
     this.remember();
   }
   async unpacked(place) {
@@ -64,23 +63,15 @@ class LivePage {
 
   // What is chosen, and the link that keeps it.
 
-  /** The class's place among those at hand on this photo; null for the prediction. */
-  get localClass() {
-    const { c } = this.state, at = this.network.classes ? this.network.classes.indexOf(c) : c;
-    return at == null || at < 0 ? null : at;
-  }
   choose(state) {
-    const { network } = this, c = state.c == null ? null : network.classes ? network.classes[state.c] : state.c;
-    this.state = { ...this.state, ...state, c };
-    this.head();
+    this.state = { ...this.state, ...state };
     this.remember();
   }
   /** What a link may say wrongly is left out. */
   checked({ c, pooling, parameter, calibrated, change }) {
     const { network } = this, known = network.pooling(pooling), limits = known?.parameter;
-    const classes = network.classes ? Math.max(...network.classes) + 1 : network.names.length;
     return {
-      c: Number.isInteger(c) && c >= 0 && c < classes ? c : null, pooling: known ? pooling : null,
+      c: Number.isInteger(c) && c >= 0 && (network.classes || c < network.names.length) ? c : null, pooling: known ? pooling : null,
       parameter: limits && Number.isFinite(parameter) && parameter >= limits.low && parameter <= limits.high ? parameter : undefined,
       calibrated: !!calibrated, change: CHANGE.test(change ?? "") ? change : "",
     };
@@ -120,24 +111,11 @@ class LivePage {
     return this.show(this.linkedPlace(), this.linkedState()).catch(fail);
   }
 
-  // Words.
-
-  /** The prediction, and where the evidence lies for what is shown. */
-  head() {
-    const { maps, state } = this, native = maps.under();
-    const outcome = maps.under(state.pooling ?? undefined, state.parameter ?? undefined), c = this.localClass ?? outcome.top(1)[0].c;
-    $("says").textContent = answerSentence(native);
-    const isPrediction = outcome.label === "native" && c === native.top(1)[0].c;
-    const name = shortened(outcome.network.names[c]), under = poolingName(outcome.network.pooling(outcome.key), outcome.parameter);
-    const { cells, residual, logit } = outcome.evidence(c), adds = Math.abs(residual) <= Math.max(0.003, 0.1 * Math.abs(logit));
-    const sentence = evidenceSentence(cells, maps.rows, maps.columns, isPrediction ? "" : outcome.label === "native" ? name : `${name} under ${under}`);
-    $("where").textContent = adds ? (state.change ? `Before the change: ${sentence[0].toLowerCase()}${sentence.slice(1)}` : sentence)
-      : `The head cannot be decomposed here: of the ${plain(logit)} logits of ${name} the evidence leaves a residual of ${plain(residual)}.`;
-  }
   /** What is to be known of this photo: which it is, how exact its numbers are, and what repeats them. */
   describe() {
-    const { data, network } = this, { name } = this.photos[this.place], [width, height] = data.size;
-    $("notice").textContent = this.missing ? `${name}: the photo was left out of this page; its maps lie on grey of its size, ${width} × ${height} px.` : name;
+    const { data, network } = this, [width, height] = data.size;
+    $("photo").textContent = this.photos[this.place].name;
+    $("notice").textContent = this.missing ? `The photo was left out of this page; its maps lie on grey of its size, ${width} × ${height} px.` : "";
     $("exactness").textContent = "Every number here is computed in this browser, and nothing is sent anywhere. " + (network.estimated
       ? `The head is not affine: ${numberWord(network.classes.length)} classes are at hand, and after a change their logits are estimated with the slopes of this photo.`
       : `Feature maps are exact, weights of the head have 16 bits: under the native pooling no logit of this photo is further off than ${general(roundedUp(data.rounding))}.`);
@@ -151,7 +129,7 @@ class LivePage {
     const theme = button("", () => this.turnTheme()), present = button("Present", () => this.present(!this.presenting), { "aria-pressed": "false" });
     Object.assign(this, { themeButton: theme, presentButton: present });
     $("buttons").append(theme, present, button("?", () => this.help(), { "aria-label": "List of keys" }));
-    const own = [...(this.photos.length > 1 ? [["↑ ↓", "the photo before, the next"]] : []), ["p", "present, and Escape back"], ["?", "this list"]];
+    const own = [...(this.photos.length > 1 ? [["↑ ↓", "the photo before, the next"]] : []), ["p", "present, and Escape back"], ["?", "this list"], ["u", "undo a change"], ["b", "before the changes, and after"]];
     $("keys").append(...[...own, ...KEYS.filter(([key]) => !["p", "?"].includes(key))].flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
   }
   buildStrip() {
@@ -188,7 +166,7 @@ class LivePage {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey && event.key !== "?" || typing || event.defaultPrevented) return;
     const acts = { p: () => this.present(!this.presenting), "?": () => this.help() };
     if (this.presenting) acts.Escape = () => this.present(false);
-    const ahead = this.photos.length > 1 && ARROWS[event.key];
+    const ahead = this.photos.length > 1 && (this.presenting ? OF_A_TALK : ARROWS)[event.key];
     const act = ahead ? () => this.step(ahead) : acts[event.key];
     if (!act) return;
     event.preventDefault();
@@ -216,8 +194,7 @@ async function pictureOf(src, [width, height]) {
   return image;
 }
 function fail(error) {
-  $("says").textContent = "This page cannot be shown in this browser.";
-  $("where").textContent = `It needs a browser of 2024 or later (${error.name}: ${error.message}).`;
+  $("notice").textContent = `This page cannot be shown in this browser; it needs one of 2024 or later (${error.name}: ${error.message}).`;
   console.error(error);
 }
 const handedOn = () => { page.live = new LivePage(); return page.live.show(page.live.linkedPlace(), page.live.linkedState()); };

@@ -19,7 +19,7 @@ from explorer.export.recipe import recipe, recipe_json
 from explorer.export.strict_json import finite, versions
 from explorer.images import digest
 from explorer.live.data import network_data, photo_data
-from explorer.live.scripts import ALGEBRA, read
+from explorer.live.scripts import PANEL, read
 from explorer.networks import Network
 from explorer.poolings import parse_pooling
 from explorer.questions.intervention import Intervention
@@ -28,7 +28,6 @@ from explorer.sections.parts import facts
 
 MOST_PHOTOS = 24
 POLICY = "default-src 'none'; script-src 'sha256-{hash}'; style-src 'unsafe-inline'; img-src data: blob:"
-_VIEWER = ("view.js", "paint.js", "scales.js", "tools.js", "viewer.js")
 _THUMBNAIL = 112  # px: twice what it has on the page
 _NO_SCRIPT = "This page computes its numbers in the browser, and needs JavaScript."
 
@@ -119,8 +118,7 @@ def page_of(network: Network | None, parts: Iterable[Part], beginning: Beginning
     made = list(parts)
     if network is None or not 1 <= len(made) <= MOST_PHOTOS:
         raise ParameterError(f"A live page has 1 to {MOST_PHOTOS} photos; got {len(made)}.")
-    about = {"state": beginning.data(network), "photos": [one.about for one in made],
-             "schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE)}
+    about = {"state": beginning.data(network), "photos": [one.about for one in made]}
     title = made[0].about["name"] if len(made) == 1 else f"{len(made)} photos"
     script = live_script()
     head = el(
@@ -132,7 +130,8 @@ def page_of(network: Network | None, parts: Iterable[Part], beginning: Beginning
         el("style", Raw(DOCUMENT_STYLE.read_text(encoding="utf-8") + read("viewer.css", "panel.css", "page.css"))),
     )
     body = el(
-        "body", _header(network), el("main", el("div", class_="skeleton"), id="panel"), _footer(network),
+        "body", _header(network, made[0].about["name"]), el("main", el("div", class_="skeleton"), id="panel"),
+        _footer(network),
         _data("about", _json(about)), _data("network", _json(network_data(network))),
         *(_data(f"photo-{n}", one.text) for n, one in enumerate(made)),
         el("script", Raw(script)),
@@ -142,14 +141,15 @@ def page_of(network: Network | None, parts: Iterable[Part], beginning: Beginning
 
 def live_script() -> str:
     """The script of every live page. Its link keeps what is chosen behind its "#"."""
-    return "".join((read("shared.js"), "page.hashed = true;\n", read(*_VIEWER, *ALGEBRA, "panel.js", "page.js")))
+    shared, *others = PANEL
+    return "".join((read(shared), "page.hashed = true;\n", read(*others, "page.js")))
 
 
-def _header(network: Network) -> Node:
+def _header(network: Network, name: str) -> Node:
     return el(
         "header",
         el("div", el("p", f"PoolScope · {network.title}", class_="name"), el("div", id="buttons"), class_="line"),
-        el("div", el("h1", "…", id="says"), el("p", class_="lead", id="where"), id="outcome", aria_live="polite"),
+        el("h1", name, id="photo"),
         el("p", id="notice", role="status"),
         el("noscript", el("p", _NO_SCRIPT)),
         el("nav", id="strip", aria_label="Photos", hidden=""),

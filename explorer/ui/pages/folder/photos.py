@@ -130,7 +130,9 @@ def take_along(session: Session, index: Index, numbers: np.ndarray) -> None:
     _live_page(session, index, numbers, columns[len(files)], f"{stem}_live.html")
 
 
-def _live_page(session: Session, index: Index, numbers: np.ndarray, column: st.delta_generator.DeltaGenerator, name: str) -> None:
+def _live_page(
+    session: Session, index: Index, numbers: np.ndarray, column: st.delta_generator.DeltaGenerator, name: str
+) -> None:
     """The first photos of the selection on a page of their own: a pass each, so that it is made in a job."""
     first = numbers[:MOST_PHOTOS]
     job = index.recent(("live page", *first.tolist()), lambda: Job(
