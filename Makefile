@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: run test lint bench bench-load bench-soak bench-faithful bench-causes fuzz zoo zoo-timm clean
+.PHONY: run test lint bench bench-load bench-soak bench-faithful bench-causes fuzz zoo zoo-timm live-app bench-live-app clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run app.py --server.port $(PORT) --server.headless true $(if $(ARGS),-- $(ARGS))
@@ -50,6 +50,15 @@ zoo: $(VENV)/.installed-dev
 
 zoo-timm: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.zoo timm
+
+# Static files in which the bundled network runs in the visitor's browser: OUT is the folder. It takes npm.
+live-app: $(VENV)/.installed
+	$(BIN)/python -m explorer.live.app "$(or $(OUT),build/live-app)"
+
+# PHOTOS is a folder of photos, see benchmarks/live_app.py.
+bench-live-app: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.browser.chromium
+	$(BIN)/python -m benchmarks.live_app "$(PHOTOS)"
 
 # A virtual environment without pip is the mark of a Debian without python3-venv.
 $(VENV)/bin/pip:

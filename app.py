@@ -9,6 +9,7 @@ import streamlit as st
 from explorer.ui.controls import open_channel
 from explorer.ui.downloads import downloads
 from explorer.ui.frame import frame
+from explorer.ui.intervene import intervene_part
 from explorer.ui.networks.second_network import answers_of_both, second_analysis
 from explorer.ui.pages.explore import answers_and_channels, evidence_panel, follow_answer, headline
 from explorer.ui.pooling_choice import beside_each_other, pooling_choice
@@ -41,6 +42,7 @@ def show() -> None:
             photo()
         with right:
             poolings()
+    intervene_part(session, outcome, class_index)
     downloads(session, outcome, class_index)
 
 

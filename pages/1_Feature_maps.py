@@ -8,6 +8,7 @@ import streamlit as st
 
 from explorer.ui.components.wall import put_channels, wall, wall_status
 from explorer.ui.frame import frame
+from explorer.ui.intervene import intervene_part
 from explorer.ui.pages.channel_card import card_panel
 from explorer.ui.pages.feature_maps import (
     channel_choice,
@@ -51,6 +52,7 @@ def show() -> None:
                    lambda: channel_viewer(session, outcome, class_index, channel, beside))
         compare_choice(session, table)
         card_panel(session, outcome, class_index, channel, beside)
+    intervene_part(session, outcome, class_index)
     exemplars_panel(session, channel)
 
 

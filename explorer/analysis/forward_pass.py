@@ -32,6 +32,7 @@ class ForwardPass:
         seconds: that the backbone took, or the way to the layer.
         layer: the one that is looked at; None for the final feature maps.
         engine: what ran it, "torch" or "ONNX Runtime".
+        change: what was done to the feature maps since, as a link has it, see `explorer.questions.intervention`.
     """
 
     network: Network
@@ -42,6 +43,7 @@ class ForwardPass:
     seconds: float
     layer: Layer | None = None
     engine: str = "torch"
+    change: str = ""
     _previews: Memory = field(default_factory=lambda: Memory(_PREVIEWS), init=False)
 
     @property

@@ -21,6 +21,7 @@ from explorer.framing import Preprocessing
 from explorer.images import digest, read_image
 from explorer.networks.network import Network
 from explorer.poolings import parse_pooling
+from explorer.questions.intervention import Intervention
 
 FORMAT = 1
 MAX_BYTES = 4 * 1024 * 1024
@@ -78,6 +79,7 @@ def recipe(outcome: Outcome, class_index: int, calibrated: bool = False) -> dict
         "preprocessing": json.loads(json.dumps(asdict(network.preprocessing))),  # lists in the place of tuples
         "activation": network.activation,
         "layer": None if analysis.layer is None else analysis.layer.key,
+        "change": analysis.change or None,
         "pooling": network.pooling_of(outcome.pooling).written(**outcome.parameters) if analysis.has_evidence else None,
         "class_index": class_index,
         "calibrated": bool(calibrated),
@@ -113,12 +115,13 @@ def read_recipe(source: str | bytes | os.PathLike) -> dict[str, Any]:
         source: a path, the bytes of a file, or JSON text (which begins with a brace), at most 4 MB.
 
     Returns:
-        The recipe, as `recipe` makes it; an old one may lack preprocessing, activation and layer.
+        The recipe, as `recipe` makes it; an old one may lack preprocessing, activation, layer and change.
 
     Raises:
         RecipeError: there is no such file, or it is too large, not JSON, of another format, or a field is missing or
             is not what it should be. Whether the network is known is for `load_network` to decide.
-        ParameterError: the pooling does not exist, or its parameter or a number of the preprocessing is out of range.
+        ParameterError: the pooling does not exist, the change cannot be read, or a parameter of the pooling or a
+            number of the preprocessing is out of range.
     """
     document = _parsed(_bytes_of(source))
     if isinstance(document, dict) and isinstance(document.get("recipe"), dict):
@@ -130,6 +133,7 @@ def read_recipe(source: str | bytes | os.PathLike) -> dict[str, Any]:
     if len({len(row) for row in document["numbers"]["cells"]}) > 1:
         raise RecipeError("The recipe's 'numbers.cells' has rows of several lengths; expected rows of one length.")
     _preprocessing(document)
+    Intervention.parse(document.get("change") or "")
     if document["pooling"] is not None:
         parse_pooling(document["pooling"])
     return document
@@ -199,8 +203,9 @@ def repeat(recipe: dict[str, Any], network: Network, image: Image.Image) -> Repe
     Raises:
         RecipeError: it is another network or photo, the recipe's cells are of another grid, or it has a pooling where
             the network has no evidence, or none where it has.
-        ParameterError, FramingError: there is no such class or pooling; see also `explorer.framing.frame`.
-        MethodError: there is no such layer.
+        ParameterError, FramingError: there is no such class, pooling, channel or position; see also
+            `explorer.framing.frame`.
+        MethodError: there is no such layer, or a change where there is no evidence.
     """
     image = image if image.mode == "RGB" else read_image(image)
     _check_same(recipe, network, image)
@@ -212,8 +217,9 @@ def repeat(recipe: dict[str, Any], network: Network, image: Image.Image) -> Repe
     class_index, top = recipe["class_index"], [answer["class_index"] for answer in numbers["top"]]
     for index in (class_index, *top):
         network.check_class(index)
-    outcome = _outcome(analyse(network, image, framing["kind"], framing["short_side"], recipe.get("layer")),
-                       recipe["pooling"])
+    analysis = analyse(network, image, framing["kind"], framing["short_side"], recipe.get("layer"))
+    change = Intervention.parse(recipe.get("change") or "")
+    outcome = _outcome(change.on(analysis) if change else analysis, recipe["pooling"])
     baseline, cells = _parts(outcome, class_index)
     grid = len(numbers["cells"]), len(numbers["cells"][0])
     if grid != tuple(cells.shape):

@@ -43,6 +43,7 @@ def numbers(outcome: Outcome, class_index: int, calibrated: bool = False) -> dic
     return finite({
         "network": _network(analysis),
         "layer": None if analysis.layer is None else analysis.layer.key,
+        "change": analysis.change or None,
         "image": image_part(analysis),
         "framing": _framing(analysis),
         "pooling": _pooling(outcome, calibrated),

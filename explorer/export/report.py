@@ -12,6 +12,7 @@ from explorer.export.recipe import recipe, recipe_json
 from explorer.export.strict_json import versions
 from explorer.framing import FRAMINGS
 from explorer.networks import Network
+from explorer.questions.intervention import Intervention
 from explorer.questions.reasons import Reasons, reasons
 from explorer.sections import maps
 from explorer.sections.answers import answer_sentence, badge, top_answers, trained_in_words, truth_sentence, with_names
@@ -91,7 +92,7 @@ def document(title: str, header: Node, sections: Iterable[Node | None]) -> str:
 
 def _header(outcome: Outcome, class_index: int, calibrated: bool, truth: int | None) -> Node:
     """The prediction, what the evidence that is shown amounts to, which answer is shown if not that one, the truth."""
-    native = outcome.analysis.under()
+    native, change = outcome.analysis.under(), outcome.analysis.change
     first, *others = native.top(2)
     answer = outcome.answer(class_index, calibrated)
     is_prediction = class_index == first.class_index and outcome.label == "native"
@@ -103,6 +104,7 @@ def _header(outcome: Outcome, class_index: int, calibrated: bool, truth: int | N
         "header",
         el("p", f"PoolScope · {outcome.analysis.network.title}", class_="name"),
         el("h1", *with_names(answer_sentence(native))),
+        el("p", f"Changed: {Intervention.parse(change).words}.") if change else None,
         el("p", _places(outcome, class_index, "" if is_prediction else answer.name) + runner_up, class_="lead"),
         None if is_prediction else el(
             "p", f"Shown here: {answer.name}, {outcome.class_map(class_index).source}: {percent(answer.probability)}, "

@@ -23,23 +23,24 @@ const POOL = {
     return peak * power ** (1 / p);
   }),
   lse: (maps, kept, r) => ofChannels(maps, kept, (F, from, to) => {
-    const most = largestOf(F, from, to), least = -largestOf(F, from, to, -1), span = r * (most - least);
-    const [places, shares] = alongRay(span), n = to - from, weights = kept.subarray(from, to), e = scratch(n);
-    weights.fill(0);
+    const most = largestOf(F, from, to), least = -largestOf(F, from, to, -1), n = to - from, x = scratch(n), at = [];
+    kept.fill(0, from, to);
+    for (let i = from; i < to; i++) if (F[i] !== 0) { x[at.length] = F[i] - most; at.push(i); } // zeros, of which a ReLU leaves many, keep nothing
+    const [places, shares] = alongRay(r * (most - least)), e = spareToo, zeros = n - at.length;
     let total = 0;
     for (let j = 0; j <= places.length; j++) { // softmax weights at places of the ray; at its end, for the value
       const t = j < places.length ? places[j] * r : r;
-      total = 0;
-      for (let i = 0; i < n; i++) total += e[i] = Math.exp(t * (F[from + i] - most));
-      if (j < places.length) for (let i = 0, share = shares[j] / total; i < n; i++) weights[i] += share * e[i];
+      total = zeros && zeros * Math.exp(-t * most);
+      for (let i = 0; i < at.length; i++) total += e[i] = Math.exp(t * x[i]);
+      if (j < places.length) for (let i = 0, share = shares[j] / total; i < at.length; i++) kept[at[i]] += share * e[i];
     }
-    for (let i = 0; i < n; i++) weights[i] *= F[from + i];
+    for (const i of at) kept[i] *= F[i];
     return most + Math.log(total / n) / r;
   }),
   topk: (maps, kept, share) => {
     const count = Math.max(1, Math.floor(share * maps.n + 0.5));
     return ofChannels(maps, kept, (F, from, to) => {
-      const least = Float32Array.from(F.subarray(from, to)).sort()[to - from - count];
+      const least = kth(F.subarray(from, to), to - from - count);
       let above = 0, tied = 0;
       for (let i = from; i < to; i++) { above += F[i] > least; tied += F[i] === least; }
       const part = (count - above) / tied;
@@ -129,8 +130,30 @@ function largestOf(F, from, to, sign = 1) {
   for (let i = from; i < to; i++) if (sign * F[i] > most) most = sign * F[i];
   return most;
 }
-let spare = new Float64Array(0);
-const scratch = (n) => (spare.length >= n ? spare : (spare = new Float64Array(n)));
+/** The k-th smallest number, counted from 0 (Hoare's selection). */
+function kth(values, k) {
+  const v = scratch(values.length);
+  v.set(values);
+  for (let low = 0, high = values.length - 1; low < high;) {
+    const middle = v[k];
+    let i = low, j = high;
+    while (i <= j) {
+      while (v[i] < middle) i++;
+      while (middle < v[j]) j--;
+      if (i > j) break;
+      [v[i], v[j]] = [v[j], v[i]];
+      i++; j--;
+    }
+    if (j < k) low = i;
+    if (k < i) high = j;
+  }
+  return v[k];
+}
+let spare = new Float64Array(0), spareToo = spare;
+const scratch = (n) => {
+  if (spare.length < n) [spare, spareToo] = [new Float64Array(n), new Float64Array(n)];
+  return spare;
+};
 
 /** Gauss-Legendre places and shares on 0..1 for a softmax whose exponents span so much; see values.lse_weights. */
 function alongRay(span) {

@@ -8,7 +8,9 @@ class ClassSearch {
     this.input = make("input", { type: "text", role: "combobox", "aria-label": "Class", "aria-expanded": "false", "aria-controls": id, "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false" });
     this.list = make("ul", { id, role: "listbox", "aria-label": "Classes", hidden: "" });
     this.root = make("div", { class: "search" }, make("label", {}, make("span", {}, "Class"), this.input), this.list);
-    this.input.addEventListener("focus", () => { this.input.select(); this.open(); });
+    const begin = () => { if (this.list.hidden) { this.input.select(); this.open(); } };
+    this.input.addEventListener("focus", begin);
+    this.input.addEventListener("click", begin);
     this.input.addEventListener("input", () => this.open());
     this.input.addEventListener("blur", () => setTimeout(() => this.close(), 150));
     this.input.addEventListener("keydown", (event) => this.press(event));
@@ -153,7 +155,7 @@ class PoolingTable {
 /** The top contributing channels, each with a slider from muted to twice as much. */
 class ChannelTiles {
   constructor(act) {
-    Object.assign(this, { act, count: 12, tiles: new Map() });
+    Object.assign(this, { act, count: 12, tiles: new Map(), shown: [] });
     this.grid = make("div", { class: "tiles" });
     this.more = button("More channels", () => { this.count += 12; this.show(...this.last); });
     this.root = make("div", { class: "channels" }, make("h3", {}, "Top contributing channels"), this.grid, this.more);
@@ -163,7 +165,7 @@ class ChannelTiles {
     const [before, after] = evidence, { edit, data: { maps } } = panel, order = [...before.channels.keys()].sort((a, b) => Math.abs(before.channels[b]) - Math.abs(before.channels[a]));
     const chosen = [...new Set([...order.slice(0, this.count), ...Object.keys(edit.channels).map(Number)])];
     if (this.maps !== maps) { this.tiles.clear(); this.maps = maps; }
-    const shown = chosen.map((k) => this.tiles.get(k) ?? this.tiles.set(k, this.make(k)).get(k));
+    const shown = (this.shown = chosen.map((k) => this.tiles.get(k) ?? this.tiles.set(k, this.make(k)).get(k)));
     if (this.grid.children.length !== shown.length || shown.some(({ root }, n) => this.grid.children[n] !== root)) {
       this.grid.replaceChildren(...shown.map(({ root }) => root));
       this.paint(panel);
@@ -195,7 +197,10 @@ class ChannelTiles {
     const ratio = window.devicePixelRatio || 1, [w, h] = photo.size, wide = Math.round(92 * ratio), size = { width: wide, height: Math.max(1, Math.round((wide * h) / w)) };
     const [l, t, r, b] = photo.seen.map((edge, n) => (edge * (n % 2 ? size.height : size.width)) / (n % 2 ? h : w)), key = [photo.key, size.width].join();
     if (this.backed !== key) Object.assign(this, { backed: key, ground: drawPhoto(image, size, { x: 0, y: 0, w, h }, photo.size, [l, t, r - l, b - t], false) });
-    for (const { k, canvas } of this.tiles.values()) {
+    for (const tile of this.shown) {
+      const { k, canvas } = tile, look = [key, page.view.c].join();
+      if (tile.look === look) continue;
+      tile.look = look;
       Object.assign(canvas, size);
       const context = canvas.getContext("2d"), values = maps.F.subarray(k * maps.n, (k + 1) * maps.n), kind = "positive";
       context.drawImage(this.ground, 0, 0);

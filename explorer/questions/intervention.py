@@ -12,9 +12,11 @@ import torch
 from explorer.analysis import Analysis
 from explorer.checks import is_number
 from explorer.errors import ParameterError
+from explorer.wording import listed
 
 LARGEST_FACTOR = 10.0
-_WRITTEN = re.compile(r"k(\d{1,6})x(\d{1,2}(?:\.\d{1,3})?)|p(\d{1,3})\.(\d{1,3})")
+_NAMED = 6  # channels or positions; more are counted
+_WRITTEN = re.compile(r"k(\d{1,6})x(\d{1,2}(?:\.\d{1,3})?)|p(\d{1,3})\.(\d{1,3})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -67,21 +69,49 @@ class Intervention:
     def __str__(self) -> str:
         return self._text
 
+    def __bool__(self) -> bool:
+        return bool(self.channels or self.positions)
+
+    @property
+    def words(self) -> str:
+        """"channel 12 muted, position (3, 4) ignored"; "" where nothing is changed."""
+        by_factor: dict[float, list[str]] = {}
+        for channel, factor in sorted(self.channels.items()):
+            by_factor.setdefault(factor, []).append(str(channel))
+        parts = [f"{_counted('channel', names)} {f'times {factor:g}' if factor else 'muted'}"
+                 for factor, names in sorted(by_factor.items())]
+        if self.positions:
+            parts.append(f"{_counted('position', [str(at) for at in sorted(self.positions)])} ignored")
+        return ", ".join(parts)
+
+    def check(self, shape: torch.Size) -> None:
+        """Raises ParameterError for a channel or position that feature maps of a shape (C, H, W) do not have."""
+        channels, rows, columns = shape
+        if unknown := [channel for channel in self.channels if not 0 <= channel < channels]:
+            raise ParameterError(f"There is no channel {unknown[0]}; expected 0 to {channels - 1}.")
+        if outside := [at for at in self.positions if not (0 <= at[0] < rows and 0 <= at[1] < columns)]:
+            raise ParameterError(f"There is no position {outside[0]}; expected rows 0 to {rows - 1} and columns 0 to "
+                                 f"{columns - 1}.")
+
     def on(self, analysis: Analysis) -> Analysis:
         """The analysis of the same photo with these feature maps; what looks at the input still sees the whole photo.
 
         Raises MethodError where there is no evidence, ParameterError for a channel or position that does not exist.
         """
         analysis.require_evidence()
+        if analysis.change:
+            raise ParameterError("These feature maps are changed already; expected those that the network gave.")
+        self.check(analysis.feature_maps.shape)
         maps = analysis.feature_maps.clone()
-        channels, rows, columns = maps.shape
-        if unknown := [channel for channel in self.channels if not 0 <= channel < channels]:
-            raise ParameterError(f"There is no channel {unknown[0]}; expected 0 to {channels - 1}.")
-        if outside := [at for at in self.positions if not (0 <= at[0] < rows and 0 <= at[1] < columns)]:
-            raise ParameterError(f"There is no position {outside[0]}; expected rows 0 to {rows - 1} and columns 0 to "
-                                 f"{columns - 1}.")
         if self.channels:
             maps[list(self.channels)] *= torch.tensor(list(self.channels.values()))[:, None, None]
         for row, column in self.positions:
             maps[:, row, column] = 0
-        return replace(analysis, feature_maps=maps)
+        return replace(analysis, feature_maps=maps, change=str(self))
+
+
+def _counted(what: str, names: list[str]) -> str:
+    """"channel 12", "channels 12 and 40", "34 channels"."""
+    if len(names) > _NAMED:
+        return f"{len(names):,} {what}s"
+    return f"{what}{'s' * (len(names) > 1)} {listed(names)}"

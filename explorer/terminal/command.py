@@ -20,7 +20,7 @@ from explorer.sections.answers import top_answers
 from explorer.sections.text import lines, printable
 from explorer.terminal.options import Parser, add_live, add_what_to_analyse, load, outcome_of, truth_of
 from explorer.terminal.output import write
-from explorer.terminal.overview import account, describe, true_class
+from explorer.terminal.overview import account, changed, describe, true_class
 
 OF_A_FILE = ("file", "given", "module")  # names of networks that a recipe cannot bring back alone
 ROUNDING = 1e-3  # logits: further off than other machines and versions bring it
@@ -37,6 +37,7 @@ examples:
   python -m explorer photo.jpg
   python -m explorer photo.jpg --pooling gmp --class "golden retriever" --calibrated
   python -m explorer photo.jpg --pooling gem:p=4 --framing whole --size 288 --report --out results
+  python -m explorer photo.jpg --change k12x0_k40x2.5_p3.4
   python -m explorer photo.jpg --network resnet18 --checkpoint my.safetensors --classes classes.txt
   python -m explorer photo.jpg --recipe results/photo.json --out again
   python -m explorer photo.jpg --pooling gmp --live page.html --without-photo
@@ -79,7 +80,7 @@ def run(arguments: Sequence[str]) -> list[str]:
             calibrated=calibrated, photos=not options.without_photo).encode()
     sources = {"photo": Path(options.photo)} | ({} if options.recipe is None else {"recipe": Path(options.recipe)})
     return [
-        *describe(outcome, options.photo), "",
+        *describe(outcome, options.photo), *changed(outcome), "",
         *lines(top_answers(outcome, class_index, calibrated)), "",
         *account(*what), *true_class(outcome, truth, calibrated), *remarks, "",
         *(f"Wrote {printable(file)}" for file in write(files, sources, Path(options.out))),
@@ -96,7 +97,7 @@ def _written(outcome: Outcome) -> str:
 def _repeated(options: argparse.Namespace, recipe: dict) -> Repetition:
     name, of_a_file = recipe["network"]["name"], recipe["network"]["name"] in OF_A_FILE
     fixed = {"--pooling": options.pooling, "--class": options.class_, "--framing": options.framing,
-             "--size": options.size, "--calibrated": options.calibrated or None} | (
+             "--size": options.size, "--change": options.change, "--calibrated": options.calibrated or None} | (
                  {} if of_a_file else {"--network": options.network, "--checkpoint": options.checkpoint})
     if given := [option for option, value in fixed.items() if value is not None]:
         raise ParameterError(f"The recipe says what to compute; leave out {' and '.join(given)}, or --recipe.")
@@ -127,6 +128,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG.format(poolings=poolings),
     )
     add_what_to_analyse(parser)
+    parser.add_argument("--change", metavar="CHANGE",
+                        help="of the feature maps: k12x0 mutes channel 12, k40x2.5 multiplies channel 40 by 2.5, p3.4 "
+                             "ignores the position in row 3 and column 4, with _ between them")
     parser.add_argument("--recipe", metavar="FILE",
                         help="repeat what a <photo>.json or a report's recipe.json records, and compare; it stands in "
                              "for what is chosen above")

@@ -16,6 +16,7 @@ from explorer.framing import FRAMINGS, LARGEST_SIDE, SMALLEST_SIDE
 from explorer.networks import Network
 from explorer.networks.loading.options import add_options, load_from_options, options_of
 from explorer.poolings import parse_pooling
+from explorer.questions.intervention import Intervention
 from explorer.sections.text import printable
 
 FRAMING = "crop"
@@ -75,12 +76,17 @@ def load(options: argparse.Namespace) -> Network:
 
 
 def outcome_of(options: argparse.Namespace) -> tuple[Outcome, int]:
-    """The photo under the chosen pooling, and the chosen class or else the prediction. Raises ExplorerError."""
+    """The photo under the chosen pooling, and the chosen class or else the prediction. Raises ExplorerError.
+
+    With a change that is of the changed feature maps.
+    """
+    change = Intervention.parse(getattr(options, "change", None) or "")
     pooling, parameters = (None, {}) if options.pooling is None else parse_pooling(options.pooling)
     photo = read_image(options.photo, options.window)
     network = load(options)
     class_index = None if options.class_ is None else find_class(options.class_, network.class_names)
-    outcome = analyse(network, photo, options.framing or FRAMING, options.size).under(pooling, **parameters)
+    analysis = analyse(network, photo, options.framing or FRAMING, options.size)
+    outcome = (change.on(analysis) if change else analysis).under(pooling, **parameters)
     return outcome, outcome.top(1)[0].class_index if class_index is None else class_index
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from explorer.analysis import Outcome
+from explorer.questions.intervention import Intervention
 from explorer.sections.answers import label, truth_sentence
 from explorer.sections.text import cut, printable, typed, wrapped
 from explorer.wording import Value, share_word
@@ -24,6 +25,12 @@ def describe(outcome: Outcome, photo: str) -> list[str]:
         f"{printable(analysis.layer_name)} {shape}, {PROBABILITIES[analysis.network.activation]}",
         *(f"Caution: {typed(caution)}" for caution in analysis.network.cautions),
     ]
+
+
+def changed(outcome: Outcome) -> list[str]:
+    """What was done to the feature maps; no line where nothing was."""
+    change = outcome.analysis.change
+    return [f"Changed: {Intervention.parse(change).words}"] if change else []
 
 
 def name_and_index(outcome: Outcome, class_index: int) -> str:

@@ -335,7 +335,7 @@ def test_what_is_no_recipe_is_answered_with_one_sentence(run, tmp_path):
 
 @pytest.mark.parametrize("option", [
     ("--pooling", "gmp"), ("--class", "1"), ("--framing", "crop"), ("--size", "224"),
-    ("--network", "efficientnet_lite0"), ("--calibrated",),
+    ("--network", "efficientnet_lite0"), ("--calibrated",), ("--change", "k1x0"),
 ])
 def test_a_recipe_and_what_it_fixes_are_not_given_together(run, option):
     run(ASTRONAUT, *QUICK)

@@ -31,8 +31,11 @@ def pick(page: AppTest, key: str, value: Any, part_alone: bool = False) -> AppTe
 
 
 def _part_of(page: AppTest, component: Any) -> str:
-    """The innermost fragment around it: a viewer (but in a talk) and what is said of a place have their own."""
+    """The innermost fragment around it: a viewer (but in a talk) and what is said of a place have their own, and so has
+    the panel Intervene, further down the page."""
     story, *inner = page._fragment_storage._fragments
+    if component.proto.component_name == "poolscope.intervene":
+        return inner[-1]
     is_inside = component.proto.component_name == "poolscope.viewer" or component.key == "place"
     return inner[0] if inner and is_inside else story
 

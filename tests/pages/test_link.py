@@ -56,6 +56,8 @@ UNUSUAL = [
     ("label", (FOLDER,), 3, "3"), ("predicted", (FOLDER,), 0, "0"),
     ("part", (FOLDER,), "causes", "causes"), ("cause_of", (FOLDER,), 0, "0"), ("cause_against", (FOLDER,), 7, "7"),
     ("parts", (FOLDER,), 6, "6"), ("muted", (FOLDER,), (0, 2), "0,2"), ("strength", (FOLDER,), 0, "0"),
+    ("change", (EXPLORE, CHANNELS), "k12x0_k40x2.5_p3.4", "k12x0_k40x2.5_p3.4"),
+    ("intervene", (EXPLORE, CHANNELS), True, "1"),
     ("everywhere", (FOLDER,), True, "1"), ("give_back", (FOLDER,), False, "0"),
 ]
 
@@ -89,7 +91,8 @@ BAD = [
     ("run", ["", "a/b", "..\\c", "x" * 81]), ("beside_run", ["/"]), ("sort", ["best"]), ("outcome", ["odd"]),
     ("label", ["-1"]), ("predicted", ["x"]), ("part", ["maps"]), ("cause_of", ["-1"]), ("cause_against", ["x"]),
     ("parts", ["1", "11"]), ("muted", ["10", "0,,1"]), ("strength", ["101"]), ("everywhere", ["yes"]),
-    ("give_back", ["2"]),
+    ("give_back", ["2"]), ("intervene", ["on"]),
+    ("change", ["k12", "k12x11", "k12x-1", "p3", "k12x0,p3.4", "_", "k1x1e3", "k12x0_nonsense"]),
     ("settings", ["window", "window:", ":3", "window:3,", "Window:3", "a:b c", "x" * 30 + ":1",
                   ",".join(f"a{n}:1" for n in range(7))]),
 ]

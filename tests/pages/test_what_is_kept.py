@@ -15,6 +15,7 @@ from PIL import Image
 from streamlit import runtime
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.session_manager import SessionInfo
+from streamlit.runtime.state import SessionState
 
 from explorer.ui.session import cache, garbage
 from explorer.ui.session.cache import network_named
@@ -78,11 +79,21 @@ def server(monkeypatch) -> Iterator[MemorySessionStorage]:
     loop.call_soon_threadsafe(loop.stop)
 
 
-def test_a_session_that_is_over_is_freed_although_nobody_else_leaves(server):
-    class Left:
-        id = "left"
+class Left:
+    """A session that was left, with a photo."""
 
-    session = Left()
+    id = "left"
+
+    def __init__(self, photo: Image.Image) -> None:
+        self.session_state, self.files = SessionState(), [photo]
+        self.session_state["poolscope"] = photo
+
+    def shutdown(self) -> None:
+        self.files.clear()
+
+
+def test_a_session_that_is_over_is_freed_although_nobody_else_leaves(server):
+    session = Left(Image.new("RGB", (2, 2)))
     freed = weakref.ref(session)
     server.save(SessionInfo(None, session))
     del session
@@ -90,6 +101,17 @@ def test_a_session_that_is_over_is_freed_although_nobody_else_leaves(server):
     assert drop_sessions() == 1
     assert freed() is None
     assert drop_sessions() == 0
+
+
+def test_a_session_that_is_over_keeps_nothing_although_the_server_holds_it_until_somebody_comes(server):
+    photo = Image.new("RGB", (2, 2))
+    freed, session = weakref.ref(photo), Left(photo)
+    server.save(SessionInfo(None, session))
+    del photo
+    assert freed() is not None
+    assert drop_sessions() == 1
+    assert freed() is None
+    assert not session.files
 
 
 def test_a_server_whose_parts_have_other_names_drops_nothing(monkeypatch):

@@ -30,8 +30,7 @@ class Viewer {
     const content = JSON.stringify({ ...data, region: null }), before = this.content;
     const moved = this.data && (this.data.chosen !== data.chosen || this.data.photo !== data.photo);
     if (moved && data.main && !(performance.now() - page.returned < 3000)) page.view.m = page.toLast ? page.stacks.get(data.stack).at(-1).id : ""; // Back brings its own map
-    Object.assign(this, { content });
-    page.toLast &&= !moved;
+    [this.content, page.toLast] = [content, page.toLast && !moved];
     if (before === content) return Object.assign(this, { data }).point(); // nothing is new but the chosen region
     if (this.data?.stack !== data.stack) Object.assign(this, { maps: page.stacks.get(data.stack), painted: new Map() });
     Object.assign(this, { data, arriving: null, guest: null, titled: null });

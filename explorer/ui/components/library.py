@@ -14,14 +14,16 @@ from typing import Any
 
 import streamlit as st
 
-from explorer.live.scripts import VIEWER
+from explorer.live.scripts import HERE as LIVE
+from explorer.live.scripts import PANEL, VIEWER
 from explorer.sections.nodes import STYLE
 
 _HERE = Path(__file__).parent
 _SHARED = ("shared.js", "view.js")
-_PARTS = (("paint.js", "scales.js", "tools.js", "viewer.js"), ("tiles.js", "wall.js", "photos.js"), ("board.js",),
-          ("slider.js",), ("muting.js",), ("source.js",), ("keys.js",), ("memory.js",), ("focus.js", "sidebar.js"))
-_STYLES = ("viewer", "wall", "board", "slider", "muting")
+_PARTS = ((*(name for name in PANEL if name not in _SHARED), "intervene.js"), ("tiles.js", "wall.js", "photos.js"),
+          ("board.js",), ("slider.js",), ("muting.js",), ("source.js",), ("keys.js",), ("memory.js",),
+          ("focus.js", "sidebar.js"))
+_STYLES = ("viewer", "wall", "board", "slider", "muting", "panel", "intervene")
 _STUB = """export default function (element) {
   const draw = () => window.poolscope.draw("%s", element);
   if (window.poolscope?.draw) draw(); else window.addEventListener("poolscope", draw, { once: true });
@@ -29,8 +31,8 @@ _STUB = """export default function (element) {
 
 
 def _read(name: str) -> str:
-    """A script or style: the viewer's, which pages without a server have too, or one beside this file."""
-    folder = VIEWER if (VIEWER / name).exists() else _HERE
+    """A script or style: one that pages without a server have too, or one beside this file."""
+    folder = next(folder for folder in (VIEWER, LIVE, _HERE) if (folder / name).exists())
     return (folder / name).read_text(encoding="utf-8")
 
 
@@ -52,7 +54,8 @@ def put_library() -> None:
 def _styles() -> dict[str, str]:
     styles = {name: _read(f"{name}.css") for name in _STYLES}
     board = STYLE.read_text(encoding="utf-8") + styles["board"]
-    return styles | {"board": board, "photos": styles["wall"], "muting": board + styles["muting"]}
+    return styles | {"board": board, "photos": styles["wall"], "muting": board + styles["muting"],
+                     "intervene": styles["viewer"] + styles.pop("panel") + styles["intervene"]}
 
 
 def part(name: str, html: str) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
-// Puts a photo, a stack of maps or a pack of channels into the page's store, where viewers and walls find it: once, and
-// not with every change of what is shown.
-page.parts.source = ({ data: { photo, stack, pack } }) => {
+// Puts a photo, a stack of maps, a pack of channels or what the panel Intervene needs into the page's store, where those
+// who show it find it: once, and not with every change of what is shown.
+page.parts.source = ({ data: { photo, stack, pack, network, maps } }) => {
   const put = (store, name, key, value, most) => { keep(store, key, value, most); emit(name, key); };
   if (photo && !page.photos.has(photo.key)) {
     const image = new Image();
@@ -10,5 +10,7 @@ page.parts.source = ({ data: { photo, stack, pack } }) => {
   if (stack && !page.stacks.has(stack.key))
     unpack(stack.pack).then(({ at, rows, columns }) => put(page.stacks, "stack", stack.key,
       stack.maps.map((map, i) => ({ ...map, values: map.kind === "labels" ? at(i).map(Math.round) : at(i), rows, columns })), 20));
+  if (network && !page.networks.has(network.key)) put(page.networks, "network", network.key, network, 3);
+  if (maps && !page.maps.has(maps.key)) put(page.maps, "maps", maps.key, maps.content, 4);
   if (pack && !page.packs.has(pack.key)) unpack(pack).then((channels) => put(page.packs, "pack", pack.key, channels));
 };

@@ -11,6 +11,7 @@ from explorer.networks import BUNDLED, Network
 from explorer.networks.loading.load import ASSUMED_PREPROCESSING
 from explorer.poolings import PoolingChoice
 from explorer.progress import Progress
+from explorer.questions.intervention import Intervention
 from explorer.ui.session.arguments import GIVEN, print_wrong
 from explorer.ui.session.cache import network_named
 from explorer.ui.session.choices import FEWEST, OF_A_NETWORK, OF_A_PHOTO, OWN_FILE, Choices, sizes_of
@@ -138,7 +139,8 @@ def fit(session: Session, network: Network, requested: frozenset[str] = frozense
 
 def _carried(chosen: Choices, before: Fitted, network: Network, native: PoolingChoice) -> dict[str, Any]:
     """What becomes of the choices that were made for another network: classes go by their names."""
-    carried: dict[str, Any] = {"size": None, "region": None, "channel": None, "beside": None, "layer": ""}
+    carried: dict[str, Any] = {"size": None, "region": None, "channel": None, "beside": None, "layer": "",
+                               "change": ""}
     if before.name:
         places = {name: index for index, name in enumerate(network.class_names)}
         same: dict[int | None, int] = {
@@ -180,6 +182,12 @@ def check_choices(session: Session, analysis: Analysis) -> None:
         if channel is not None and channel >= channels:
             changes[name] = None
             session.notices.append(f"There is no channel {channel}; expected a whole number from 0 to {channels - 1}.")
+    if chosen.change and analysis.has_evidence:  # at a layer it waits
+        try:
+            Intervention.parse(chosen.change).check(analysis.feature_maps.shape)
+        except ExplorerError as error:
+            changes["change"] = ""
+            session.notices.append(f"{error} The feature maps are shown unchanged.")
     if chosen.class_index is not None:
         try:
             analysis.network.check_class(chosen.class_index)

@@ -47,6 +47,8 @@ class Choices:
         rival, ask: Why: the class that is compared with (None: the true class, or the likeliest other one), and the
             question.
         lesson, settings: Lessons: its number, and what its controls are set to, by their names.
+        change, intervene: Explore and Feature maps: what is done to the feature maps, as the text of an
+            `explorer.questions.intervention.Intervention`, and whether the panel for it is open.
         run, item: the name of a run of many photos, and the path of the one that is shown; "" for none.
         beside_run: a second run to compare it with.
         part: Folder: a key of PARTS.
@@ -85,6 +87,8 @@ class Choices:
     ask: str = "against"
     lesson: int = 1
     settings: tuple[tuple[str, str], ...] = ()
+    change: str = ""
+    intervene: bool = False
     run: str = ""
     item: str = ""
     beside_run: str = ""
@@ -114,10 +118,10 @@ class Choices:
 
 # What only one network has: kept for it while another one is shown.
 OF_A_NETWORK = ("class_index", "truth", "classes", "rival", "pooling", "poolings", "pair", "region", "layer", "channel",
-                "beside", "size")
+                "beside", "size", "change")
 # What is of one photo alone, as it is when another photo is shown.
 OF_A_PHOTO: dict[str, Any] = {"class_index": None, "truth": None, "classes": (), "rival": None,
-                              "region": None}
+                              "region": None, "change": ""}
 
 
 def sizes_of(preprocessing: Preprocessing) -> tuple[int, ...]:

@@ -39,9 +39,10 @@ def drop_uploads(files: Iterable[UploadedFile]) -> None:
 
 
 def drop_sessions() -> int:
-    """Drop sessions that were left and cannot be taken up again; how many there were.
+    """Drop sessions that were left and cannot be taken up again, and what they kept; how many there were.
 
-    Streamlit forgets them two minutes after they were left, but only once another one is left.
+    Streamlit forgets them two minutes after they were left, but only once another one is left. Its loop holds the last
+    one that it served until somebody comes: with photos and perhaps a network.
     """
     if not runtime.exists():
         return 0
@@ -50,7 +51,11 @@ def drop_sessions() -> int:
         left, loop = server._session_mgr._session_storage._cache, server._get_async_objs().eventloop
 
         async def expire() -> int:  # in the server's loop: no other may change them
-            return len(left.expire())
+            over = [info.session for _, info in left.expire()]
+            for session in over:
+                session.shutdown()
+                session.session_state.clear()
+            return len(over)
 
         return asyncio.run_coroutine_threadsafe(expire(), loop).result(_WAIT)
     return 0

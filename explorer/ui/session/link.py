@@ -21,6 +21,7 @@ from explorer.networks import BUNDLED
 from explorer.networks.loading.known_networks import SOURCES, identify
 from explorer.poolings import POOLINGS, PoolingChoice
 from explorer.questions.channel_table import KINDS, RANKINGS
+from explorer.questions.intervention import Intervention
 from explorer.ui.session.arguments import GIVEN
 from explorer.ui.session.choices import (
     FEWEST,
@@ -39,6 +40,7 @@ _OWN_FILE = re.compile(OWN_FILE + r"[0-9a-f]{12}(-\w{1,80})?")
 _LAYER = r"[A-Za-z0-9_.]{1,120}"
 _SETTINGS = r"[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}(,[a-z_]{1,20}:[A-Za-z0-9_.+-]{1,40}){0,5}"
 _RUN = r"[\w .()-]{1,80}"
+_WITH_PANEL = ("Explore", "Feature maps")
 _VIEW = re.compile(r"[A-Za-z0-9_.-]{0,120}")  # what the viewer writes there itself, see viewer.js
 
 
@@ -129,6 +131,8 @@ FIELDS = (
     Field("show", _one_of(KINDS), pages=("Feature maps",)),
     Field("channel", _whole(), pages=("Feature maps", "Poolings")),
     Field("beside", _whole(), pages=("Feature maps",)),
+    Field("change", lambda text: str(Intervention.parse(text)), pages=_WITH_PANEL),
+    _switch("intervene", pages=_WITH_PANEL),
     Field("poolings", _several(PoolingChoice.parse, FEWEST, MOST), _joined,
           pages=("Poolings", "Activation maps", "Why")),
     Field("pair", _several(lambda text: int(_one_of(("0", "1", "2", "3"))(text)), 2, 2), _joined, pages=("Poolings",)),

@@ -1,0 +1,1 @@
+"""The live app: static files in which a visitor's own photo is analysed in their browser."""
