@@ -17,13 +17,13 @@ from explorer.questions.reasons import Reasons, reasons
 from explorer.sections import maps
 from explorer.sections.answers import answer_sentence, badge, top_answers, trained_in_words, truth_sentence, with_names
 from explorer.sections.channels import top_channels
-from explorer.sections.nodes import STYLE, Node, Raw, data_uri, el
+from explorer.sections.nodes import DOCUMENT_STYLE, STYLE, Node, Raw, data_uri, el
 from explorer.sections.parts import facts, maps_shape, note, section
 from explorer.sections.why import why_section
 from explorer.wording import evidence_sentence, number_word, percent
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_STYLES = (STYLE, Path(__file__).with_suffix(".css"))
+_STYLES = (STYLE, DOCUMENT_STYLE, Path(__file__).with_suffix(".css"))
 _HEADS = {"affine": "affine: its evidence is exact", "nonlinear": "not affine: its evidence is integrated",
           "none": "cannot be asked alone: there is no evidence"}
 _ACTIVATIONS = {"softmax": "by softmax: one class excludes the others",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 STYLE = Path(__file__).with_name("sections.css")  # for pages and reports alike
+DOCUMENT_STYLE = Path(__file__).with_name("document.css")  # for what is kept: reports, and pages that are handed on
 
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # by XML 1.0, section 2.2
 _VOID = {"img", "meta", "link", "br", "rect", "image", "stop"}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from explorer import POOLINGS, __version__, read_image
+from explorer.analysis import Outcome
 from explorer.errors import ParameterError
 from explorer.export.arrays import arrays_npz
 from explorer.export.pictures import overlay_png
@@ -14,9 +15,10 @@ from explorer.export.recipe import Repetition, read_recipe, repeat
 from explorer.export.record import record_json
 from explorer.export.report import report_html
 from explorer.export.strict_json import versions
+from explorer.live.page import live_page
 from explorer.sections.answers import top_answers
 from explorer.sections.text import lines, printable
-from explorer.terminal.options import Parser, add_what_to_analyse, load, outcome_of, truth_of
+from explorer.terminal.options import Parser, add_live, add_what_to_analyse, load, outcome_of, truth_of
 from explorer.terminal.output import write
 from explorer.terminal.overview import account, changed, describe, true_class
 
@@ -38,11 +40,13 @@ examples:
   python -m explorer photo.jpg --change k12x0_k40x2.5_p3.4
   python -m explorer photo.jpg --network resnet18 --checkpoint my.safetensors --classes classes.txt
   python -m explorer photo.jpg --recipe results/photo.json --out again
+  python -m explorer photo.jpg --pooling gmp --live page.html --without-photo
   python -m explorer why photo.jpg --against "tiger cat"
 
 Writes <photo>_overlay.png (the evidence for the class, laid over the photo), <photo>_arrays.npz (the arrays behind
 it, for numpy.load) and <photo>.json (what was computed, the table, and the recipe that repeats it); with --report
-<photo>_report.html as well, a page to read and to send. Nothing is downloaded unless --network names a network of
+<photo>_report.html as well, a page to read and to send; with --live <photo>_live.html, a page on which classes,
+poolings and channels can be tried without PoolScope. Nothing is downloaded unless --network names a network of
 torchvision or timm whose weights are not on this computer yet; nothing in a file is executed.
 
 Why this class and not that one: see python -m explorer why --help. (A photo that is called "why" is ./why.)
@@ -62,13 +66,18 @@ def run(arguments: Sequence[str]) -> list[str]:
         remarks = [_remark(repeated, recipe)]
     outcome, class_index, calibrated = what
     truth = truth_of(options, outcome)
-    files = {
+    files: dict[str | Path, bytes] = {
         "_overlay.png": overlay_png(outcome, class_index),
         "_arrays.npz": arrays_npz(outcome, class_index),
         ".json": record_json(*what, truth).encode(),
     }
     if options.report:
         files["_report.html"] = report_html(*what, truth=truth).encode()
+    if options.live is not None:
+        shown = None if options.recipe is None and options.class_ is None else class_index
+        files["_live.html" if options.live == Path() else options.live] = live_page(
+            [outcome.analysis], [Path(options.photo).name], class_index=shown, pooling=_written(outcome),
+            calibrated=calibrated, photos=not options.without_photo).encode()
     sources = {"photo": Path(options.photo)} | ({} if options.recipe is None else {"recipe": Path(options.recipe)})
     return [
         *describe(outcome, options.photo), *changed(outcome), "",
@@ -76,6 +85,13 @@ def run(arguments: Sequence[str]) -> list[str]:
         *account(*what), *true_class(outcome, truth, calibrated), *remarks, "",
         *(f"Wrote {printable(file)}" for file in write(files, sources, Path(options.out))),
     ]
+
+
+def _written(outcome: Outcome) -> str:
+    """The pooling of an outcome with its parameter, as a page begins with it; "" for the native one."""
+    if outcome.label == "native":
+        return ""
+    return outcome.analysis.network.pooling_of(outcome.pooling).written(**outcome.parameters)
 
 
 def _repeated(options: argparse.Namespace, recipe: dict) -> Repetition:
@@ -119,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="repeat what a <photo>.json or a report's recipe.json records, and compare; it stands in "
                              "for what is chosen above")
     parser.add_argument("--report", action="store_true", help="write <photo>_report.html as well")
+    add_live(parser, "<photo>_live.html")
     parser.add_argument("--out", default=".", metavar="FOLDER",
                         help="where the files go; made when missing (default: the current folder)")
     parser.add_argument("--version", action="version", version=f"PoolScope {__version__}")

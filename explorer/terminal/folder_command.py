@@ -6,14 +6,19 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from explorer.folder.index import Index
+from explorer.folder.run import Run
 from explorer.folder.scanning import ENGINES, scan
+from explorer.folder.selection import OUTCOMES, SORTS, Selection
 from explorer.framing import FRAMINGS
+from explorer.live.run_page import run_page
 from explorer.networks.loading.options import add_options, options_of
 from explorer.sections.folder import overview
 from explorer.sections.text import lines, printable
-from explorer.terminal.options import FRAMING, Parser, whole_number
-from explorer.terminal.output import line_on_stderr, say
+from explorer.terminal.options import FRAMING, Parser, add_live, whole_number
+from explorer.terminal.output import line_on_stderr, progress_line, say, write
 from explorer.wording import rate_in_words
 
 COMMAND = "folder"
@@ -23,6 +28,7 @@ examples:
   python -m explorer folder photos/ --out run
   python -m explorer folder photos/ --out run --labels labels.csv --network resnet50
   python -m explorer folder "photos/**/*.jpg" --out run --engine ray
+  python -m explorer folder photos/ --out run --live page.html --select wrong --sort unsure
 
 One row a photo, in Parquet, below RUN/rows; docs/folder.md says what each column holds. The same command goes on with a
 run that was stopped, adds photos that are new and does those again that changed since. (A photo that is called "folder"
@@ -33,7 +39,8 @@ is ./folder.)
 def run(arguments: Sequence[str]) -> list[str]:
     """What to print, once every photo has its row. Raises ExplorerError: one sentence about what was wrong."""
     options = _parser().parse_args(arguments)
-    with line_on_stderr() as write:
+    selection = Selection(options.sort, options.select)
+    with line_on_stderr() as say_on_line:
         begun: list[tuple[float, int]] = []
 
         def progress(done: int, total: int) -> None:
@@ -41,19 +48,32 @@ def run(arguments: Sequence[str]) -> list[str]:
             if not begun:
                 begun.append((now, done - 1))
             rate = rate_in_words(total - done, done - begun[0][1], now - begun[0][0])
-            write(f"photos: {done:,} of {total:,}" + (f", {rate}" if rate else ""))
+            say_on_line(f"photos: {done:,} of {total:,}" + (f", {rate}" if rate else ""))
 
-        write("loading the network and listing the photos")
+        say_on_line("loading the network and listing the photos")
         try:
             scanned = scan(
                 options_of(options), options.photos, options.out, options.labels, options.engine,
                 options.pooling, framing=options.framing or FRAMING, short_side=options.size,
                 address=options.ray_address, progress=progress)
         except KeyboardInterrupt:
-            write("")
+            say_on_line("")
             say("Stopped; what is done is kept, and the same command goes on from there.", sys.stderr)
             raise
-    return [*lines(overview(scanned)), "", f"Wrote {printable(scanned.path)}"]
+    live = [] if options.live is None else _live(scanned, selection, options)
+    return [*lines(overview(scanned)), "", f"Wrote {printable(scanned.path)}", *live]
+
+
+def _live(scanned: Run, selection: Selection, options: argparse.Namespace) -> list[str]:
+    """Write the live page of the selection; the line that says of which photos it is."""
+    index = Index(scanned)
+    with progress_line() as progress:
+        made = run_page(index, index.select(selection), not options.without_photo,
+                        lambda done, total: progress("photos of the live page", done, total))
+    write({options.live: made.text.encode()}, {}, Path())
+    left_out = f"; {made.left_out:,} of those selected are left out" if made.left_out else ""
+    return [f"Wrote {printable(options.live)}, with {made.photos:,} photo{'' if made.photos == 1 else 's'}, "
+            f"{SORTS[selection.sort].name.lower()}{left_out}"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,5 +97,10 @@ def _parser() -> argparse.ArgumentParser:
                         help="local: one process here; ray: Ray's actors, here or on a cluster (needs "
                              "requirements-cluster.txt)")
     parser.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: Ray is started here)")
+    add_live(parser)
+    parser.add_argument("--select", choices=[key for key, outcome in OUTCOMES.items() if not outcome.of_two],
+                        default="all", help="which photos are on that page (default: all, the first 24)")
+    parser.add_argument("--sort", choices=SORTS, default=Selection.sort,
+                        help=f"in which order (default: {Selection.sort}, {SORTS[Selection.sort].name.lower()})")
     add_options(parser)
     return parser

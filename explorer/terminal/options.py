@@ -6,7 +6,8 @@ import argparse
 import difflib
 import re
 from collections.abc import Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from explorer import analyse, read_image
 from explorer.analysis import Outcome
@@ -50,6 +51,23 @@ def add_what_to_analyse(parser: argparse.ArgumentParser) -> None:
                              "(--window=-160,240)")
     parser.add_argument("--calibrated", action="store_true",
                         help="calibrate the probabilities of what-ifs with one fitted number per pooling")
+
+
+def add_live(parser: argparse.ArgumentParser, usual: str = "") -> None:
+    """A live page, whose file is `usual` where none is named, and whether the photo is in it."""
+    optional: dict[str, Any] = {"nargs": "?", "const": Path()} if usual else {}
+    parser.add_argument("--live", metavar="FILE", type=html_file, **optional,
+                        help="write a page that computes in the browser, to be handed on or put on any host of files"
+                        + (f" (default: {usual})" if usual else ""))
+    parser.add_argument("--without-photo", action="store_true",
+                        help="leave photos out of that page: their maps lie on grey")
+
+
+def html_file(text: str) -> Path:
+    """A path that ends in .html, so that no photo is taken for the page to write."""
+    if Path(text).suffix.lower() not in (".html", ".htm"):
+        raise argparse.ArgumentTypeError(f"expected a file that ends in .html, got {text!r:.60}")
+    return Path(text)
 
 
 def load(options: argparse.Namespace) -> Network:

@@ -12,14 +12,17 @@ from explorer.errors import ExplorerError
 from explorer.sections.text import printable
 
 
-def write(files: dict[str, bytes], sources: dict[str, Path], folder: Path) -> list[Path]:
-    """Write each file into the folder under the photo's stem and the ending that is its key; the paths written.
+def write(files: dict[str | Path, bytes], sources: dict[str, Path], folder: Path) -> list[Path]:
+    """Write each file into the folder: under the path that is its key, or under the photo's stem and that ending.
 
-    Raises ExplorerError: the folder cannot be made or written to, or a source (photo, recipe) would be replaced.
+    Returns the paths. Raises ExplorerError: a folder cannot be made or written to, or a source (photo, recipe) would be
+    replaced.
     """
-    targets = {folder / f"{sources['photo'].stem}{ending}": data for ending, data in files.items()}
+    targets = {folder / (key if isinstance(key, Path) else f"{sources['photo'].stem}{key}"): data
+               for key, data in files.items()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
         for target in filter(Path.exists, targets):
             for what, source in sources.items():
                 if target.samefile(source):

@@ -58,7 +58,7 @@ def _written(reasons: Reasons, options: argparse.Namespace) -> list[str]:
     """Write the files that were asked for, and name them."""
     if options.out is None and not options.report:
         return []
-    files = {
+    files: dict[str | Path, bytes] = {
         **{f"_why_{name}.png": data for name, data in why_pictures(reasons).items()},
         "_why_arrays.npz": why_npz(reasons),
         "_why.json": why_json(reasons).encode(),

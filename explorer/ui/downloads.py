@@ -15,6 +15,7 @@ from explorer.export.pictures import overlay_png
 from explorer.export.record import record_json, why_json
 from explorer.export.report import report_html
 from explorer.export.svg import overlay_svg
+from explorer.live.page import live_page
 from explorer.progress import Progress, Stop
 from explorer.questions.contrast import contrast_map
 from explorer.questions.reasons import Reasons, reasons
@@ -45,7 +46,7 @@ def downloads(
                      lambda: report_html(outcome, class_index, calibrated, classes, poolings, truth=truth))
 
     panels.note(files_hold(outcome, class_index), key="files_hold", style="caption")
-    columns = st.columns(5, gap="small")
+    columns = _columns(outcome)
     _files(session, outcome, class_index, columns, None, lambda: record_json(outcome, class_index, calibrated, truth))
     with columns[4]:
         _file("Report, HTML", report, _name(session, outcome, class_index, None, "html"), "text/html")
@@ -75,7 +76,7 @@ def why_downloads(
         report_job().ask()
 
     panels.note(files_hold(outcome, class_index, against), key="files_hold", style="caption")
-    job, columns = report_job(), st.columns(5, gap="small")
+    job, columns = report_job(), _columns(outcome)
     _files(session, outcome, class_index, columns, against,
            lambda: why_json(reasons(outcome, **choices(), slow=False)))
     with columns[4]:
@@ -112,11 +113,24 @@ def _why_report(ask: Callable[..., Reasons], sections: dict[str, Section], progr
     return report_html(why.outcome, why.class_index, why.calibrated, rival=why.rival, why=why, more=more)
 
 
+def _columns(outcome: Outcome) -> Sequence:
+    """One for each file; without evidence there is no live page."""
+    return st.columns(6 if outcome.analysis.has_evidence else 5, gap="small")
+
+
+def _live_page(session: Session, outcome: Outcome, class_index: int) -> str:
+    """What the page shows, whose reader may choose anything else."""
+    chosen = session.choices
+    pooling = "" if outcome.label == "native" else str(outcome.choice)
+    return live_page([outcome.analysis], [session.photo.title or session.photo.name], class_index=class_index,
+                     pooling=pooling, calibrated=chosen.calibrated)
+
+
 def _files(
     session: Session, outcome: Outcome, class_index: int, columns: Sequence, rival: int | None,
     numbers: Callable[[], str],
 ) -> None:
-    """All but the report, a column each; `rival` where the difference of the two is shown."""
+    """All but the report of the fifth column, a column each; `rival` where the difference of the two is shown."""
     files: tuple[tuple[str, str, str, Callable[[], str | bytes]], ...] = (
         ("Overlay, PNG", "png", "image/png", lambda: overlay_png(outcome, class_index, rival, session.lined)),
         ("Overlay, SVG", "svg", "image/svg+xml", lambda: overlay_svg(
@@ -127,6 +141,10 @@ def _files(
     for column, (label, ending, kind, make) in zip(columns, files, strict=False):
         with column:
             _file(label, make, _name(session, outcome, class_index, rival, ending), kind)
+    for column in columns[5:]:
+        with column:
+            _file("Live page, HTML", lambda: _live_page(session, outcome, class_index),
+                  _name(session, outcome, class_index, None, "live.html"), "text/html")
 
 
 def _file(label: str, make: Callable[[], str | bytes], name: str, kind: str) -> None:

@@ -377,6 +377,47 @@ def test_a_report_is_written_when_it_is_asked_for(run, tmp_path):
     assert (tmp_path / "again" / "astronaut_report.html").read_text(encoding="utf-8") == text
 
 
+def state_of(page: Path) -> dict:
+    """What a live page shows first."""
+    (text,) = re.findall('id="about">(.*?)</script>', page.read_text(encoding="utf-8"))
+    return json.loads(text)["state"]
+
+
+def test_a_live_page_is_written_beside_the_other_files(run, tmp_path):
+    code, out, _ = run(ASTRONAUT, *QUICK, "--live", "--out", "there")
+    assert code == 0
+    assert out.splitlines()[-1] == "Wrote there/astronaut_live.html"
+    assert state_of(tmp_path / "there" / "astronaut_live.html") == {
+        "c": None, "pooling": None, "parameter": None, "calibrated": False, "change": ""}
+
+
+def test_a_live_page_has_a_name_of_its_own_and_begins_with_what_was_chosen(run, tmp_path):
+    code, out, _ = run(ASTRONAUT, *QUICK, "--pooling", "gem:p=4", "--class", "golden retriever", "--calibrated",
+                       "--without-photo", "--live", "pages/mine.html")
+    assert code == 0
+    assert out.splitlines()[-1] == "Wrote pages/mine.html"
+    page = tmp_path / "pages" / "mine.html"
+    assert state_of(page) == {
+        "c": GOLDEN_RETRIEVER, "pooling": "gem", "parameter": 4, "calibrated": True, "change": ""}
+    assert "image/jpeg" not in page.read_text(encoding="utf-8")
+
+
+def test_a_recipe_makes_its_live_page(run, tmp_path):
+    run(ASTRONAUT, *QUICK, "--pooling", "gmp", "--class", GOLDEN_RETRIEVER)
+    code, _, _ = run(ASTRONAUT, "--recipe", "astronaut.json", "--live", "--out", "again")
+    assert code == 0
+    state = state_of(tmp_path / "again" / "astronaut_live.html")
+    assert (state["c"], state["pooling"]) == (GOLDEN_RETRIEVER, "gmp")
+
+
+def test_a_live_page_is_never_written_over_a_photo(run, tmp_path):
+    assert "ends in .html, got 'cat.jpg'" in refusal(run(ASTRONAUT, *QUICK, "--live", "cat.jpg"))
+    photo = tmp_path / "photo.html"
+    photo.write_bytes(ASTRONAUT.read_bytes())
+    assert "would replace the photo" in refusal(run(photo, *QUICK, "--live", "photo.html"))
+    assert photo.read_bytes() == ASTRONAUT.read_bytes()
+
+
 def test_numbers_that_are_not_finite_are_written_and_said(run, monkeypatch, make_network):
     head = nn.Linear(5, 2)
     nn.init.constant_(head.weight, float("nan"))

@@ -106,7 +106,7 @@ def test_it_asks_for_nothing_from_outside_and_has_no_script(page, tree):
 def test_it_is_one_small_file_in_both_colours_and_for_paper(page):
     assert page.startswith("<!DOCTYPE html>\n<html lang=\"en\">")
     assert len(page.encode()) < 1.5e6
-    for words in ("prefers-color-scheme: dark", "@media print", "max-width: 1100px", "tabular-nums"):
+    for words in ("color-scheme: light dark", "@media print", "max-width: 1100px", "tabular-nums"):
         assert words in page
 
 

@@ -14,6 +14,8 @@ from explorer.folder.index import Index
 from explorer.folder.selection import OUTCOMES, SORTS, Selection
 from explorer.folder.sheets import tiles
 from explorer.folder.summary import evidence_limit
+from explorer.live.page import MOST_PHOTOS
+from explorer.live.run_page import run_page
 from explorer.sections.folder import photo_caption
 from explorer.sections.nodes import el, picture
 from explorer.sections.parts import head
@@ -21,7 +23,9 @@ from explorer.ui import panels
 from explorer.ui.components.board import board
 from explorer.ui.components.photo_wall import photo_wall
 from explorer.ui.controls import in_step
+from explorer.ui.progress import worked
 from explorer.ui.session.items import open_on, walk_of
+from explorer.ui.session.jobs import Job
 from explorer.ui.session.session import Session
 from explorer.wording import shortened
 
@@ -119,6 +123,31 @@ def take_along(session: Session, index: Index, numbers: np.ndarray) -> None:
     if len(numbers) <= MOST_ROWS:
         files = [("Rows, CSV", "csv", "text/csv", lambda: rows_csv(index, numbers)),
                  ("Rows, Parquet", "parquet", "application/octet-stream", lambda: rows_parquet(index, numbers)), *files]
-    for column, (label, ending, kind, make) in zip(st.columns(4, gap="small"), files, strict=False):
+    columns = st.columns(5, gap="small")
+    for column, (label, ending, kind, make) in zip(columns, files, strict=False):
         column.download_button(label, make, f"{stem}.{ending}", kind, key=label, on_click="ignore", type="tertiary",
                                icon=":material/download:")
+    _live_page(session, index, numbers, columns[len(files)], f"{stem}_live.html")
+
+
+def _live_page(
+    session: Session, index: Index, numbers: np.ndarray, column: st.delta_generator.DeltaGenerator, name: str
+) -> None:
+    """The first photos of the selection on a page of their own: a pass each, so that it is made in a job."""
+    first = numbers[:MOST_PHOTOS]
+    job = index.recent(("live page", *first.tolist()), lambda: Job(
+        lambda progress, stop: run_page(index, first, progress=progress, stop=stop)))
+    with column:
+        if job.result is not None:
+            st.download_button("Save the live page", job.result.text, name, "text/html", key="live_page",
+                               on_click="ignore", type="tertiary", icon=":material/download:")
+        elif not job.begun:
+            st.button("Live page, HTML", key="make_live_page", on_click=job.ask, type="tertiary",
+                      icon=":material/description:", help=_of_first(len(first), len(numbers)))
+    if job.begun and job.result is None:
+        worked(session, job, "live_page", f"Live page of the first {len(first)} photos")
+
+
+def _of_first(first: int, selected: int) -> str:
+    return (f"The first {first} of {selected:,} photos on a page that computes in the browser: without PoolScope any "
+            "class, pooling and channel can be tried there.")
