@@ -325,5 +325,5 @@ def test_an_own_photo_is_explained_in_the_panel(page, tmp_path, examples, networ
         page.goto(address)
         page.set_input_files("#file", {"name": "cat.png", "mimeType": "", "buffer": encoded(examples["cat"], "PNG")})
         outcome = analyse(network, examples["cat"]).under()
-        expect(page.locator(".live .says")).to_have_text("".join(answer_sentence(outcome)))
+        expect(page.locator(".live p.says")).to_have_text("".join(answer_sentence(outcome)))
         expect(page.locator(".live .answers tbody tr")).to_have_count(5)
