@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 import zlib
@@ -23,6 +24,7 @@ from explorer.networks.loading.files import shipped
 HERE = Path(__file__).resolve().parent
 NETWORK = "efficientnet_lite0"
 PAGE = ("*.html", "*.css", "*.js", "NOTICE.txt")  # files of this folder that are copied as they are
+OFFLINE = "offline.js"
 LICENCES = ("Apache-2.0.txt", "torchvision-BSD-3-Clause.txt")
 PACKED = (".wasm", ".onnx")  # many hosts send such files as they are; the page unpacks them
 
@@ -56,6 +58,7 @@ def build(out: Path, onnxruntime: Path | None = None) -> dict[str, int]:
     }
     packed = {f"{name}.zlib" if name.endswith(PACKED) else name:
               zlib.compress(data) if name.endswith(PACKED) else data for name, data in files.items()}
+    packed[OFFLINE] = _listed(packed) + packed[OFFLINE]
     _write(out, packed)
     return {name: len(data) for name, data in packed.items()}
 
@@ -74,6 +77,13 @@ def backbone_graph(network: Network) -> bytes:
         InferenceSession(with_weights(graph, network.backbone.state_dict()), options,
                          providers=["CPUExecutionProvider"])
         return merged.read_bytes()
+
+
+def _listed(files: dict[str, bytes]) -> bytes:
+    """What the service worker keeps for visits without a connection, and a version that each change of it changes."""
+    version = hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in files.values())).hexdigest()
+    names = ["./", *(name for name in files if name != OFFLINE and "/" not in name)]
+    return f'const VERSION = "{version[:16]}", FILES = {json.dumps(names)};\n'.encode()
 
 
 def _write(out: Path, files: dict[str, bytes]) -> None:
