@@ -28,7 +28,7 @@ _WHAT = ("Mute or scale channels, ignore positions, choose any class under any p
 def intervene_part(session: Session, outcome: Outcome, class_index: int) -> None:
     """What the panel does and a switch that opens it, or one sentence why there is none."""
     missing = _why_missing(outcome)
-    board(el("div", head("Intervene"), note(missing) if missing else el("p", _WHAT), class_="ruled stack"),
+    board(el("div", head("Intervene"), note(missing) if missing else el("p", _WHAT), class_="ruled"),
           key="intervene")
     if missing:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -146,3 +147,19 @@ def test_the_command_says_what_was_changed_and_repeats_it(network, monkeypatch, 
         assert capsys.readouterr().err.endswith(".\n")
     assert __main__.main([photo, "--size", "96", "--out", "plain"]) == 0
     assert "Changed" not in capsys.readouterr().out
+
+
+def test_a_live_page_of_a_change_begins_with_it_and_holds_the_maps_that_the_network_gave(network, monkeypatch, tmp_path,
+                                                                                          capsys):
+    monkeypatch.setattr("explorer.terminal.options.load_from_options", lambda _: network)
+    monkeypatch.chdir(tmp_path)
+    photo = str(EXAMPLES / "astronaut.jpg")
+    pages = []
+    for change in ([], ["--change", "k12x0_p0.1"]):
+        assert __main__.main([photo, "--size", "96", "--live", "page.html", *change]) == 0
+        capsys.readouterr()
+        pages.append((tmp_path / "page.html").read_text(encoding="utf-8"))
+    packed = [re.search(r'"maps": ?\{[^}]*"data": ?"([^"]+)"', page).group(1) for page in pages]
+    assert packed[0] == packed[1]
+    assert '"k12x0_p0.1"' not in pages[0]
+    assert '"k12x0_p0.1"' in pages[1]

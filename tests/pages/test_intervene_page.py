@@ -179,6 +179,13 @@ def test_a_link_to_what_does_not_exist_is_answered_with_one_sentence(open_page, 
     assert "change" not in page.query_params
 
 
+def test_the_live_page_that_can_be_downloaded_begins_with_the_change(open_page, files):
+    page = open_page(intervene="1")
+    says(page, given(page)["state"] | {"change": "k12x0_p3.4"})
+    (made,) = (make for name, make in files.items() if name.endswith("live.html"))
+    assert '"k12x0_p3.4"' in made()
+
+
 def test_a_closed_panel_says_what_was_changed_in_it(open_page):
     page = open_page(change="k12x0_p3.4")
     assert boards(page)["intervene_closed"].text == (
