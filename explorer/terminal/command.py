@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer import POOLINGS, __version__, read_image
-from explorer.analysis import Outcome
+from explorer import POOLINGS, __version__, analyse, read_image
+from explorer.analysis import Analysis, Outcome
 from explorer.errors import ParameterError
 from explorer.export.arrays import arrays_npz
 from explorer.export.pictures import overlay_png
@@ -76,8 +76,8 @@ def run(arguments: Sequence[str]) -> list[str]:
     if options.live is not None:
         shown = None if options.recipe is None and options.class_ is None else class_index
         files["_live.html" if options.live == Path() else options.live] = live_page(
-            [outcome.analysis], [Path(options.photo).name], class_index=shown, pooling=_written(outcome),
-            calibrated=calibrated, photos=not options.without_photo).encode()
+            [_unchanged(outcome.analysis)], [Path(options.photo).name], class_index=shown, pooling=_written(outcome),
+            calibrated=calibrated, change=outcome.analysis.change, photos=not options.without_photo).encode()
     sources = {"photo": Path(options.photo)} | ({} if options.recipe is None else {"recipe": Path(options.recipe)})
     return [
         *describe(outcome, options.photo), *changed(outcome), "",
@@ -92,6 +92,13 @@ def _written(outcome: Outcome) -> str:
     if outcome.label == "native":
         return ""
     return outcome.analysis.network.pooling_of(outcome.pooling).written(**outcome.parameters)
+
+
+def _unchanged(analysis: Analysis) -> Analysis:
+    """With the feature maps that the network gave."""
+    if not analysis.change:
+        return analysis
+    return analyse(analysis.network, analysis.image, analysis.framing.kind, min(analysis.framing.input_size))
 
 
 def _repeated(options: argparse.Namespace, recipe: dict) -> Repetition:
