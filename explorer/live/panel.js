@@ -180,8 +180,8 @@ function changeInWords({ channels, positions }) {
   const count = (n, one) => `${n} ${one}${n === 1 ? "" : "s"}`;
   return [muted && `${count(muted, "channel")} muted`, scaled && `${count(scaled, "channel")} scaled`, positions.length && `${count(positions.length, "position")} ignored`].filter(Boolean).join(", ");
 }
-/** "exact, residual 2e-6" */
+/** "exact" or "integrated, residual 0.003"; in double precision an identity leaves nothing over that is worth a number. */
 function exactnessOf({ residual, logit }, network, key) {
-  const size = Math.abs(residual), rounding = 2 ** -20 * Math.abs(logit), kind = network.estimated || key === "lse" ? "integrated" : size < Math.max(0.005, rounding) ? "exact" : "not exact";
-  return `${kind}, residual ${size === 0 ? "0" : size >= 1e-3 ? general(+size.toPrecision(1)) : size.toExponential(0).replace("e-0", "e-")}`;
+  const size = Math.abs(residual), kind = network.estimated || key === "lse" ? "integrated" : size < Math.max(0.005, 2 ** -20 * Math.abs(logit)) ? "exact" : "not exact";
+  return size < 1e-6 ? kind : `${kind}, residual ${size >= 1e-3 ? general(+size.toPrecision(1)) : size.toExponential(0).replace("e-0", "e-")}`;
 }

@@ -14,7 +14,7 @@ from explorer.sections.nodes import el
 from explorer.sections.parts import head, note
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.components.live import MOST_BYTES, bytes_to_send, live_panel, put_maps, put_network
+from explorer.ui.components.live import MOST_BYTES, bytes_to_send, live_panel, network_key, put_maps, put_network
 from explorer.ui.controls import in_step
 from explorer.ui.page import STORY
 from explorer.ui.session.session import Session
@@ -39,8 +39,7 @@ def intervene_part(session: Session, outcome: Outcome, class_index: int) -> None
         st.toggle("Change the feature maps",
                   **in_step(session, "intervene", session.choices.intervene, value=session.choices.intervene))
         if session.choices.intervene:
-            keys = put_network(outcome.analysis.network), put_maps(outcome.analysis)
-            _panel(session, outcome, class_index, *keys)
+            _panel(session, outcome, class_index, put_maps(outcome.analysis))
         elif session.choices.change:
             panels.note(f"Changed when it was closed: {Intervention.parse(session.choices.change).words}.",
                         key="intervene_closed")
@@ -59,22 +58,29 @@ def _why_missing(outcome: Outcome) -> str:
 
 
 @st.fragment
-def _panel(session: Session, outcome: Outcome, class_index: int, network_key: str, maps_key: str) -> None:
-    """The panel alone: what is done in it neither sends the network again nor draws the rest of the page."""
+def _panel(session: Session, outcome: Outcome, class_index: int, maps_key: str) -> None:
+    """The panel alone: what is done in it does not draw the rest of the page again."""
     write_url(session, class_index)
+    heard, lacks = f"{KEY}_heard", f"{KEY}_lacks"
+    if st.session_state.get(lacks) == network_key(outcome.analysis.network):
+        put_network(outcome.analysis.network)
     chosen, parameters = session.choices, list(outcome.parameters.values())
     state = {"c": class_index, "pooling": outcome.pooling, "calibrated": chosen.calibrated, "change": chosen.change,
              **({"parameter": parameters[0]} if parameters else {})}
 
     def changed(said: dict[str, Any]) -> None:
-        st.session_state[f"{KEY}_heard"] = said.get("n", 0)
+        st.session_state[heard] = said.get("n", 0)
+        st.session_state.pop(lacks, None)  # who shows a panel has the network
         changes = _choices(outcome, class_index, said)
         session.choose(**changes)
         if changes.keys() & {"class_index", "pooling"}:
             st.rerun(STORY)
 
-    live_panel(outcome.analysis, network_key, maps_key, {"key": session.photo.digest[:16], "name": session.photo.title},
-               state, st.session_state.get(f"{KEY}_heard", 0), KEY, changed)
+    def lacking(key: str) -> None:
+        st.session_state[lacks] = key
+
+    photo = {"key": session.photo.digest[:16], "name": session.photo.title}
+    live_panel(outcome.analysis, maps_key, photo, state, st.session_state.get(heard, 0), KEY, changed, lacking)
 
 
 def _choices(outcome: Outcome, class_index: int, said: dict[str, Any]) -> dict[str, Any]:

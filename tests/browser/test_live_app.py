@@ -20,11 +20,12 @@ from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Page, expect
 
 from benchmarks.live_app import dropped, served
-from explorer import read_image
+from explorer import analyse, read_image
 from explorer.errors import ExplorerError
 from explorer.framing import Preprocessing, frame
 from explorer.live.app.build import build
 from explorer.live.app.runtime import FILES
+from explorer.sections.answers import answer_sentence
 
 APP = Path(__file__).resolve().parents[2] / "explorer" / "live" / "app"
 PACKAGE = os.environ.get("POOLSCOPE_ONNXRUNTIME_WEB")
@@ -264,6 +265,7 @@ def test_a_chosen_photo_is_framed_run_and_opened(page, home, examples, network):
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_a_photo_can_be_dropped_and_pasted(page, home, examples, way):
     page.goto(home)
+    page.evaluate("window.poolscopeLive = {open() {}}")
     page.evaluate("""async ([way, bytes]) => {
       const data = new DataTransfer(), file = Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0));
       data.items.add(new File([file], "rocket.png", { type: "image/png" }));
@@ -314,3 +316,14 @@ def test_the_feature_maps_are_python_s(page, tmp_path, examples, network):
             with torch.no_grad():
                 expected = network.backbone(frame(photo, network.preprocessing)[0])[0]
             np.testing.assert_allclose(result["maps"].numpy(), expected.numpy(), atol=1e-4)
+
+
+@pytest.mark.skipif(not PACKAGE, reason="POOLSCOPE_ONNXRUNTIME_WEB names no unpacked package onnxruntime-web")
+def test_an_own_photo_is_explained_in_the_panel(page, tmp_path, examples, network):
+    build(tmp_path, Path(PACKAGE or ""))
+    with served(tmp_path) as address:
+        page.goto(address)
+        page.set_input_files("#file", {"name": "cat.png", "mimeType": "", "buffer": encoded(examples["cat"], "PNG")})
+        outcome = analyse(network, examples["cat"]).under()
+        expect(page.locator(".live .says")).to_have_text("".join(answer_sentence(outcome)))
+        expect(page.locator(".live .answers tbody tr")).to_have_count(5)

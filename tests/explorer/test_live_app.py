@@ -49,7 +49,8 @@ def test_the_folder_has_all_that_a_host_needs_and_the_licences(built):
     names = {str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()}
     pages = {path.name for pattern in PAGE for path in APP.glob(pattern)}
     assert names == pages | {
-        "backbone.onnx.zlib", "onnxruntime.js", "onnxruntime.wasm.zlib", "network.json",
+        "backbone.onnx.zlib", "onnxruntime.js", "onnxruntime.wasm.zlib", "network.json", "panel-scripts.js",
+        "panel-styles.css",
         "licenses/Apache-2.0.txt", "licenses/torchvision-BSD-3-Clause.txt", "licenses/onnxruntime-LICENSE.txt",
         "licenses/onnxruntime-ThirdPartyNotices.txt",
     }

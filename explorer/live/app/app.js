@@ -1,7 +1,8 @@
-// Drop, choose or paste a photo: it is framed and run here, and `window.poolscopeLive.open` shows what came of it.
+// Drop, choose or paste a photo: it is framed and run here, and `window.poolscopeLive.open` shows it.
 import { startBackbone } from "./backbone.js";
 import { frame } from "./framing.js";
 import { readPhoto } from "./photo.js";
+import "./show.js";
 
 const find = (id) => document.getElementById(id);
 const say = (text) => { find("says").textContent = text; };
@@ -39,7 +40,8 @@ async function open(file, name = file.name) {
     const { shape, framing: { input_size: [w, h] }, times } = seen;
     say(`${name}: input ${w} x ${h} px, feature maps ${shape.join(" x ")}. ${["read", "frame", "run", "all"]
       .map((key) => `${key} ${Math.round(times[key])} ms`).join(", ")}.`);
-    window.poolscopeLive?.open(seen);
+    await window.poolscopeLive.open(seen, await loading);
+    document.body.classList.add("open");
     return seen;
   } catch (error) {
     if (turn === newest) say(error.message);

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 
 from explorer import load_network
 from explorer.errors import ExplorerError
-from explorer.live.app.card import network_data
 from explorer.live.app.runtime import notices, runtime_files
+from explorer.live.data import network_data
+from explorer.live.scripts import PANEL, read
 from explorer.networks import Network
 from explorer.networks.graphs import with_weights
 from explorer.networks.loading.bundled import ASSETS
@@ -44,7 +46,10 @@ def build(out: Path, onnxruntime: Path | None = None) -> dict[str, int]:
         **{f"licenses/{name}": text for name, text in notices().items()},
         **runtime,
         "backbone.onnx": backbone_graph(network),
-        "network.json": json.dumps(network_data(network), ensure_ascii=False, allow_nan=False).encode(),
+        "panel-scripts.js": read(*PANEL).encode(),
+        "panel-styles.css": read("viewer.css", "panel.css").encode(),
+        "network.json": json.dumps(network_data(network) | {"preprocessing": asdict(network.preprocessing)},
+                                   ensure_ascii=False, allow_nan=False).encode(),
     }
     packed = {f"{name}.zlib" if name.endswith(PACKED) else name:
               zlib.compress(data) if name.endswith(PACKED) else data for name, data in files.items()}

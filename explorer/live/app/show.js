@@ -3,7 +3,7 @@
 let panel = null, live = null, count = 0;
 
 /** Show what `look` of app.js gave; class and changes are of one photo, pooling and calibration stay. */
-async function show({ photo, name, maps, shape: [, ...shape], framing }, data) {
+async function open({ photo, name, maps, shape, framing }, data) {
   const network = await (live ??= LiveNetwork.read(data)), key = `photo ${(count += 1)}`;
   keep(page.photos, key, pictureOf(photo));
   panel ??= new LivePanel(document.getElementById("panel"));
@@ -26,4 +26,4 @@ function pictureOf(photo) {
   return canvas;
 }
 
-export { show };
+window.poolscopeLive = { open };

@@ -1,5 +1,5 @@
-// The panel Intervene in the app. Network and maps come apart and once; what a reader does in it is told to Python with a
-// number, and what Python says of an older number does not count.
+// The panel Intervene in the app. It asks for the network where no page had it before; what a reader does is sent to Python
+// with a number, and what Python says of an older number does not count.
 page.networks ??= new Map();
 page.maps ??= new Map();
 const made = new Map(); // by both keys: what is read takes a moment, and is read once
@@ -27,6 +27,7 @@ class Intervene {
   }
   async begin() {
     const { network, maps } = this.data;
+    if (!page.networks.has(network) && this.asked !== network) this.send("lack", this.asked = network);
     if (!page.networks.has(network) || !page.maps.has(maps)) return;
     const live = await liveMaps(network, maps);
     if (this.data.network === network && this.data.maps === maps) this.take(live);

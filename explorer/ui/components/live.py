@@ -30,15 +30,24 @@ def bytes_to_send(analysis: Analysis) -> int:
     return 2 * heads + 4 * analysis.feature_maps.numel()
 
 
-def put_network(network: Network) -> str:
-    """Give the page what follows the feature maps; the key under which the panel finds it."""
+def network_key(network: Network) -> str:
+    """Under which the panel finds what follows the feature maps."""
+    return _of_network(network)[0]
+
+
+def put_network(network: Network) -> None:
+    """Give the page what follows the feature maps: megabytes, and so only when the panel says that it lacks them.
+
+    Streamlit would send them again on every page.
+    """
+    source(_of_network(network)[1], key="live_network")
+
+
+def _of_network(network: Network) -> tuple[str, bytes]:
     with _LOCK:
-        known = _NETWORKS.get(network)
-        if known is None:
-            known = _NETWORKS[network] = _sent("network", network_data(network))
-    key, data = known
-    source(data, key="live_network")
-    return key
+        if network not in _NETWORKS:
+            _NETWORKS[network] = _sent("network", network_data(network))
+        return _NETWORKS[network]
 
 
 def put_maps(analysis: Analysis) -> str:
@@ -56,19 +65,21 @@ def _sent(kind: str, content: dict[str, Any]) -> tuple[str, bytes]:
 
 
 def live_panel(
-    analysis: Analysis, network_key: str, maps_key: str, photo: Mapping[str, str], state: Mapping[str, Any],
-    heard: int, key: str, on_state: Callable[[dict[str, Any]], None],
+    analysis: Analysis, maps_key: str, photo: Mapping[str, str], state: Mapping[str, Any], heard: int, key: str,
+    on_state: Callable[[dict[str, Any]], None], on_lack: Callable[[str], None],
 ) -> None:
     """Show the panel once the page has the network and the maps.
 
     Args:
-        network_key, maps_key: from `put_network` and `put_maps`.
+        maps_key: from `put_maps`.
         photo: its key in the page, and its name.
         state: class "c", "pooling" and "parameter", "calibrated" and "change", as the page has them.
         heard: the number of the last state that came from the browser: an older one is never put in its place.
         on_state: gets a state and its number, as "n", a moment after the reader changed something.
+        on_lack: gets the key of a network that the page lacks and `put_network` would give it.
     """
     framing = analysis.framing
-    data = {"network": network_key, "maps": maps_key, "state": dict(state), "heard": heard,
+    data = {"network": network_key(analysis.network), "maps": maps_key, "state": dict(state), "heard": heard,
             "photo": {**photo, "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen]}}
-    _panel(data=data, key=key, on_state_change=handler(key, "state", on_state))
+    _panel(data=data, key=key, on_state_change=handler(key, "state", on_state),
+           on_lack_change=handler(key, "lack", on_lack))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import nn
 
-from explorer import Analysis
-from explorer.framing import Framing
+from explorer import POOLINGS, Analysis
+from explorer.framing import Framing, Preprocessing
+from explorer.networks import Network
 from explorer.ui.components.viewer import Look, Map
+from tests.explorer.tiny import analysis_of as analysis_of_maps
+from tests.explorer.tiny import linear
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 GROUND = (118, 118, 118)
@@ -21,6 +27,18 @@ def analysis(size: tuple[int, int] = SIZE, seen: tuple[float, ...] = SEEN, grid:
     network = SimpleNamespace(unit="logits", digest="0" * 64)
     photo, framing = Image.new("RGB", size, GROUND), Framing("crop", size, size, seen, grid)
     return Analysis(network, photo, framing, None, None, 0.0)
+
+
+@cache
+def live() -> Analysis:
+    """Three channels of 2 x 2 positions and three classes, with names that nobody should have."""
+    network = Network(
+        name="tiny", title=HOSTILE, backbone=nn.Identity(), pooling=POOLINGS["gap"],
+        class_names=(HOSTILE, "cat", "dog"),
+        head=linear([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0], [0.5, 0.5, 0.5]], [0.25, -0.5, 0.0]),
+        preprocessing=Preprocessing(size=96), digest="1" * 64, origin="untrained")
+    return analysis_of_maps(network, torch.tensor(
+        [[[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.5], [1.0, 0.5]], [[8.0, 0.0], [0.0, 0.0]]]))
 
 
 def spread(low: float, high: float, seed: int, grid: tuple[int, int] = GRID) -> np.ndarray:

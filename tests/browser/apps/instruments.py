@@ -1,6 +1,7 @@
 """A page with one instrument on numbers made up for tests, and the events that reached Python.
 
-`?case=one` is a viewer of a case in cases.py, `?case=wall` a wall of 2048 channels of 14 x 14 positions.
+`?case=one` is a viewer of a case in cases.py, `?case=wall` a wall of 2048 channels of 14 x 14 positions, `?case=live`
+the panel Intervene of a tiny network.
 """
 
 import json
@@ -12,6 +13,7 @@ import torch
 
 from explorer import Analysis
 from explorer.ui.components.library import put_library
+from explorer.ui.components.live import live_panel, put_maps, put_network
 from explorer.ui.components.viewer import Handlers, Look, put_photo, stack, viewer
 from explorer.ui.components.wall import put_channels, wall
 from tests.browser.apps import cases
@@ -51,9 +53,21 @@ def show_wall(which: str) -> None:
         viewer(shown, digest, blank, key="evidence", name="The channel", look=Look(main=True, follow="wall"))
 
 
+def show_panel() -> None:
+    shown, digest = cases.live(), "live" * 4
+    put_photo(shown, digest)
+    state = {"c": 0, "pooling": "gap", "calibrated": True, "change": ""}
+    heard = [said for name, said in events if name == "state"]
+    put_network(shown.network)
+    live_panel(shown, put_maps(shown), {"key": digest, "name": cases.HOSTILE}, state | (heard[-1] if heard else {}),
+               heard[-1]["n"] if heard else 0, "panel", lambda said: events.append(["state", said]), lambda _: None)
+
+
 case = st.query_params.get("case", "one")
 if case == "wall":
     show_wall(st.query_params.get("order", "falling"))
+elif case == "live":
+    show_panel()
 else:
     show_viewer(case)
 st.text(json.dumps(events))
