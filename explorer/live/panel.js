@@ -124,7 +124,8 @@ class LivePanel {
     const name = network.names[chosen], of = `${shortened(name)}${after.label === "native" ? "" : ` under ${poolingName(network.pooling(after.key), after.parameter)}`}`;
     const evidence = [before.evidence(chosen), after.evidence(chosen)];
     this.says.textContent = answerSentence(after, state.calibrated);
-    this.lead.textContent = evidenceSentence(evidence[1].cells, maps.rows, maps.columns, of);
+    this.lead.textContent = addsUp(evidence[1]) ? evidenceSentence(evidence[1].cells, maps.rows, maps.columns, of)
+      : `After this change the logit of ${name} cannot be decomposed: ${plain(evidence[1].residual)} of its ${plain(evidence[1].logit)} are left over.`;
     this.took.textContent = changed ? `${changeInWords(this.edit)}. Before: ${answerSentence(before, state.calibrated)} Logit of ${shortened(name, 40)}: ${plain(evidence[0].logit)} before, ${plain(evidence[1].logit)} now.`
       : `Click a position, or drag over several: they are ignored. Mute or scale a channel below.${network.estimated ? " This head is not affine: after a change its logits are estimated, with slopes held." : ""}`;
     this.drawMaps(before, after, evidence, name);
@@ -180,6 +181,9 @@ function changeInWords({ channels, positions }) {
   const count = (n, one) => `${n} ${one}${n === 1 ? "" : "s"}`;
   return [muted && `${count(muted, "channel")} muted`, scaled && `${count(scaled, "channel")} scaled`, positions.length && `${count(positions.length, "position")} ignored`].filter(Boolean).join(", ");
 }
+/** Whether there is so little left over that evidence can be spoken of: as `adds_up` of explorer/evidence.py. */
+const addsUp = ({ residual, logit }) => Math.abs(residual) <= Math.max(0.003, 0.1 * Math.abs(logit));
+
 /** "exact" or "integrated, residual 0.003"; in double precision an identity leaves nothing over that is worth a number. */
 function exactnessOf({ residual, logit }, network, key) {
   const size = Math.abs(residual), kind = network.estimated || key === "lse" ? "integrated" : size < Math.max(0.005, 2 ** -20 * Math.abs(logit)) ? "exact" : "not exact";
