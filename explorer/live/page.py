@@ -89,7 +89,8 @@ def live_page(
         photos: whether the photos are in it; else their maps lie on grey.
 
     Raises:
-        ParameterError: there is no photo, or more than 24, or they are by several networks; no such class or pooling.
+        ParameterError: there is no photo, or more than 24, or they are by several networks; no such class or pooling;
+            feature maps are changed already.
         MethodError: there is no evidence.
     """
     networks = {analysis.network.digest: analysis.network for analysis in analyses}
@@ -103,7 +104,10 @@ def live_page(
 
 
 def part(analysis: Analysis, name: str, beginning: Beginning, photo: bool = True) -> Part:
-    """A photo for `page_of`. Raises MethodError where there is no evidence."""
+    """A photo for `page_of`. Raises MethodError where there is no evidence, ParameterError for changed feature maps."""
+    if analysis.change:
+        raise ParameterError("These feature maps are changed already; expected those that the network gave, and the "
+                             "change beside them.")
     outcome = beginning.outcome(analysis)
     data = photo_data(analysis, photo)
     class_index = beginning.class_index

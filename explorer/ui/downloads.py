@@ -123,7 +123,8 @@ def _live_page(session: Session, outcome: Outcome, class_index: int) -> str:
     chosen = session.choices
     pooling = "" if outcome.label == "native" else str(outcome.choice)
     return live_page([outcome.analysis], [session.photo.title or session.photo.name], class_index=class_index,
-                     pooling=pooling, calibrated=chosen.calibrated, change=chosen.change)
+                     pooling=pooling, calibrated=chosen.calibrated,
+                     change=chosen.change if session.page == "Explore" else "")
 
 
 def _files(

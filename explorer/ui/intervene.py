@@ -61,17 +61,17 @@ def _why_missing(outcome: Outcome) -> str:
 def _panel(session: Session, outcome: Outcome, class_index: int, maps_key: str) -> None:
     """The panel alone: what is done in it does not draw the rest of the page again."""
     write_url(session, class_index)
-    heard, lacks = f"{KEY}_heard", f"{KEY}_lacks"
+    number, lacks = f"{KEY}_number", f"{KEY}_lacks"
     if st.session_state.get(lacks) == network_key(outcome.analysis.network):
         put_network(outcome.analysis.network)
     chosen, parameters = session.choices, list(outcome.parameters.values())
     state = {"c": class_index, "pooling": outcome.pooling, "calibrated": chosen.calibrated, "change": chosen.change,
              **({"parameter": parameters[0]} if parameters else {})}
 
-    def changed(said: dict[str, Any]) -> None:
-        st.session_state[heard] = said.get("n", 0)
+    def changed(new: dict[str, Any]) -> None:
+        st.session_state[number] = new.get("n", 0)
         st.session_state.pop(lacks, None)  # who shows a panel has the network
-        changes = _choices(outcome, class_index, said)
+        changes = _choices(outcome, class_index, new)
         session.choose(**changes)
         if changes.keys() & {"class_index", "pooling"}:
             st.rerun(STORY)
@@ -80,19 +80,19 @@ def _panel(session: Session, outcome: Outcome, class_index: int, maps_key: str) 
         st.session_state[lacks] = key
 
     photo = {"key": session.photo.digest[:16], "name": session.photo.title}
-    live_panel(outcome.analysis, maps_key, photo, state, st.session_state.get(heard, 0), KEY, changed, lacking)
+    live_panel(outcome.analysis, maps_key, photo, state, st.session_state.get(number, 0), KEY, changed, lacking)
 
 
-def _choices(outcome: Outcome, class_index: int, said: dict[str, Any]) -> dict[str, Any]:
+def _choices(outcome: Outcome, class_index: int, state: dict[str, Any]) -> dict[str, Any]:
     """The choices that a state of the panel changes; what cannot be read stays as it is."""
     network, changes = outcome.analysis.network, dict[str, Any]()
     try:
-        change = Intervention.parse(str(said["change"]))
+        change = Intervention.parse(str(state["change"]))
         change.check(outcome.analysis.feature_maps.shape)
         changes["change"] = str(change)
-        if said["c"] not in (None, class_index):
-            changes["class_index"] = network.check_class(said["c"])
-        pooling, value = network.pooling_of(said["pooling"]), said.get("parameter")
+        if state["c"] not in (None, class_index):
+            changes["class_index"] = network.check_class(state["c"])
+        pooling, value = network.pooling_of(state["pooling"]), state.get("parameter")
         choice = PoolingChoice(pooling.key)
         if pooling.parameter is not None and value is not None:
             choice = PoolingChoice.of(pooling.key, {pooling.parameter.name: value}, network.poolings)

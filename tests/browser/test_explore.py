@@ -312,6 +312,12 @@ def test_overlay_arrays_and_numbers_can_be_kept(visit, network, examples):
         assert arrays["feature_maps"].shape == tuple(analysis.feature_maps.shape)
         np.testing.assert_allclose(arrays["cells"], evidence.cells, atol=1e-5)
 
+    name, data = download(here, "Live page, HTML")
+    assert name == "rocket_explore_espresso_gmp.live.html"
+    (about,) = re.findall(rb'id="about">(.*?)</script>', data)
+    assert json.loads(about)["state"] | {"calibrated": None} == {
+        "c": ESPRESSO, "pooling": "gmp", "parameter": None, "calibrated": None, "change": ""}
+
     name, data = download(here, "Numbers, JSON")
     numbers = json.loads(data)
     assert name == "rocket_explore_espresso_gmp.json"

@@ -294,6 +294,18 @@ def test_neither_the_page_nor_its_worker_can_send_a_photo_elsewhere(page, home, 
     page.trouble.clear()
 
 
+def test_after_a_first_visit_the_page_works_without_a_connection(windows, built, examples):
+    """The server is gone: what is not kept cannot come."""
+    window = windows.open(1280, 800, "light", 1, False)
+    with served(built) as address:
+        window.goto(address)
+        window.evaluate("poolscopeApp.ready.then(() => navigator.serviceWorker.ready)")
+    window.reload()
+    expect(window.locator("#loading")).to_have_text("The network is ready.")
+    assert dropped(window, "cat.png", encoded(examples["cat"], "PNG"))["shape"] == [2, 7, 7]
+    window.close()
+
+
 def test_a_folder_without_its_network_says_so(page, built, tmp_path):
     for path in built.iterdir():
         if path.is_file() and path.name != "backbone.onnx.zlib":
@@ -325,5 +337,5 @@ def test_an_own_photo_is_explained_in_the_panel(page, tmp_path, examples, networ
         page.goto(address)
         page.set_input_files("#file", {"name": "cat.png", "mimeType": "", "buffer": encoded(examples["cat"], "PNG")})
         outcome = analyse(network, examples["cat"]).under()
-        expect(page.locator(".live .says")).to_have_text("".join(answer_sentence(outcome)))
+        expect(page.locator(".live p.says")).to_have_text("".join(answer_sentence(outcome)))
         expect(page.locator(".live .answers tbody tr")).to_have_count(5)

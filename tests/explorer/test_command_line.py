@@ -410,6 +410,15 @@ def test_a_recipe_makes_its_live_page(run, tmp_path):
     assert (state["c"], state["pooling"]) == (GOLDEN_RETRIEVER, "gmp")
 
 
+def test_a_change_is_what_a_live_page_begins_with_and_its_maps_are_the_unchanged_ones(run, tmp_path):
+    maps = []
+    for change in ("k684x0_p1.2", ""):
+        assert run(ASTRONAUT, *QUICK, *(["--change", change] if change else []), "--live")[0] == 0
+        assert state_of(tmp_path / "astronaut_live.html")["change"] == change
+        maps += re.findall('"maps":(\\{.*?\\})', (tmp_path / "astronaut_live.html").read_text(encoding="utf-8"))
+    assert maps[0] == maps[1]
+
+
 def test_a_live_page_is_never_written_over_a_photo(run, tmp_path):
     assert "ends in .html, got 'cat.jpg'" in refusal(run(ASTRONAUT, *QUICK, "--live", "cat.jpg"))
     photo = tmp_path / "photo.html"

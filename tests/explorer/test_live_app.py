@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import tarfile
 import zlib
 from pathlib import Path
@@ -73,6 +74,14 @@ def test_the_page_is_told_how_a_photo_is_framed(built, network):
     assert data["preprocessing"]["size"] == network.preprocessing.size
     assert data["preprocessing"]["mean"] == list(network.preprocessing.mean)
     assert data["names"] == list(network.class_names)
+
+
+def test_a_service_worker_keeps_all_files_of_one_build_but_the_licences(built):
+    script = (built / "offline.js").read_text()
+    version, names = re.match(r'const VERSION = "(\w{16})", FILES = (.*);\n//', script).groups()
+    files = {path.name for path in built.iterdir() if path.is_file()}
+    assert set(json.loads(names)) == files - {"offline.js"} | {"./"}
+    assert version not in (APP / "offline.js").read_text()
 
 
 def test_the_page_loads_nothing_from_elsewhere():

@@ -20,6 +20,7 @@ from explorer import ExplorerError, analyse
 from explorer.errors import MethodError, ParameterError
 from explorer.export.recipe import read_recipe, repeat
 from explorer.live.page import live_page
+from explorer.questions.intervention import Intervention
 
 HOSTILE = "</script></style></title><script>alert(1)</script><img src=x onerror=alert(1)><!-- & \"'\x00\ud800 猫"
 RETRIEVER = 207
@@ -221,6 +222,11 @@ def test_no_photo_and_too_many_are_refused_in_a_sentence(make_network, examples)
 def test_a_choice_that_does_not_exist_is_refused(astronaut, choice, words):
     with pytest.raises(ExplorerError, match=words):
         live_page([astronaut], ["a"], **choice)
+
+
+def test_feature_maps_that_are_changed_already_are_refused(astronaut):
+    with pytest.raises(ParameterError, match="changed already"):
+        live_page([Intervention.parse("k12x0").on(astronaut)], ["a"])
 
 
 def test_without_evidence_there_is_no_page(network, examples):

@@ -146,6 +146,15 @@ def test_a_walk_passes_over_photos_that_cannot_be_read_and_says_so(started, open
             path.with_suffix(".hidden").rename(path)
 
 
+def test_the_selection_is_made_into_a_live_page_in_a_job_and_then_saved(started, open_page):
+    page = open_page(FOLDER)
+    page.button(key="make_live_page").click().run()
+    wait_for(page, lambda: any(button.proto.label == "Save the live page" for button in page.get("download_button")))
+    assert not page.exception
+    page.selectbox(key=next(box.key for box in page.selectbox if box.label == "Photos")).select("wrong").run()
+    assert page.button(key="make_live_page").label == "Live page, HTML"
+
+
 def test_two_runs_of_one_name_have_titles_that_differ(monkeypatch, open_page, folder, tmp_path):
     shutil.copytree(folder / "run", tmp_path / "run")
     monkeypatch.setattr("sys.argv", ["app.py", "--run", str(folder / "run"), "--run", str(tmp_path / "run")])

@@ -107,7 +107,7 @@ def test_a_change_in_the_browser_comes_into_the_link_and_draws_the_panel_alone(o
     says(page, state | {"change": CHANGE})
     assert page.query_params["change"] == ORDERED
     panel = components(page, "intervene")["intervene_panel"]
-    assert (panel["state"]["change"], panel["heard"]) == (ORDERED, 1)
+    assert (panel["state"]["change"], panel["number"]) == (ORDERED, 1)
     assert boards(page) == components(page, "source") == {}, "nothing else is drawn, and nothing sent again"
 
 
@@ -126,15 +126,15 @@ def test_the_prediction_is_no_choice_as_long_as_the_panel_shows_it(open_page):
     assert page.session_state["poolscope"].choices.class_index is None
 
 
-@pytest.mark.parametrize("said", [
+@pytest.mark.parametrize("changed", [
     {"change": "nonsense"}, {"change": "k99999x0"}, {"change": "p40.0"}, {"c": 99999}, {"c": "560"}, {"c": 1.5},
     {"pooling": "nothing"}, {"pooling": "gem", "parameter": 5000}, {"pooling": "gem", "parameter": "x"},
     {"pooling": None}, {"change": None}, {"c": [], "pooling": {}},
 ])
-def test_a_state_that_no_panel_can_have_is_not_taken(open_page, said):
+def test_a_state_that_no_panel_can_have_is_not_taken(open_page, changed):
     page = open_page(intervene="1")
     before = dict(page.query_params)
-    says(page, given(page)["state"] | said, part_alone=False)
+    says(page, given(page)["state"] | changed, part_alone=False)
     assert not page.exception
     assert dict(page.query_params) == before
 

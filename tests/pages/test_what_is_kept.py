@@ -85,8 +85,9 @@ class Left:
     id = "left"
 
     def __init__(self, photo: Image.Image) -> None:
-        self.session_state, self.files = SessionState(), [photo]
-        self.session_state["poolscope"] = photo
+        self._session_state, self.files = SessionState(), [photo]
+        self._session_state._new_session_state["poolscope"] = photo
+        self._session_state._new_widget_state.widget_metadata["upload"] = photo
 
     def shutdown(self) -> None:
         self.files.clear()

@@ -13,6 +13,7 @@ const backbone = startBackbone((loaded, total) => {
 });
 backbone.ready.then(() => { find("loading").textContent = "The network is ready."; },
   (error) => { find("loading").textContent = error.message; });
+backbone.ready.then(() => navigator.serviceWorker?.register("offline.js")).catch(() => {}); // it works without, online
 
 /**
  * What the network makes of a photo: an ImageBitmap or canvas.

@@ -36,12 +36,10 @@ export function startBackbone(onProgress = () => {}) {
   });
   ready.catch(() => {}).finally(() => URL.revokeObjectURL(address)); // whoever runs hears of it
   let count = 0;
-  return { ready, async run(input, shape) {
-    await ready;
-    return new Promise((accept, refuse) => {
-      waiting.set(count, { accept, refuse });
-      worker.postMessage({ id: count, input, shape });
-      count += 1;
-    });
-  } };
+  return { ready, run: (input, shape) => new Promise((accept, refuse) => {
+    ready.catch(refuse);
+    waiting.set(count, { accept, refuse });
+    worker.postMessage({ id: count, input, shape });
+    count += 1;
+  }) };
 }

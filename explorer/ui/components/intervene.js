@@ -22,28 +22,28 @@ class Intervene {
   }
   receive(data, send) {
     Object.assign(this, { data, send });
-    this.count ??= data.heard;
+    this.count ??= data.number;
     this.begin();
   }
   async begin() {
     const { network, maps } = this.data;
-    if (!page.networks.has(network) && this.asked !== network) this.send("lack", this.asked = network);
+    if (!page.networks.has(network) && this.requested !== network) this.send("lack", this.requested = network);
     if (!page.networks.has(network) || !page.maps.has(maps)) return;
     const live = await liveMaps(network, maps);
     if (this.data.network === network && this.data.maps === maps) this.take(live);
   }
   take(maps) {
-    const { state, photo, heard } = this.data, text = this.text(state, maps.network), isNew = this.maps !== maps;
-    if (!isNew && (heard < this.count || text === this.last)) return; // the answer to an older state, or nothing new
+    const { state, photo, number } = this.data, text = this.text(state, maps.network), isNew = this.maps !== maps;
+    if (!isNew && (number < this.count || text === this.last)) return; // the answer to an older state, or nothing new
     Object.assign(this, { maps, last: text });
     if (!this.panel) {
       this.root.replaceChildren(this.place);
-      this.panel = new LivePanel(this.place, { act: (_, said) => this.say(said) });
+      this.panel = new LivePanel(this.place, { act: (_, state) => this.report(state) });
     }
     clearTimeout(this.panel.timer); // what was done a moment ago was done to what is no longer shown
     this.panel.show({ network: maps.network, maps, photo: { ...photo, rounding: page.maps.get(this.data.maps)?.rounding }, state });
   }
-  say(state) {
+  report(state) {
     const text = this.text(state, this.maps.network);
     if (text === this.last) return;
     this.last = text;

@@ -65,7 +65,7 @@ def _sent(kind: str, content: dict[str, Any]) -> tuple[str, bytes]:
 
 
 def live_panel(
-    analysis: Analysis, maps_key: str, photo: Mapping[str, str], state: Mapping[str, Any], heard: int, key: str,
+    analysis: Analysis, maps_key: str, photo: Mapping[str, str], state: Mapping[str, Any], number: int, key: str,
     on_state: Callable[[dict[str, Any]], None], on_lack: Callable[[str], None],
 ) -> None:
     """Show the panel once the page has the network and the maps.
@@ -74,12 +74,12 @@ def live_panel(
         maps_key: from `put_maps`.
         photo: its key in the page, and its name.
         state: class "c", "pooling" and "parameter", "calibrated" and "change", as the page has them.
-        heard: the number of the last state that came from the browser: an older one is never put in its place.
+        number: that of the last state that came from the browser: an older one is never put in its place.
         on_state: gets a state and its number, as "n", a moment after the reader changed something.
         on_lack: gets the key of a network that the page lacks and `put_network` would give it.
     """
     framing = analysis.framing
-    data = {"network": network_key(analysis.network), "maps": maps_key, "state": dict(state), "heard": heard,
+    data = {"network": network_key(analysis.network), "maps": maps_key, "state": dict(state), "number": number,
             "photo": {**photo, "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen]}}
     _panel(data=data, key=key, on_state_change=handler(key, "state", on_state),
            on_lack_change=handler(key, "lack", on_lack))
