@@ -10,7 +10,7 @@ from explorer.questions.intervention import Intervention
 from explorer.sections.answers import answer_sentence
 from explorer.wording import plain
 from tests.browser.apps.cases import HOSTILE
-from tests.browser.conftest import SlowWire, watched
+from tests.browser.conftest import PATIENCE, SlowWire, watched
 from tests.browser.test_layout import SIDEWAYS, TOO_WIDE
 
 CHANGE = "k12x2.5_k437x0_p3.4"
@@ -174,7 +174,9 @@ def tiny(windows, instruments):
     with watched(windows, instruments) as open_window:
         here = open_window()
         here.page.goto(f"{here.home}/?case=live")
-        yield Panel(here).opened()
+        panel = Panel(here)
+        expect(panel.root).to_be_visible(timeout=2000 * PATIENCE)  # the first visit to this server loads torch
+        yield panel.opened()
 
 
 def test_hostile_names_of_classes_and_photos_stay_text(tiny):
