@@ -132,7 +132,11 @@ class LivePanel {
     this.search.show(network, chosen);
     this.pooling.show(network, after, state.calibrated);
     this.answers.show(before, after, chosen, state.calibrated, changed);
-    this.tiles.show(this, evidence);
+    this.evidence = evidence;
+    this.tilesFrame ??= requestAnimationFrame(() => { // after the answer, the map and the sentence
+      this.tilesFrame = null;
+      this.tiles.show(this, this.evidence);
+    });
     this.undoing.disabled = !this.past.length;
     this.resetting.disabled = !changed;
     this.turning.hidden = !changed || this.isWide;

@@ -27,7 +27,7 @@ async function look(photo, name, kind = "crop", side = null) {
   return { photo, name, maps, shape: of, framing, times: { frame: framed - begin, run: performance.now() - framed } };
 }
 
-let newest = 0; // the photo that was dropped last is the one to show
+let newest = 0, last = null; // the photo that was dropped last is the one to show
 
 /** A File or Blob from the visitor: read, framed, run and shown. Gives what `look` gives, null after a refusal. */
 async function open(file, name = file.name) {
@@ -35,12 +35,12 @@ async function open(file, name = file.name) {
   try {
     say(`Reading ${name} ...`);
     const photo = await readPhoto(file), read = performance.now() - begin;
-    const seen = await look(photo, name);
+    const seen = await look(photo, name, find("framing").value);
+    last = [file, name];
     Object.assign(seen.times, { read, all: performance.now() - begin });
     if (turn !== newest) return null;
     const { shape, framing: { input_size: [w, h] }, times } = seen;
-    say(`${name}: input ${w} x ${h} px, feature maps ${shape.join(" x ")}. ${["read", "frame", "run", "all"]
-      .map((key) => `${key} ${Math.round(times[key])} ms`).join(", ")}.`);
+    say(`${name}: input ${w} x ${h} px, feature maps ${shape.join(" x ")}, ${Math.round(times.all)} ms.`);
     await window.poolscopeLive.open(seen, await loading);
     document.body.classList.add("open");
     return seen;
@@ -55,6 +55,7 @@ find("file").addEventListener("change", (event) => {
   if (event.target.files[0]) open(event.target.files[0]);
   event.target.value = ""; // the same file may be chosen again
 });
+find("framing").addEventListener("change", () => last && open(...last));
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
   event.preventDefault();
