@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from streamlit import runtime
+from streamlit.runtime.fragment import MemoryFragmentStorage
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.session_manager import SessionInfo
 from streamlit.runtime.state import SessionState
@@ -88,6 +89,8 @@ class Left:
         self._session_state, self.files = SessionState(), [photo]
         self._session_state._new_session_state["poolscope"] = photo
         self._session_state._new_widget_state.widget_metadata["upload"] = photo
+        self._fragment_storage = MemoryFragmentStorage()
+        self._fragment_storage.register("story", lambda: photo)
 
     def shutdown(self) -> None:
         self.files.clear()

@@ -12,7 +12,6 @@ from typing import Any
 
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.state import SessionState
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 _WAIT = 10.0  # seconds for the server's loop
@@ -55,7 +54,8 @@ def drop_sessions() -> int:
             over = [info.session for _, info in left.expire()]
             for session in over:
                 session.shutdown()
-                session._session_state = SessionState()  # to clear the old one leaves what its widgets were given
+                for part in ("_session_state", "_fragment_storage"):  # whose own methods leave what callbacks refer to
+                    setattr(session, part, type(getattr(session, part))())
             return len(over)
 
         return asyncio.run_coroutine_threadsafe(expire(), loop).result(_WAIT)
