@@ -164,6 +164,7 @@ async def soak(url: str, memory: Memory, photos: int, networks: int, ends: list[
             ends.append(memory.minutes)
             print(f"{first + 20:5d} photos {memory.minutes:6.1f} minutes {memory.read():7.0f} MB", flush=True)
             if stop.is_set():
+                print("ended early by a signal", flush=True)
                 break
     finally:
         await asyncio.sleep(FORGOTTEN)
