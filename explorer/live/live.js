@@ -23,10 +23,10 @@ const POOL = {
     return peak * power ** (1 / p);
   }),
   lse: (maps, kept, r) => ofChannels(maps, kept, (F, from, to) => {
-    const most = largestOf(F, from, to), least = -largestOf(F, from, to, -1), n = to - from, x = scratch(n), at = [];
+    const most = largestOf(F, from, to), least = -largestOf(F, from, to, -1), n = to - from, [x, e] = scratch(n), at = [];
     kept.fill(0, from, to);
     for (let i = from; i < to; i++) if (F[i] !== 0) { x[at.length] = F[i] - most; at.push(i); } // zeros, of which a ReLU leaves many, keep nothing
-    const [places, shares] = alongRay(r * (most - least)), e = spareToo, zeros = n - at.length;
+    const [places, shares] = alongRay(r * (most - least)), zeros = n - at.length;
     let total = 0;
     for (let j = 0; j <= places.length; j++) { // softmax weights at places of the ray; at its end, for the value
       const t = j < places.length ? places[j] * r : r;
@@ -132,7 +132,7 @@ function largestOf(F, from, to, sign = 1) {
 }
 /** The k-th smallest number, counted from 0 (Hoare's selection). */
 function kth(values, k) {
-  const v = scratch(values.length);
+  const [v] = scratch(values.length);
   v.set(values);
   for (let low = 0, high = values.length - 1; low < high;) {
     const middle = v[k];
@@ -149,17 +149,18 @@ function kth(values, k) {
   }
   return v[k];
 }
-let spare = new Float64Array(0), spareToo = spare;
-const scratch = (n) => {
-  if (spare.length < n) [spare, spareToo] = [new Float64Array(n), new Float64Array(n)];
-  return spare;
-};
+/** Two buffers of at least n numbers that whoever asks last may fill. */
+let buffers = [new Float64Array(0), new Float64Array(0)];
+function scratch(n) {
+  if (buffers[0].length < n) buffers = [new Float64Array(n), new Float64Array(n)];
+  return buffers;
+}
 
 /** Gauss-Legendre places and shares on 0..1 for a softmax whose exponents span so much; see values.lse_weights. */
 function alongRay(span) {
   const panels = Math.max(0, Math.ceil(Math.log(Math.max(span, 1) / 24) / Math.log(4)));
   const nodes = panels ? 14 : Math.max(3, Math.min(14, Math.ceil(4 + span * 0.45)));
-  return remembered(alongRay, `${panels} ${nodes}`, () => {
+  return cached(alongRay, `${panels} ${nodes}`, () => {
     const [points, weights] = legendre(nodes), edges = [0, ...Array.from({ length: panels + 1 }, (_, k) => 4 ** (k - panels))];
     const places = [], shares = [];
     for (let k = 0; k <= panels; k++) points.forEach((point, i) => {
@@ -185,7 +186,7 @@ function legendre(n) {
   });
   return [roots, weights];
 }
-function remembered(owner, key, make, most = 40) {
+function cached(owner, key, make, most = 40) {
   const known = (owner.known ??= new Map());
   if (!known.has(key)) known.set(key, make());
   if (known.size > most) known.delete(known.keys().next().value);
@@ -263,7 +264,7 @@ class LiveMaps {
   get average() { return (this._average ??= ofChannels(this, this.F, () => undefined).map((sum) => sum / this.n)); }
   /** What the network answers under a pooling; without a parameter, under the usual one. */
   under(key = this.network.native.keys[0], parameter = this.network.usual(key)) {
-    return remembered(this, `${key} ${parameter}`, () => new LiveOutcome(this, key, parameter), 12);
+    return cached(this, `${key} ${parameter}`, () => new LiveOutcome(this, key, parameter), 12);
   }
   /** Other maps: channels times a factor, {channel: factor}, and positions, numbers row by row, set to 0. */
   changed({ channels = {}, positions = [] }) {
@@ -291,7 +292,7 @@ class LiveOutcome {
   get multiplier() { return this.network.multiplier(this.key, this.parameter); }
   probabilities(calibrated = false) {
     const factor = (calibrated && this.multiplier) || 1;
-    return remembered(this, factor, () => this.network.probabilities(this.logits.map((logit) => logit * factor), this.rest));
+    return cached(this, factor, () => this.network.probabilities(this.logits.map((logit) => logit * factor), this.rest));
   }
   rank(c) { return 1 + this.logits.reduce((above, logit) => above + (logit > this.logits[c]), 0); }
   answer(c, calibrated = false) { return { c, name: this.network.names[c], logit: this.logits[c], probability: this.probabilities(calibrated)[c], rank: this.rank(c) }; }
@@ -302,7 +303,7 @@ class LiveOutcome {
   }
   /** logit = baseline + sum of cells (n) + residual; contributions of channels (C) are slopes times the pooled vector. */
   evidence(c) {
-    return remembered(this, `evidence ${c}`, () => {
+    return cached(this, `evidence ${c}`, () => {
       let slopes = null, baseline = 0;
       for (const { rows, factor, first, shift } of this.steps.toReversed()) {
         slopes ??= rows ? null : Float64Array.from({ length: this.logits.length }, (_, k) => +(k === c));

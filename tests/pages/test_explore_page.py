@@ -276,9 +276,11 @@ def test_each_bad_part_of_a_link_has_its_own_sentence_and_the_good_parts_are_obe
 def test_what_can_be_downloaded_is_of_the_class_and_pooling_that_are_shown(files, open_page, measured, examples):
     page = open_page(example="coffee", pooling="gem:p=5", calibrated="0", **{"class": str(TENCH)})
     seen = measured("coffee")
-    assert len(page.get("download_button")) == len(files) == 5
-    assert all(re.fullmatch(r"coffee_explore_tench_gem-p-5\.(png|svg|npz|json|html)", name) for name in files)
-    by_kind = {name.rpartition(".")[2]: make() for name, make in files.items()}
+    assert len(page.get("download_button")) == len(files) == 6
+    endings = r"\.(png|svg|npz|json|html|live\.html)"
+    assert all(re.fullmatch("coffee_explore_tench_gem-p-5" + endings, name) for name in files)
+    by_kind = {name.partition("gem-p-5.")[2]: make() for name, make in files.items()}
+    assert re.search(r'"pooling": ?"gem", ?"parameter": ?5', by_kind["live.html"])
     assert Image.open(io.BytesIO(by_kind["png"])).size == examples["coffee"].size
     arrays = np.load(io.BytesIO(by_kind["npz"]))
     cells = seen.cells(TENCH, "gem:p=5")
