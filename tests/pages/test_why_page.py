@@ -385,7 +385,8 @@ def test_the_difference_on_the_screen_is_what_the_files_hold_and_they_bear_the_p
     open_page(WHY, rival=str(SHUTTLE))
     seen, stem = measured(), "astronaut_why-against_football-helmet-space-shuttle_gap"
     difference = seen.cells(HELMET) - seen.cells(SHUTTLE)
-    assert set(files) == {f"{stem}.{ending}" for ending in ("png", "svg", "npz", "json")}
+    live = "astronaut_why-against_football-helmet_gap.live.html"  # of the class alone
+    assert set(files) == {f"{stem}.{ending}" for ending in ("png", "svg", "npz", "json")} | {live}
     svg = files[f"{stem}.svg"]()
     assert "Evidence for football helmet against space shuttle, under GAP" in svg
     titles = re.findall(r"Position \(\d+, \d+\) of 7 × 7: (\S+) logits", svg)
@@ -423,6 +424,11 @@ def test_contours_that_the_viewer_draws_are_in_the_files(files, open_page, netwo
         assert ("lines around 25%, 50%, 75% of the positive evidence" in make["svg"]()) == lined
 
 
+def reports_of(files) -> list:
+    """What makes them; a live page is no report."""
+    return [make for name, make in files.items() if name.endswith(".html") and not name.endswith(".live.html")]
+
+
 def test_a_report_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(files, open_page, monkeypatch):
     monkeypatch.setattr(downloads, "reasons", functools.partial(downloads.reasons, slow=False))
     monkeypatch.setattr(trust_panel, "METHODS", ("grad_cam",))
@@ -435,7 +441,7 @@ def test_a_report_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(fi
     assert "Stopped before it was done." in boards(page)["report_stopped"].text
     page.button(key="report_again").click().run()
     end = time.monotonic() + 240
-    while not (report := [make for name, make in files.items() if name.endswith(".html")]):
+    while not (report := reports_of(files)):
         assert time.monotonic() < end, "it took too long"
         time.sleep(0.2)
         page.run()
@@ -463,8 +469,8 @@ def test_the_numbers_of_explore_have_the_true_class(files, open_page, measured):
 
 def test_the_report_of_explore_says_where_the_true_class_stands(files, open_page, measured):
     open_page("app.py", truth=str(SHUTTLE))
-    (report,) = (make() for name, make in files.items() if name.endswith(".html"))
-    assert f"True class: space shuttle, rank {measured().rank(SHUTTLE)} (" in report
+    (report,) = reports_of(files)
+    assert f"True class: space shuttle, rank {measured().rank(SHUTTLE)} (" in report()
 
 
 def test_the_user_s_own_photo_gives_its_files_its_name(files, open_page, examples):
