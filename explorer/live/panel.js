@@ -1,6 +1,6 @@
 // The panel of one photo: any class under any pooling, channels muted or scaled, positions ignored; the answer before and
 // after, all computed here. The app and pages without a server show the same panel.
-const SIDE_BY_SIDE = 620, MORPH = 450; // px; ms
+const SIDE_BY_SIDE = 560, MORPH = 450; // px; ms
 
 class LivePanel {
   /** `act("state", state)` is called a moment after the reader has changed something. */
