@@ -6,6 +6,7 @@ channel are equal decides which of them a maximum takes. `rounding` says what th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -45,14 +46,15 @@ def network_data(network: Network) -> dict[str, Any]:
     }
 
 
-def photo_data(analysis: Analysis, photo: bool = True) -> dict[str, Any]:
+def photo_data(analysis: Analysis, photo: bool = True, classes: Sequence[int] = ()) -> dict[str, Any]:
     """A photo's feature maps and framing, and the photo itself unless it is to be left out.
 
+    `classes` are at hand beside the likeliest ones where the head is not affine.
     Raises MethodError where there is no evidence.
     """
     analysis.require_evidence()
     framing = analysis.framing
-    held = {} if is_affine(analysis.network) else _held(analysis)
+    held = {} if is_affine(analysis.network) else _held(analysis, classes)
     return held | {
         "maps": pack_exactly(analysis.feature_maps.numpy()),
         "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen], "kind": framing.kind,
@@ -120,12 +122,12 @@ def _or(parameter: Tensor | None, usual: Tensor) -> Tensor:
     return usual if parameter is None else parameter
 
 
-def _held(analysis: Analysis) -> dict[str, Any]:
+def _held(analysis: Analysis, also: Sequence[int]) -> dict[str, Any]:
     """Of heads that are not affine: slopes of the likeliest classes under each pooling, held at this photo."""
     outcomes = analysis.under().under_each_pooling()
     likeliest = (answer.class_index for outcome in outcomes for answer in outcome.top(3))
     first = (answer.class_index for answer in analysis.under().top(CLASSES_AT_HAND))
-    classes = list(dict.fromkeys((*first, *likeliest)))
+    classes = list(dict.fromkeys((*first, *likeliest, *also)))
     return {
         "classes": classes, "names": [analysis.network.class_names[index] for index in classes], "estimated": True,
         "heads": [_slopes(outcome, classes) for outcome in outcomes],

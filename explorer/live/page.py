@@ -109,8 +109,8 @@ def part(analysis: Analysis, name: str, beginning: Beginning, photo: bool = True
         raise ParameterError("These feature maps are changed already; expected those that the network gave, and the "
                              "change beside them.")
     outcome = beginning.outcome(analysis)
-    data = photo_data(analysis, photo)
     class_index = beginning.class_index
+    data = photo_data(analysis, photo, () if class_index is None else (class_index,))
     shown = outcome.top(1)[0].class_index if class_index is None else class_index
     thumbnail = data_uri(render.jpeg(analysis.preview(_THUMBNAIL)[0], 80)) if photo else ""
     about = {"key": digest(analysis.image)[:16], "name": name, "thumbnail": thumbnail}

@@ -197,6 +197,14 @@ def test_a_head_that_is_not_affine_brings_its_likeliest_classes_with_each_photo(
     assert photo["names"][:5] == [analysis.network.class_names[index] for index in best]
 
 
+def test_the_class_that_is_shown_first_is_at_hand_also_where_it_is_the_least_likely(make_network, examples):
+    head = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.GELU(), torch.nn.Linear(8, 300))
+    analysis = analyse(make_network(head, classes=300), examples["cat"])
+    last = analysis.under().top(300)[-1].class_index
+    assert last not in Elements(live_page([analysis], ["cat"])).data("photo-0")["classes"]
+    assert last in Elements(live_page([analysis], ["cat"], class_index=last)).data("photo-0")["classes"]
+
+
 def test_numbers_that_json_has_no_word_for_are_null(make_network, examples):
     head = torch.nn.Linear(5, 2)
     torch.nn.init.constant_(head.bias, float("nan"))
