@@ -30,7 +30,7 @@ PARAMETERS = {"gem": (1, 2.5, 3, 10, 100), "lse": (0.05, 1, 3, 20, 100), "topk":
 CLASSES, INTERVENTIONS, STEPS = 20, 20, 40
 LARGE = (2048, 14, 14)
 
-_READ = """async ({network, photo}) => {
+READ = """async ({network, photo}) => {
   const live = await LiveNetwork.read({...network, ...photo}), F = await unpackExactly(photo.maps);
   window.live = new LiveMaps(live, F, photo.maps.shape);
 }"""
@@ -115,7 +115,7 @@ def compare(page: Page, network: Network) -> tuple[float, float, float]:
     plain, changed, rounding = 0.0, 0.0, 0.0
     for analysis in analyses(network):
         photo = photo_data(analysis, photo=False)
-        page.evaluate(_READ, {"network": data, "photo": photo})
+        page.evaluate(READ, {"network": data, "photo": photo})
         rounding = max(rounding, photo["rounding"] / float(analysis.under().logits.abs().max()))
         count = len(network.class_names)
         classes = draw.choice(count, min(CLASSES, count), replace=False).tolist()

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from explorer import render
 from explorer.analysis import Analysis, Outcome
-from explorer.live.packing import pack, pack_exactly, photo_uri, unpacked
+from explorer.errors import MethodError
+from explorer.live.packing import look, pack, pack_exactly, photo_uri, unpacked
 from explorer.networks import Network
 from explorer.networks.head import BesideMaps, Elementwise, UnitNorm, affine_steps, head_kind
 from explorer.poolings import Pooling
@@ -30,7 +30,9 @@ def network_data(network: Network) -> dict[str, Any]:
     A head that is not affine has no rows: `photo_data` brings slopes of some classes, photo by photo.
     Raises MethodError where the network has no global pooling.
     """
-    own = network.pooling_of(network.pooling.key) if network.pooling else network.pooling_of("gap")
+    own = network.pooling
+    if own is None:
+        raise MethodError(network.reason)
     heads = list(dict.fromkeys(network.heads)) if is_affine(network) else []
     native = [key for key, pooling in network.poolings.items() if pooling.compute_value is own.compute_value]
     return {
@@ -42,7 +44,7 @@ def network_data(network: Network) -> dict[str, Any]:
                      for n, (key, pooling) in enumerate(network.poolings.items())],
         "multipliers": {key: [list(pair) for pair in pairs] for key, pairs in network.calibration.multipliers.items()},
         "heads": [{"steps": [_step(module) for module in affine_steps(head)]} for head in heads],
-        "look": {"schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE)},
+        "look": look(),
     }
 
 

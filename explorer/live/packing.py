@@ -39,6 +39,11 @@ def pack_exactly(values: np.ndarray) -> dict[str, Any]:
     return {"shape": list(values.shape), "data": base64.b64encode(data).decode()}
 
 
+def look() -> dict[str, Any]:
+    """The colours of maps, as the viewer takes them."""
+    return {"schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE)}
+
+
 def photo_uri(analysis: Analysis) -> str:
     """The photo as a JPEG of at most `PHOTO_SIDE` px, in a data URI."""
     photo, _ = analysis.preview(PHOTO_SIDE)

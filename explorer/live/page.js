@@ -48,7 +48,7 @@ class LivePage {
     this.networkData ??= this.read("network");
     const network = data.heads ? await LiveNetwork.read({ ...this.networkData, ...data }) : await (this.common ??= LiveNetwork.read(this.networkData));
     const [F, image] = await Promise.all([unpackExactly(packed), pictureOf(src, data.size)]);
-    const photo = { key, name, size: data.size, seen: data.seen, rounding: data.rounding, missing: !src };
+    const photo = { key, name, size: data.size, seen: data.seen, missing: !src };
     return { network, maps: new LiveMaps(network, F, packed.shape), photo, image, data: { ...data, recipe } };
   }
   /** The next photo, or the one before; a class, a pooling and muted channels stay, positions are of one photo alone. */

@@ -5,7 +5,7 @@ const SIDE_BY_SIDE = 560, MORPH = 450; // px; ms
 class LivePanel {
   /** `act("state", state)` is called a moment after the reader has changed something. */
   constructor(root, { act = () => {} } = {}) {
-    Object.assign(this, { root, act, past: [], morphed: 1, stacks: 0 });
+    Object.assign(this, { root, act, past: [], changed: null, morphed: 1 });
     this.says = make("p", { class: "says", role: "status" });
     this.lead = make("p", { class: "lead" });
     this.took = make("p", { class: "took" });
@@ -29,7 +29,10 @@ class LivePanel {
         make("div", { class: "right" }, make("div", { class: "choices" }, this.search.root, this.pooling.root), this.answers.root, this.ways.root)),
       this.tiles.root);
     root.addEventListener("keydown", (event) => this.press(event));
-    new ResizeObserver(() => this.data && this.draw()).observe(root);
+    new ResizeObserver(() => { // its height follows what is drawn
+      if (this.data && this.width !== root.clientWidth) this.draw();
+      this.width = root.clientWidth;
+    }).observe(root);
     whileShown(root, page.bus, "photo", () => this.data && this.tiles.paint(this));
   }
 
@@ -150,7 +153,7 @@ class LivePanel {
     const limit = largest(evidence[0].cells, "signed"), t = this.morphed, [first, last] = evidence;
     const map = (id, title, cells, ignored, parts) => ({
       id, title, kind: "signed", unit: "logits", unitName: network.unit, name: `${title}: evidence for ${name}`, facets: [], row: "", aside: "", badge: "", says: "", details: "",
-      caption: "", scale: "evidence", limit, values: cells, rows: maps.rows, columns: maps.columns, ignored, lines: parts ? [sumSentence(parts, network.number), exactnessOf(parts, network, after.key)] : [],
+      caption: "", scale: "evidence", limit, values: cells, rows: maps.rows, columns: maps.columns, ignored: ignored.map((at) => [Math.floor(at / maps.columns), at % maps.columns]), lines: parts ? [sumSentence(parts, network.number), exactnessOf(parts, network, after.key)] : [],
     });
     const shown = t < 1 ? last.cells.map((value, at) => first.cells[at] + t * (value - first.cells[at])) : last.cells;
     const now = map("after", wide ? "After" : t < 0.5 ? "Before" : "Evidence", Float32Array.from(shown), t < 0.5 ? [] : edit.positions, t === 0 ? first : t === 1 ? last : null);

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.live import PARAMETERS, READ
 from explorer import POOLINGS, analyse, load_network
 from explorer.evidence import Evidence
 from explorer.live.data import network_data, photo_data
@@ -17,10 +18,6 @@ from explorer.questions.intervention import Intervention
 from explorer.sections.answers import answer_sentence
 from explorer.wording import evidence_sentence
 
-READ = """async ({network, photo}) => {
-  const live = await LiveNetwork.read({...network, ...photo}), F = await unpackExactly(photo.maps);
-  window.live = new LiveMaps(live, F, photo.maps.shape);
-}"""
 # What is compared with Python, of one pooling and some classes.
 ASK = """({pooling, parameter, classes, change}) => {
   const maps = change ? live.changed(change) : live, outcome = maps.under(pooling, parameter ?? undefined);
@@ -33,8 +30,6 @@ ASK = """({pooling, parameter, classes, change}) => {
         sentence: evidenceSentence(cells, maps.rows, maps.columns, "it")};
     })};
 }"""
-PARAMETERS = {"gem": (1, 2.5, 3, 10, 100), "lse": (0.05, 1, 3, 20, 100), "topk": (0.001, 0.1, 0.2, 0.55, 1),
-              "mixed": (0, 0.25, 0.5, 0.9, 1), "attention": (0.01, 0.1, 0.5, 2, 10)}
 SCALE = 1e-4  # of the largest logit, and what 16 bits a weight add
 
 

@@ -92,11 +92,11 @@ def test_a_change_is_said_in_words(text, words):
     assert Intervention.parse(text).words == words
 
 
-@pytest.mark.parametrize(("text", "said"), [
+@pytest.mark.parametrize(("text", "sentence"), [
     ("k3x0", "no channel 3; expected 0 to 2"), ("p2.0", "no position"), ("p0.2", "columns 0 to 1"),
 ])
-def test_a_channel_or_position_that_is_not_there_is_refused(by_hand, text, said):
-    with pytest.raises(ParameterError, match=said):
+def test_a_channel_or_position_that_is_not_there_is_refused(by_hand, text, sentence):
+    with pytest.raises(ParameterError, match=sentence):
         Intervention.parse(text).on(by_hand)
 
 

@@ -22,7 +22,7 @@ async function unpacked(name) {
 }
 
 const created = (graph) => onnxruntime.InferenceSession.create(graph, { executionProviders: ["wasm"] });
-let asked = false;
+let requested = false;
 
 /** Feature maps of an input: {data, dims}. */
 async function passed(session, input, shape) {
@@ -38,7 +38,7 @@ async function start() {
   const session = await created(await graph);
   onnxruntime.env.wasm.wasmBinary = undefined; // 14 MB
   postMessage({ ready: true });
-  if (!asked) await passed(session, new Float32Array(3 * 224 * 224), [1, 3, 224, 224]); // the first pass is the slowest
+  if (!requested) await passed(session, new Float32Array(3 * 224 * 224), [1, 3, 224, 224]); // the first pass is the slowest
   return session;
 }
 
@@ -46,7 +46,7 @@ const session = start();
 session.catch((error) => postMessage({ failed: error.message }));
 
 onmessage = async ({ data: { id, input, shape } }) => {
-  asked = true;
+  requested = true;
   try {
     const maps = await passed(await session, input, shape), values = maps.data.slice();
     maps.dispose();

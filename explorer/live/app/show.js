@@ -10,7 +10,7 @@ async function open({ photo, name, maps, shape, framing }, data) {
   const { pooling = null, parameter, calibrated = true } = panel.state ?? {};
   panel.show({
     network, maps: new LiveMaps(network, maps, shape), state: { c: null, pooling, parameter, calibrated, change: "" },
-    photo: { key, name, size: framing.photo_size, seen: framing.seen, rounding: null },
+    photo: { key, name, size: framing.photo_size, seen: framing.seen },
   });
   return panel;
 }

@@ -329,7 +329,7 @@ class Viewer {
     context.clearRect(0, 0, top.width, top.height);
     const frame = (box, colour, width, dash) => drawFrame(context, this.onCanvas(top, box), colour, width, dash);
     const both = (box, width, dash) => { frame(box, "#ffffff", width + 2 * line); frame(box, "#141414", width, dash); };
-    for (const at of map?.ignored ?? []) drawCross(context, this.onCanvas(top, this.rectangle(map, ...[0, 1].flatMap(() => [Math.floor(at / map.columns), at % map.columns]))), line);
+    for (const cell of map?.ignored ?? []) drawCross(context, this.onCanvas(top, this.rectangle(map, ...cell, ...cell)), line);
     if (map?.mark) frame(this.rectangle(map, ...map.mark, ...map.mark), "#141414", line);
     if (map?.box) both(map.box, 2 * line, [6 * line, 4 * line]);
     if (this.data.region && map) frame(this.rectangle(map, ...this.data.region), "#c8792f", 3 * line);

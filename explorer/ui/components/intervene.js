@@ -41,7 +41,7 @@ class Intervene {
       this.panel = new LivePanel(this.place, { act: (_, state) => this.report(state) });
     }
     clearTimeout(this.panel.timer); // what was done a moment ago was done to what is no longer shown
-    this.panel.show({ network: maps.network, maps, photo: { ...photo, rounding: page.maps.get(this.data.maps)?.rounding }, state });
+    this.panel.show({ network: maps.network, maps, photo, state });
   }
   report(state) {
     const text = this.text(state, this.maps.network);

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from explorer import Analysis, render
+from explorer import Analysis
+from explorer.live.packing import look as look_of_maps
 from explorer.live.packing import pack, photo_uri
 from explorer.ui.components.library import handler, hidden, part
 from explorer.ui.session.page_cache import drawn
@@ -194,7 +195,7 @@ def viewer(
         "size": list(framing.photo_size), "seen": [float(edge) for edge in framing.seen],
         "grid": {"rows": framing.grid[0], "columns": framing.grid[1]}, "name": name,
         "stack": maps.key, "chosen": chosen or maps.first, "picks": handlers.pick is not None,
-        "schemes": render.schemes(), "schemeNames": list(render.SCHEMES), "palette": list(render.PALETTE),
+        **look_of_maps(),
     }
     _viewer(data=data, key=key, **{f"on_{event}_change": handler(key, event, getattr(handlers, event))
                                    for event in vars(handlers)})

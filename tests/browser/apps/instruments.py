@@ -57,10 +57,10 @@ def show_panel() -> None:
     shown, digest = cases.live(), "live" * 4
     put_photo(shown, digest)
     state = {"c": 0, "pooling": "gap", "calibrated": True, "change": ""}
-    heard = [said for name, said in events if name == "state"]
+    states = [state for name, state in events if name == "state"]
     put_network(shown.network)
-    live_panel(shown, put_maps(shown), {"key": digest, "name": cases.HOSTILE}, state | (heard[-1] if heard else {}),
-               heard[-1]["n"] if heard else 0, "panel", lambda said: events.append(["state", said]), lambda _: None)
+    live_panel(shown, put_maps(shown), {"key": digest, "name": cases.HOSTILE}, state | (states[-1] if states else {}),
+               states[-1]["n"] if states else 0, "panel", lambda new: events.append(["state", new]), lambda _: None)
 
 
 case = st.query_params.get("case", "one")
