@@ -1,13 +1,16 @@
 // Parts of the panel: a search over all classes, the pooling and its parameter, tables of answers, tiles of channels.
 
-/** Type a few letters: the classes that hold them, with their probability under what is shown. */
+/**
+ * Type a few letters: the classes that hold them, with their probability under what is shown. `without` is a class that
+ * cannot be picked, `empty` what stands there where there is none; where it is `clearable`, `pick(null)` is none.
+ */
 class ClassSearch {
-  constructor(pick, answer) {
-    Object.assign(this, { pick, answer, at: -1 });
+  constructor(pick, answer, label = "Class", empty = "") {
+    Object.assign(this, { pick, answer, empty, at: -1 });
     const id = `classes${Math.random().toString(36).slice(2)}`;
-    this.input = make("input", { type: "text", role: "combobox", "aria-label": "Class", "aria-expanded": "false", "aria-controls": id, "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false" });
+    this.input = make("input", { type: "text", role: "combobox", "aria-label": label, placeholder: empty, "aria-expanded": "false", "aria-controls": id, "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false" });
     this.list = make("ul", { id, role: "listbox", "aria-label": "Classes", hidden: "" });
-    this.root = make("div", { class: "search" }, make("label", {}, make("span", {}, "Class"), this.input), this.list);
+    this.root = make("div", { class: "search" }, make("label", {}, make("span", {}, label), this.input), this.list);
     const begin = () => { if (this.list.hidden) { this.input.select(); this.open(); } };
     this.input.addEventListener("focus", begin);
     this.input.addEventListener("click", begin);
@@ -17,34 +20,37 @@ class ClassSearch {
   }
   show(network, c) {
     Object.assign(this, { network, c });
-    if (this.list.hidden) this.input.value = network.names[c];
+    if (this.list.hidden) this.input.value = this.name;
   }
+  get name() { return this.c == null ? "" : this.network.names[this.c]; }
   open() {
-    const words = this.input.value.toLowerCase().trim(), { names } = this.network, own = words === names[this.c].toLowerCase();
+    const words = this.input.value.toLowerCase().trim(), { names } = this.network, own = words === this.name.toLowerCase();
     const starts = (name) => !new RegExp(`(^|[^a-z0-9])${words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}`, "i").test(name);
-    const fitting = names.map((name, c) => c).filter((c) => own || !words || names[c].toLowerCase().includes(words) || String(c) === words);
+    const fitting = names.map((name, c) => c).filter((c) => c !== this.without).filter((c) => own || !words || names[c].toLowerCase().includes(words) || String(c) === words);
     const logit = new Map(fitting.map((c) => [c, this.answer(c).logit]));
     this.matches = fitting.sort((a, b) => (own || !words ? 0 : starts(names[a]) - starts(names[b])) || logit.get(b) - logit.get(a)).slice(0, 8);
     this.at = this.matches.length && !own ? 0 : -1;
-    this.list.replaceChildren(...this.matches.map((c, i) => {
-      const { probability, rank } = this.answer(c);
-      const item = make("li", { role: "option", id: `${this.list.id}-${i}` }, make("span", {}, names[c]), make("span", { class: "aside" }, `${share(this.network, probability)} · rank ${rank}`));
+    const nothing = this.matches.length ? [] : [make("li", { class: "none" }, `No class is called “${shortened(this.input.value, 40)}”.`)];
+    if (this.clearable && this.c != null) this.matches.push(null);
+    this.list.replaceChildren(...nothing, ...this.matches.map((c, i) => {
+      const { probability, rank } = c == null ? {} : this.answer(c), aside = c == null ? "" : `${share(this.network, probability)} · rank ${rank.toLocaleString("en")}`;
+      const item = make("li", { role: "option", id: `${this.list.id}-${i}` }, make("span", {}, c == null ? this.empty : names[c]), make("span", { class: "aside" }, aside));
       item.addEventListener("pointerdown", (event) => { event.preventDefault(); this.take(c); });
       return item;
-    }), ...(this.matches.length ? [] : [make("li", { class: "none" }, `No class is called “${shortened(this.input.value, 40)}”.`)]));
+    }), ...(this.under ? [make("li", { class: "none" }, this.under)] : []));
     this.list.hidden = false;
     this.input.setAttribute("aria-expanded", "true");
     this.mark();
   }
   mark() {
-    [...this.list.children].forEach((item, i) => item.setAttribute("aria-selected", String(i === this.at)));
+    [...this.list.querySelectorAll("[role=option]")].forEach((item, i) => item.setAttribute("aria-selected", String(i === this.at)));
     if (this.at >= 0) this.input.setAttribute("aria-activedescendant", `${this.list.id}-${this.at}`); else this.input.removeAttribute("aria-activedescendant");
   }
   close() {
     this.list.hidden = true;
     this.input.setAttribute("aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
-    this.input.value = this.network.names[this.c];
+    this.input.value = this.name;
   }
   take(c) {
     this.c = c;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,24 +57,6 @@ def in_step(
             choose(picked)
 
     return {"key": key, "on_change": changed, **start}
-
-
-def class_search(session: Session, names: Sequence[str], class_index: int) -> None:
-    """Search for any class by its name, and mark the one that the photo is truly of.
-
-    It shows what was searched for as long as that is what is shown, and else is empty. It stands outside the part of
-    the page that a click runs again: a list of 1000 names costs 10 ms each time.
-    """
-    if session.searched != class_index:
-        session.searched = None
-    st.selectbox(
-        "Ask for any class", range(len(names)), format_func=names.__getitem__,
-        placeholder=f"{len(names):,} classes", **in_step(session, "searched", session.searched, session.search),
-    )
-    st.selectbox(
-        "True class, where you know it", range(len(names)), format_func=names.__getitem__, placeholder="not marked",
-        **in_step(session, "truth", session.choices.truth, lambda truth: session.choose(truth=truth)),
-    )
 
 
 def open_channel(session: Session, channel: int) -> None:

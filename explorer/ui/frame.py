@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -14,15 +15,16 @@ from explorer.networks import BUNDLED, Network
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui import panels
 from explorer.ui.components.board import board
+from explorer.ui.components.class_search import class_search
 from explorer.ui.components.library import hidden, part, put_library
 from explorer.ui.components.memory import put_memory
 from explorer.ui.components.viewer import put_photo
-from explorer.ui.controls import class_search, in_step
+from explorer.ui.controls import in_step
 from explorer.ui.networks.card import SIBLING, card, layers_in_words
 from explorer.ui.networks.own_file import compare_with_sibling
 from explorer.ui.networks.picker import ask_for_network, fetching, network_buttons
 from explorer.ui.networks.session_network import check_choices, network_in_use, second_network
-from explorer.ui.page import Page, sidebar_of
+from explorer.ui.page import STORY, Page, sidebar_of
 from explorer.ui.session.cache import analysis_of
 from explorer.ui.session.choices import PRESENTABLE, sizes_of
 from explorer.ui.session.leftovers import drop_widgets
@@ -68,13 +70,13 @@ def frame(title: str) -> Page:
         _examples_and_network(session, analysis)
         network_buttons(session)
         _layer(session, analysis.network)
-        class_search(session, analysis.network.class_names, page.class_index)
+        _classes(session, analysis.network.class_names)
         _settings(session, analysis.network)
         _change_with_size(session, analysis)
         if title in PRESENTABLE:
             st.button("Present", key="present_button", on_click=lambda: session.choose(present=True), type="tertiary",
                       icon=":material/slideshow:", help="The viewer alone, for a projector; the key p does the same.")
-    hidden(_sidebar, {"chosen": repr((title, page.sidebar, session.searched))}, key="sidebar")
+    hidden(_sidebar, {"chosen": repr((title, page.sidebar))}, key="sidebar")
     ask_for_network(session, analysis.network)
     if title != "Folder":
         walk_line(session, page.class_index)
@@ -184,6 +186,17 @@ def _layer(session: Session, network: Network) -> None:
         session, "layer", session.choices.layer,
         lambda key: session.choose(layer=key, region=None, channel=None, beside=None),
         index=list(titles).index(session.choices.layer)))
+
+
+def _classes(session: Session, names: Sequence[str]) -> None:
+    """The class that is shown, and the one that the photo is truly of; a pick draws the page's story alone."""
+    def choose(**choice: int | None) -> None:
+        session.choose(**choice)
+        st.rerun(STORY)
+
+    class_search(names, "class", "Class to explain", lambda picked: choose(class_index=picked), follows=True)
+    class_search(names, "truth", "True class, where you know it", lambda picked: choose(truth=picked),
+                 value=session.choices.truth, empty="not marked", clearable=True)
 
 
 def _settings(session: Session, network: Network) -> None:

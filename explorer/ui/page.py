@@ -10,6 +10,7 @@ import streamlit as st
 from explorer.analysis import Analysis, Outcome
 from explorer.questions.soundness import trouble
 from explorer.ui import panels
+from explorer.ui.components.class_search import put_answers
 from explorer.ui.pooling_choice import outcome_of
 from explorer.ui.session.choices import Choices
 from explorer.ui.session.server import tend
@@ -55,9 +56,10 @@ class Page:
         def draw() -> None:
             tend()
             session, class_index = self.session, self.class_index
-            if sidebar_of(session) != self.sidebar or session.searched not in (None, class_index):
-                st.rerun()  # a name that was searched for is cleared, or it could not be searched for again
+            if sidebar_of(session) != self.sidebar:
+                st.rerun()
             write_url(session, class_index)
+            put_answers(self.outcome, class_index, session.choices.calibrated)
             wrong = trouble(self.analysis.under())
             panels.alert(*session.take_notices(), *([wrong] if wrong else []), key="notices")
             (talk if talk and session.presenting else story)()

@@ -231,6 +231,12 @@ class Visit:
         box.fill(option)
         self.page.get_by_test_id("stSelectboxVirtualDropdown").get_by_role("option", name=option, exact=True).click()
 
+    def search(self, name: str, label: str = "Class to explain") -> None:
+        """Type a class's name into the page's search and take the one of exactly that name."""
+        field = self.page.get_by_role("combobox", name=label)
+        field.fill(name)
+        self.page.get_by_role("listbox").locator("li", has_text=re.compile(rf"^{re.escape(name)}[\d<>.,%]")).click()
+
     def selectbox(self, label: str) -> Locator:
         """Streamlit's, and not a viewer's own of the same name."""
         return self.page.get_by_test_id("stSelectbox").get_by_role("combobox", name=label)

@@ -107,22 +107,31 @@ def test_a_click_on_a_page_that_has_not_heard_of_the_last_one_undoes_nothing(vis
 
 def test_any_class_is_found_by_typing_its_name(visit, network, examples):
     here = visit().go(example="coffee")
-    here.choose("Ask for any class", "tench")
+    here.search("tench")
     here.leads_to(pooling="gap", **{"class": str(TENCH)})
     expect(here.find(".viewer .lines")).to_have_text(account(analyse(network, examples["coffee"]).under(), TENCH))
     expect(here.find(".headline .lead")).to_contain_text("tench")
     expect(here.find(".answer[aria-pressed=true]")).to_have_count(0)
 
 
-def test_the_class_searched_for_last_can_be_searched_for_again(visit):
+def test_the_search_shows_the_class_that_is_shown_and_lists_classes_with_probability_and_rank(visit, network, examples):
     here = visit().go(example="coffee")
-    here.choose("Ask for any class", "tench")
+    here.search("tench")
     here.leads_to(**{"class": str(TENCH)})
     here.settle(here.find(".answers"))
     here.find(".answer").first.click()
     here.leads_to(**{"class": str(ESPRESSO)})
-    expect(here.page.get_by_role("combobox", name="Ask for any class")).to_have_value("")
-    here.choose("Ask for any class", "tench")
+    field = here.page.get_by_role("combobox", name="Class to explain")
+    expect(field).to_have_value("espresso")
+    field.click()
+    listed = here.page.get_by_role("listbox").get_by_role("option")
+    expect(listed).to_have_text([f"{answer.name}{percent(answer.probability)} · rank {answer.rank}"
+                                 for answer in analyse(network, examples["coffee"]).under().top(8)])
+    field.fill("no such class")
+    expect(here.page.get_by_role("listbox")).to_contain_text("No class is called “no such class”.")
+    field.press("Escape")
+    expect(field).to_have_value("espresso")
+    here.search("tench")
     here.leads_to(**{"class": str(TENCH)})
 
 
@@ -242,7 +251,7 @@ def test_photo_and_choices_survive_a_page_change(visit, examples):
     here.upload("cat.png", encode(examples["cat"].rotate(180)))
     expect(here.find(".examples button[aria-pressed=true]")).to_have_count(0)
     here.choose("Pooling", "GMP")
-    here.choose("Ask for any class", "espresso")
+    here.search("espresso")
     here.leads_to(pooling="gmp", **{"class": str(ESPRESSO)})
     expect(canvas(here)).to_have_attribute("aria-label", re.compile("^Evidence for espresso under GMP"))
     here.settle(here.find(".answers"))
@@ -258,7 +267,7 @@ def test_two_people_do_not_disturb_each_other(visit, network, examples):
     one, other = visit().go(example="cat"), visit().go(example="coffee", pooling="gmp")
     photo = examples["rocket"].rotate(180)
     one.upload("mine.png", encode(photo))
-    other.choose("Ask for any class", "tench")
+    other.search("tench")
     one.find(".answers .column").nth(2).locator(".answer").first.click()
     one.leads_to(pooling="attention")
     other.leads_to(example="coffee", pooling="gmp", **{"class": str(TENCH)})

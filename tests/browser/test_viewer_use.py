@@ -536,7 +536,7 @@ def test_keys_with_control_and_keys_elsewhere_are_left_alone(astronaut):
     with here.without_a_frame():
         view.root.press("Control+s")
         view.root.press("Alt+l")
-        here.page.get_by_role("combobox", name="Ask for any class").press_sequentially("slp-+")
+        here.page.get_by_role("combobox", name="Class to explain").press_sequentially("slp-+")
         here.page.keyboard.press("Escape")
     assert drawn(view) == before
     assert "view" not in here.link

@@ -171,7 +171,7 @@ def notices(page: AppTest) -> list[str]:
 
 
 def control(page: AppTest, name: str) -> Any:
-    """The widget that makes a choice, such as "pooling" or "searched"."""
+    """The widget that makes a choice, such as "pooling"."""
     kinds = ("selectbox", "select_slider", "toggle", "button_group", "multiselect", "number_input", "slider")
     (result,) = (item for kind in kinds for item in page.get(kind) if re.fullmatch(rf"{name}_\d+", item.key or ""))
     return result

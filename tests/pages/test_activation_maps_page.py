@@ -223,7 +223,7 @@ def test_a_sixth_class_and_the_hiding_of_the_last_are_refused_with_one_sentence(
 
 def test_a_class_asked_for_by_its_name_is_shown_with_the_others(open_page, measured):
     page, best = open_page(MAPS, example="cat"), measured("cat").best(3)
-    control(page, "searched").set_value(ESPRESSO).run()
+    pick(page, "class", ESPRESSO).run()
     assert [shown.id for shown in grid(page).maps.values()][::3] == [
         f"{index}.gap" for index in (ESPRESSO, *best)]
     assert chips(page)["espresso"] is True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
+import zlib
 from copy import deepcopy
 from dataclasses import replace
 
@@ -327,15 +329,37 @@ def test_a_pooling_of_the_three_columns_leaves_the_columns_as_they_are(open_page
 
 def test_any_class_can_be_searched_by_its_name(open_page, network, examples):
     page = open_page(example="cat")
-    chooser = control(page, "searched")
-    assert list(chooser.options) == list(network.class_names)
-    chooser.select_index(network.class_names.index("Cardigan")).run()
-    assert page.query_params["class"] == str(network.class_names.index("Cardigan"))
-    garment = network.class_names.index("cardigan")
-    control(page, "searched").select_index(garment).run()
+    (names,) = {tuple(data["names"]["names"]) for data in components(page, "source").values() if "names" in data}
+    assert names == tuple(network.class_names)
+    pick(page, "class", names.index("Cardigan")).run()
+    assert page.query_params["class"] == str(names.index("Cardigan"))
+    garment = names.index("cardigan")
+    pick(page, "class", garment).run()
     logit = analyse(network, examples["cat"]).under().evidence(garment).logit
     assert page.query_params["class"] == str(garment)
     assert shown(page).lines[0].startswith(f"logit {plain(logit)} =")
+
+
+@pytest.mark.parametrize(("pooling", "calibrated"), [("gap", "1"), ("gmp", "1"), ("gmp", "0")])
+def test_the_search_has_the_logit_of_every_class_under_the_pooling_shown(
+    pooling, calibrated, open_page, network, examples, factor
+):
+    page = open_page(example="cat", pooling=pooling, calibrated=calibrated)
+    sources = components(page, "source")
+    answers, shown_here = sources["answers"]["answers"], sources["shown"]["shown"]
+    assert shown_here == {"class": int(page.query_params["class"]), "answers": answers["key"]}
+    logits = np.frombuffer(zlib.decompress(base64.b64decode(answers["logits"]["data"])), "<f4")
+    np.testing.assert_allclose(logits, analyse(network, examples["cat"]).under(pooling).logits.numpy(), rtol=1e-6)
+    assert answers["factor"] == (factor("gmp") if (pooling, calibrated) == ("gmp", "1") else 1)
+    assert answers["under"] == ("Under GMP, what-if" if pooling == "gmp" else "")
+
+
+def test_the_true_class_is_marked_and_can_be_cleared(open_page):
+    page = open_page()
+    pick(page, "truth", TENCH).run()
+    assert page.query_params["truth"] == str(TENCH)
+    pick(page, "truth", -1).run()
+    assert "truth" not in page.query_params
 
 
 def test_another_framing_changes_answers_and_link_and_keeps_the_pooling(open_page, network, examples):
@@ -399,7 +423,7 @@ def test_the_class_follows_the_answer_until_one_is_chosen(open_page, network, ex
     page.session_state["poolscope"].show_example("coffee")
     page.run()
     assert page.query_params["class"] == str(ESPRESSO)
-    control(page, "searched").set_value(TENCH).run()
+    pick(page, "class", TENCH).run()
     control(page, "framing").set_value("squash").run()
     assert page.query_params["class"] == str(TENCH)
     page.session_state["poolscope"].show_example("cat")
@@ -422,7 +446,7 @@ def test_what_is_chosen_before_the_browser_knows_of_the_last_url_is_not_undone(o
     before = dict(page.query_params)
     control(page, "pooling").set_value("gmp").run()
     page.query_params = dict(before)
-    control(page, "searched").set_value(TENCH).run()
+    pick(page, "class", TENCH).run()
     assert page.query_params == {**before, "pooling": "gmp", "class": str(TENCH)}
     assert pressed(page) == []
     assert follow(page, before).query_params == before, "the Back button"
@@ -433,7 +457,7 @@ def test_a_control_keeps_its_identity_while_it_is_used_and_loses_it_when_changed
     page = open_page()
     key = control(page, "pooling").key
     control(page, "pooling").set_value("gmp").run()
-    control(page, "searched").set_value(TENCH).run()
+    pick(page, "class", TENCH).run()
     assert control(page, "pooling").key == key
     page.session_state["poolscope"].choose(pooling=PoolingChoice("attention"))
     page.run()
@@ -462,7 +486,7 @@ def test_photo_class_and_settings_survive_a_page_change(page, open_page, network
         opened.switch_page("app.py").run()
         other = page
     control(opened, "pooling").set_value("gmp").run()
-    control(opened, "searched").set_value(TENCH).run()
+    pick(opened, "class", TENCH).run()
     control(opened, "framing").set_value("whole").run()
     control(opened, "size").set_value(160).run()
     control(opened, "calibrated").set_value(False).run()
@@ -508,7 +532,7 @@ def test_a_link_back_to_an_uploaded_photo_returns_to_it(open_page, network, exam
 
 def test_a_link_to_a_photo_is_obeyed_once_the_photo_is_uploaded(open_page, examples):
     there = upload(open_page(), encode(examples["cat"]))
-    control(there, "searched").set_value(TENCH).run()
+    pick(there, "class", TENCH).run()
     control(there, "pooling").set_value("gmp").run()
     here = open_page(**there.query_params)
     assert len(notices(here)) == 1

@@ -260,7 +260,7 @@ def test_a_click_on_a_class_on_the_card_shows_that_class(open_page, measured):
 def test_the_chosen_channel_stays_when_class_pooling_and_photo_change(open_page):
     page = open_page(CHANNELS, channel="437")
     control(page, "pooling").set_value("gmp").run()
-    control(page, "searched").set_value(TENCH).run()
+    pick(page, "class", TENCH).run()
     pick(page, "examples", "cat")
     assert page.query_params["channel"] == "437"
     assert cards(page)[0].one("h3").text == "Channel 437"

@@ -17,8 +17,8 @@ from explorer.sections.heads_on_run import heads_section
 from explorer.ui.pages.folder import heads
 from explorer.ui.session import cache, open_runs
 from explorer.ui.session.arguments import _given
-from tests.pages.boards import boards, control, notices
-from tests.pages.clicks import use, wait_for
+from tests.pages.boards import boards, notices
+from tests.pages.clicks import pick, use, wait_for
 
 FOLDER = "pages/5_Folder.py"
 
@@ -67,7 +67,7 @@ def test_a_click_trains_heads_beside_the_page_and_another_one_makes_them_its_net
     assert "Which pooling for these photos?" in boards(page)["heads_about"].text
     page.button(key="train_heads").click().run()
     assert not page.exception
-    control(page, "truth").set_value(7).run()  # the page is used meanwhile
+    pick(page, "truth", 7)  # the page is used meanwhile
     wait_for(page, lambda: "use_heads_ce" in [button.key for button in page.button])
     text = boards(page)["heads"].text
     for words in ("2 labels of photos", "GMP", "Flatten", "one against all", "95% interval"):

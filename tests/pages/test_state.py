@@ -108,14 +108,6 @@ def test_the_whole_page_runs_again_when_its_sidebar_shows_what_is_no_longer_chos
     assert sidebar_of(current) != drawn, "another photo is another analysis"
 
 
-def test_a_class_that_was_searched_for_is_the_one_shown():
-    current = Session()
-    current.search(3)
-    assert (current.searched, current.choices.class_index) == (3, 3)
-    current.search(None)
-    assert (current.searched, current.choices.class_index) == (None, 3), "a cleared name changes nothing"
-
-
 def test_choices_of_a_network_are_kept_until_it_is_chosen_again():
     current = Session(Choices(network="a", layer="x", channel=3, class_index=7, box=50), fitted=Fitted("a"))
     current.choose(network="b")

@@ -21,7 +21,7 @@ from explorer.ui import downloads
 from explorer.ui.pages.why import stability_panel as stable
 from explorer.ui.pages.why import trust_panel
 from explorer.wording import percent, plain, signed
-from tests.pages.boards import boards, control, is_plain_sentence, notices, number, viewers
+from tests.pages.boards import boards, components, control, is_plain_sentence, notices, number, viewers
 from tests.pages.clicks import pick, use
 
 WHY = "pages/4_Why.py"
@@ -116,20 +116,21 @@ def test_a_class_is_never_compared_with_itself(open_page):
     assert boards(page)["headline"].one("h1").text == "Why football helmet and not bobsled?"
 
 
-def test_any_class_is_searched_for_as_the_rival_and_stands_among_the_rivals(open_page):
+def test_any_class_may_be_the_rival_and_stands_among_the_rivals(open_page):
     page = open_page(WHY)
-    control(page, "rival").set_value(SHUTTLE).run()
+    pick(page, "rival", SHUTTLE)
     assert not page.exception
     assert page.query_params["rival"] == str(SHUTTLE)
     assert boards(page)["headline"].one("h1").text == "Why football helmet and not space shuttle?"
     pressed = [item.text for item in boards(page)["rivals"].all("chip") if item.attributes["aria-pressed"] == "true"]
     assert pressed == ["space shuttle"]
-    assert control(page, "rival").value is None
+    search = components(page, "class_search")["rival"]
+    assert (search["class"], search["without"]) == (SHUTTLE, int(page.query_params["class"]))
 
 
 def test_the_true_class_is_marked_once_and_offered_with_its_rank_and_logit_before_and_after(open_page, measured):
     page, seen = open_page("app.py"), measured()
-    control(page, "truth").set_value(SHUTTLE).run()
+    pick(page, "truth", SHUTTLE).run()
     assert page.query_params["truth"] == str(SHUTTLE)
     logits, share = seen.logits(), percent(seen.probabilities()[SHUTTLE])
     rank = 1 + int((logits > logits[SHUTTLE]).sum())

@@ -20,10 +20,10 @@ from explorer.sections.nodes import STYLE
 
 _HERE = Path(__file__).parent
 _SHARED = ("shared.js", "view.js")
-_PARTS = ((*(name for name in PANEL if name not in _SHARED), "intervene.js"), ("tiles.js", "wall.js", "photos.js"),
-          ("board.js",), ("slider.js",), ("muting.js",), ("source.js",), ("keys.js",), ("memory.js",),
-          ("focus.js", "sidebar.js"))
-_STYLES = ("viewer", "wall", "board", "slider", "muting", "panel", "intervene")
+_PARTS = ((*(name for name in PANEL if name not in _SHARED), "intervene.js", "class_search.js"),
+          ("tiles.js", "wall.js", "photos.js"), ("board.js",), ("slider.js",), ("muting.js",), ("source.js",),
+          ("keys.js",), ("memory.js",), ("focus.js", "sidebar.js"))
+_STYLES = ("viewer", "wall", "board", "slider", "muting", "panel", "intervene", "class_search")
 _STUB = """export default function (element) {
   const draw = () => window.poolscope.draw("%s", element);
   if (window.poolscope?.draw) draw(); else window.addEventListener("poolscope", draw, { once: true });

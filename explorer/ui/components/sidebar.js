@@ -6,7 +6,10 @@ const CLOSE = '[data-testid="stSidebarCollapseButton"] button[aria-expanded="tru
 page.parts.sidebar = ({ data: { chosen } }) => {
   const changed = page.chosen !== undefined && page.chosen !== chosen;
   page.chosen = chosen;
-  if (changed && matchMedia("(max-width: 768px)").matches) document.querySelector(CLOSE)?.click();
+  if (changed) page.closeSidebar();
+};
+page.closeSidebar = () => {
+  if (matchMedia("(max-width: 768px)").matches) document.querySelector(CLOSE)?.click();
 };
 
 function select({ key, target }) {

@@ -108,7 +108,6 @@ class Session:
         uploads: the user's last own photos by their names; a link or the Back button may return to them.
         awaited: the photo of a link that is not here.
         browser, held: the browser's secret, and the names of photos and networks of its own that it held before.
-        searched: the class that was last searched for by its name.
         lined: whether the viewer draws contours, which files then have too.
         notices: sentences to show once.
         page: the title of the page it is on.
@@ -129,7 +128,6 @@ class Session:
     awaited: Awaited = field(default_factory=Awaited)
     browser: str = ""
     held: frozenset[str] = frozenset()
-    searched: int | None = None
     lined: bool = False
     notices: list[str] = field(default_factory=list)
     page: str = ""
@@ -151,12 +149,6 @@ class Session:
                 self.by_network[self.fitted.name] = {name: getattr(self.choices, name) for name in OF_A_NETWORK}
             changes = self.by_network.get(network, {}) | changes
         self.choices = replace(self.choices, **changes)
-
-    def search(self, class_index: int | None) -> None:
-        """A class was searched for by its name, or the name was cleared: then what is shown stays."""
-        self.searched = class_index
-        if class_index is not None:
-            self.choose(class_index=class_index)
 
     @property
     def presenting(self) -> bool:

@@ -15,6 +15,7 @@ from explorer.sections.nodes import Node, el
 from explorer.sections.summary import Part, summary
 from explorer.ui import panels
 from explorer.ui.components.board import board
+from explorer.ui.components.class_search import class_search
 from explorer.ui.controls import in_step
 from explorer.ui.pooling_choice import pooling_choice
 from explorer.ui.session.choices import QUESTIONS
@@ -88,7 +89,7 @@ def choices(session: Session, outcome: Outcome, class_index: int, rival: int | N
     search, under, cases = st.columns([43, 43, 14], gap="small", vertical_alignment="bottom")
     with search:
         if rival is not None:
-            _rival_search(session, outcome.analysis.network.class_names, class_index)
+            _rival_search(session, outcome.analysis.network.class_names, class_index, rival)
     with under:
         if outcome.analysis.has_evidence:
             pooling_choice(session, outcome.analysis)
@@ -136,8 +137,7 @@ def _rivals(session: Session, outcome: Outcome, class_index: int, rival: int) ->
     board(panels.chips("Against", [*chips, turn]), key="rivals", on_pick=pick)
 
 
-def _rival_search(session: Session, names: Sequence[str], class_index: int) -> None:
-    """Any class may be the rival; once searched for it is a chip, and the search is empty again."""
-    others = [index for index in range(len(names)) if index != class_index]
-    st.selectbox("Against any class", others, format_func=names.__getitem__, placeholder=f"{len(others):,} classes",
-                 **in_step(session, "rival", None, lambda index: session.choose(rival=index)))
+def _rival_search(session: Session, names: Sequence[str], class_index: int, rival: int) -> None:
+    """Any class but the one shown may be the rival; it then is a chip too."""
+    class_search(names, "rival", "Against any class", lambda picked: session.choose(rival=picked), value=rival,
+                 without=class_index)
