@@ -39,6 +39,8 @@ def recognise(feature_maps: Tensor, pooled: Tensor) -> Recognised | None:
                      if _difference(pair(both), pooled) <= CLOSE), None)
     if pooled.shape[1] != channels:
         return None
+    if not _lies_between(feature_maps, pooled):
+        return None  # a network has hundreds of vectors: almost all of them end here, at the price of two reductions
     for key in ("gap", "gmp", "softpool"):
         if _difference(POOLINGS[key](feature_maps), pooled) <= CLOSE:
             return Recognised(POOLINGS[key])
@@ -50,6 +52,13 @@ def recognise(feature_maps: Tensor, pooled: Tensor) -> Recognised | None:
             good = _difference(rounded(feature_maps), pooled) <= max(FINE, 2 * least)
             return Recognised(rounded if good else precise)
     return None
+
+
+def _lies_between(feature_maps: Tensor, pooled: Tensor) -> bool:
+    """Whether each channel's number is from its average to its maximum, as of every known pooling, or 0."""
+    slack = CLOSE * pooled.abs().max()
+    least, most = feature_maps.mean(PLACES) - slack, feature_maps.amax(PLACES).clamp_min(0) + slack
+    return bool(((pooled >= least) & (pooled <= most)).all())
 
 
 def _difference(one: Tensor, pooled: Tensor) -> float:
