@@ -41,7 +41,7 @@ def show() -> None:
     }[kind])
     if (second := second_analysis(session)) is not None:
         second_row(session, outcome, second, classes, kind, shown_methods(session, second)[0])
-    downloads(session, outcome, class_index, classes, [str(choice) for choice in chosen.poolings])
+    downloads(session, outcome, class_index)
 
 
 page.show(show, talk=lambda: talk_about_maps(

@@ -9,11 +9,11 @@ from explorer.ui.frame import frame
 from explorer.ui.pages.why.contrast_panel import against_panel, talk_about_why
 from explorer.ui.pages.why.flip_panel import flip_panel
 from explorer.ui.pages.why.headline import choices, rival_of, why_headline
-from explorer.ui.pages.why.object_panel import object_in_report, object_panel
+from explorer.ui.pages.why.object_panel import object_in_summary, object_panel
 from explorer.ui.pages.why.probe_panel import without_panel
 from explorer.ui.pages.why.stability_panel import stable_panel
 from explorer.ui.pages.why.stitching_panel import finer_panel
-from explorer.ui.pages.why.trust_panel import trust_in_report, trust_panel
+from explorer.ui.pages.why.trust_panel import trust_in_summary, trust_panel
 from explorer.ui.progress import answered
 from explorer.ui.run_photos import same_cause_panel
 
@@ -36,8 +36,8 @@ def show() -> None:
         "finer": lambda: finer_panel(session, outcome, class_index, rival),
     }[question])
     same_cause_panel(session, class_index)
-    sections = {"object": object_in_report(session, outcome, class_index),
-                "trust": trust_in_report(session, outcome, class_index)}
+    sections = {"object": object_in_summary(session, outcome, class_index),
+                "trust": trust_in_summary(session, outcome, class_index)}
     why_downloads(session, outcome, class_index, rival, {name: make for name, make in sections.items() if make})
 
 

@@ -1,4 +1,4 @@
-"""An analysis as one HTML file that reads without a server, a network connection or a script."""
+"""The summary of an analysis: one HTML file that reads and prints without a server, a connection or a script."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from explorer import render
 from explorer.analysis import Analysis, Outcome
 from explorer.export.recipe import recipe, recipe_json
 from explorer.export.strict_json import versions
@@ -14,15 +15,21 @@ from explorer.framing import FRAMINGS
 from explorer.networks import Network
 from explorer.questions.intervention import Intervention
 from explorer.questions.reasons import Reasons, reasons
-from explorer.sections import maps
-from explorer.sections.answers import answer_sentence, badge, top_answers, trained_in_words, truth_sentence, with_names
-from explorer.sections.channels import top_channels
+from explorer.sections.answers import (
+    answer_sentence,
+    badge,
+    is_calibrated,
+    trained_in_words,
+    truth_sentence,
+    with_names,
+)
 from explorer.sections.nodes import DOCUMENT_STYLE, STYLE, Node, Raw, data_uri, el
-from explorer.sections.parts import facts, maps_shape, note, section
+from explorer.sections.parts import OVERLAY_SIDE, facts, figure, maps_shape, note, scale_of, section, unseen
 from explorer.sections.why import why_section
 from explorer.wording import evidence_sentence, number_word, percent
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_PHOTO_SIDE = 1200  # px at most: twice what it has on the page
 _STYLES = (STYLE, DOCUMENT_STYLE, Path(__file__).with_suffix(".css"))
 _HEADS = {"affine": "affine: its evidence is exact", "nonlinear": "not affine: its evidence is integrated",
           "none": "cannot be asked alone: there is no evidence"}
@@ -32,42 +39,33 @@ _ACTIVATIONS = {"softmax": "by softmax: one class excludes the others",
 
 
 def report_html(
-    outcome: Outcome, class_index: int, calibrated: bool = False, classes: Sequence[int] | None = None,
-    poolings: Sequence[str] | None = None, rival: int | None = None, why: bool | Reasons = False,
-    more: Sequence[Node] = (), truth: int | None = None,
+    outcome: Outcome, class_index: int, calibrated: bool = False, rival: int | None = None,
+    why: bool | Reasons = False, more: Sequence[Node] = (), truth: int | None = None,
 ) -> str:
-    """One self-contained HTML document: the prediction, the evidence, and what it takes to repeat both.
+    """One self-contained HTML document: the prediction, the evidence for a class, and what it takes to repeat both.
 
-    Without evidence it says why, and Grad-CAM takes its place.
+    Without evidence it says why, and Grad-CAM takes its place. Other classes and poolings are on live pages.
 
     Args:
         outcome: from `analysis.under(...)`.
+        class_index: whose evidence is shown.
         calibrated: multiply the logits of what-ifs by their fitted number before the probabilities are taken.
-        classes: whose maps are compared; None is the native pooling's best three, and `class_index`.
-        poolings: under which, as `parse_pooling` reads them; None is the native one, GAP, GMP, attention and the
-            outcome's own. Where none can be exchanged they are left out.
         rival: the class to compare with in the section on why; None is the likeliest other one.
         why: whether there is such a section: it takes some hundred forward passes, or none when given `Reasons`.
         more: further sections, after that one.
         truth: the class that the photo is truly of, where that is known; `Reasons` have their own.
 
     Raises:
-        ParameterError: there is no such class or pooling.
+        ParameterError: there is no such class.
         MethodError: there is a rival, and the network has one logit alone.
     """
     analysis = outcome.analysis
     name = analysis.network.class_names[analysis.network.check_class(class_index)]
-    if classes is None:
-        classes = list(dict.fromkeys([*(answer.class_index for answer in analysis.under().top(3)), class_index]))
     given = reasons(outcome, class_index, rival, calibrated, truth=truth) if why is True else why
     truth = given.truth if given else truth
     sections = [
-        maps.photo_and_map(outcome, class_index),
+        _photo_and_map(outcome, class_index),
         why_section(given) if given else None, *more,
-        section("Predictions", note(_labels(outcome, calibrated)), top_answers(outcome, class_index, calibrated)),
-        maps.class_maps(maps.compared_outcomes(outcome, poolings), classes, calibrated),
-        el("div", maps.votes(outcome, class_index) if analysis.has_evidence else None,
-           el("section", top_channels(outcome, class_index)), class_="pair"),
         el("div", _framing(analysis), _network(analysis), class_="halves"),
         _recipe(outcome, class_index, calibrated),
     ]
@@ -109,6 +107,7 @@ def _header(outcome: Outcome, class_index: int, calibrated: bool, truth: int | N
         None if is_prediction else el(
             "p", f"Shown here: {answer.name}, {outcome.class_map(class_index).source}: {percent(answer.probability)}, "
                  f"rank {answer.rank} ", badge(outcome, calibrated)),
+        note(_what_if(outcome, calibrated)) if outcome.label == "what-if" else None,
         None if truth is None else el("p", truth_sentence(outcome, truth, calibrated)),
     )
 
@@ -123,17 +122,31 @@ def _places(outcome: Outcome, class_index: int, name: str) -> str:
     return evidence_sentence(shown.array, name if outcome.label == "native" else f"{name} under {outcome.name}")
 
 
-def _labels(outcome: Outcome, calibrated: bool) -> str:
-    """What the labels over the answers mean."""
-    native = outcome.analysis.under()
-    if not outcome.analysis.has_evidence:
-        return outcome.analysis.no_evidence_reason
-    others = trained_in_words(native.analysis.network)
-    trained = f"; {others} have their own heads, trained with them" if others else ""
-    return (f"The head was trained with {native.name}{trained}; under any other pooling the answer is a what-if. " + (
-        "A calibrated one has its logits multiplied by one fitted number, which changes no rank." if calibrated else
-        f"The {_numbers(native.analysis.network).lower()} of what-ifs are as the head gives them"
-        f"{'' if native.analysis.network.activation == 'none' else ', and mostly overconfident'}."))
+def _what_if(outcome: Outcome, calibrated: bool) -> str:
+    """What a what-if is, and how far to trust its probabilities."""
+    network = outcome.analysis.network
+    own = network.trained.get(outcome.pooling)
+    trained = own.pooling.label(**own.parameters) if own else outcome.analysis.under().name
+    trust = (", its logits multiplied by one fitted number, which changes no rank" if is_calibrated(outcome, calibrated)
+             else "" if network.activation == "none" else ", and its probabilities are mostly overconfident")
+    return f"The head was trained with {trained}; under {outcome.name} the answer is a what-if{trust}."
+
+
+def _photo_and_map(outcome: Outcome, class_index: int) -> Node:
+    """The photo, and beside it the map of the class on a scale of its own."""
+    analysis, drawn = outcome.analysis, outcome.class_map(class_index)
+    scale = render.Scale.signed(drawn.array)
+    width, height = analysis.framing.photo_size
+    photo = render.jpeg(analysis.preview(_PHOTO_SIDE)[0], 82)
+    painted = render.jpeg(analysis.overlay(drawn.cells, scale, long_side=OVERLAY_SIDE), 82)
+    return section(drawn.name, el(
+        "div",
+        figure(photo, "The photo", f"The photo, {width} × {height} px"),
+        figure(painted, f"{drawn.name}, laid over the photo",
+               el("strong", f"{analysis.network.class_names[class_index]}, {drawn.source}"),
+               *(el("span", words) for words in drawn.account),
+               el("span", maps_shape(analysis) + unseen(analysis)), scale_of(scale, drawn)),
+        class_="pair"))
 
 
 def _numbers(network: Network) -> str:
@@ -169,7 +182,7 @@ def _network(analysis: Analysis) -> Node:
 
 
 def _recipe(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
-    """What repeats all this: to read, to keep, and to run."""
+    """What repeats all this: to keep, and to run."""
     text = recipe_json(recipe(outcome, class_index, calibrated))
     link = el("a", "Keep it as recipe.json", href=data_uri(text.encode("ascii"), "application/json"),
               download="recipe.json")
@@ -178,5 +191,4 @@ def _recipe(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
         el("p", link, "; with the same photo this command repeats what stands here, and reports how far it is off:",
            class_="note"),
         el("p", el("code", "python -m explorer photo.jpg --recipe recipe.json --report")),
-        el("pre", text, tabindex="0"),
     )

@@ -1,4 +1,4 @@
-"""All questions about why a class is predicted, asked once: for the report, the terminal and the record."""
+"""All questions about why a class is predicted, asked once: for the summary, the terminal and the record."""
 
 from __future__ import annotations
 

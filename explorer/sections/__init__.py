@@ -1,1 +1,1 @@
-"""What is said of an analysis, once: sections that the page, the HTML report and the terminal render."""
+"""What is said of an analysis, once: sections that the page, the HTML summary and the terminal render."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from explorer.analysis import Answer, Outcome
 from explorer.networks import Network
 from explorer.sections.nodes import Node, el
-from explorer.sections.parts import Row, short, table
+from explorer.sections.parts import short, table
 from explorer.wording import Name, answer_parts, listed, percent, plain, share_word, within_sentence
 
 
@@ -78,18 +77,13 @@ def trained_in_words(network: Network) -> str:
     return listed([within_sentence(head.pooling.name) for head in network.trained.values()])
 
 
-def top_answers(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
-    """The top 5 under each pooling, a table each, side by side."""
-    tables = (_top(one, class_index, calibrated) for one in outcome.under_each_pooling())
-    return el("div", *tables, class_="answers")
+def top_answers(outcome: Outcome, calibrated: bool) -> Node:
+    """The top 5 under each pooling, a table each; for the terminal, which sets them side by side."""
+    return el("div", *(_top(one, calibrated) for one in outcome.under_each_pooling()), class_="answers")
 
 
-def _top(outcome: Outcome, class_index: int, calibrated: bool) -> Node:
-    rows = []
-    for answer in outcome.top(5, calibrated):
-        share = 100 * answer.probability if math.isfinite(answer.probability) else 0
-        name = el("span", short(answer.name), class_="bar", style={"--share": f"{share:.2f}%"})
-        rows.append(Row((str(answer.rank), name, percent(answer.probability)), answer.class_index == class_index))
-    word = share_word(outcome.answer(class_index).probability)
-    return table(("rank", "class", word), rows, numbers={2},
-                 caption=el("caption", el("strong", outcome.name), " ", badge(outcome, calibrated)))
+def _top(outcome: Outcome, calibrated: bool) -> Node:
+    answers = outcome.top(5, calibrated)
+    rows = [(str(answer.rank), short(answer.name), percent(answer.probability)) for answer in answers]
+    return table(("rank", "class", share_word(answers[0].probability)), rows, numbers={2},
+                 caption=el("caption", el("strong", outcome.name), badge(outcome, calibrated)))

@@ -1,4 +1,4 @@
-"""Where the object is: how much of the evidence lies in the box around it, for the page and the report."""
+"""Where the object is: how much of the evidence lies in the box around it, for the page and the summary."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def object_share(outcome: Outcome, class_index: int, where: ObjectMap, region: R
 
 
 def object_section(outcome: Outcome, class_index: int, where: ObjectMap, region: Region | None = None) -> Node:
-    """The same as a section of a report, with the map, and the box in numbers."""
+    """The same as a section of a summary, with the map, and the box in numbers."""
     analysis, share = outcome.analysis, evidence_in_box(outcome, class_index, where, region)
     photo, seen = analysis.preview(OVERLAY_SIDE)
     painted = render.overlay(photo, where.cells, seen, render.Scale.signed(where.cells))

@@ -13,7 +13,7 @@ from explorer.analysis import Analysis, ClassMap
 from explorer.sections.nodes import Node, data_uri, el
 from explorer.wording import shortened
 
-PHOTO_SIDE, OVERLAY_SIDE, MAP_SIDE = 1200, 900, 400  # px at most: twice what they have in a report
+OVERLAY_SIDE = 900  # px at most of a map on a photo: about twice what it has in a file
 
 
 @dataclass(frozen=True)

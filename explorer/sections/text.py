@@ -12,7 +12,7 @@ _MOST_BESIDE = 4  # tables side by side
 _NARROWEST = 12  # columns that a cell keeps when its table is too wide
 _LETTERS = str.maketrans({"−": "-", "…": "...", "×": "x"})  # what not every terminal has
 _INLINE = {"span", "strong", "button", "a", "code"}
-_DRAWN = {"legend", "colours", "multiples", "shots", "maps"}  # classes of pictures and of words about their colours
+_DRAWN = {"legend", "colours", "multiples", "shots"}  # classes of pictures and of words about their colours
 
 
 def lines(node: Node) -> list[str]:
@@ -104,8 +104,7 @@ def _text(node: Node | str) -> str:
 
 
 def _captions(table: Node) -> list[str]:
-    return [_words(part) for child in table.elements if child.tag == "caption" for part in child.children
-            if _words(part).strip()]
+    return [_words(part) for child in table.elements if child.tag == "caption" for part in child.children]
 
 
 def _table(table: Node) -> tuple[list[list[str]], set[int]]:

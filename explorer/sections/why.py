@@ -1,4 +1,4 @@
-"""Why a class and not its rival, as one section for the report and the terminal."""
+"""Why a class and not its rival, as one section for the summary and the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m explorer photo.jpg`: the top 5 under each pooling, and overlay, arrays, numbers and report as files."""
+"""`python -m explorer photo.jpg`: the top 5 under each pooling, and overlay, arrays, numbers and summary as files."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ examples:
 
 Writes <photo>_overlay.png (the evidence for the class, laid over the photo), <photo>_arrays.npz (the arrays behind
 it, for numpy.load) and <photo>.json (what was computed, the table, and the recipe that repeats it); with --report
-<photo>_report.html as well, a page to read and to send; with --live <photo>_live.html, a page on which classes,
-poolings and channels can be tried without PoolScope. Nothing is downloaded unless --network names a network of
-torchvision or timm whose weights are not on this computer yet; nothing in a file is executed.
+<photo>_report.html as well, a summary to read, print and send; with --live <photo>_live.html, a page on which
+classes, poolings and channels can be tried without PoolScope. Nothing is downloaded unless --network names a network
+of torchvision or timm whose weights are not on this computer yet; nothing in a file is executed.
 
 Why this class and not that one: see python -m explorer why --help. (A photo that is called "why" is ./why.)
 """
@@ -81,7 +81,7 @@ def run(arguments: Sequence[str]) -> list[str]:
     sources = {"photo": Path(options.photo)} | ({} if options.recipe is None else {"recipe": Path(options.recipe)})
     return [
         *describe(outcome, options.photo), *changed(outcome), "",
-        *lines(top_answers(outcome, class_index, calibrated)), "",
+        *lines(top_answers(outcome, calibrated)), "",
         *account(*what), *true_class(outcome, truth, calibrated), *remarks, "",
         *(f"Wrote {printable(file)}" for file in write(files, sources, Path(options.out))),
     ]
@@ -140,9 +140,10 @@ def _parser() -> argparse.ArgumentParser:
                         help="of the feature maps: k12x0 mutes channel 12, k40x2.5 multiplies channel 40 by 2.5, p3.4 "
                              "ignores the position in row 3 and column 4, with _ between them")
     parser.add_argument("--recipe", metavar="FILE",
-                        help="repeat what a <photo>.json or a report's recipe.json records, and compare; it stands in "
+                        help="repeat what a <photo>.json or a summary's recipe.json records, and compare; it stands in "
                              "for what is chosen above")
-    parser.add_argument("--report", action="store_true", help="write <photo>_report.html as well")
+    parser.add_argument("--report", action="store_true",
+                        help="write <photo>_report.html as well, a summary that reads and prints without a script")
     add_live(parser, "<photo>_live.html")
     parser.add_argument("--out", default=".", metavar="FOLDER",
                         help="where the files go; made when missing (default: the current folder)")

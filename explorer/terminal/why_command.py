@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true",
                         help="leave out what takes more than a few forward passes: flip, stability, stitching")
     parser.add_argument("--report", action="store_true",
-                        help="write <photo>_why_report.html and the other files as well")
+                        help="write <photo>_why_report.html, a summary with all of it, and the other files as well")
     parser.add_argument("--out", metavar="FOLDER",
                         help="where the files go; made when missing (default: nothing is written, or with --report to "
                              "the current folder)")

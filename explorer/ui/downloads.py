@@ -1,4 +1,4 @@
-"""What is on the screen as files, named by the photo and the question; a report that takes long shows how far it is."""
+"""What is on the screen as files, named by the photo and the question; a summary that takes long shows its progress."""
 
 from __future__ import annotations
 
@@ -27,37 +27,30 @@ from explorer.ui.session.page_cache import drawn
 from explorer.ui.session.session import Session
 
 _SLOW = 4  # questions of `reasons` that report how far they are
-Section = Callable[[Progress, Stop], Node]  # of a report, made when the report is
+Section = Callable[[Progress, Stop], Node]  # of a summary, made when the summary is
 
 
-def downloads(
-    session: Session, outcome: Outcome, class_index: int, classes: Sequence[int] | None = None,
-    poolings: Sequence[str] | None = None,
-) -> None:
-    """Overlay, arrays, numbers and a report of it all; each is made when it is clicked.
+def downloads(session: Session, outcome: Outcome, class_index: int) -> None:
+    """Overlay, arrays, numbers, a summary and a live page; each is made when it is clicked."""
+    calibrated, truth = session.choices.calibrated, session.choices.truth
 
-    The report compares these classes and poolings, or those that `report_html` chooses.
-    """
-    chosen, key = session.choices, (class_index, tuple(classes or ()), tuple(poolings or ()))
-    calibrated, truth = chosen.calibrated, chosen.truth
-
-    def report() -> str:
-        return drawn(outcome, ("report", *key, calibrated, truth),
-                     lambda: report_html(outcome, class_index, calibrated, classes, poolings, truth=truth))
+    def summary() -> str:
+        return drawn(outcome, ("summary", class_index, calibrated, truth),
+                     lambda: report_html(outcome, class_index, calibrated, truth=truth))
 
     panels.note(files_hold(outcome, class_index), key="files_hold", style="caption")
     columns = _columns(outcome)
     _files(session, outcome, class_index, columns, None, lambda: record_json(outcome, class_index, calibrated, truth))
     with columns[4]:
-        _file("Report, HTML", report, _name(session, outcome, class_index, None, "html"), "text/html")
+        _file("Summary, HTML", summary, _name(session, outcome, class_index, None, "html"), "text/html")
 
 
 def why_downloads(
     session: Session, outcome: Outcome, class_index: int, rival: int | None, sections: dict[str, Section]
 ) -> None:
-    """The same on Why: overlays of the difference where that is shown, numbers and a report with all that was asked.
+    """The same on Why: overlays of the difference where that is shown, numbers and a summary with all that was asked.
 
-    `sections` are those of questions that a report holds only where they were asked, by their names.
+    `sections` are those of questions that a summary holds only where they were asked, by their names.
     """
     against = rival if session.choices.ask == "against" and outcome.analysis.has_evidence else None
 
@@ -67,27 +60,27 @@ def why_downloads(
         return {"class_index": class_index, "rival": rival, "calibrated": chosen.calibrated, "region": chosen.region,
                 "truth": chosen.truth}
 
-    def report_job() -> Job:
+    def summary_job() -> Job:
         ask = partial(reasons, outcome, **choices())
-        return job_of(outcome, ("why report", *choices().values(), *sections),
-                      lambda progress, stop: _why_report(ask, sections, progress, stop))
+        return job_of(outcome, ("why summary", *choices().values(), *sections),
+                      lambda progress, stop: _why_summary(ask, sections, progress, stop))
 
     def begin() -> None:
-        report_job().ask()
+        summary_job().ask()
 
     panels.note(files_hold(outcome, class_index, against), key="files_hold", style="caption")
-    job, columns = report_job(), _columns(outcome)
+    job, columns = summary_job(), _columns(outcome)
     _files(session, outcome, class_index, columns, against,
            lambda: why_json(reasons(outcome, **choices(), slow=False)))
     with columns[4]:
         if job.result is not None:
-            _file("Save the report", lambda: job.result, _name(session, outcome, class_index, rival, "html"),
+            _file("Save the summary", lambda: job.result, _name(session, outcome, class_index, rival, "html"),
                   "text/html")
         elif not job.begun:
-            st.button("Report, HTML", key="make_report", on_click=begin, type="tertiary",
+            st.button("Summary, HTML", key="make_summary", on_click=begin, type="tertiary",
                       icon=":material/description:")
     if job.begun and job.result is None:
-        worked(session, job, "report", "Asking all questions for the report, percent")
+        worked(session, job, "summary", "Asking all questions for the summary, percent")
 
 
 def files_hold(outcome: Outcome, class_index: int, rival: int | None = None) -> str:
@@ -101,15 +94,15 @@ def files_hold(outcome: Outcome, class_index: int, rival: int | None = None) -> 
     return f"Files hold: {drawn.name}, {drawn.source}.{arrays}"
 
 
-def _why_report(ask: Callable[..., Reasons], sections: dict[str, Section], progress: Progress, stop: Stop) -> str:
+def _why_summary(ask: Callable[..., Reasons], sections: dict[str, Section], progress: Progress, stop: Stop) -> str:
     furthest: dict[str, float] = {}  # a question may count several times from 0
 
-    def report(name: str, done: int, total: int) -> None:
+    def count(name: str, done: int, total: int) -> None:
         furthest[name] = max(done / max(1, total), furthest.get(name, 0.0))
         progress(int(100 * sum(furthest.values()) / (_SLOW + len(sections))), 100)
 
-    why = ask(progress=report, stop=stop)
-    more = [make(partial(report, name), stop) for name, make in sections.items()]
+    why = ask(progress=count, stop=stop)
+    more = [make(partial(count, name), stop) for name, make in sections.items()]
     return report_html(why.outcome, why.class_index, why.calibrated, rival=why.rival, why=why, more=more)
 
 
@@ -131,7 +124,7 @@ def _files(
     session: Session, outcome: Outcome, class_index: int, columns: Sequence, rival: int | None,
     numbers: Callable[[], str],
 ) -> None:
-    """All but the report of the fifth column, a column each; `rival` where the difference of the two is shown."""
+    """All but the summary of the fifth column, a column each; `rival` where the difference of the two is shown."""
     files: tuple[tuple[str, str, str, Callable[[], str | bytes]], ...] = (
         ("Overlay, PNG", "png", "image/png", lambda: overlay_png(outcome, class_index, rival, session.lined)),
         ("Overlay, SVG", "svg", "image/svg+xml", lambda: overlay_svg(

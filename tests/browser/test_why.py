@@ -70,7 +70,7 @@ def test_curves_are_drawn_when_they_are_done_and_plotly_comes_with_them_alone(vi
     expect(here.find("table").first).to_contain_text("random, a control")
 
 
-def test_the_helmet_case_from_its_button_to_a_report_that_is_kept(visit, network, examples):
+def test_the_helmet_case_from_its_button_to_a_summary_that_is_kept(visit, network, examples):
     here = visit().go("/Why", example="rocket")
     here.page.get_by_role("button", name="Cases").click()
     here.find("[data-key=case-football_helmet]").click()
@@ -86,11 +86,11 @@ def test_the_helmet_case_from_its_button_to_a_report_that_is_kept(visit, network
     assert here.find(".ways strong").first.text_content() != before
     here.find(".chip").get_by_text("go-kart", exact=True).click()
     here.leads_to(rival=str(KART))
-    here.page.get_by_role("button", name="Report, HTML").click()
-    expect(here.page.get_by_text(re.compile("Asking all questions for the report"))).to_be_visible()
+    here.page.get_by_role("button", name="Summary, HTML").click()
+    expect(here.page.get_by_text(re.compile("Asking all questions for the summary"))).to_be_visible()
     expect(here.page.get_by_role("button", name="Stop")).to_be_visible()
     with here.page.expect_download(timeout=240_000) as waiting:
-        here.page.get_by_role("button", name="Save the report").click(timeout=240_000)
+        here.page.get_by_role("button", name="Save the summary").click(timeout=240_000)
     assert waiting.value.suggested_filename == "astronaut_why-without_football-helmet-go-kart_gap.html"
-    report = waiting.value.path().read_text(encoding="utf-8")
-    assert "<h2>Why football helmet and not go-kart</h2>" in report
+    summary = waiting.value.path().read_text(encoding="utf-8")
+    assert "<h2>Why football helmet and not go-kart</h2>" in summary

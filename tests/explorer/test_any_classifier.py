@@ -28,6 +28,7 @@ from explorer.poolings import Pooling
 from explorer.questions.comparison import path
 from explorer.questions.votes import winners
 from explorer.sections.answers import top_answers
+from explorer.sections.channels import top_channels
 from explorer.sections.text import lines
 from explorer.terminal.overview import account, describe
 from explorer.wording import percent
@@ -91,7 +92,7 @@ def test_one_class_is_enough_everywhere(tmp_path, activation):
         assert answer.rank == 1
         assert ">cat</span>" in report_html(outcome, 0)
         assert read_recipe(record_json(outcome, 0))["numbers"]["logit"] == pytest.approx(answer.logit)
-        assert "cat" in "\n".join(lines(top_answers(outcome, 0, False)))
+        assert "cat" in "\n".join(lines(top_answers(outcome, False)))
         arrays_npz(outcome, 0)
         overlay_svg(outcome, 0)
 
@@ -166,12 +167,12 @@ def test_its_recipe_names_it_and_is_repeated(special, monkeypatch):
         repeat(written, dataclasses.replace(special, pooling=POOLINGS["gap"]), photo())
 
 
-def test_its_report_and_table_show_it_as_native(special):
+def test_its_summary_and_table_show_it_as_native(special):
     outcome = analyse(special, photo()).under("gem")
-    text = report_html(outcome, 1)
-    assert "The head was trained with GAP beside GMP" in text
-    assert 'GAP beside GMP</strong> <span class="badge native">native' in text
-    assert any("GAP beside GMP" in line for line in lines(top_answers(outcome, 1, False)))
+    words = "The head was trained with GAP beside GMP; under GeM, p = 3 the answer is a what-if"
+    assert words in report_html(outcome, 1)
+    assert 'GAP beside GMP</strong><span class="badge native">native' in top_answers(outcome, False).markup()
+    assert any("GAP beside GMP" in line for line in lines(top_answers(outcome, False)))
 
 
 # What is written where nothing is decomposed.
@@ -243,17 +244,16 @@ def test_the_drawing_has_a_rectangle_a_position_and_says_why(pooled, layer):
 
 
 @pytest.mark.parametrize(("pooled", "layer"), PLAIN)
-def test_the_report_shows_grad_cam_and_the_sentence(pooled, layer):
+def test_the_summary_shows_grad_cam_and_the_sentence(pooled, layer):
     outcome = plain(pooled, layer, activation="sigmoid")
     first, second = outcome.top(2)
-    text = report_html(outcome, first.class_index, classes=[0, 2], poolings=["gap", "gmp"])
-    for words in ("Grad-CAM",
-                  outcome.analysis.no_evidence_reason, "by sigmoid: each class has its own", "Next: ",
-                  "The channels that respond most"):
+    text = report_html(outcome, first.class_index)
+    for words in ("Grad-CAM", outcome.analysis.no_evidence_reason, "by sigmoid: each class has its own", "Next: "):
         assert words in html.unescape(text)
-    for words in ("Votes", "= baseline", "exact, residual", "Runner-up", "<b>cow"):
+    for words in ("= baseline", "exact, residual", "Runner-up", "what-if", "<b>cow"):
         assert words not in text
-    assert "&lt;b&gt;cow&lt;/b&gt;" in text
+    assert "&lt;b&gt;cow&lt;/b&gt;" in report_html(outcome, 2)
+    assert "The channels that respond most" in top_channels(outcome, first.class_index).markup()
     assert ("cannot be asked alone" in text) is not pooled
     other = report_html(outcome, second.class_index)
     assert "Shown here: " in other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
@@ -16,7 +17,9 @@ from explorer import POOLINGS, analyse
 from explorer.errors import ParameterError
 from explorer.questions.channel_card import channel_card
 from explorer.questions.channel_table import KINDS, RANKINGS, ChannelTable, TopContributors, channel_table
+from explorer.sections.channels import top_channels
 from tests.explorer import second_derivations as again
+from tests.explorer.test_report import Tree
 from tests.explorer.tiny import analysis_of, heads, linear, random_maps
 
 NAN, INF = float("nan"), float("inf")
@@ -426,3 +429,28 @@ def test_nothing_of_the_head_is_left_changed(make_network):
     channel_card(analysis_of(network, random_maps()).under(), 0, 1)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.head.state_dict().items())
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in network.head.parameters())
+
+
+# The tiles of those that contribute most.
+
+
+def accounts(outcome, class_index) -> list[str]:
+    return Tree(top_channels(outcome, class_index).markup()).text("span", "account")
+
+
+def test_a_channel_with_a_negative_contribution_comes_last(make_network, examples):
+    head = nn.Linear(5, 2)
+    with torch.no_grad():
+        head.weight[1] = torch.tensor([-900.0, 1, 2, 3, 4])
+    tiles = accounts(analyse(make_network(head, classes=2, activation=nn.Sigmoid()), examples["cat"]).under(), 1)
+    assert len(tiles) == 5
+    assert re.fullmatch(r"channel0\d\.\d\d × −900\.00−\d+\.\d\d", tiles[-1])
+
+
+def test_the_top_contributing_channels_are_in_order_and_multiply(network, examples):
+    analysis, helmet = analyse(network, examples["astronaut"]), 560
+    maps, weight = analysis.feature_maps.double(), network.head.weight[helmet].double()
+    contributions = weight * maps.mean((1, 2))
+    best = contributions.topk(6).indices.tolist()
+    assert accounts(analysis.under(), helmet) == [
+        f"channel{k}{float(maps[k].mean()):.2f} × {float(weight[k]):.2f}{float(contributions[k]):+.2f}" for k in best]

@@ -91,7 +91,7 @@ def test_the_table_is_aligned_and_fits_a_terminal(run):
     assert max(map(len, out.splitlines()[1:])) <= 120
 
 
-def test_where_the_true_class_stands_is_printed_and_reported(run, tmp_path, network):
+def test_where_the_true_class_stands_is_printed_and_in_the_summary(run, tmp_path, network):
     arguments = (ASTRONAUT, *QUICK, "--report", "--pooling", "gmp")
     out = run(*arguments, "--truth", "Golden Retriever")[1]
     with np.load(tmp_path / "astronaut_arrays.npz") as arrays:
@@ -366,7 +366,7 @@ def test_the_recipe_itself_is_never_replaced(run, tmp_path):
     assert (tmp_path / "astronaut.json").read_bytes() == before
 
 
-def test_a_report_is_written_when_it_is_asked_for(run, tmp_path):
+def test_a_summary_is_written_when_it_is_asked_for(run, tmp_path):
     code, out, _ = run(ASTRONAUT, *QUICK, "--report", "--class", GOLDEN_RETRIEVER)
     assert code == 0
     assert out.splitlines()[-1] == "Wrote astronaut_report.html"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -380,20 +381,23 @@ def test_sentences_say_under_what_and_with_which_head(network):
     assert " under GMP, with a head trained for it." in stated["gmp"]
     assert " under Mixed, a = 0.5, a what-if." in stated["mixed"]
     assert "(trained)" in account(analysis.under("gmp"), 0, True)[0]
-    text = "\n".join(lines(top_answers(analysis.under(), 0, True)))
+    text = "\n".join(lines(top_answers(analysis.under(), True)))
     assert text.count("trained") == len(KEYS) - 1
     assert trained_in_words(analysis.network) == "GMP, GeM, learned attention and gated mix"
 
 
-def test_records_and_reports_carry_the_label(network):
+def test_records_and_summaries_carry_the_label(network):
     analysis = analyse(network, photo())
     record = json.loads(json.dumps(numbers(analysis.under("gem"), 1, True)))
     assert (record["pooling"]["label"], record["pooling"]["calibrated"], record["pooling"]["multiplier"]) == (
         "trained", False, None)
     assert [item["label"] for item in record["top"]].count("trained") == len(KEYS) - 1
     page = report_html(analysis.under("gem"), 1, True)
-    assert 'GeM, p = 2.3725</strong> <span class="badge native">trained</span>' in page
-    assert "GMP, GeM, learned attention and gated mix have their own heads" in page
+    assert re.search(r'class 1, under GeM, p = 2\.3725: [^<]+, rank \d <span class="badge native">trained</span>', page)
+    assert "with GMP, GeM, learned attention and gated mix" in page
+    assert "what-if" not in page
+    other = report_html(analysis.under("gem", p=4), 1, True)
+    assert "The head was trained with GeM, p = 2.3725; under GeM, p = 4 the answer is a what-if" in other
     outcomes = [analysis.under("gmp"), analysis.under("gem"), analysis.under("gem", p=4)]
     result = stability(outcomes, 1, {"shift": [(8, 0)]})
     assert [item.label for item in result.under] == ["trained", "trained", "what-if"]

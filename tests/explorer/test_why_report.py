@@ -1,4 +1,4 @@
-"""The report's section on why: its sums, sentences and pictures are what comes out when they are computed again."""
+"""The summary's section on why: its sums, sentences and pictures are what comes out when they are computed again."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_it_asks_for_nothing_from_outside_and_has_no_script(page, tree):
     assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r"data:[^\"]*", "", page))
 
 
-def test_a_report_of_reasons_that_are_known_runs_no_further_pass(decided):
+def test_a_summary_of_reasons_that_are_known_runs_no_further_pass(decided):
     counting = with_backbone(decided, copy.deepcopy(decided.backbone))
     outcome = analyse(counting, PHOTO).under()
     known = reasons(outcome, ANSWER, AGAINST, slow=False)

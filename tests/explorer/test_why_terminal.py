@@ -73,7 +73,7 @@ def whole(decided, tmp_path_factory) -> tuple[str, Path]:
 # What the lines say.
 
 
-def test_all_words_and_numbers_of_the_report_s_section_are_printed(decided):
+def test_all_words_and_numbers_of_the_summary_s_section_are_printed(decided):
     out = ran(decided, "--class", ASKED, "--against", AGAINST, "--pooling", "gem:p=5", "--calibrated")
     outcome = analyse(decided, PHOTO).under("gem", p=5.0)
     tree = Tree(report_html(outcome, ASKED, True, why=reasons(outcome, ASKED, AGAINST, True)))

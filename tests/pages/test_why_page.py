@@ -425,29 +425,29 @@ def test_contours_that_the_viewer_draws_are_in_the_files(files, open_page, netwo
         assert ("lines around 25%, 50%, 75% of the positive evidence" in make["svg"]()) == lined
 
 
-def reports_of(files) -> list:
-    """What makes them; a live page is no report."""
+def summaries_of(files) -> list:
+    """What makes them; a live page is no summary."""
     return [make for name, make in files.items() if name.endswith(".html") and not name.endswith(".live.html")]
 
 
-def test_a_report_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(files, open_page, monkeypatch):
+def test_a_summary_holds_what_was_asked_shows_how_far_it_is_and_can_be_stopped(files, open_page, monkeypatch):
     monkeypatch.setattr(downloads, "reasons", functools.partial(downloads.reasons, slow=False))
     monkeypatch.setattr(trust_panel, "METHODS", ("grad_cam",))
     monkeypatch.setattr(trust_panel, "PARTS", ("head",))
     page = open_page(WHY, ask="object", example="cat", truth=str(SHUTTLE))
     done(page, "object_share")
     control(page, "ask").set_value("trust").run()
-    page.button(key="make_report").click().run()
-    page.button(key="report_stop").click().run()
-    assert "Stopped before it was done." in boards(page)["report_stopped"].text
-    page.button(key="report_again").click().run()
+    page.button(key="make_summary").click().run()
+    page.button(key="summary_stop").click().run()
+    assert "Stopped before it was done." in boards(page)["summary_stopped"].text
+    page.button(key="summary_again").click().run()
     end = time.monotonic() + 240
-    while not (report := reports_of(files)):
+    while not (summary := summaries_of(files)):
         assert time.monotonic() < end, "it took too long"
         time.sleep(0.2)
         page.run()
         assert not page.exception
-    text = report[0]()
+    text = summary[0]()
     for words in ("True class: space shuttle, rank ", "and not space shuttle", "Object or background",
                   "lies in the box", "How far to trust it", "random, a control", "of the photo removed",
                   "Does it depend on what the network learned?"):
@@ -468,10 +468,10 @@ def test_the_numbers_of_explore_have_the_true_class(files, open_page, measured):
     assert json.loads(numbers)["truth"]["rank"] == measured().rank(SHUTTLE)
 
 
-def test_the_report_of_explore_says_where_the_true_class_stands(files, open_page, measured):
+def test_the_summary_of_explore_says_where_the_true_class_stands(files, open_page, measured):
     open_page("app.py", truth=str(SHUTTLE))
-    (report,) = reports_of(files)
-    assert f"True class: space shuttle, rank {measured().rank(SHUTTLE)} (" in report()
+    (summary,) = summaries_of(files)
+    assert f"True class: space shuttle, rank {measured().rank(SHUTTLE)} (" in summary()
 
 
 def test_the_user_s_own_photo_gives_its_files_its_name(files, open_page, examples):

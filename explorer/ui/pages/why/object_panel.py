@@ -46,8 +46,8 @@ def object_panel(session: Session, outcome: Outcome, class_index: int) -> None:
           key="object_share", on_pick=lambda _: session.choose(region=None))
 
 
-def object_in_report(session: Session, outcome: Outcome, class_index: int) -> Callable[[Progress, Stop], Node] | None:
-    """What makes the section of a report; None where it was not asked."""
+def object_in_summary(session: Session, outcome: Outcome, class_index: int) -> Callable[[Progress, Stop], Node] | None:
+    """What makes the section of a summary; None where it was not asked."""
     analysis = outcome.analysis
     is_known = job_of(analysis, ("object", class_index), _work(analysis, class_index)).result is not None
     if not analysis.has_evidence or (session.choices.ask != "object" and not is_known):

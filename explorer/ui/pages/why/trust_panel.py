@@ -53,8 +53,8 @@ def trust_panel(session: Session, outcome: Outcome, class_index: int) -> None:
         draw(result)
 
 
-def trust_in_report(session: Session, outcome: Outcome, class_index: int) -> Callable[[Progress, Stop], Node] | None:
-    """What makes the section of a report; None where it was not asked."""
+def trust_in_summary(session: Session, outcome: Outcome, class_index: int) -> Callable[[Progress, Stop], Node] | None:
+    """What makes the section of a summary; None where it was not asked."""
     key, work = _work(session, outcome, class_index)
     result: Trusted | None = job_of(outcome, key, work).result
     if session.choices.ask != "trust" and result is None:
