@@ -223,7 +223,7 @@ class Outcome:
     def votes(self, class_index: int | None = None) -> Tensor:
         """The answer of each position alone: the probabilities of head(F_ij).
 
-        (H, W) for a class, (classes, H, W) for all. Raises MethodError where the head cannot be asked alone.
+        (H, W) for a class, (classes, H, W) for all. Raises MethodError where the head cannot be run alone.
         """
         network = self.analysis.network
         if class_index is not None:

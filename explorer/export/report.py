@@ -32,7 +32,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _PHOTO_SIDE = 1200  # px at most: twice what it has on the page
 _STYLES = (STYLE, DOCUMENT_STYLE, Path(__file__).with_suffix(".css"))
 _HEADS = {"affine": "affine: its evidence is exact", "nonlinear": "not affine: its evidence is integrated",
-          "none": "cannot be asked alone: there is no evidence"}
+          "none": "cannot be run alone: there is no evidence"}
 _ACTIVATIONS = {"softmax": "by softmax: one class excludes the others",
                 "sigmoid": "by sigmoid: each class has its own, independent of the others",
                 "none": "in a unit of their own, as of a regression", "given": "as the network gives them"}

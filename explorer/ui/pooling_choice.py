@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import streamlit as st
 
 from explorer.analysis import Analysis, Outcome
 from explorer.poolings import PoolingChoice
 from explorer.ui import panels
+from explorer.ui.components.slider import slider
 from explorer.ui.controls import in_step
 from explorer.ui.session.session import Session
 
@@ -43,7 +44,7 @@ def usually_beside(analysis: Analysis) -> tuple[str, ...]:
 
 
 def pooling_choice(session: Session, analysis: Analysis) -> None:
-    """Choose any pooling that the network offers; where there is none to choose, why."""
+    """Choose any pooling that the network offers, and its parameter; where there is none to choose, why."""
     if not analysis.has_evidence:
         st.selectbox("Pooling", [analysis.under().name], disabled=True, key="no_pooling")
         panels.note(analysis.no_evidence_reason, key="why_not")
@@ -56,8 +57,22 @@ def pooling_choice(session: Session, analysis: Analysis) -> None:
         if text is not None:
             session.choose(pooling=PoolingChoice.parse(text))
 
-    st.selectbox("Pooling", options, format_func=words.__getitem__,
-                 **in_step(session, "pooling", str(chosen), choose, index=options.index(str(chosen))))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox("Pooling", options, format_func=words.__getitem__,
+                     **in_step(session, "pooling", str(chosen), choose, index=options.index(str(chosen))))
+        parameter_slider(outcome_of(analysis, chosen), f"parameter_{chosen.key}",
+                         lambda choice: session.choose(pooling=choice))
+
+
+def parameter_slider(outcome: Outcome, key: str, on_choice: Callable[[PoolingChoice], None]) -> bool:
+    """The parameter of an outcome's pooling, on a slider that acts while it is dragged; whether there is one."""
+    poolings = outcome.analysis.network.poolings
+    parameter = poolings[outcome.pooling].parameter
+    if parameter is None:
+        return False
+    slider(parameter, outcome.parameters[parameter.name], f"{outcome.name}: {parameter.name}", key,
+           lambda value: on_choice(PoolingChoice.of(outcome.pooling, {parameter.name: value}, poolings)))
+    return True
 
 
 def poolings_in_words(analysis: Analysis, texts: Iterable[str]) -> dict[str, str]:

@@ -80,7 +80,7 @@ class TwoLayers:
 
 
 def network(pooled: bool = True, activation: str = "softmax", classes: int = 4, seed: int = 0) -> Network:
-    """The network, cut after "two"; without a pooling its head cannot be asked alone."""
+    """The network, cut after "two"; without a pooling its head cannot be run alone."""
     steps = Steps(pooled, classes, seed)
     steps.requires_grad_(False).eval()
     return Network(

@@ -254,7 +254,7 @@ def test_the_summary_shows_grad_cam_and_the_sentence(pooled, layer):
         assert words not in text
     assert "&lt;b&gt;cow&lt;/b&gt;" in report_html(outcome, 2)
     assert "The channels that respond most" in top_channels(outcome, first.class_index).markup()
-    assert ("cannot be asked alone" in text) is not pooled
+    assert ("cannot be run alone" in text) is not pooled
     other = report_html(outcome, second.class_index)
     assert "Shown here: " in other
     assert f"rank {second.rank}" in other

@@ -21,7 +21,7 @@ from explorer.wording import evidence_sentence, percent, plain, signed
 from tests.browser.uploads import broken, encode
 from tests.pages import arithmetic
 from tests.pages.boards import Shown, boards, components, control, decoded, is_plain_sentence, notices, number, viewers
-from tests.pages.clicks import follow, pick, upload
+from tests.pages.clicks import follow, pick, upload, use
 
 ESPRESSO, TIGER_CAT, TENCH = 967, 282, 0
 LINK = {"network": "efficientnet_lite0", "example": "astronaut", "pooling": "gap", "framing": "crop", "size": "224",
@@ -352,6 +352,17 @@ def test_the_search_has_the_logit_of_every_class_under_the_pooling_shown(
     np.testing.assert_allclose(logits, analyse(network, examples["cat"]).under(pooling).logits.numpy(), rtol=1e-6)
     assert answers["factor"] == (factor("gmp") if (pooling, calibrated) == ("gmp", "1") else 1)
     assert answers["under"] == ("Under GMP, what-if" if pooling == "gmp" else "")
+
+
+@pytest.mark.parametrize("name", ["app.py", "pages/1_Feature_maps.py", "pages/4_Why.py"])
+def test_a_pooling_with_a_parameter_has_a_slider_that_acts_wherever_it_is_chosen(name, open_page):
+    assert not components(open_page(name), "slider")
+    page = open_page(name, pooling="gem:p=3")
+    assert components(page, "slider")["parameter_gem"]["value"] == 3
+    use(page, "parameter_gem", "value", 4.5)
+    assert not page.exception
+    assert page.query_params["pooling"] == "gem:p=4.5"
+    assert components(page, "slider")["parameter_gem"]["value"] == 4.5
 
 
 def test_the_true_class_is_marked_and_can_be_cleared(open_page):

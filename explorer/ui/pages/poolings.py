@@ -17,10 +17,10 @@ from explorer.sections.nodes import el
 from explorer.sections.parts import Row, table
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.components.slider import slider
 from explorer.ui.controls import in_step
 from explorer.ui.maps import evidence_map, layer_caption, looks_map
 from explorer.ui.pages.answers import answers, what_if_note
+from explorer.ui.pooling_choice import parameter_slider
 from explorer.ui.present import talk, talk_about_evidence
 from explorer.ui.region import photo_panel
 from explorer.ui.session.page_cache import drawn
@@ -73,20 +73,14 @@ def heads(session: Session, outcomes: Sequence[Outcome], calibrated: bool) -> No
 
 
 def _parameter(session: Session, outcome: Outcome, place: int) -> None:
-    poolings = outcome.analysis.network.poolings
-    parameter = poolings[outcome.pooling].parameter
-    if parameter is None:
-        panels.note("no parameter", key=f"no_parameter_{place}", style="caption")
-        return
-
-    def move(value: float) -> None:
+    def move(choice: PoolingChoice) -> None:
         chosen = list(session.choices.poolings)
-        chosen[place] = PoolingChoice.of(outcome.pooling, {parameter.name: value}, poolings)
+        chosen[place] = choice
         if len(set(chosen)) == len(chosen):  # a pooling does not stand beside itself
             session.choose(poolings=tuple(chosen))
 
-    slider(parameter, outcome.parameters[parameter.name], f"{outcome.name}: {parameter.name}",
-           f"slider_{place}_{outcome.pooling}", move)
+    if not parameter_slider(outcome, f"slider_{place}_{outcome.pooling}", move):
+        panels.note("no parameter", key=f"no_parameter_{place}", style="caption")
 
 
 def rows_of_maps(session: Session, outcomes: Sequence[Outcome], class_index: int) -> None:
