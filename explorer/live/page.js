@@ -116,9 +116,7 @@ class LivePage {
     const { data, network } = this, [width, height] = data.size;
     $("photo").textContent = this.photos[this.place].name;
     $("notice").textContent = this.missing ? `The photo was left out of this page; its maps lie on grey of its size, ${width} × ${height} px.` : "";
-    $("exactness").textContent = "Every number here is computed in this browser, and nothing is sent anywhere. " + (network.estimated
-      ? `The head is not affine: ${numberWord(network.classes.length)} classes are at hand, and after a change their logits are estimated with the slopes of this photo.`
-      : `Feature maps are exact, weights of the head have 16 bits: under the native pooling no logit of this photo is further off than ${general(roundedUp(data.rounding))}.`);
+    $("exactness").textContent = "Every number here is computed in this browser, and nothing is sent anywhere. " + exactnessSentence(network, data.rounding);
     $("recipe").textContent = data.recipe;
     $("keep").href = `data:application/json;base64,${btoa(data.recipe)}`;
   }
@@ -174,11 +172,6 @@ class LivePage {
   }
 }
 
-/** To one digit. */
-function roundedUp(value) {
-  const unit = 10 ** Math.floor(Math.log10(value || 1));
-  return Math.ceil(value / unit) * unit;
-}
 /** The photo, or grey in its place. */
 async function pictureOf(src, [width, height]) {
   const image = new Image();

@@ -9,6 +9,7 @@ class LivePanel {
     this.says = make("p", { class: "says", role: "status" });
     this.lead = make("p", { class: "lead" });
     this.took = make("p", { class: "took" });
+    this.foot = make("p", { class: "foot" });
     this.photo = make("div", { class: "viewer" });
     this.viewer = new Viewer(this.photo);
     const pick = (place) => this.choose({ c: this.data.network.classOf(place) });
@@ -27,7 +28,7 @@ class LivePanel {
         make("div", { class: "left" }, this.photo,
           make("div", { class: "acts" }, this.undoing, this.resetting, this.turning)),
         make("div", { class: "right" }, make("div", { class: "choices" }, this.search.root, this.pooling.root), this.answers.root, this.ways.root)),
-      this.tiles.root);
+      this.tiles.root, this.foot);
     root.addEventListener("keydown", (event) => this.press(event));
     new ResizeObserver(() => { // its height follows what is drawn
       if (this.data && this.width !== root.clientWidth) this.draw();
@@ -36,8 +37,10 @@ class LivePanel {
     whileShown(root, page.bus, "photo", () => this.data && this.tiles.paint(this));
   }
 
+  /** `data.exactness`, where it is given, is a sentence at the foot. */
   show(data) {
     const isNew = this.data?.maps !== data.maps;
+    this.foot.textContent = data.exactness ?? "";
     Object.assign(this, { data, state: { ...data.state }, edit: parseChange(data.state.change, data.maps) });
     if (isNew) Object.assign(this, { past: [], changed: null, morphed: 1 });
     this.draw();

@@ -54,3 +54,14 @@ function sumSentence({ logit, baseline, cells }, what = "logit") {
   const evidence = Math.abs(left - total) < 0.0151 ? left : total;
   return `${what} ${plain(logit)} = baseline ${plain(baseline)} ${evidence < 0 ? "−" : "+"} evidence ${plain(Math.abs(evidence))}`;
 }
+
+/** How far the browser's numbers are from Python's: `rounding` is the largest difference of a logit, in data.py. */
+function exactnessSentence(network, rounding) {
+  if (network.estimated) return `The head is not affine: ${numberWord(network.classes.length)} classes are at hand, and after a change their logits are estimated with the slopes of this photo.`;
+  return `Feature maps are exact, weights of the head have 16 bits: under the native pooling no logit of this photo is further off than ${general(roundedUp(rounding))}.`;
+}
+/** To one digit. */
+function roundedUp(value) {
+  const unit = 10 ** Math.floor(Math.log10(value || 1));
+  return Math.ceil(value / unit) * unit;
+}

@@ -39,7 +39,7 @@ def intervene_part(session: Session, outcome: Outcome, class_index: int) -> None
         st.toggle("Change the feature maps",
                   **in_step(session, "intervene", session.choices.intervene, value=session.choices.intervene))
         if session.choices.intervene:
-            _panel(session, outcome, class_index, put_maps(outcome.analysis))
+            _panel(session, outcome, class_index, put_maps(outcome.analysis, class_index))
         elif session.choices.change:
             panels.note(f"Changed when it was closed: {Intervention.parse(session.choices.change).words}.",
                         key="intervene_closed")

@@ -186,6 +186,10 @@ def test_hostile_names_of_classes_and_photos_stay_text(tiny):
     assert tiny.here.find("img[src=x], [onerror]").count() == 0
 
 
+def test_the_foot_of_the_panel_says_how_exact_it_is(tiny):
+    expect(tiny.root.locator(".foot")).to_contain_text("no logit of this photo is further off than")
+
+
 def test_numbers_that_can_be_done_in_the_head(tiny):
     # Channel means 2.5, 0.5 and 2: 2.5 - 1 + 1 + 0.25; 1.5 - 2 - 0.5; 1.25 + 0.25 + 1.
     assert tiny.rows == {HOSTILE: "2.75", "dog": "2.50", "cat": "−1.00"}

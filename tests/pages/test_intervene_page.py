@@ -207,6 +207,21 @@ def test_without_evidence_there_is_a_reason_in_its_place(open_page, put, make_ne
     assert session.choices.change == "k1x0", "it waits for the final feature maps"
 
 
+def test_the_page_s_class_is_at_hand_under_a_head_that_is_not_affine(open_page, put, make_network):
+    torch.manual_seed(0)
+    head = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Linear(8, 200))
+    analysis = analysis_of(make_network(head, classes=200), random_maps())
+    put(analysis)
+    likeliest, least = (int(place) for place in analysis.under().logits.argsort(descending=True)[[0, -1]])
+    keys = []
+    for class_index in (likeliest, least):
+        page = open_page(**{"class": str(class_index)}, intervene="1")
+        assert class_index in given(page)["maps"]["classes"]
+        keys.append(components(page, "intervene")["intervene_panel"]["maps"])
+    assert keys[0] != keys[1]
+    assert least not in given(open_page(**{"class": str(likeliest)}, intervene="1"))["maps"]["classes"]
+
+
 def test_what_is_too_large_for_a_browser_is_not_sent(open_page, put, cat):
     page = open_page()
     rows = MOST_BYTES // 4 // 1280 // 50

@@ -12,7 +12,8 @@ function liveMaps(network, maps) {
 async function read(stored, photo) {
   // The rows of an affine head are the network's; one that is not affine has rows of its own for every photo.
   const network = photo.heads ? await LiveNetwork.read({ ...stored.content, ...photo }) : await (stored.live ??= LiveNetwork.read(stored.content));
-  return new LiveMaps(network, await unpackExactly(photo.maps), photo.maps.shape);
+  const maps = new LiveMaps(network, await unpackExactly(photo.maps), photo.maps.shape);
+  return Object.assign(maps, { exactness: exactnessSentence(network, photo.rounding) });
 }
 
 class Intervene {
@@ -41,7 +42,7 @@ class Intervene {
       this.panel = new LivePanel(this.place, { act: (_, state) => this.report(state) });
     }
     clearTimeout(this.panel.timer); // what was done a moment ago was done to what is no longer shown
-    this.panel.show({ network: maps.network, maps, photo, state });
+    this.panel.show({ network: maps.network, maps, photo, state, exactness: maps.exactness });
   }
   report(state) {
     const text = this.text(state, this.maps.network);

@@ -50,9 +50,18 @@ def _of_network(network: Network) -> tuple[str, bytes]:
         return _NETWORKS[network]
 
 
-def put_maps(analysis: Analysis) -> str:
-    """Give the page a photo's feature maps, without the photo that `put_photo` gave it; the key of them."""
-    key, data = drawn(analysis, "live maps", lambda: _sent("maps", photo_data(analysis, photo=False)))
+def put_maps(analysis: Analysis, class_index: int) -> str:
+    """Give the page a photo's feature maps, without the photo that `put_photo` gave it; the key of them.
+
+    Where the head is not affine the class is at hand in them.
+    """
+    def make(*also: int) -> tuple[str, bytes, list[int] | None]:
+        content = photo_data(analysis, photo=False, classes=also)
+        return *_sent("maps", content), content.get("classes")
+
+    key, data, at_hand = drawn(analysis, "live maps", make)
+    if at_hand is not None and class_index not in at_hand:
+        key, data, _ = drawn(analysis, ("live maps", class_index), lambda: make(class_index))
     source(data, key="live_maps")
     return key
 

@@ -59,8 +59,9 @@ def show_panel() -> None:
     state = {"c": 0, "pooling": "gap", "calibrated": True, "change": ""}
     states = [state for name, state in events if name == "state"]
     put_network(shown.network)
-    live_panel(shown, put_maps(shown), {"key": digest, "name": cases.HOSTILE}, state | (states[-1] if states else {}),
-               states[-1]["n"] if states else 0, "panel", lambda new: events.append(["state", new]), lambda _: None)
+    photo, number = {"key": digest, "name": cases.HOSTILE}, states[-1]["n"] if states else 0
+    live_panel(shown, put_maps(shown, 0), photo, state | (states[-1] if states else {}), number, "panel",
+               lambda new: events.append(["state", new]), lambda _: None)
 
 
 case = st.query_params.get("case", "one")
