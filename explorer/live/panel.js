@@ -129,6 +129,7 @@ class LivePanel {
     const { data: { network, maps }, state, chosen } = this, before = this.before, after = this.after, changed = this.isChanged;
     const name = network.names[chosen], of = `${shortened(name)}${after.label === "native" ? "" : ` under ${poolingName(network.pooling(after.key), after.parameter)}`}`;
     const evidence = [before.evidence(chosen), after.evidence(chosen)];
+    this.isWide = this.photo.clientWidth >= SIDE_BY_SIDE; // measured before anything is written, or it is laid out twice
     this.says.textContent = answerSentence(after, state.calibrated);
     this.lead.textContent = addsUp(evidence[1]) ? evidenceSentence(evidence[1].cells, maps.rows, maps.columns, of)
       : `After this change the logit of ${name} cannot be decomposed: ${plain(evidence[1].residual)} of its ${plain(evidence[1].logit)} are left over.`;
@@ -150,7 +151,6 @@ class LivePanel {
     clearTimeout(this.resting); // every pooling at once is worth waiting for
     this.resting = setTimeout(() => this.ways.show(this), 120);
   }
-  get isWide() { return this.photo.clientWidth >= SIDE_BY_SIDE; }
   drawMaps(before, after, evidence, name) {
     const { data: { network, photo, maps }, edit } = this, wide = this.isChanged && this.isWide;
     const limit = largest(evidence[0].cells, "signed"), t = this.morphed, [first, last] = evidence;

@@ -118,9 +118,11 @@ function drawCross(context, [x, y, w, h], line) {
 }
 
 /** Width and height in CSS px at which a viewer draws its photo: as large as its place on the page or the stage allows. */
-function photoSize({ data: { size: [width, height], stage, tallest }, root, panes, parts }) {
+function photoSize(viewer) {
+  const { data: { size: [width, height], stage, tallest }, root, panes, parts } = viewer;
   const screen = window.innerHeight, across = stage && root.classList.contains("landscape") && window.innerWidth > screen; // the line above, the photo below
-  const room = across ? 0.75 * root.clientWidth : panes[0].box.clientWidth;
+  if (viewer.measured !== panes) Object.assign(viewer, { measured: panes, room: panes[0].box.clientWidth }); // kept: to measure is to lay out
+  const room = across ? 0.75 * root.clientWidth : viewer.room;
   const limit = stage ? 0.92 * screen - (across ? parts.says.offsetHeight + 16 : 0) : document.fullscreenElement ? screen - 190
     : Math.min(tallest, Math.max(180, screen - 200)); // enlarged, it stands beside its controls
   const wide = Math.max(1, Math.min(room, (limit * width) / height));

@@ -13,7 +13,7 @@ class Viewer {
     };
     Object.assign(root, { tabIndex: 0, role: "group" }).append(...Object.values(this.parts));
     root.addEventListener("keydown", (event) => this.press(event));
-    new ResizeObserver(() => this.paint()).observe(root);
+    new ResizeObserver(() => { this.measured = null; this.paint(); }).observe(root);
     const listeners = { view: () => this.refresh(), hover: () => this.point(), photo: () => this.paint(), show: (detail) => this.follow(detail) };
     for (const [name, listener] of Object.entries(listeners)) whileShown(root, page.bus, name, (event) => this.data && listener(event.detail));
     whileShown(root, page.bus, "stack", ({ detail }) => this.arriving?.stack === detail && this.take(this.arriving));
@@ -33,7 +33,7 @@ class Viewer {
     [this.content, page.toLast] = [content, page.toLast && !moved];
     if (before === content) return Object.assign(this, { data }).point(); // nothing is new but the chosen region
     if (this.data?.stack !== data.stack) Object.assign(this, { maps: page.stacks.get(data.stack), painted: new Map() });
-    Object.assign(this, { data, arriving: null, guest: null, titled: null });
+    Object.assign(this, { data, arriving: null, guest: null, titled: null, measured: this.data?.stage === data.stage && this.measured });
     for (const [name, on] of Object.entries({ stage: !!data.stage, landscape: data.size[0] > 1.2 * data.size[1] })) this.root.classList.toggle(name, on);
     this.root.setAttribute("aria-label", data.name);
     this.tools ??= new Tools(this.parts.tools, data, { fullScreen: () => this.fullScreen(), help: () => this.help(), compares: () => this.maps.some((map) => comparesPoolings(map, this.maps)) });
