@@ -226,11 +226,38 @@ def test_mvits_class_token_is_decomposed_over_the_grid_that_its_attention_reads(
                                    atol=1e-5, rtol=1e-4)
 
 
+def test_coats_factorised_attention_is_followed_in_its_last_stage():
+    model = lively(lambda: CoaT(img_size=128, patch_size=4, num_classes=CLASSES, embed_dims=(8, 16, 24, 32),
+                                serial_depths=(1, 1, 1, 2), num_heads=8, mlp_ratios=(2, 2, 2, 2)))
+    network = Network.from_module(model, Preprocessing(size=128))
+    assert (network.pooling.key, network.head_kind) == ("class_token", "affine")
+    analysis, stage, total = analyse(network, PHOTO), {}, 0
+    model = copy.deepcopy(model).double()
+    model.serial_blocks4[0].register_forward_pre_hook(lambda _, given: stage.update(tokens=given[0]))
+    with torch.no_grad():
+        logits = model(analysis.input.double())[0]
+        tokens = stage["tokens"]
+        for block in model.serial_blocks4:
+            own = block.factoratt_crpe
+            normed = block.norm1(block.cpe(tokens, (4, 4)))[0]
+            query, key, value = own.qkv(normed).unflatten(-1, (3, 8, 4)).permute(1, 2, 0, 3)
+            shares = key.exp() / key.exp().sum(1, keepdim=True)  # of the positions, for each number of a key
+            looks = torch.einsum("hd,hnd->hn", query[:, 0], shares) / 4 ** 0.5
+            total = total + torch.einsum("hn,hnd,ohd->no", looks, value, own.proj.weight.unflatten(1, (8, -1)))
+            tokens = block(tokens, (4, 4))
+        expected = _through(model.norm4, model.head, tokens[0, 0], total[1:])
+    assert float(expected.abs().max()) > 0.01
+    for index in range(CLASSES):
+        evidence = analysis.under().evidence(index)
+        torch.testing.assert_close(evidence.cells.double(), expected[index].reshape(4, 4), atol=1e-5, rtol=1e-4)
+        assert evidence.baseline + float(evidence.cells.sum()) == pytest.approx(float(logits[index]), abs=1e-4)
+
+
 @pytest.mark.parametrize(("make", "size"), [
     (lambda: CrossVit(img_size=48, img_scale=(1, 1), patch_size=(8, 16), num_classes=CLASSES, embed_dim=(12, 24),
                       depth=((1, 1, 0),), num_heads=(2, 2), mlp_ratio=(2, 2, 1)), 48),
-    (lambda: CoaT(img_size=64, patch_size=4, num_classes=CLASSES, embed_dims=(8, 16, 24, 32),
-                  serial_depths=(1, 1, 1, 1), num_heads=8, mlp_ratios=(2, 2, 2, 2)), 64),
+    (lambda: CoaT(img_size=64, patch_size=4, num_classes=CLASSES, embed_dims=(16, 16, 16, 16),
+                  serial_depths=(1, 1, 1, 1), parallel_depth=1, num_heads=8, mlp_ratios=(2, 2, 2, 2)), 64),
 ], ids=["crossvit", "coat"])
 def test_a_network_with_several_class_tokens_is_not_said_to_flatten(make, size):
     reason = Network.from_module(seeded(make), Preprocessing(size=size)).reason

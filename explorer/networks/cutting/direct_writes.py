@@ -25,6 +25,7 @@ from explorer.networks.cutting.torch_attention import arguments_of, projected
 _PREFIXES = (0, 1, 2, 3, 5, 9)  # tokens before the positions: none, a class token, distillation, registers
 _ADDING = {"add", "__add__", "__radd__", "__iadd__"}
 _MULTIPLYING = {"mul", "__mul__", "__rmul__", "__imul__", "multiply"}
+_PRODUCTS = ("matmul", "__matmul__", "bmm")
 _COPYING = {
     "transpose", "permute", "reshape", "view", "flatten", "unflatten", "contiguous", "clone", "getitem", "__getitem__",
     "select", "narrow", "cat", "concat", "split", "chunk", "unbind", "squeeze", "unsqueeze", "expand", "dropout",
@@ -91,13 +92,19 @@ class Follower(TorchFunctionMode):
         output, writes = outputs[0], next((one for one in before if one is not None), None)
         if name == "scaled_dot_product_attention":
             _attend(output, _attention(*args[:3], **named), args[2])
-        elif name in ("matmul", "__matmul__", "bmm") and len(sources) == 2 and _is_attention(*sources):
+        elif name in _PRODUCTS and len(sources) == 2 and hasattr(sources[1], "_read"):
+            keys, values = sources[1]._read  # factorised attention: queries @ (softmax of keys @ values), linear too
+            _attend(output, (sources[0][0, :, :1] @ keys[0])[:, 0], values)
+        elif name in _PRODUCTS and len(sources) == 2 and _is_attention(*sources):
             _attend(output, sources[0][0, :, 0], sources[1])
+            output._read = tuple(sources)  # type: ignore[attr-defined]
         elif name == "multi_head_attention_forward":
             _set(output, _of_torch(args, named))
         elif name in _ADDING and output.ndim == 4 and (attended := [
                 one._attended for one in sources if hasattr(one, "_attended")]):
             _keep(output, attended[0][1])  # MViT adds its queries to what it attended to
+        elif name in _MULTIPLYING and len(sources) == 1 and output.ndim == 4 and hasattr(sources[0], "_attended"):
+            _keep(output, sources[0]._attended[1] * next(one for one in args if one is not sources[0]))
         elif name in _COPYING:
             for one in outputs:
                 _copy(sources[0], before[0], one)
