@@ -29,7 +29,7 @@ session, analysis = page.session, page.analysis
 def show() -> None:
     chosen, outcome, class_index = page.choices, page.outcome, page.class_index
     classes, kind = classes_shown(session, analysis, class_index), shown_kind(session, analysis)
-    activation_headline(outcome, class_index, len(classes) - 1, kind)
+    activation_headline(outcome, class_index, 0 if kind == "votes" else len(classes) - 1, kind)
     controls(session, analysis, kind)
     if kind in ("evidence", "cams"):
         class_choice(session, analysis, classes, class_index)

@@ -10,7 +10,7 @@ from explorer import CAM_METHODS, POOLINGS
 from explorer.sections.nodes import el
 from explorer.ui.components.board import board
 from explorer.ui.frame import frame
-from explorer.ui.pages.method import licences, method_table
+from explorer.ui.pages.method import licences, method_table, words
 
 page = frame("Method")
 
@@ -22,7 +22,7 @@ def show() -> None:
         el(
             "div",
             el("h1", f"How a {network.number} is decomposed"),
-            el("p", "The network is one chain: frame the photo, run the backbone, pool its feature maps, ask the head.",
+            el("p", "The network is one chain: frame the photo, run the backbone, pool its feature maps, run the head.",
                class_="lead"),
             class_="headline",
         ),
@@ -41,6 +41,7 @@ def show() -> None:
         "residual: rounding alone where the parts are an identity (*exact*), the error of a quadrature for LSE and for "
         "heads that are not affine (*integrated*)."
     )
+    words()
     method_table("Poolings", (network.poolings or POOLINGS).values())
     method_table("Class activation maps", CAM_METHODS.values())
     with st.expander("Where the network and the example photos come from"):

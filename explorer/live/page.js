@@ -127,8 +127,8 @@ class LivePage {
     const theme = button("", () => this.turnTheme()), present = button("Present", () => this.present(!this.presenting), { "aria-pressed": "false" });
     Object.assign(this, { themeButton: theme, presentButton: present });
     $("buttons").append(theme, present, button("?", () => this.help(), { "aria-label": "List of keys" }));
-    const own = [...(this.photos.length > 1 ? [["↑ ↓", "the photo before, the next"]] : []), ["p", "present, and Escape back"], ["?", "this list"], ["u", "undo a change"], ["b", "before the changes, and after"]];
-    $("keys").append(...[...own, ...KEYS.filter(([key]) => !["p", "?"].includes(key))].flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
+    const own = [...(this.photos.length > 1 ? [["↑ ↓", "the photo before, the next"]] : []), ["p", "present, and Escape back"], ["?", "this list"]];
+    $("keys").append(...[...own, ...PANEL_KEYS.filter(([key]) => key !== "?")].flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
   }
   buildStrip() {
     $("strip").hidden = this.photos.length < 2;
@@ -152,6 +152,7 @@ class LivePage {
   }
   present(on) {
     this.presenting = on;
+    $("keys").hidden = true;
     document.documentElement.classList.toggle("presenting", on);
     this.presentButton.textContent = on ? "Leave" : "Present";
     this.presentButton.setAttribute("aria-pressed", String(on));
@@ -163,7 +164,8 @@ class LivePage {
     const typing = event.target.closest?.("input, select, textarea, [contenteditable]");
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey && event.key !== "?" || typing || event.defaultPrevented) return;
     const acts = { p: () => this.present(!this.presenting), "?": () => this.help() };
-    if (this.presenting) acts.Escape = () => this.present(false);
+    if (!$("keys").hidden) acts.Escape = () => this.help();
+    else if (this.presenting) acts.Escape = () => this.present(false);
     const ahead = this.photos.length > 1 && (this.presenting ? OF_A_TALK : ARROWS)[event.key];
     const act = ahead ? () => this.step(ahead) : acts[event.key];
     if (!act) return;

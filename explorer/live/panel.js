@@ -1,6 +1,8 @@
 // The panel of one photo: any class under any pooling, channels muted or scaled, positions ignored; the answer before and
 // after, all computed here. The app and pages without a server show the same panel.
-const SIDE_BY_SIDE = 560, MORPH = 450; // px; ms
+const SIDE_BY_SIDE = 520, MORPH = 450; // px; ms
+const PANEL_KEYS = [["u", "undo a change"], ["b", "before the changes, and after"], ["Enter", "ignore the position"], ["drag", "ignore a box"],
+  ...KEYS.filter(([key]) => !["← →", "Enter", "drag", "p"].includes(key))];
 
 class LivePanel {
   /** `act("state", state)` is called a moment after the reader has changed something. */
@@ -11,7 +13,7 @@ class LivePanel {
     this.took = make("p", { class: "took" });
     this.foot = make("p", { class: "foot" });
     this.photo = make("div", { class: "viewer" });
-    this.viewer = new Viewer(this.photo);
+    this.viewer = new Viewer(this.photo, PANEL_KEYS);
     const pick = (place) => this.choose({ c: this.data.network.classOf(place) });
     this.search = new ClassSearch(pick, (c) => this.after.answer(c, this.state.calibrated));
     this.pooling = new PoolingChoice((choice) => this.choose(choice));
@@ -130,9 +132,10 @@ class LivePanel {
     const name = network.names[chosen], of = `${shortened(name)}${after.label === "native" ? "" : ` under ${poolingName(network.pooling(after.key), after.parameter)}`}`;
     const evidence = [before.evidence(chosen), after.evidence(chosen)];
     this.isWide = this.photo.clientWidth >= SIDE_BY_SIDE; // measured before anything is written, or it is laid out twice
-    this.says.textContent = answerSentence(after, state.calibrated);
-    this.lead.textContent = addsUp(evidence[1]) ? evidenceSentence(evidence[1].cells, maps.rows, maps.columns, of)
-      : `After this change the logit of ${name} cannot be decomposed: ${plain(evidence[1].residual)} of its ${plain(evidence[1].logit)} are left over.`;
+    const [answer, shown] = this.morphed < 0.5 ? [before, evidence[0]] : [after, evidence[1]];
+    this.says.textContent = answerSentence(answer, state.calibrated);
+    this.lead.textContent = addsUp(shown) ? evidenceSentence(shown.cells, maps.rows, maps.columns, of)
+      : `After this change the logit of ${name} cannot be decomposed: ${plain(shown.residual)} of its ${plain(shown.logit)} are left over.`;
     this.took.textContent = changed ? `${changeInWords(this.edit)}. Before: ${answerSentence(before, state.calibrated)} Logit of ${shortened(name, 40)}: ${plain(evidence[0].logit)} before, ${plain(evidence[1].logit)} now.`
       : `Click a position, or drag over several: they are ignored. Mute or scale a channel below.${network.estimated ? " This head is not affine: after a change its logits are estimated, with slopes held." : ""}`;
     this.drawMaps(before, after, evidence, name);
@@ -144,8 +147,10 @@ class LivePanel {
       this.tilesFrame = null;
       this.tiles.show(this, this.evidence);
     });
+    const focused = this.root.getRootNode().activeElement;
     this.undoing.disabled = !this.past.length;
     this.resetting.disabled = !changed;
+    if (focused?.disabled) this.photo.focus({ preventScroll: true }); // the keys go on from there
     this.turning.hidden = !changed || this.isWide;
     this.turning.textContent = this.morphed < 0.5 ? "Show after" : "Show before";
     clearTimeout(this.resting); // every pooling at once is worth waiting for
@@ -159,7 +164,7 @@ class LivePanel {
       caption: "", scale: "evidence", limit, values: cells, rows: maps.rows, columns: maps.columns, ignored: ignored.map((at) => [Math.floor(at / maps.columns), at % maps.columns]), lines: parts ? [sumSentence(parts, network.number), exactnessOf(parts, network, after.key)] : [],
     });
     const shown = t < 1 ? last.cells.map((value, at) => first.cells[at] + t * (value - first.cells[at])) : last.cells;
-    const now = map("after", wide ? "After" : t < 0.5 ? "Before" : "Evidence", Float32Array.from(shown), t < 0.5 ? [] : edit.positions, t === 0 ? first : t === 1 ? last : null);
+    const now = map("after", t < 0.5 ? "Before" : wide ? "After" : "Evidence", Float32Array.from(shown), t < 0.5 ? [] : edit.positions, t === 0 ? first : t === 1 ? last : null);
     const stack = `live ${(livePanels = (livePanels + 1) % 1e9)}`, list = wide ? [map("before", "Before", Float32Array.from(first.cells), [], first), now] : [now];
     keep(page.stacks, stack, list, 20);
     this.viewer.receive({

@@ -15,13 +15,14 @@ class ClassSearch {
     this.input.addEventListener("focus", begin);
     this.input.addEventListener("click", begin);
     this.input.addEventListener("input", () => this.open());
-    this.input.addEventListener("blur", () => setTimeout(() => this.close(), 150));
+    this.input.addEventListener("blur", () => setTimeout(() => (this.isEmptied ? this.take(null) : this.close()), 150));
     this.input.addEventListener("keydown", (event) => this.press(event));
   }
   show(network, c) {
     Object.assign(this, { network, c });
     if (this.list.hidden) this.input.value = this.name;
   }
+  get isEmptied() { return !!this.clearable && this.c != null && !this.list.hidden && !this.input.value.trim(); }
   get name() { return this.c == null ? "" : this.network.names[this.c]; }
   open() {
     const words = this.input.value.toLowerCase().trim(), { names } = this.network, own = words === this.name.toLowerCase();
@@ -29,7 +30,7 @@ class ClassSearch {
     const fitting = names.map((name, c) => c).filter((c) => c !== this.without).filter((c) => own || !words || names[c].toLowerCase().includes(words) || String(c) === words);
     const logit = new Map(fitting.map((c) => [c, this.answer(c).logit]));
     this.matches = fitting.sort((a, b) => (own || !words ? 0 : starts(names[a]) - starts(names[b])) || logit.get(b) - logit.get(a)).slice(0, 8);
-    this.at = this.matches.length && !own ? 0 : -1;
+    this.at = this.matches.length && words && !own ? 0 : -1;
     const nothing = this.matches.length ? [] : [make("li", { class: "none" }, `No class is called “${shortened(this.input.value, 40)}”.`)];
     if (this.clearable && this.c != null) this.matches.push(null);
     this.list.replaceChildren(...nothing, ...this.matches.map((c, i) => {
@@ -59,7 +60,8 @@ class ClassSearch {
   }
   press(event) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) {
+    if (event.key === "Enter" && this.isEmptied) this.take(null);
+    else if (step) {
       if (this.list.hidden) return this.open();
       this.at = Math.max(0, Math.min(this.matches.length - 1, this.at + step));
       this.mark();
@@ -179,7 +181,7 @@ class ChannelTiles {
     this.more.hidden = this.count >= before.channels.length;
     for (const { k, text, input, mute, root } of shown) {
       const factor = edit.channels[k] ?? 1, now = signed(after.channels[k]);
-      text.textContent = signed(before.channels[k]) + (now === signed(before.channels[k]) ? "" : ` → ${now}`);
+      text.textContent = (factor === 1 ? "" : `× ${general(factor)}: `) + signed(before.channels[k]) + (now === signed(before.channels[k]) ? "" : ` → ${now}`);
       if (+input.value !== factor) input.value = String(factor);
       input.setAttribute("aria-valuetext", factor === 0 ? "muted" : `times ${general(factor)}`);
       mute.setAttribute("aria-pressed", String(factor === 0));

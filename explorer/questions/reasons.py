@@ -17,7 +17,6 @@ from explorer.questions.flip import SmallestSet, smallest_flip, smallest_suffici
 from explorer.questions.probe import Probe, Region, answers_without_half, probe, probed_positions, region_of
 from explorer.questions.stability import Stability, stability
 from explorer.questions.stitching import StitchedEvidence, stitched
-from explorer.wording import shortened
 
 LEFT_OUT = "It was not asked for."
 _BESIDE, _MOST_BESIDE = ("gmp", "attention"), 3  # poolings whose stability stands beside the outcome's, and how many
@@ -35,7 +34,8 @@ class Reasons:
         probe: of the positions in `region`, or else of those that hold half of the positive evidence.
         region: first row and column, last row and column of the positions that were chosen; None for none.
         truth: the class that the photo is truly of, where that is known; the probe has its answers too.
-        flip, sufficient: the smallest changes that flip the prediction, and that keep it.
+        flip, sufficient: the smallest changes that flip the prediction, and that keep it; of independent classes, the
+            class. The prediction may be another class than `class_index`.
         stability: of the prediction under the outcome's pooling and some others.
         stitched: evidence of the class against its rival, or of the class alone, from shifts of the photo.
         missing: by name, one sentence why there is none.
@@ -151,12 +151,8 @@ def _probe(
 
 
 def _predicted(outcome: Outcome, class_index: int) -> int:
-    """The class, if it is the prediction; where each class is asked alone, every class is one."""
-    top = outcome.top(1)[0].class_index
-    if outcome.analysis.network.activation != "sigmoid" and top != class_index:
-        prediction, name = (shortened(outcome.analysis.network.class_names[index], 40) for index in (top, class_index))
-        raise MethodError(f"The prediction here is {prediction}, so there is no prediction {name} to flip or to keep.")
-    return class_index
+    """The prediction; of independent classes the class itself."""
+    return class_index if outcome.analysis.network.activation == "sigmoid" else outcome.top(1)[0].class_index
 
 
 def _beside(outcome: Outcome) -> list[Outcome]:

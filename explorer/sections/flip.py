@@ -27,6 +27,12 @@ def smallest_sentence(outcome: Outcome, smallest: SmallestSet) -> str:
     return f"With {blurred} blurred the prediction is {'still ' if enough else ''}{name}, {probability}."
 
 
+def about_prediction(outcome: Outcome, about: int, class_index: int) -> Node | None:
+    """Which class the parts are about, where it is not the one that is shown."""
+    name = short(outcome.analysis.network.class_names[about])
+    return None if about == class_index else note(f"About the prediction, {name}.")
+
+
 def smallest_parts(outcome: Outcome, *parts: SmallestSet | tuple[str, str]) -> Node:
     """The parts side by side, each with the photo that the network was given; a pair is a title and why there is none.
     """

@@ -100,7 +100,8 @@ def maps_shape(analysis: Analysis) -> str:
 
 def unseen(analysis: Analysis) -> str:
     """What grey means, where there is any."""
-    return "" if analysis.framing.seen == (0, 0, *analysis.framing.photo_size) else "; grey: the network never saw it"
+    saw_all = analysis.framing.seen == (0, 0, *analysis.framing.photo_size)
+    return "" if saw_all else "; hatched: the network never saw it"
 
 
 def strongest(cells: np.ndarray, towards: float = 1.0) -> tuple[tuple[int, int], float]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from explorer.questions.flip import SmallestSet
 from explorer.questions.reasons import LEFT_OUT, Reasons
 from explorer.sections.channels import contrast_channels
 from explorer.sections.contrast import contrast_figure, names_of, places, stitched_figure, under_each_pooling
-from explorer.sections.flip import TITLES, smallest_parts
+from explorer.sections.flip import TITLES, about_prediction, smallest_parts
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import note
 from explorer.sections.probe import positions_in_words, probe_section
@@ -48,7 +49,11 @@ def _probe(reasons: Reasons) -> list[Node]:
 def _smallest(reasons: Reasons) -> list[Node]:
     parts = [getattr(reasons, name) or (title, reasons.missing[name]) for name, title in TITLES.items()
              if reasons.missing.get(name) != LEFT_OUT]
-    return [smallest_parts(reasons.outcome, *parts)] if parts else []
+    if not parts:
+        return []
+    about = next((part.class_index for part in parts if isinstance(part, SmallestSet)), reasons.class_index)
+    which = about_prediction(reasons.outcome, about, reasons.class_index)
+    return [*([which] if which else []), smallest_parts(reasons.outcome, *parts)]
 
 
 def _stability(reasons: Reasons) -> list[Node]:

@@ -18,7 +18,7 @@ from explorer.export.strict_json import versions
 from explorer.live.page import live_page
 from explorer.sections.answers import top_answers
 from explorer.sections.text import lines, printable
-from explorer.terminal.options import Parser, add_live, add_what_to_analyse, load, outcome_of, truth_of
+from explorer.terminal.options import Parser, add_live, add_what_to_analyse, check_live, load, outcome_of, truth_of
 from explorer.terminal.output import write
 from explorer.terminal.overview import account, changed, describe, true_class
 
@@ -56,6 +56,7 @@ Why this class and not that one: see python -m explorer why --help. (A photo tha
 def run(arguments: Sequence[str]) -> list[str]:
     """What to print, once the files are written. Raises ExplorerError: one sentence about what was wrong."""
     options = _parser().parse_args(arguments)
+    check_live(options)
     remarks: list[str] = []
     if options.recipe is None:
         what = (*outcome_of(options), options.calibrated)
@@ -82,9 +83,16 @@ def run(arguments: Sequence[str]) -> list[str]:
     return [
         *describe(outcome, options.photo), *changed(outcome), "",
         *lines(top_answers(outcome, calibrated)), "",
-        *account(*what), *true_class(outcome, truth, calibrated), *remarks, "",
+        *account(*what), *true_class(outcome, truth, calibrated), *_calibration(outcome, calibrated), *remarks, "",
         *(f"Wrote {printable(file)}" for file in write(files, sources, Path(options.out))),
     ]
+
+
+def _calibration(outcome: Outcome, calibrated: bool) -> list[str]:
+    """That the what-ifs of the table could be calibrated, as the app has them."""
+    if calibrated or not any(one.multiplier and one.label == "what-if" for one in outcome.under_each_pooling()):
+        return []
+    return ["What-ifs have the head's own probabilities, mostly overconfident; --calibrated mends them, as in the app."]
 
 
 def _unchanged(analysis: Analysis) -> Analysis:

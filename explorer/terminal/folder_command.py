@@ -13,11 +13,12 @@ from explorer.folder.run import Run
 from explorer.folder.scanning import ENGINES, scan
 from explorer.folder.selection import OUTCOMES, SORTS, Selection
 from explorer.framing import FRAMINGS
+from explorer.live.page import MOST_PHOTOS
 from explorer.live.run_page import run_page
 from explorer.networks.loading.options import add_options, options_of
 from explorer.sections.folder import overview
 from explorer.sections.text import lines, printable
-from explorer.terminal.options import FRAMING, Parser, add_live, whole_number
+from explorer.terminal.options import FRAMING, Parser, add_live, check_live, whole_number
 from explorer.terminal.output import line_on_stderr, progress_line, say, write
 from explorer.wording import rate_in_words
 
@@ -39,7 +40,8 @@ is ./folder.)
 def run(arguments: Sequence[str]) -> list[str]:
     """What to print, once every photo has its row. Raises ExplorerError: one sentence about what was wrong."""
     options = _parser().parse_args(arguments)
-    selection = Selection(options.sort, options.select)
+    check_live(options, select=options.select, sort=options.sort)
+    selection = Selection(options.sort or Selection.sort, options.select or Selection.outcome)
     with line_on_stderr() as say_on_line:
         begun: list[tuple[float, int]] = []
 
@@ -67,11 +69,17 @@ def run(arguments: Sequence[str]) -> list[str]:
 def _live(scanned: Run, selection: Selection, options: argparse.Namespace) -> list[str]:
     """Write the live page of the selection; the line that says of which photos it is."""
     index = Index(scanned)
+    numbers = index.select(selection)
+    if not len(numbers):
+        return [f"No live page was written: of {len(index):,} photos none is selected by --select {selection.outcome}."]
     with progress_line() as progress:
-        made = run_page(index, index.select(selection), not options.without_photo,
+        made = run_page(index, numbers, not options.without_photo,
                         lambda done, total: progress("photos of the live page", done, total))
     write({options.live: made.text.encode()}, {}, Path())
-    left_out = f"; {made.left_out:,} of those selected are left out" if made.left_out else ""
+    left_out = ""
+    if made.left_out:
+        left_out = (f"; {made.left_out:,} more {'was' if made.left_out == 1 else 'were'} selected, which "
+                    f"{'is' if made.left_out == 1 else 'are'} past the first {MOST_PHOTOS} or could not be read")
     return [f"Wrote {printable(options.live)}, with {made.photos:,} photo{'' if made.photos == 1 else 's'}, "
             f"{SORTS[selection.sort].name.lower()}{left_out}"]
 
@@ -99,8 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: Ray is started here)")
     add_live(parser)
     parser.add_argument("--select", choices=[key for key, outcome in OUTCOMES.items() if not outcome.of_two],
-                        default="all", help="which photos are on that page (default: all, the first 24)")
-    parser.add_argument("--sort", choices=SORTS, default=Selection.sort,
+                        help="which photos are on that page (default: all, the first 24)")
+    parser.add_argument("--sort", choices=SORTS,
                         help=f"in which order (default: {Selection.sort}, {SORTS[Selection.sort].name.lower()})")
     add_options(parser)
     return parser

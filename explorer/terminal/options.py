@@ -63,6 +63,14 @@ def add_live(parser: argparse.ArgumentParser, usual: str = "") -> None:
                         help="leave photos out of that page: their maps lie on grey")
 
 
+def check_live(options: argparse.Namespace, **others: object) -> None:
+    """Raises ParameterError where an option of the live page is given without --live; `others` are a command's own."""
+    given = ["--without-photo"] * options.without_photo + [f"--{name}" for name, value in others.items() if value]
+    if options.live is None and given:
+        raise ParameterError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} of the live page; expected "
+                             "--live too.")
+
+
 def html_file(text: str) -> Path:
     """A path that ends in .html, so that no photo is taken for the page to write."""
     if Path(text).suffix.lower() not in (".html", ".htm"):

@@ -18,6 +18,7 @@ from explorer.export.svg import overlay_svg
 from explorer.live.page import live_page
 from explorer.progress import Progress, Stop
 from explorer.questions.contrast import contrast_map
+from explorer.questions.intervention import Intervention
 from explorer.questions.reasons import Reasons, reasons
 from explorer.sections.nodes import Node
 from explorer.ui import panels
@@ -35,14 +36,28 @@ def downloads(session: Session, outcome: Outcome, class_index: int) -> None:
     calibrated, truth = session.choices.calibrated, session.choices.truth
 
     def summary() -> str:
-        return drawn(outcome, ("summary", class_index, calibrated, truth),
-                     lambda: report_html(outcome, class_index, calibrated, truth=truth))
+        shown = _as_changed(session, outcome)
+        return drawn(shown, ("summary", class_index, calibrated, truth),
+                     lambda: report_html(shown, class_index, calibrated, truth=truth))
 
-    panels.note(files_hold(outcome, class_index), key="files_hold", style="caption")
+    hold = files_hold(outcome, class_index)
+    if session.page == "Explore" and outcome.analysis.has_evidence:
+        hold = f"{hold.removesuffix('.')}, after what is changed in Intervene."
+    panels.note(hold, key="files_hold", style="caption")
     columns = _columns(outcome)
-    _files(session, outcome, class_index, columns, None, lambda: record_json(outcome, class_index, calibrated, truth))
+    _files(session, outcome, class_index, columns, None,
+           lambda: record_json(_as_changed(session, outcome), class_index, calibrated, truth))
     with columns[4]:
         _file("Summary, HTML", summary, _name(session, outcome, class_index, None, "html"), "text/html")
+
+
+def _as_changed(session: Session, outcome: Outcome) -> Outcome:
+    """On Explore, what the panel Intervene shows at this moment: it does not draw the page again at every change."""
+    change, analysis = Intervention.parse(session.choices.change), outcome.analysis
+    if not change or session.page != "Explore" or not analysis.has_evidence:
+        return outcome
+    return drawn(outcome, ("changed", str(change)),
+                 lambda: change.on(analysis).under(outcome.pooling, **outcome.parameters))
 
 
 def why_downloads(
@@ -126,10 +141,12 @@ def _files(
 ) -> None:
     """All but the summary of the fifth column, a column each; `rival` where the difference of the two is shown."""
     files: tuple[tuple[str, str, str, Callable[[], str | bytes]], ...] = (
-        ("Overlay, PNG", "png", "image/png", lambda: overlay_png(outcome, class_index, rival, session.lined)),
+        ("Overlay, PNG", "png", "image/png", lambda: overlay_png(
+            _as_changed(session, outcome), class_index, rival, session.lined)),
         ("Overlay, SVG", "svg", "image/svg+xml", lambda: overlay_svg(
-            outcome, class_index, rival=rival, lined=session.lined)),
-        ("Arrays, npz", "npz", "application/octet-stream", lambda: arrays_npz(outcome, class_index)),
+            _as_changed(session, outcome), class_index, rival=rival, lined=session.lined)),
+        ("Arrays, npz", "npz", "application/octet-stream", lambda: arrays_npz(
+            _as_changed(session, outcome), class_index)),
         ("Numbers, JSON", "json", "application/json", numbers),
     )
     for column, (label, ending, kind, make) in zip(columns, files, strict=False):

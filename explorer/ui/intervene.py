@@ -22,7 +22,7 @@ from explorer.ui.session.url import write_url
 
 KEY = "intervene_panel"
 _WHAT = ("Mute or scale channels, ignore positions, choose any class under any pooling: the answer follows at once, in "
-         "the browser.")
+         "the browser. The smallest change that flips it is on Why.")
 
 
 def intervene_part(session: Session, outcome: Outcome, class_index: int) -> None:

@@ -135,6 +135,22 @@ def test_the_search_shows_the_class_that_is_shown_and_lists_classes_with_probabi
     here.leads_to(**{"class": str(TENCH)})
 
 
+def test_an_emptied_search_for_the_true_class_clears_it(visit):
+    here, label = visit().go(example="coffee"), "True class, where you know it"
+    here.search("tench", label)
+    here.leads_to(truth=str(TENCH))
+    field = here.page.get_by_role("combobox", name=label)
+    field.fill("")
+    field.press("Enter")
+    here.eventually(lambda: "truth" in here.link, False)
+    expect(field).to_have_value("")
+    here.search("tench", label)
+    here.leads_to(truth=str(TENCH))
+    field.fill("")
+    field.press("Tab")
+    here.eventually(lambda: "truth" in here.link, False)
+
+
 def test_another_pooling_takes_the_third_column(visit, network, examples):
     here = visit().go(example="coffee")
     here.choose("Pooling", "LSE, r = 3")

@@ -190,6 +190,20 @@ def test_the_foot_of_the_panel_says_how_exact_it_is(tiny):
     expect(tiny.root.locator(".foot")).to_contain_text("no logit of this photo is further off than")
 
 
+def test_keys_go_on_after_reset_and_are_listed(tiny):
+    tiny.root.get_by_label("Mute channel 1", exact=True).click()
+    tiny.root.get_by_role("button", name="Reset").click()
+    expect(tiny.root.get_by_role("button", name="Reset")).to_be_disabled()
+    tiny.here.page.keyboard.press("u")
+    expect(tiny.root.locator(".took")).to_contain_text("1 channel muted")
+    tiny.here.page.keyboard.press("u")
+    expect(tiny.root.get_by_role("button", name="Reset")).to_be_disabled()
+    tiny.here.page.keyboard.press("?")
+    listed = set(tiny.root.locator(".help dt").all_text_contents())
+    assert listed & {"u", "b", "Enter", "drag", "p"} == {"u", "b", "Enter", "drag"}
+    tiny.here.page.keyboard.press("?")
+
+
 def test_numbers_that_can_be_done_in_the_head(tiny):
     # Channel means 2.5, 0.5 and 2: 2.5 - 1 + 1 + 0.25; 1.5 - 2 - 0.5; 1.25 + 0.25 + 1.
     assert tiny.rows == {HOSTILE: "2.75", "dog": "2.50", "cat": "−1.00"}

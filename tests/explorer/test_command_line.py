@@ -83,6 +83,17 @@ def test_the_table_shows_the_top_five_under_each_pooling_as_the_record_has_them(
     assert top == []
 
 
+def test_what_ifs_that_are_not_calibrated_are_said_not_to_be(run):
+    sentence = "What-ifs have the head's own probabilities, mostly overconfident; --calibrated mends them"
+    assert sentence in run(ASTRONAUT)[1]
+    assert sentence not in run(ASTRONAUT, "--calibrated")[1]
+
+
+def test_an_option_of_the_live_page_without_one_and_a_folder_are_one_sentence(run, tmp_path):
+    assert refusal(run(ASTRONAUT, "--without-photo")) == "--without-photo is of the live page; expected --live too."
+    assert refusal(run(tmp_path)).endswith("is a folder; expected one photo. For many: python -m explorer folder.")
+
+
 def test_the_table_is_aligned_and_fits_a_terminal(run):
     out = run(ASTRONAUT)[1]
     lines = tables_of(out)
@@ -265,7 +276,7 @@ def test_a_photo_with_an_odd_name_is_written_beside_it_under_its_stem(run, tmp_p
         name, f"{stem}_overlay.png", f"{stem}_arrays.npz", f"{stem}.json",
     }
     assert "\x1b" not in out
-    assert len(out.splitlines()) == 2 + 1 + 8 * 3 + 2 + 1 + 2 + 1 + 3
+    assert len(out.splitlines()) == 2 + 1 + 8 * 3 + 2 + 1 + 3 + 1 + 3
 
 
 def test_letters_that_the_terminal_lacks_are_escaped(run, tmp_path, monkeypatch):

@@ -109,4 +109,5 @@ def test_the_command_says_how_many_photos_are_left_out(folder, tmp_path, monkeyp
     assert main(["folder", str(folder / "photos"), "--out", str(folder / "run"), "--labels",
                  str(folder / "labels.csv"), "--size", "96", "--live", "all.html", "--sort", "unsure"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "Wrote all.html, with 6 photos, least sure first; 1 of those selected are left out")
+        "Wrote all.html, with 6 photos, least sure first; 1 more was selected, which is past the first 24 or could not "
+        "be read")

@@ -23,6 +23,7 @@ from explorer.questions.probe import TAKEN_OUT, region_of
 from explorer.questions.reasons import LEFT_OUT, reasons, usual_rival
 from explorer.questions.stability import stability
 from explorer.questions.variations import VARIATIONS
+from explorer.sections.flip import smallest_sentence
 from explorer.sections.probe import positions_in_words
 from explorer.sections.summary import as_text, summary
 from explorer.wording import percent
@@ -346,10 +347,14 @@ def test_the_poolings_beside_are_its_own_the_native_one_and_the_two_extremes(dec
             ByHand(decided, key).logits[result.class_index] - ByHand(decided, key).logits[result.rival], abs=1e-4)
 
 
-def test_what_is_not_the_answer_cannot_be_flipped_and_is_told_so(outcome):
-    text = why_of(Tree(report_html(outcome, ASKED, why=reasons(outcome, ASKED))))
-    assert text.count(f"The prediction here is class {ANSWER}, so there is no prediction class {ASKED} to flip") == 2
-    assert "The smallest change that flips it" in text
+def test_what_flips_the_answer_is_about_the_prediction_also_where_another_class_is_shown(outcome):
+    result, own = reasons(outcome, ASKED), reasons(outcome, ANSWER)
+    assert result.flip.class_index == result.sufficient.class_index == ANSWER
+    assert np.array_equal(result.flip.chosen, own.flip.chosen)
+    for shown, count in ((result, 1), (own, 0)):
+        text = why_of(Tree(report_html(outcome, shown.class_index, why=shown)))
+        assert text.count(f"About the prediction, class {ANSWER}.") == count
+        assert smallest_sentence(outcome, own.flip) in text
 
 
 def test_what_was_not_asked_for_is_not_spoken_of(outcome):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 import zlib
 from dataclasses import replace
 
@@ -184,6 +186,19 @@ def test_the_live_page_that_can_be_downloaded_begins_with_the_change(open_page, 
     says(page, given(page)["state"] | {"change": "k12x0_p3.4"})
     (made,) = (make for name, make in files.items() if name.endswith("live.html"))
     assert '"k12x0_p3.4"' in made()
+
+
+def test_all_files_of_explore_hold_what_the_panel_shows(open_page, files, cat, examples):
+    page = open_page(example="cat", intervene="1")
+    says(page, given(page)["state"] | {"change": "k12x0_p3.4"})
+    made = {name.rpartition(".")[2]: make for name, make in files.items() if not name.endswith("live.html")}
+    changed = Intervention.parse("k12x0_p3.4").on(cat).under()
+    record = json.loads(made["json"]())
+    assert record["change"] == record["recipe"]["change"] == "k12x0_p3.4"
+    assert "Changed: channel 12 muted, position (3, 4) ignored." in made["html"]()
+    class_index = changed.analysis.network.class_names.index(record["class"]["name"])
+    with np.load(io.BytesIO(made["npz"]())) as arrays:
+        np.testing.assert_allclose(arrays["cells"], changed.evidence(class_index).cells.numpy(), atol=1e-6)
 
 
 def test_a_closed_panel_says_what_was_changed_in_it(open_page):

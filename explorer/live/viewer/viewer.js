@@ -1,7 +1,7 @@
 // The photo on a canvas with maps laid over it. Drawing, choosing and reading happen here. Python is sent a clicked
 // position or dragged box, a map that the whole page shall show, a talk's next photo, and contours, which files have too.
 class Viewer {
-  constructor(root) {
+  constructor(root, keys = KEYS) {
     this.root = root;
     this.maps = [];
     this.painted = new Map(); // the maps' own little pictures, by all that they depend on
@@ -9,7 +9,7 @@ class Viewer {
       says: make("h1", { class: "says" }), title: make("div", { class: "title" }), panes: make("div", { class: "panes" }),
       legend: make("div", { class: "legend" }), lines: make("p", { class: "lines" }), readout: make("p", { class: "readout" }),
       tools: make("div", { class: "tools" }), steps: make("div", { class: "steps" }),
-      live: make("p", { class: "spoken", "aria-live": "polite" }), help: make("dl", { class: "help", hidden: "" }, ...KEYS.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
+      live: make("p", { class: "spoken", "aria-live": "polite" }), help: make("dl", { class: "help", hidden: "" }, ...keys.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
     };
     Object.assign(root, { tabIndex: 0, role: "group" }).append(...Object.values(this.parts));
     root.addEventListener("keydown", (event) => this.press(event));

@@ -31,11 +31,12 @@ def headline(session: Session, outcome: Outcome, class_index: int, named: bool =
     title = answer_sentence(analysis.under())
     if named:
         title[0] = f"{shortened(analysis.network.title, 40)}: {title[0].removeprefix('Prediction: ')}"
-    panels.headline(title, _lead(analysis, outcome, class_index),
+    panels.headline(title, _lead(session, outcome, class_index),
                     *(truth_sentence(outcome, truth, calibrated) for truth in session.choices.marked))
 
 
-def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
+def _lead(session: Session, outcome: Outcome, class_index: int) -> str:
+    analysis = outcome.analysis
     likeliest = analysis.under().top(2)
     name = shortened(analysis.network.class_names[class_index])
     if not analysis.has_evidence:
@@ -45,6 +46,10 @@ def _lead(analysis: Analysis, outcome: Outcome, class_index: int) -> str:
     if outcome.label != "native":
         of = f"{name} under {outcome.name}"
     sentence = evidence_sentence(outcome.evidence(class_index).cells.numpy(), of)
+    calibrated = session.choices.calibrated
+    if class_index not in (answer.class_index for answer in outcome.top(5, calibrated)):
+        answer = outcome.answer(class_index, calibrated)
+        sentence += f" Its rank is {answer.rank:,}, with {percent(answer.probability)}."
     if len(likeliest) == 1 or analysis.network.activation == "sigmoid":  # sigmoid classes do not compete
         return sentence
     return f"{sentence} Runner-up: {shortened(likeliest[1].name)}, {percent(likeliest[1].probability)}."

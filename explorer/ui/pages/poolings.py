@@ -38,17 +38,16 @@ def poolings_headline(outcomes: Sequence[Outcome], calibrated: bool) -> None:
         return
     firsts = [(outcome, outcome.top(1, calibrated)[0]) for outcome in outcomes]
     answer = native.top(1)[0]
-    title = ["They agree on ", Name(shortened(answer.name)), "."]
-    word = share_word(answer.probability)
-    what = f"Its {word}"
-    for outcome, first in firsts:
-        if first.class_index != answer.class_index:
-            title = [f"Under {native.name} the prediction is ", Name(shortened(answer.name)),
-                     f", under {outcome.name} ", Name(shortened(first.name)), "."]
-            what = "The most probable class of each" if word == "probability" else "The largest value of each"
-            break
-    shares = ", ".join(f"{outcome.name} {percent(first.probability)}" for outcome, first in firsts)
-    panels.headline(title, f"{what}: {shares}.")
+    word, others = share_word(answer.probability), [one for one in firsts if one[1].class_index != answer.class_index]
+    if not others:
+        shares = "; ".join(f"{outcome.name}: {percent(first.probability)}" for outcome, first in firsts)
+        panels.headline(["They agree on ", Name(shortened(answer.name)), "."], f"Its {word} under {shares}.")
+        return
+    shares = "; ".join(f"{outcome.name}: {shortened(first.name)}, {percent(first.probability)}"
+                       for outcome, first in firsts)
+    outcome, first = others[0]
+    panels.headline([f"Under {native.name} the prediction is ", Name(shortened(answer.name)),
+                     f", under {outcome.name} ", Name(shortened(first.name)), "."], f"{shares}.")
 
 
 def _headline_of_several_answers(native: Outcome, outcomes: Sequence[Outcome], calibrated: bool) -> None:

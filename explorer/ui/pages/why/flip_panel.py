@@ -8,9 +8,9 @@ from explorer.analysis import Outcome
 from explorer.errors import MethodError
 from explorer.progress import Progress, Stop
 from explorer.questions.flip import SmallestSet, smaller_and_smaller
-from explorer.sections.flip import TITLES, smallest_parts
+from explorer.sections.flip import TITLES, about_prediction, smallest_parts
 from explorer.sections.nodes import Node, el
-from explorer.sections.parts import note, short
+from explorer.sections.parts import note
 from explorer.ui.components.board import board
 from explorer.ui.progress import computed
 from explorer.ui.session.session import Session
@@ -22,7 +22,7 @@ def flip_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     """Both searches side by side: the photo that the network got, and the part that the prediction depends on."""
     network, calibrated = outcome.analysis.network, session.choices.calibrated
     about = class_index if network.activation == "sigmoid" else outcome.top(1)[0].class_index
-    which = None if about == class_index else note(f"About the prediction, {short(network.class_names[about])}.")
+    which = about_prediction(outcome, about, class_index)
     parts: Node | None = computed(
         session, outcome, ("flip", about, calibrated, outcome.choice),
         lambda progress, stop: _search(outcome, about, calibrated, progress, stop), "Taking positions out of the photo",
