@@ -41,15 +41,17 @@ def test_three_poolings_stand_side_by_side_and_the_headline_says_whether_they_ag
     usual = ("gap", "gmp", "attention")
     firsts = {spelling: seen.best(1, spelling)[0] for spelling in usual}
     shares = [seen.probabilities(spelling, factor(spelling))[first] for spelling, first in firsts.items()]
-    listed = ", ".join(f"{NAMES[spelling]} {percent(share)}" for spelling, share in zip(usual, shares, strict=True))
     different = [spelling for spelling in usual if firsts[spelling] != firsts["gap"]]
+    answers = [f"{seen.names[first]}, " if different else "" for first in firsts.values()]
+    listed = "; ".join(f"{NAMES[spelling]}: {answer}{percent(share)}"
+                       for spelling, answer, share in zip(usual, answers, shares, strict=True))
     head, names = boards(page)["headline"], boards(page)["headline"].texts("says")
     assert agree == (not different), "the examples were chosen for both cases"
     assert not page.exception
     assert notices(page) == []
     assert names == [seen.names[firsts[spelling]] for spelling in ("gap", *different[:1])]
     assert all(NAMES[spelling] in head.one("h1").text for spelling in different[:1])
-    assert head.one("lead").text.endswith(f": {listed}.")
+    assert head.one("lead").text.endswith(f"{listed}.")
     assert [boards(page)[f"head_{n}"].one("h3").text for n in range(3)] == [NAMES[spelling] for spelling in usual]
     assert page.query_params["class"] == str(firsts["gap"])
 
