@@ -15,7 +15,7 @@ class LivePanel {
     this.photo = make("div", { class: "viewer" });
     this.viewer = new Viewer(this.photo, PANEL_KEYS);
     const pick = (place) => this.choose({ c: this.data.network.classOf(place) });
-    this.search = new ClassSearch(pick, (c) => this.after.answer(c, this.state.calibrated));
+    this.search = new ClassSearch(pick, () => ({ logits: this.after.logits, answer: (c) => this.after.answer(c, this.state.calibrated) }));
     this.pooling = new PoolingChoice((choice) => this.choose(choice));
     this.answers = new AnswerTable(pick);
     this.ways = new PoolingTable((pooling) => this.choose({ pooling, parameter: undefined }));

@@ -1,12 +1,13 @@
 // Parts of the panel: a search over all classes, the pooling and its parameter, tables of answers, tiles of channels.
 
 /**
- * Type a few letters: the classes that hold them, with their probability under what is shown. `without` is a class that
- * cannot be picked, `empty` what stands there where there is none; where it is `clearable`, `pick(null)` is none.
+ * Type a few letters: the classes that hold them, with their probability under what is shown. `outcome()` has all `logits`
+ * and `answer(c)`. `without` is a class that cannot be picked, `empty` what stands there where there is none; where it is
+ * `clearable`, `pick(null)` is none.
  */
 class ClassSearch {
-  constructor(pick, answer, label = "Class", empty = "") {
-    Object.assign(this, { pick, answer, empty, at: -1 });
+  constructor(pick, outcome, label = "Class", empty = "") {
+    Object.assign(this, { pick, outcome, empty, at: -1 });
     const id = `classes${Math.random().toString(36).slice(2)}`;
     this.input = make("input", { type: "text", role: "combobox", "aria-label": label, placeholder: empty, "aria-expanded": "false", "aria-controls": id, "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false" });
     this.list = make("ul", { id, role: "listbox", "aria-label": "Classes", hidden: "" });
@@ -28,13 +29,13 @@ class ClassSearch {
     const words = this.input.value.toLowerCase().trim(), { names } = this.network, own = words === this.name.toLowerCase();
     const starts = (name) => !new RegExp(`(^|[^a-z0-9])${words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}`, "i").test(name);
     const fitting = names.map((name, c) => c).filter((c) => c !== this.without).filter((c) => own || !words || names[c].toLowerCase().includes(words) || String(c) === words);
-    const logit = new Map(fitting.map((c) => [c, this.answer(c).logit]));
-    this.matches = fitting.sort((a, b) => (own || !words ? 0 : starts(names[a]) - starts(names[b])) || logit.get(b) - logit.get(a)).slice(0, 8);
+    const outcome = this.outcome(), { logits } = outcome, later = new Map(own || !words ? [] : fitting.map((c) => [c, starts(names[c])]));
+    this.matches = fitting.sort((a, b) => later.get(a) - later.get(b) || logits[b] - logits[a]).slice(0, 8);
     this.at = this.matches.length && words && !own ? 0 : -1;
     const nothing = this.matches.length ? [] : [make("li", { class: "none" }, `No class is called “${shortened(this.input.value, 40)}”.`)];
     if (this.clearable && this.c != null) this.matches.push(null);
     this.list.replaceChildren(...nothing, ...this.matches.map((c, i) => {
-      const { probability, rank } = c == null ? {} : this.answer(c), aside = c == null ? "" : `${share(this.network, probability)} · rank ${rank.toLocaleString("en")}`;
+      const { probability, rank } = c == null ? {} : outcome.answer(c), aside = c == null ? "" : `${share(this.network, probability)} · rank ${rank.toLocaleString("en")}`;
       const item = make("li", { role: "option", id: `${this.list.id}-${i}` }, make("span", {}, c == null ? this.empty : names[c]), make("span", { class: "aside" }, aside));
       item.addEventListener("pointerdown", (event) => { event.preventDefault(); this.take(c); });
       return item;

@@ -20,7 +20,7 @@ function answersNow(key) {
 
 class SearchOfPage {
   constructor(root, { label, empty }) {
-    this.search = new ClassSearch((c) => this.pick(c), (c) => this.answers.answer(c), label, empty);
+    this.search = new ClassSearch((c) => this.pick(c), () => this.answers, label, empty);
     root.replaceChildren(this.search.root);
     for (const name of ["names", "answers", "shown"]) whileShown(root, page.bus, name, () => this.show());
   }
