@@ -170,7 +170,7 @@ class LivePanel {
     this.viewer.receive({
       ...network.look, photo: photo.key, network: network.digest, size: photo.size, seen: photo.seen, grid: { rows: maps.rows, columns: maps.columns }, name: "Evidence before and after",
       stack, chosen: list[0].id, across: wide ? 2 : 0, main: false, toolbar: true, tallest: 460, facets: [], heading: wide ? `Evidence for ${shortened(name, 60)}` : "", aside: "", follow: "", region: null, stage: false, lined: null, files: "", picks: false,
-      caption: "Point at a position, or go through them with Shift and arrows; Enter ignores it",
+      caption: "A click ignores a position; Shift and arrows go through them, Enter ignores one",
     }, (event, { positions } = {}) => event === "region" && this.ignore(positions));
   }
 }

@@ -15,7 +15,7 @@ from explorer.networks import BUNDLED, Network
 from explorer.sections.nodes import Node, el, picture
 from explorer.ui import panels
 from explorer.ui.components.board import board
-from explorer.ui.components.class_search import class_search
+from explorer.ui.components.class_search import class_search, put_names
 from explorer.ui.components.library import hidden, part, put_library
 from explorer.ui.components.memory import put_memory
 from explorer.ui.components.viewer import put_photo
@@ -194,6 +194,7 @@ def _classes(session: Session, names: Sequence[str]) -> None:
         session.choose(**choice)
         st.rerun(STORY)
 
+    put_names(names)
     class_search(names, "class", "Class to explain", lambda picked: choose(class_index=picked), follows=True)
     class_search(names, "truth", "True class, where you know it", lambda picked: choose(truth=picked),
                  value=session.choices.truth, empty="not marked", clearable=True)

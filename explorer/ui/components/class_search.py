@@ -22,6 +22,8 @@ def class_search(
 ) -> None:
     """Show a field in which a few letters list the classes whose names hold them, the likeliest first.
 
+    It waits for `put_names` of the same names and for `put_answers`, once a page.
+
     Args:
         names: of all classes of the network.
         label: what stands above it.
@@ -32,11 +34,15 @@ def class_search(
         empty: what it shows where there is no class.
         clearable: whether "no class" can be picked.
     """
-    network, data = _names(tuple(names))
-    source(data, key=f"{key}_names")
-    _search(data={"network": network, "label": label, "class": value, "follows": follows, "without": without,
+    key_of_names, _ = _names(tuple(names))
+    _search(data={"network": key_of_names, "label": label, "class": value, "follows": follows, "without": without,
                   "empty": empty, "clearable": clearable}, key=key,
             on_pick_change=handler(key, "pick", lambda picked: on_class(None if picked < 0 else int(picked))))
+
+
+def put_names(names: Sequence[str]) -> None:
+    """Give every `class_search` of the page the names of all classes."""
+    source(_names(tuple(names))[1], key="names")
 
 
 def put_answers(outcome: Outcome, class_index: int, calibrated: bool) -> None:
