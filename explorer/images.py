@@ -129,7 +129,7 @@ def _read_file(path: str | os.PathLike) -> bytes:
     try:
         file = Path(path)
         if file.is_dir():
-            raise ImageError(f"There is a folder at {quoted(path)}, and no photo; for many photos: python -m explorer folder.")
+            raise ImageError(f"There is a folder at {quoted(path)}; expected one photo, or python -m explorer folder.")
         if not file.is_file():
             raise ImageError(f"There is no photo at {quoted(path)}; expected the path of a file.")
         if file.stat().st_size > MAX_BYTES:

@@ -91,7 +91,7 @@ def test_what_ifs_that_are_not_calibrated_are_said_not_to_be(run):
 
 def test_an_option_of_the_live_page_without_one_and_a_folder_are_one_sentence(run, tmp_path):
     assert refusal(run(ASTRONAUT, "--without-photo")) == "--without-photo is of the live page; expected --live too."
-    assert refusal(run(tmp_path)).endswith(", and no photo; for many photos: python -m explorer folder.")
+    assert refusal(run(tmp_path)).endswith("; expected one photo, or python -m explorer folder.")
 
 
 def test_the_table_is_aligned_and_fits_a_terminal(run):
