@@ -41,7 +41,7 @@ def show() -> None:
         "residual: rounding alone where the parts are an identity (*exact*), the error of a quadrature for LSE and for "
         "heads that are not affine (*integrated*)."
     )
-    words()
+    words(network.number)
     method_table("Poolings", (network.poolings or POOLINGS).values())
     method_table("Class activation maps", CAM_METHODS.values())
     with st.expander("Where the network and the example photos come from"):
