@@ -18,16 +18,16 @@ def words(number: str) -> None:
     """What the words on all pages mean; `number` is "logit" or, of a regression, "value"."""
     meanings = {
         "Feature maps": "what the last layer before the pooling gives: a number for every channel at every position",
-        "Channel, position": "one of those maps, which responds to one kind of thing; one cell of the grid on the photo",
-        "Pooling": "what turns each channel into one number: its average (GAP), its maximum (GMP), or something between",
+        "Channel, position": "one of those maps, which responds to one kind of thing; a cell of the grid on the photo",
+        "Pooling": "what turns a channel into one number: its average (GAP), its maximum (GMP), or something between",
         "Head": f"what makes {number}s of the pooled numbers, mostly one layer of weights",
         "Logit": "a class's score; a softmax over all of them makes probabilities",
         "Value": "what the head gives, in a unit of its own",
-        "Evidence": f"what a position adds to a {number}, or takes from it; all of it and the baseline are the {number}",
+        "Evidence": f"what a position adds to a {number} or takes from it; with the baseline it is all of the {number}",
         "Baseline": f"the part of a {number} that no position wrote: the head's bias",
         "Residual": "what is left over when the parts are added up; near 0, or the map is not to be trusted",
-        "Native, what-if": "the pooling that the head was trained with; any other, under which its numbers are a thought "
-                           "experiment",
+        "Native, what-if": "the pooling that the head was trained with; any other, under which its numbers are a "
+                           "thought experiment",
         "Calibrated": "logits of a what-if times one number fitted on photos, so that its probabilities are as often "
                       "right as they say; no rank changes",
     }
