@@ -12,6 +12,7 @@ from timm.layers import AttentionPoolLatent
 from timm.models.coat import CoaT
 from timm.models.crossvit import CrossVit
 from timm.models.mvitv2 import MultiScaleVit, MultiScaleVitCfg
+from timm.models.vision_transformer_relpos import VisionTransformerRelPos
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import VisionTransformer
@@ -221,6 +222,32 @@ def test_mvits_class_token_is_decomposed_over_the_grid_that_its_attention_reads(
             total = total + torch.einsum("hn,hnd,ohd->no", _looks(query, key), value, rows)
             tokens, _ = block(tokens, (8, 8))
         expected = _through(model.norm, model.head.fc, tokens[0, 0], total[1:])
+    for index in range(CLASSES):
+        torch.testing.assert_close(analysis.under().evidence(index).cells.double(), expected[index].reshape(4, 4),
+                                   atol=1e-5, rtol=1e-4)
+
+
+def test_a_bias_of_relative_positions_counts_in_where_the_class_token_looks():
+    model = lively(lambda: VisionTransformerRelPos(
+        img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=3, num_classes=CLASSES, class_token=True,
+        global_pool="token", rel_pos_type="bias"))
+    for block in model.blocks:
+        nn.init.normal_(block.attn.rel_pos.relative_position_bias_table)
+    network = network_of(model)
+    assert network.pooling.key == "class_token"
+    analysis = analyse(network, PHOTO)
+    model, total = copy.deepcopy(model).double(), 0
+    with torch.no_grad():
+        tokens = torch.cat([model.cls_token, model.patch_embed(analysis.input.double())], 1)
+        for block in model.blocks:
+            own = block.attn
+            query, key, value = own.qkv(block.norm1(tokens)[0]).unflatten(-1, (3, 3, 8)).permute(1, 2, 0, 3)
+            product = torch.einsum("hd,hnd->hn", query[:, 0], key) / 8 ** 0.5 + own.rel_pos.get_bias()[0, :, 0]
+            looks = product.exp() / product.exp().sum(-1, keepdim=True)
+            wrote = torch.einsum("hn,hnd,ohd->no", looks, value, own.proj.weight.unflatten(1, (3, -1)))
+            total = total + wrote * block.ls1.gamma
+            tokens = block(tokens)
+        expected = _through(model.norm, model.head, tokens[0, 0], total[1:])
     for index in range(CLASSES):
         torch.testing.assert_close(analysis.under().evidence(index).cells.double(), expected[index].reshape(4, 4),
                                    atol=1e-5, rtol=1e-4)

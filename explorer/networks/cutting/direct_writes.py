@@ -141,12 +141,15 @@ def first_row(tensor: Tensor) -> Tensor:
 
 
 def _attention(query: Tensor, key: Tensor, _: Tensor, attn_mask: Tensor | None = None, **named: Any) -> Tensor | None:
-    """(heads, tokens): the first query's weights; None for what is not the attention of one input, unmasked."""
-    if query.ndim != 4 or len(query) != 1 or key.shape[1] != query.shape[1] or attn_mask is not None or named.get(
-            "is_causal"):
+    """(heads, tokens): the first query's weights; None for what is not the attention of one input, or is causal."""
+    if query.ndim != 4 or len(query) != 1 or key.shape[1] != query.shape[1] or named.get("is_causal"):
         return None
     scale = named.get("scale") or query.shape[-1] ** -0.5
-    return (key[0] @ query[0, :, 0, :, None] * scale)[..., 0].softmax(-1)
+    scores = (key[0] @ query[0, :, 0, :, None] * scale)[..., 0]
+    if attn_mask is not None:  # what is added to the scores, such as a bias of relative positions, or where to look
+        first = attn_mask.broadcast_to(*query.shape[:3], key.shape[2])[0, :, 0]
+        scores = scores.masked_fill(~first, -torch.inf) if first.dtype == torch.bool else scores + first
+    return scores.softmax(-1)
 
 
 def _is_attention(one: Tensor, values: Tensor) -> bool:
