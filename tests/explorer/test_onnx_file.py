@@ -264,6 +264,17 @@ def test_maps_far_larger_than_the_image_are_refused_though_memory_would_hold_the
     assert "numbers of one image" in pooled(padded, weights=[weight("w1", 8, 3, 3, 3)])
 
 
+def test_a_layer_of_more_weights_than_a_map_may_have_numbers_is_no_reason_to_refuse():
+    inner = 8 * (SIZE // 4) ** 2
+    hidden = 2_000_000 // inner + 1  # AlexNet's first Linear has 38 million weights
+    nodes = [*convolution(), helper.make_node("Flatten", ["maps"], ["f"]),
+             helper.make_node("Gemm", ["f", "v"], ["h"], transB=1),
+             helper.make_node("Gemm", ["h", "w"], ["y"], transB=1)]
+    data = saved(nodes, [*convolution_weights(), weight("v", hidden, inner), weight("w", CLASSES, hidden)])
+    network = load_file(data, "model.onnx", preprocessing=Preprocessing(size=SIZE))
+    assert "flattens" in network.reason
+
+
 def masked(*places: int) -> bytes:
     """A mask written into a constant at some places, as Swin has it, and read again by its places."""
     nodes = [*convolution(), helper.make_node("ScatterND", ["zeros", "at", "ones"], ["mask"]),

@@ -218,9 +218,10 @@ class Conversion:
         inner = (1 if weight is None else weight[0].numel() if node.op_type.startswith("Conv")
                  else weight.shape[max(-2, -weight.ndim)])  # a MatMul may take a vector
         self._work += numbers * max(inner, _WORK_OF_A_NUMBER)
-        if numbers > self._most or self._work > MOST_WORK:
+        most = max([self._most, *(value.numel() for value in values if value is not None)])  # a weight may be turned
+        if numbers > most or self._work > MOST_WORK:
             raise NetworkError(f"{self.name} makes a tensor of {numbers:,} numbers of one image of {self._size[1]} x "
-                               f"{self._size[0]} px, or takes too long for it; expected at most {self._most:,}.")
+                               f"{self._size[0]} px, or takes too long for it; expected at most {most:,}.")
         return claimed
 
     def _not_followed(self, node: onnx.NodeProto, error: Exception) -> NetworkError:
