@@ -117,9 +117,9 @@ def reasons(
         tuple(deciding_channels(outcome, class_index, rival)) if contrasts and rival is not None else (),
         probed, region, truth,
         ask_slowly("flip", "Looking for the smallest change that flips it", lambda progress: smallest_flip(
-            outcome, _predicted(outcome, class_index), calibrated=calibrated, progress=progress, stop=stop)),
+            outcome, predicted(outcome, class_index), calibrated=calibrated, progress=progress, stop=stop)),
         ask_slowly("sufficient", "Looking for the smallest part that is enough", lambda progress: smallest_sufficient(
-            outcome, _predicted(outcome, class_index), calibrated=calibrated, progress=progress, stop=stop)),
+            outcome, predicted(outcome, class_index), calibrated=calibrated, progress=progress, stop=stop)),
         ask_slowly("stability", "Changing the photo a little", lambda progress: stability(
             _beside(outcome), class_index, calibrated=calibrated, progress=progress, stop=stop)),
         ask_slowly("stitched", "Shifting the photo", lambda progress: stitched(
@@ -150,8 +150,8 @@ def _probe(
     return probe(outcome, class_index, chosen, calibrated=calibrated, watched=() if truth is None else (truth,))
 
 
-def _predicted(outcome: Outcome, class_index: int) -> int:
-    """The prediction; of independent classes the class itself."""
+def predicted(outcome: Outcome, class_index: int) -> int:
+    """The class that flips and smallest parts are about: the prediction; of independent classes the class itself."""
     return class_index if outcome.analysis.network.activation == "sigmoid" else outcome.top(1)[0].class_index
 
 

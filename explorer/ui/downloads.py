@@ -63,9 +63,9 @@ def _as_changed(session: Session, outcome: Outcome) -> Outcome:
 def why_downloads(
     session: Session, outcome: Outcome, class_index: int, rival: int | None, sections: dict[str, Section]
 ) -> None:
-    """The same on Why: overlays of the difference where that is shown, numbers and a summary with all that was asked.
+    """The same on Why: overlays of the difference where that is shown, numbers and a summary of all questions.
 
-    `sections` are those of questions that a summary holds only where they were asked, by their names.
+    `sections` are those of questions that a summary holds only where they were computed, by their names.
     """
     against = rival if session.choices.ask == "against" and outcome.analysis.has_evidence else None
 

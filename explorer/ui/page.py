@@ -59,7 +59,8 @@ class Page:
             if sidebar_of(session) != self.sidebar:
                 st.rerun()
             write_url(session, class_index)
-            put_answers(self.outcome, class_index, session.choices.calibrated)
+            if not session.presenting:  # a talk has no search
+                put_answers(self.outcome, class_index, session.choices.calibrated)
             wrong = trouble(self.analysis.under())
             panels.alert(*session.take_notices(), *([wrong] if wrong else []), key="notices")
             (talk if talk and session.presenting else story)()

@@ -8,6 +8,7 @@ from explorer.analysis import Outcome
 from explorer.errors import MethodError
 from explorer.progress import Progress, Stop
 from explorer.questions.flip import SmallestSet, smaller_and_smaller
+from explorer.questions.reasons import predicted
 from explorer.sections.flip import TITLES, about_prediction, smallest_parts
 from explorer.sections.nodes import Node, el
 from explorer.sections.parts import note
@@ -20,8 +21,7 @@ _FIRST_LOOK = "A first look: these sets do what is said of them, and smaller one
 
 def flip_panel(session: Session, outcome: Outcome, class_index: int) -> None:
     """Both searches side by side: the photo that the network got, and the part that the prediction depends on."""
-    network, calibrated = outcome.analysis.network, session.choices.calibrated
-    about = class_index if network.activation == "sigmoid" else outcome.top(1)[0].class_index
+    calibrated, about = session.choices.calibrated, predicted(outcome, class_index)
     which = about_prediction(outcome, about, class_index)
     parts: Node | None = computed(
         session, outcome, ("flip", about, calibrated, outcome.choice),
